@@ -1,0 +1,1 @@
+//! What the control API says: routes, fault answers, problems.

@@ -1,0 +1,1 @@
+//! Services whose clients protect themselves: homepage, authentication, recommendations, popular items.

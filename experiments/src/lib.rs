@@ -1,0 +1,1 @@
+//! Load, measures and verdicts: simulations and experiments.

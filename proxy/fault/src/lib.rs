@@ -1,0 +1,1 @@
+//! What a fault is: decides, never acts.

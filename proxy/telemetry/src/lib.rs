@@ -1,0 +1,1 @@
+//! OpenTelemetry traces, statsd metrics and their names.

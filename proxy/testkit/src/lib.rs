@@ -1,0 +1,1 @@
+//! Test upstreams, proxies, raw clients and receivers; for tests only.
