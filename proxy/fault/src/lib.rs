@@ -1,1 +1,56 @@
 //! What a fault is: decides, never acts.
+//!
+//! This crate is the ground floor of brownout. It reads a fault as a person writes it ([`FaultSpec`]),
+//! compiles what is armed into an immutable plan ([`FaultPlan`]), and answers one question for each
+//! request: what shall happen to it ([`FaultPlan::decide`] gives an [`Injection`])? Carrying the answer
+//! out is the proxy's work.
+//!
+//! It knows no runtime, socket, clock or global generator: time and chance come in as arguments, so the
+//! same seed gives the same draws under any concurrency.
+//!
+//! ```
+//! use std::time::{Instant, SystemTime};
+//! use brownout_fault::{FaultSpec, Moment, Subject, store};
+//!
+//! let (mut writer, reader) = store(42);
+//! let now = Moment { instant: Instant::now(), wall: SystemTime::now() };
+//! let outage = FaultSpec::read(&serde_json::json!({ "route": "recommendations", "reset": {} })).unwrap();
+//! writer.arm(vec![outage], now).unwrap();
+//!
+//! let request = http::Request::get("/recommendations").body(()).unwrap();
+//! let subject = Subject {
+//!     route: "recommendations",
+//!     method: request.method(),
+//!     uri: request.uri(),
+//!     headers: request.headers(),
+//! };
+//! let injection = reader.plan().decide(&subject, now.instant);
+//! assert_eq!(injection.fired[0].id(), "reset-1");
+//! ```
+
+pub mod read;
+pub mod units;
+
+mod faults;
+mod injection;
+mod ledger;
+mod matcher;
+mod plan;
+mod probability;
+mod roll;
+mod schedule;
+mod spec;
+mod store;
+
+pub use faults::{
+    Abort, Blackhole, Draw, Fault, FaultKind, KindInfo, Latency, Param, Phase, Reset,
+};
+pub use injection::{Answer, Considered, Delay, Ending, Fired, Injection, Outcome, Then};
+pub use ledger::{Counters, Magnitude};
+pub use matcher::{Glob, HeaderMatch, MatchSpec, Subject};
+pub use plan::FaultPlan;
+pub use probability::Percent;
+pub use roll::Roll;
+pub use schedule::{Moment, State};
+pub use spec::{FaultSpec, Routes, is_name};
+pub use store::{ArmError, FaultReader, FaultStatus, FaultWriter, PatchError, store};

@@ -1,0 +1,500 @@
+//! A fault as it is written and sent.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    faults::Fault,
+    matcher::{MatchSpec, single_or_list},
+    probability::Percent,
+    read::{Object, Problem, boolean, expected, nearest, one_or_many, text, whole},
+    units::{duration, show_duration},
+};
+
+/// The routes a fault is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Routes {
+    /// Every route, those made later included: `"*"`.
+    All,
+    /// The routes of these names.
+    Named(Vec<String>),
+}
+
+impl Routes {
+    /// Whether the route `name` is among them.
+    #[must_use]
+    pub fn include(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.iter().any(|named| named == name),
+        }
+    }
+
+    fn read(value: &Value) -> Result<Self, Problem> {
+        let names = one_or_many(|value| match text(value)? {
+            "" => Err(Problem::here("is empty; name a route, or \"*\" for all")),
+            name => Ok(name.to_owned()),
+        })(value)?;
+        Ok(if names.iter().any(|name| name == "*") {
+            Self::All
+        } else {
+            Self::Named(names)
+        })
+    }
+
+    fn to_value(&self) -> Value {
+        match self {
+            Self::All => json!("*"),
+            Self::Named(names) => single_or_list(names.iter().map(String::as_str)),
+        }
+    }
+}
+
+/// A fault as it is written and sent: what goes wrong, where, how often and for how long.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FaultSpec {
+    /// Its id; made when left out.
+    pub id: Option<String>,
+    /// Where.
+    pub route: Routes,
+    /// Which requests.
+    pub matching: MatchSpec,
+    /// What share of those.
+    pub percent: Percent,
+    /// So many matches pass first.
+    pub skip_first: u64,
+    /// Then one match in so many is taken, at least 1.
+    pub every: u64,
+    /// Which one of those, from 0 to `every` - 1.
+    pub offset: u64,
+    /// At most so many injections, then the fault is spent.
+    pub limit: Option<u64>,
+    /// Counted from arming.
+    pub start: Duration,
+    /// Counted from arming; `None` for ever.
+    pub ttl: Option<Duration>,
+    /// Requests it may hold at once; more pass untouched.
+    pub max_active: u64,
+    /// Its own seed instead of the process's.
+    pub seed: Option<u64>,
+    /// Order inside a phase, higher first, then by creation.
+    pub priority: i64,
+    /// No marker header on injected answers.
+    pub stealth: bool,
+    /// Free text.
+    pub note: Option<String>,
+    /// What goes wrong.
+    pub fault: Fault,
+}
+
+impl FaultSpec {
+    /// The time to live of a fault that does not say: ten minutes.
+    pub const TTL: Duration = Duration::from_secs(600);
+    /// Requests a fault may hold when it does not say.
+    pub const MAX_ACTIVE: u64 = 1_000;
+    /// The longest note, in bytes.
+    pub const NOTE_BYTES_MAX: usize = 1_024;
+
+    /// The keys that every kind shares.
+    pub const KEYS: [&'static str; 15] = [
+        "id",
+        "route",
+        "match",
+        "percent",
+        "skip_first",
+        "every",
+        "offset",
+        "limit",
+        "start",
+        "ttl",
+        "max_active",
+        "seed",
+        "priority",
+        "stealth",
+        "note",
+    ];
+
+    /// Reads a fault from a value tree.
+    ///
+    /// # Errors
+    /// All problems: one for each top-level field, and inside a kind's parameters the first.
+    pub fn read(value: &Value) -> Result<Self, Vec<Problem>> {
+        let object = Object::new(value).map_err(|problem| vec![problem])?;
+        let mut problems = Problems::default();
+
+        let known: Vec<&str> = Self::KEYS.iter().chain(Fault::NAMES).copied().collect();
+        problems.0.extend(object.unknown(&known));
+        let fault = problems.keep(kind(&object));
+
+        let id = problems.optional(&object, "id", id);
+        let route = problems.keep(object.required("route", Routes::read));
+        let matching = problems.optional(&object, "match", MatchSpec::read);
+        let percent = problems.optional(&object, "percent", Percent::read);
+        let skip_first = problems.optional(&object, "skip_first", whole(0, u64::MAX));
+        let every = problems
+            .optional(&object, "every", whole(1, u64::MAX))
+            .unwrap_or(1);
+        let offset = problems
+            .optional(&object, "offset", offset(every))
+            .unwrap_or(0);
+        let limit = problems.optional(&object, "limit", limit);
+        let ttl = problems
+            .optional(&object, "ttl", ttl)
+            .unwrap_or(Some(Self::TTL));
+        let start = problems.optional(&object, "start", start(ttl));
+        let max_active = problems.optional(&object, "max_active", whole(1, 10_000));
+        let seed = problems.optional(&object, "seed", whole(0, u64::MAX));
+        let priority = problems.optional(&object, "priority", priority);
+        let stealth = problems.optional(&object, "stealth", boolean);
+        let note = problems.optional(&object, "note", note);
+
+        let (Some(route), Some(fault), true) = (route, fault.flatten(), problems.0.is_empty())
+        else {
+            return Err(problems.0);
+        };
+        Ok(Self {
+            id,
+            route,
+            matching: matching.unwrap_or_default(),
+            percent: percent.unwrap_or(Percent::ALL),
+            skip_first: skip_first.unwrap_or(0),
+            every,
+            offset,
+            limit,
+            start: start.unwrap_or_default(),
+            ttl,
+            max_active: max_active.unwrap_or(Self::MAX_ACTIVE),
+            seed,
+            priority: priority.unwrap_or(0),
+            stealth: stealth.unwrap_or(false),
+            note,
+            fault,
+        })
+    }
+
+    /// The form in which it is written, with every default written out.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let mut map = Map::new();
+        let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
+        if let Some(id) = &self.id {
+            put("id", json!(id));
+        }
+        put("route", self.route.to_value());
+        put(self.fault.name(), self.fault.to_value());
+        put("match", self.matching.to_value());
+        put("percent", self.percent.to_value());
+        put("skip_first", json!(self.skip_first));
+        put("every", json!(self.every));
+        put("offset", json!(self.offset));
+        if let Some(limit) = self.limit {
+            put("limit", json!(limit));
+        }
+        put("start", json!(show_duration(self.start)));
+        put(
+            "ttl",
+            json!(self.ttl.map_or("none".to_owned(), show_duration)),
+        );
+        put("max_active", json!(self.max_active));
+        if let Some(seed) = self.seed {
+            put("seed", json!(seed));
+        }
+        put("priority", json!(self.priority));
+        put("stealth", json!(self.stealth));
+        if let Some(note) = &self.note {
+            put("note", json!(note));
+        }
+        Value::Object(map)
+    }
+
+    /// Whether the counts let the match number `count`, from 0, through to the draw.
+    pub(crate) fn counts_in(&self, count: u64) -> bool {
+        count
+            .checked_sub(self.skip_first)
+            .is_some_and(|counted| counted % self.every == self.offset)
+    }
+}
+
+/// Whether `word` may name a fault or a route: `[a-z0-9][a-z0-9._-]{0,63}`.
+#[must_use]
+pub fn is_name(word: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    word.len() <= 64
+        && word.starts_with(plain)
+        && word
+            .chars()
+            .all(|c| plain(c) || matches!(c, '.' | '_' | '-'))
+}
+
+#[derive(Default)]
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn keep<T>(&mut self, result: Result<T, Problem>) -> Option<T> {
+        result.map_err(|problem| self.0.push(problem)).ok()
+    }
+
+    fn optional<T>(
+        &mut self,
+        object: &Object<'_>,
+        key: &str,
+        read: impl FnOnce(&Value) -> Result<T, Problem>,
+    ) -> Option<T> {
+        self.keep(object.optional(key, read)).flatten()
+    }
+}
+
+/// The one kind that is named; `None` when a misspelt one is reported as an unknown key already.
+fn kind(object: &Object<'_>) -> Result<Option<Fault>, Problem> {
+    let named: Vec<&str> = object
+        .keys()
+        .filter(|key| Fault::NAMES.contains(key))
+        .collect();
+    match named.as_slice() {
+        [name] => object
+            .optional(name, |value| {
+                Fault::read(name, value).expect("the name was found in the registry")
+            })
+            .map_err(|problem| shorthand_hint(problem, name)),
+        [] if object.keys().any(is_near_a_kind) => Ok(None),
+        [] => Err(Problem::here(format!(
+            "names no kind of fault; give one of {}",
+            Fault::NAMES.join(", ")
+        ))),
+        [first, second, ..] => Err(Problem::at(
+            second,
+            format!("is a second kind beside `{first}`; a fault has one"),
+        )),
+    }
+}
+
+/// A key that no kind and no common field has, and that is nearest to a kind.
+fn is_near_a_kind(key: &str) -> bool {
+    let known: Vec<&str> = FaultSpec::KEYS
+        .iter()
+        .chain(Fault::NAMES)
+        .copied()
+        .collect();
+    !known.contains(&key) && nearest(key, &known).is_some_and(|near| Fault::NAMES.contains(&near))
+}
+
+/// Names the empty object where a kind without parameters was given something else.
+fn shorthand_hint(problem: Problem, name: &str) -> Problem {
+    if problem.pointer == format!("/{name}") && problem.detail.starts_with("expected an object") {
+        let detail = format!("{}; write {{}} for its defaults", problem.detail);
+        return Problem { detail, ..problem };
+    }
+    problem
+}
+
+fn id(value: &Value) -> Result<String, Problem> {
+    let word = text(value)?;
+    if is_name(word) {
+        return Ok(word.to_owned());
+    }
+    Err(Problem::here(
+        "is not an id: up to 64 of a-z, 0-9, `.`, `_` and `-`, the first a letter or digit",
+    ))
+}
+
+fn offset(every: u64) -> impl Fn(&Value) -> Result<u64, Problem> {
+    move |value| match whole(0, u64::MAX)(value)? {
+        offset if offset < every => Ok(offset),
+        offset => Err(Problem::here(format!(
+            "{offset} is outside 0 to {}, as `every` is {every}",
+            every - 1
+        ))),
+    }
+}
+
+fn limit(value: &Value) -> Result<u64, Problem> {
+    if value == 0 {
+        return Err(Problem::here(
+            "0 would never fire; write `percent` 0 for a silent fault",
+        ));
+    }
+    whole(1, u64::MAX)(value)
+}
+
+fn ttl(value: &Value) -> Result<Option<Duration>, Problem> {
+    if value == "none" {
+        return Ok(None);
+    }
+    let ttl = duration(value)?;
+    if ttl.is_zero() {
+        return Err(Problem::here(
+            "must be longer than 0s; \"none\" means for ever",
+        ));
+    }
+    Ok(Some(ttl))
+}
+
+fn start(ttl: Option<Duration>) -> impl Fn(&Value) -> Result<Duration, Problem> {
+    move |value| {
+        let start = duration(value)?;
+        match ttl {
+            Some(ttl) if start >= ttl => Err(Problem::here(format!(
+                "{} is not before the end of its ttl ({}), which also counts from arming",
+                show_duration(start),
+                show_duration(ttl)
+            ))),
+            _ => Ok(start),
+        }
+    }
+}
+
+fn priority(value: &Value) -> Result<i64, Problem> {
+    match value.as_i64() {
+        Some(priority) if (-1_000_000..=1_000_000).contains(&priority) => Ok(priority),
+        Some(priority) => Err(Problem::here(format!(
+            "{priority} is outside -1000000 to 1000000"
+        ))),
+        None => Err(expected("a whole number", value)),
+    }
+}
+
+fn note(value: &Value) -> Result<String, Problem> {
+    let note = text(value)?;
+    if note.len() > FaultSpec::NOTE_BYTES_MAX {
+        return Err(Problem::here("is longer than 1024 bytes"));
+    }
+    Ok(note.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::needless_pass_by_value, reason = "a json!() reads better bare")]
+    fn problems(value: Value) -> Vec<(String, String)> {
+        let problems = FaultSpec::read(&value).unwrap_err();
+        problems
+            .into_iter()
+            .map(|p| (p.pointer, p.detail))
+            .collect()
+    }
+
+    #[test]
+    fn every_default_is_written_out_and_reads_back_as_the_same_fault() {
+        let spec = FaultSpec::read(&json!({ "route": "web", "reset": {} })).unwrap();
+
+        let written = spec.to_value();
+
+        assert_eq!(
+            written,
+            json!({
+                "route": "web", "reset": {}, "match": {}, "percent": 100, "skip_first": 0, "every": 1,
+                "offset": 0, "start": "0s", "ttl": "10m", "max_active": 1000, "priority": 0,
+                "stealth": false,
+            })
+        );
+        assert_eq!(FaultSpec::read(&written), Ok(spec));
+    }
+
+    #[test]
+    fn a_fault_with_everything_reads_back_as_itself() {
+        let value = json!({
+            "id": "flaky", "route": ["a", "b"], "abort": { "status": 503, "headers": {} },
+            "match": { "method": "GET", "path": "/v1/*", "header": { "x-user": "user-7" } },
+            "percent": "1/1000", "skip_first": 3, "every": 5, "offset": 2, "limit": 7,
+            "start": "10s", "ttl": "none", "max_active": 12, "seed": 99, "priority": -3,
+            "stealth": true, "note": "INC-1412",
+        });
+
+        assert_eq!(FaultSpec::read(&value).unwrap().to_value(), value);
+    }
+
+    #[test]
+    fn all_problems_come_at_once_one_for_each_field() {
+        let found = problems(json!({
+            "route": 7, "latency": { "p50": "300ms", "p99": "200ms" }, "percent": 150,
+            "ttl": 10, "color": "red", "id": "Not An Id",
+        }));
+
+        let pointers: Vec<&str> = found.iter().map(|(pointer, _)| pointer.as_str()).collect();
+        assert_eq!(
+            pointers,
+            [
+                "/color",
+                "/latency/p99",
+                "/id",
+                "/route",
+                "/percent",
+                "/ttl"
+            ]
+        );
+    }
+
+    #[test]
+    fn no_kind_two_kinds_and_a_misspelt_kind_are_told_apart() {
+        let none = problems(json!({ "route": "web" }));
+        let two = problems(json!({ "route": "web", "reset": {}, "abort": 503 }));
+        let misspelt = problems(json!({ "route": "web", "latencey": "1s" }));
+
+        assert_eq!(none[0].0, "");
+        assert!(
+            none[0].1.contains("latency, abort, reset, blackhole"),
+            "{}",
+            none[0].1
+        );
+        assert_eq!(two[0].0, "/abort");
+        assert_eq!(
+            misspelt,
+            [(
+                "/latencey".to_owned(),
+                "unknown key `latencey`; did you mean `latency`?".to_owned()
+            )]
+        );
+    }
+
+    #[test]
+    fn a_kind_without_parameters_says_how_to_write_it() {
+        let found = problems(json!({ "route": "web", "reset": true }));
+
+        assert_eq!(
+            found,
+            [(
+                "/reset".to_owned(),
+                "expected an object, found `true`; write {} for its defaults".to_owned()
+            )]
+        );
+    }
+
+    #[test]
+    fn fields_that_contradict_each_other_are_refused() {
+        let cases = [
+            (json!({ "every": 3, "offset": 3 }), "/offset"),
+            (json!({ "start": "10m" }), "/start"),
+            (json!({ "limit": 0 }), "/limit"),
+            (json!({ "every": 0 }), "/every"),
+            (json!({ "ttl": "0s" }), "/ttl"),
+            (json!({ "max_active": 10_001 }), "/max_active"),
+            (json!({ "route": [] }), "/route"),
+            (json!({ "route": "" }), "/route"),
+            (json!({ "percent": null }), "/percent"),
+        ];
+        for (extra, pointer) in cases {
+            let mut value = json!({ "route": "web", "reset": {} });
+            value
+                .as_object_mut()
+                .unwrap()
+                .extend(extra.as_object().unwrap().clone());
+            let found = problems(value);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!(found[0].0, pointer);
+        }
+    }
+
+    #[test]
+    fn counts_take_the_matches_they_say() {
+        let spec = FaultSpec::read(&json!({
+            "route": "web", "reset": {}, "skip_first": 3, "every": 4, "offset": 1,
+        }))
+        .unwrap();
+
+        let taken: Vec<u64> = (0..15).filter(|count| spec.counts_in(*count)).collect();
+
+        assert_eq!(taken, [4, 8, 12]);
+    }
+}

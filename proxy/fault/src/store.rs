@@ -1,0 +1,449 @@
+//! What is armed: one writer, many readers.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+    time::Instant,
+};
+
+use arc_swap::ArcSwap;
+use serde_json::Value;
+
+use crate::{
+    faults::Fault,
+    ledger::{Counters, Hold, Ledger, Magnitude},
+    plan::{ArmedFault, Arming, FaultPlan},
+    read::Problem,
+    schedule::{Moment, Schedule, State},
+    spec::FaultSpec,
+};
+
+/// Makes an empty store. Draws repeat for the same `seed`.
+///
+/// The writer goes to whoever may change what is armed, readers to everybody else: the types say who may.
+#[must_use]
+pub fn store(seed: u64) -> (FaultWriter, FaultReader) {
+    let plan = Arc::new(ArcSwap::from_pointee(FaultPlan::default()));
+    let writer = FaultWriter {
+        seed,
+        plan: Arc::clone(&plan),
+        entries: Vec::new(),
+        made: HashMap::new(),
+        held: Arc::default(),
+        revision: 0,
+    };
+    (writer, FaultReader { plan })
+}
+
+/// Sees what is armed. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct FaultReader {
+    plan: Arc<ArcSwap<FaultPlan>>,
+}
+
+impl FaultReader {
+    /// What is armed now. A change made before this call is seen by it.
+    #[must_use]
+    pub fn plan(&self) -> impl std::ops::Deref<Target = Arc<FaultPlan>> + use<> {
+        self.plan.load()
+    }
+}
+
+/// A fault with its state and counters, at one moment.
+#[derive(Debug, Clone)]
+pub struct FaultStatus {
+    /// Its id.
+    pub id: String,
+    /// The spec as understood.
+    pub spec: FaultSpec,
+    /// What it is doing.
+    pub state: State,
+    /// When it was armed first.
+    pub created_at: Moment,
+    /// When its ttl is over; `None` for ever.
+    pub expires_at: Option<Moment>,
+    /// The number of the change that gave it this form.
+    pub revision: u64,
+    /// What it did.
+    pub counters: Counters,
+    /// What it achieved, once it did something that is measured.
+    pub magnitude: Option<Magnitude>,
+}
+
+/// Why nothing was armed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ArmError {
+    /// An id is in use, or given twice.
+    #[error("the id `{id}` is taken")]
+    Taken {
+        /// The id.
+        id: String,
+    },
+    /// More faults than the store holds.
+    #[error("there may be {max} faults at a time", max = FaultWriter::FAULTS_MAX)]
+    TooMany,
+}
+
+/// Why a fault was not patched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatchError {
+    /// No fault has that id.
+    #[error("no fault has the id `{id}`")]
+    Unknown {
+        /// The id.
+        id: String,
+    },
+    /// The patched fault would make no sense.
+    #[error("{}", .0.first().map_or_else(String::new, ToString::to_string))]
+    Invalid(Vec<Problem>),
+}
+
+struct Entry {
+    fault: Arc<ArmedFault>,
+    created_at: Moment,
+}
+
+impl Entry {
+    fn status(&self, now: Instant) -> FaultStatus {
+        let fault = &self.fault;
+        FaultStatus {
+            id: fault.id().to_owned(),
+            spec: fault.spec().clone(),
+            state: fault.state(now),
+            created_at: self.created_at,
+            expires_at: fault.schedule().expires_at,
+            revision: fault.revision(),
+            counters: fault.ledger().counters(),
+            magnitude: fault.ledger().magnitude(),
+        }
+    }
+}
+
+/// Changes what is armed. There is one; whoever shares it puts it behind a mutex.
+///
+/// Every change makes a new plan that the next request sees. Requests that a removed fault holds are let go.
+pub struct FaultWriter {
+    seed: u64,
+    plan: Arc<ArcSwap<FaultPlan>>,
+    /// In the order of creation.
+    entries: Vec<Entry>,
+    /// How many ids were made, by kind.
+    made: HashMap<&'static str, u64>,
+    /// Requests held in the whole process.
+    held: Arc<AtomicU64>,
+    revision: u64,
+}
+
+impl FaultWriter {
+    /// The most faults that may be armed at a time.
+    pub const FAULTS_MAX: usize = 1_000;
+
+    /// Arms all of `specs`, or none. Faults without an id get `<kind>-<n>`, counted per kind since the start.
+    ///
+    /// # Errors
+    /// When an id is taken, by an armed fault or inside `specs`, or there would be too many faults.
+    pub fn arm(
+        &mut self,
+        specs: Vec<FaultSpec>,
+        now: Moment,
+    ) -> Result<Vec<FaultStatus>, ArmError> {
+        self.forget_expired(now.instant);
+        if self.entries.len() + specs.len() > Self::FAULTS_MAX {
+            return Err(ArmError::TooMany);
+        }
+        let mut given: Vec<&str> = Vec::new();
+        for id in specs.iter().filter_map(|spec| spec.id.as_deref()) {
+            if self.find(id).is_some() || given.contains(&id) {
+                return Err(ArmError::Taken { id: id.to_owned() });
+            }
+            given.push(id);
+        }
+        let given: Vec<String> = given.into_iter().map(str::to_owned).collect();
+
+        self.revision += 1;
+        let first = self.entries.len();
+        for spec in specs {
+            let id = match &spec.id {
+                Some(id) => id.clone(),
+                None => self.make_id(&spec.fault, &given),
+            };
+            let entry = self.entry(id, spec, now);
+            self.entries.push(entry);
+        }
+        self.publish();
+        let armed = &self.entries[first..];
+        Ok(armed
+            .iter()
+            .map(|entry| entry.status(now.instant))
+            .collect())
+    }
+
+    /// Arms `spec` under `id`, in place of the fault that has it. Counters start at 0. The flag says whether
+    /// the fault is new.
+    ///
+    /// # Errors
+    /// When it is new and there would be too many faults.
+    pub fn put(
+        &mut self,
+        id: &str,
+        spec: FaultSpec,
+        now: Moment,
+    ) -> Result<(FaultStatus, bool), ArmError> {
+        self.forget_expired(now.instant);
+        let replaced = self.find(id);
+        if replaced.is_none() && self.entries.len() >= Self::FAULTS_MAX {
+            return Err(ArmError::TooMany);
+        }
+        self.revision += 1;
+        let entry = self.entry(id.to_owned(), spec, now);
+        let status = entry.status(now.instant);
+        let released = replaced.map(|at| self.entries.remove(at));
+        self.entries.push(entry);
+        self.publish();
+        // Only now: whoever is let go must find the new plan.
+        if let Some(entry) = &released {
+            entry.fault.hold().release();
+        }
+        Ok((status, released.is_none()))
+    }
+
+    /// Changes the fault `id` by a JSON merge patch (RFC 7396), validated as a whole.
+    ///
+    /// Counters go on. `start` and `ttl` keep counting from arming unless the patch names them, then they count
+    /// from now. Requests held under other parameters of the kind are let go.
+    ///
+    /// # Errors
+    /// When no fault has that id, or what comes out makes no sense; nothing is changed then.
+    pub fn patch(
+        &mut self,
+        id: &str,
+        patch: &Value,
+        now: Moment,
+    ) -> Result<FaultStatus, PatchError> {
+        self.patch_if(id, patch, now, |_| Vec::new())
+    }
+
+    /// As [`patch`](Self::patch), with a further check of what comes out.
+    ///
+    /// # Errors
+    /// As [`patch`](Self::patch), and when `check` finds problems.
+    pub fn patch_if(
+        &mut self,
+        id: &str,
+        patch: &Value,
+        now: Moment,
+        check: impl FnOnce(&FaultSpec) -> Vec<Problem>,
+    ) -> Result<FaultStatus, PatchError> {
+        self.forget_expired(now.instant);
+        let at = self
+            .find(id)
+            .ok_or_else(|| PatchError::Unknown { id: id.to_owned() })?;
+        let old = Arc::clone(&self.entries[at].fault);
+
+        let spec = patched(old.spec(), id, patch).map_err(PatchError::Invalid)?;
+        let problems = check(&spec);
+        if !problems.is_empty() {
+            return Err(PatchError::Invalid(problems));
+        }
+
+        self.revision += 1;
+        let fresh = Schedule::new(now, spec.start, spec.ttl);
+        let schedule = Schedule {
+            starts_at: if patch.get("start").is_some() {
+                fresh.starts_at
+            } else {
+                old.schedule().starts_at
+            },
+            expires_at: if patch.get("ttl").is_some() {
+                fresh.expires_at
+            } else {
+                old.schedule().expires_at
+            },
+        };
+        let same_kind = spec.fault == old.spec().fault;
+        let hold = if same_kind {
+            Arc::clone(old.hold())
+        } else {
+            Hold::new(Arc::clone(old.ledger()), Arc::clone(&self.held))
+        };
+        let arming = Arming {
+            id: id.to_owned(),
+            seed: self.seed,
+            schedule,
+            ledger: Arc::clone(old.ledger()),
+            hold,
+            revision: self.revision,
+        };
+        self.entries[at].fault = Arc::new(ArmedFault::new(spec, arming));
+        self.publish();
+        if !same_kind {
+            old.hold().release();
+        }
+        Ok(self.entries[at].status(now.instant))
+    }
+
+    /// Removes the fault `id`. Whether there was one.
+    pub fn remove(&mut self, id: &str, now: Instant) -> bool {
+        self.forget_expired(now);
+        !self.remove_where(|status_id, _| status_id == id).is_empty()
+    }
+
+    /// Removes every fault of which `doomed` says so, given its id and spec. The ids that are gone.
+    pub fn remove_where(&mut self, doomed: impl Fn(&str, &FaultSpec) -> bool) -> Vec<String> {
+        let (gone, kept): (Vec<Entry>, Vec<Entry>) = std::mem::take(&mut self.entries)
+            .into_iter()
+            .partition(|entry| doomed(entry.fault.id(), entry.fault.spec()));
+        self.entries = kept;
+        if !gone.is_empty() {
+            self.revision += 1;
+            self.publish();
+            for entry in &gone {
+                entry.fault.hold().release();
+            }
+        }
+        gone.iter()
+            .map(|entry| entry.fault.id().to_owned())
+            .collect()
+    }
+
+    /// Removes every fault. The ids that are gone.
+    pub fn clear(&mut self) -> Vec<String> {
+        self.remove_where(|_, _| true)
+    }
+
+    /// Removes the faults whose ttl is over. The ids that are gone, and when the next one will be.
+    pub fn expire(&mut self, now: Instant) -> (Vec<String>, Option<Instant>) {
+        let gone = self.forget_expired(now);
+        let ends = self
+            .entries
+            .iter()
+            .filter_map(|entry| entry.fault.schedule().expires_at);
+        (gone, ends.map(|end| end.instant).min())
+    }
+
+    /// The fault `id` at one moment.
+    #[must_use]
+    pub fn status(&self, id: &str, now: Instant) -> Option<FaultStatus> {
+        self.statuses(now).find(|status| status.id == id)
+    }
+
+    /// All faults at one moment, in the order of creation; those whose ttl is over are gone already.
+    pub fn statuses(&self, now: Instant) -> impl Iterator<Item = FaultStatus> {
+        let alive = self
+            .entries
+            .iter()
+            .filter(move |entry| !entry.fault.schedule().is_over(now));
+        alive.map(move |entry| entry.status(now))
+    }
+
+    fn find(&self, id: &str) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.fault.id() == id)
+    }
+
+    fn forget_expired(&mut self, now: Instant) -> Vec<String> {
+        let over: Vec<String> = self
+            .entries
+            .iter()
+            .filter(|entry| entry.fault.schedule().is_over(now))
+            .map(|entry| entry.fault.id().to_owned())
+            .collect();
+        if over.is_empty() {
+            return over;
+        }
+        self.remove_where(|id, _| over.iter().any(|gone| gone == id))
+    }
+
+    fn make_id(&mut self, fault: &Fault, given: &[String]) -> String {
+        loop {
+            let made = self.made.entry(fault.name()).or_insert(0);
+            *made += 1;
+            let id = format!("{}-{made}", fault.name());
+            if self.find(&id).is_none() && !given.contains(&id) {
+                return id;
+            }
+        }
+    }
+
+    fn entry(&self, id: String, spec: FaultSpec, now: Moment) -> Entry {
+        let ledger = Arc::new(Ledger::default());
+        let arming = Arming {
+            id: id.clone(),
+            seed: self.seed,
+            schedule: Schedule::new(now, spec.start, spec.ttl),
+            hold: Hold::new(Arc::clone(&ledger), Arc::clone(&self.held)),
+            ledger,
+            revision: self.revision,
+        };
+        let spec = FaultSpec {
+            id: Some(id),
+            ..spec
+        };
+        Entry {
+            fault: Arc::new(ArmedFault::new(spec, arming)),
+            created_at: now,
+        }
+    }
+
+    fn publish(&mut self) {
+        let faults: Vec<Arc<ArmedFault>> = self
+            .entries
+            .iter()
+            .map(|entry| Arc::clone(&entry.fault))
+            .collect();
+        self.plan
+            .store(Arc::new(FaultPlan::new(self.revision, &faults)));
+    }
+}
+
+impl fmt::Debug for FaultWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultWriter")
+            .field("revision", &self.revision)
+            .field("faults", &self.entries.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The spec after a merge patch. The id stays.
+fn patched(spec: &FaultSpec, id: &str, patch: &Value) -> Result<FaultSpec, Vec<Problem>> {
+    if !patch.is_object() {
+        return Err(vec![crate::read::expected("an object", patch)]);
+    }
+    if patch.get("id").is_some_and(|named| named != id) {
+        return Err(vec![Problem::at(
+            "id",
+            format!("cannot be changed; it is `{id}`"),
+        )]);
+    }
+    let mut value = spec.to_value();
+    merge(&mut value, patch);
+    FaultSpec::read(&value)
+}
+
+/// JSON merge patch, RFC 7396 §2.
+fn merge(target: &mut Value, patch: &Value) {
+    let (Value::Object(target), Value::Object(patch)) = (&mut *target, patch) else {
+        patch.clone_into(target);
+        return;
+    };
+    for (key, value) in patch {
+        match value {
+            Value::Null => {
+                target.shift_remove(key);
+            }
+            Value::Object(_) => {
+                let member = target
+                    .entry(key.as_str())
+                    .or_insert_with(|| Value::Object(Default::default()));
+                if !member.is_object() {
+                    *member = Value::Object(Default::default());
+                }
+                merge(member, value);
+            }
+            other => {
+                target.insert(key.clone(), other.clone());
+            }
+        }
+    }
+}

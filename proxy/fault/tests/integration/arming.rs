@@ -1,0 +1,274 @@
+use brownout_fault::{ArmError, FaultWriter, PatchError, State, store};
+use serde_json::json;
+
+use crate::{arm, decide, fired_ids, later, spec, start};
+
+#[test]
+fn ids_are_made_by_kind_and_skip_those_that_are_taken() {
+    let (mut writer, _) = store(1);
+    let now = start();
+
+    arm(
+        &mut writer,
+        &json!({ "id": "latency-2", "route": "web", "latency": "1s" }),
+        now,
+    );
+    let made: Vec<String> = [
+        json!({ "route": "web", "latency": "1s" }),
+        json!({ "route": "web", "reset": {} }),
+        json!({ "route": "web", "latency": "1s" }),
+    ]
+    .iter()
+    .map(|value| arm(&mut writer, value, now))
+    .collect();
+
+    assert_eq!(made, ["latency-1", "reset-1", "latency-3"]);
+}
+
+#[test]
+fn a_made_id_is_not_given_twice_even_after_its_fault_is_gone() {
+    let (mut writer, _) = store(1);
+    let now = start();
+    let first = arm(&mut writer, &json!({ "route": "web", "reset": {} }), now);
+
+    writer.remove(&first, now.instant);
+
+    assert_eq!(
+        arm(&mut writer, &json!({ "route": "web", "reset": {} }), now),
+        "reset-2"
+    );
+}
+
+#[test]
+fn a_list_is_armed_whole_or_not_at_all() {
+    let (mut writer, reader) = store(1);
+    let now = start();
+    arm(
+        &mut writer,
+        &json!({ "id": "b", "route": "web", "reset": {} }),
+        now,
+    );
+
+    let refused = writer.arm(
+        vec![
+            spec(&json!({ "id": "a", "route": "web", "abort": 500 })),
+            spec(&json!({ "id": "b", "route": "web", "abort": 501 })),
+        ],
+        now,
+    );
+
+    assert_eq!(refused.unwrap_err(), ArmError::Taken { id: "b".into() });
+    assert_eq!(writer.statuses(now.instant).count(), 1);
+    assert_eq!(fired_ids(&decide(&reader.plan(), now)), ["b"]);
+}
+
+#[test]
+fn one_id_twice_in_a_list_is_refused() {
+    let (mut writer, _) = store(1);
+    let twice = || spec(&json!({ "id": "a", "route": "web", "reset": {} }));
+
+    let refused = writer.arm(vec![twice(), twice()], start());
+
+    assert_eq!(refused.unwrap_err(), ArmError::Taken { id: "a".into() });
+}
+
+#[test]
+fn there_are_at_most_a_thousand_faults() {
+    let (mut writer, _) = store(1);
+    let now = start();
+    let fault = || spec(&json!({ "route": "web", "reset": {} }));
+    writer
+        .arm((0..FaultWriter::FAULTS_MAX).map(|_| fault()).collect(), now)
+        .unwrap();
+
+    assert_eq!(
+        writer.arm(vec![fault()], now).unwrap_err(),
+        ArmError::TooMany
+    );
+    assert_eq!(
+        writer.put("new", fault(), now).unwrap_err(),
+        ArmError::TooMany
+    );
+    assert!(
+        writer.put("reset-7", fault(), now).is_ok(),
+        "replacing needs no room"
+    );
+}
+
+#[test]
+fn put_replaces_and_starts_counting_anew() {
+    let (mut writer, reader) = store(1);
+    let now = start();
+    let (_, created) = writer
+        .put("x", spec(&json!({ "route": "web", "reset": {} })), now)
+        .unwrap();
+    drop(decide(&reader.plan(), now));
+
+    let (status, again) = writer
+        .put("x", spec(&json!({ "route": "web", "abort": 500 })), now)
+        .unwrap();
+
+    assert!(created && !again);
+    assert_eq!(status.counters.matched, 0);
+    assert_eq!(status.spec.fault.name(), "abort");
+    assert_eq!(decide(&reader.plan(), now).fired[0].kind(), "abort");
+}
+
+#[test]
+fn a_patch_merges_and_keeps_the_counters_and_the_end() {
+    let (mut writer, reader) = store(1);
+    let armed = start();
+    arm(
+        &mut writer,
+        &json!({ "id": "x", "route": "web", "abort": 503, "ttl": "1m" }),
+        armed,
+    );
+    drop(decide(&reader.plan(), armed));
+
+    let patched = writer
+        .patch(
+            "x",
+            &json!({ "abort": { "status": 500 } }),
+            later(armed, 20),
+        )
+        .unwrap();
+
+    assert_eq!(patched.counters.injected, 1);
+    assert_eq!(patched.spec.fault.to_value()["status"], 500);
+    assert_eq!(patched.expires_at, Some(later(armed, 60)));
+}
+
+#[test]
+fn a_patch_that_names_the_ttl_restarts_it() {
+    let (mut writer, _) = store(1);
+    let armed = start();
+    arm(
+        &mut writer,
+        &json!({ "id": "x", "route": "web", "reset": {}, "ttl": "1m" }),
+        armed,
+    );
+
+    let patched = writer
+        .patch("x", &json!({ "ttl": "1m" }), later(armed, 20))
+        .unwrap();
+
+    assert_eq!(patched.expires_at, Some(later(armed, 80)));
+}
+
+#[test]
+fn a_patch_can_take_away_and_change_the_kind() {
+    let (mut writer, _) = store(1);
+    let now = start();
+    arm(
+        &mut writer,
+        &json!({ "id": "x", "route": "web", "reset": {}, "limit": 3 }),
+        now,
+    );
+
+    let change = json!({ "limit": null, "reset": null, "latency": "1s" });
+    let patched = writer.patch("x", &change, now).unwrap();
+
+    assert_eq!(patched.spec.limit, None);
+    assert_eq!(patched.spec.fault.name(), "latency");
+}
+
+#[test]
+fn a_patch_that_makes_no_sense_changes_nothing() {
+    let (mut writer, _) = store(1);
+    let now = start();
+    arm(
+        &mut writer,
+        &json!({ "id": "x", "route": "web", "latency": { "value": "1s" } }),
+        now,
+    );
+    let before = writer.status("x", now.instant).unwrap().spec;
+
+    for (patch, pointer) in [
+        (json!({ "percent": 150 }), "/percent"),
+        (
+            json!({ "latency": { "p50": "1s", "p99": "2s" } }),
+            "/latency",
+        ),
+        (json!({ "id": "y" }), "/id"),
+        (json!({ "abort": 503 }), "/abort"),
+        (json!({ "latency": null }), ""),
+        (json!([]), ""),
+    ] {
+        let Err(PatchError::Invalid(problems)) = writer.patch("x", &patch, now) else {
+            panic!("{patch} was taken");
+        };
+        assert_eq!(problems[0].pointer, pointer, "{patch}");
+    }
+    assert_eq!(writer.status("x", now.instant).unwrap().spec, before);
+}
+
+#[test]
+fn patching_a_fault_that_is_not_there_says_so() {
+    let (mut writer, _) = store(1);
+
+    let refused = writer.patch("x", &json!({}), start());
+
+    assert_eq!(refused.unwrap_err(), PatchError::Unknown { id: "x".into() });
+}
+
+#[test]
+fn expired_faults_are_gone_and_their_ids_free() {
+    let (mut writer, _) = store(1);
+    let armed = start();
+    arm(
+        &mut writer,
+        &json!({ "id": "x", "route": "web", "reset": {}, "ttl": "1m" }),
+        armed,
+    );
+    arm(
+        &mut writer,
+        &json!({ "id": "y", "route": "web", "reset": {}, "ttl": "2m" }),
+        armed,
+    );
+
+    assert_eq!(
+        writer.expire(later(armed, 59).instant),
+        (vec![], Some(later(armed, 60).instant))
+    );
+    assert!(writer.status("x", later(armed, 60).instant).is_none());
+    assert_eq!(
+        writer.expire(later(armed, 60).instant),
+        (vec!["x".to_owned()], Some(later(armed, 120).instant))
+    );
+    arm(
+        &mut writer,
+        &json!({ "id": "x", "route": "web", "reset": {} }),
+        later(armed, 60),
+    );
+}
+
+#[test]
+fn a_fault_without_end_has_no_expiry() {
+    let (mut writer, _) = store(1);
+    let now = start();
+
+    arm(
+        &mut writer,
+        &json!({ "id": "x", "route": "web", "reset": {}, "ttl": "none" }),
+        now,
+    );
+
+    assert_eq!(writer.status("x", now.instant).unwrap().expires_at, None);
+    assert_eq!(writer.expire(later(now, 1_000_000).instant), (vec![], None));
+}
+
+#[test]
+fn states_are_waiting_active_and_spent() {
+    let (mut writer, reader) = store(1);
+    let armed = start();
+    let fault = json!({ "id": "x", "route": "web", "reset": {}, "start": "10s", "limit": 1 });
+    arm(&mut writer, &fault, armed);
+    let state = |writer: &FaultWriter, now| writer.status("x", now).unwrap().state;
+
+    assert_eq!(state(&writer, armed.instant), State::Waiting);
+    assert!(decide(&reader.plan(), later(armed, 9)).is_none());
+    assert_eq!(state(&writer, later(armed, 10).instant), State::Active);
+    assert_eq!(fired_ids(&decide(&reader.plan(), later(armed, 10))), ["x"]);
+    assert_eq!(state(&writer, later(armed, 10).instant), State::Spent);
+    assert!(decide(&reader.plan(), later(armed, 10)).is_none());
+}
