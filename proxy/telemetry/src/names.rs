@@ -1,0 +1,193 @@
+//! Every metric's name, in one table.
+//!
+//! The constants are typed by kind and by number of tags, so that a gauge's name cannot make a
+//! counter and a tag cannot be forgotten:
+//!
+//! ```
+//! use brownout_telemetry::{Metrics, names};
+//!
+//! let metrics = Metrics::new();
+//! let requests = metrics.counter(names::PROXY_REQUESTS, &["web"]);
+//! requests.add(1);
+//! assert_eq!(requests.total(), 1);
+//! ```
+//!
+//! Names that are only known at run time, such as `homepage.get`, are made with
+//! [`Metrics::counter_named`](crate::Metrics::counter_named) instead.
+
+pub mod attr;
+
+/// What is known about a metric before anything is counted.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Dots between parts, lower snake case, for example `proxy.requests`.
+    pub name: &'static str,
+    /// How its values add up.
+    pub kind: Kind,
+    /// What one of it is. Durations are `ms`, as they go out; inside they are microseconds.
+    pub unit: &'static str,
+    /// The keys whose values tell its series apart, in the order in which values are given.
+    pub tags: &'static [&'static str],
+    /// One sentence for people.
+    pub help: &'static str,
+}
+
+/// How the values of a metric add up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// How long things took.
+    Histogram,
+}
+
+/// The name of a counter with `TAGS` tags.
+#[derive(Debug, Clone, Copy)]
+pub struct CounterName<const TAGS: usize>(pub(crate) &'static Metric);
+
+/// The name of a gauge with `TAGS` tags.
+#[derive(Debug, Clone, Copy)]
+pub struct GaugeName<const TAGS: usize>(pub(crate) &'static Metric);
+
+/// The name of a histogram with `TAGS` tags.
+#[derive(Debug, Clone, Copy)]
+pub struct HistogramName<const TAGS: usize>(pub(crate) &'static Metric);
+
+macro_rules! table {
+    ($($kind:ident $constant:ident = $name:literal [$($tag:literal),*] $unit:literal $help:literal)*) => {
+        $(
+            #[doc = concat!("`", $name, "`: ", $help)]
+            pub const $constant: name_type!($kind, { <[&str]>::len(&[$($tag),*]) }) =
+                name_type!($kind)(&Metric {
+                    name: $name,
+                    kind: Kind::$kind,
+                    unit: $unit,
+                    tags: &[$($tag),*],
+                    help: $help,
+                });
+        )*
+
+        /// Every metric of the table, in its order.
+        pub const ALL: &[&Metric] = &[$($constant.0),*];
+    };
+}
+
+macro_rules! name_type {
+    (Counter $(, $tags:block)?) => { CounterName $(::<$tags>)? };
+    (Gauge $(, $tags:block)?) => { GaugeName $(::<$tags>)? };
+    (Histogram $(, $tags:block)?) => { HistogramName $(::<$tags>)? };
+}
+
+table! {
+    Counter PROXY_REQUESTS = "proxy.requests" ["route"] "requests"
+        "Requests whose head was read from a client."
+    Counter PROXY_RESPONSES = "proxy.responses" ["route", "class"] "responses"
+        "Answers by class: 1xx to 5xx, or none when the exchange ended without a head."
+    Counter PROXY_ERRORS = "proxy.errors" ["route", "error"] "errors"
+        "Exchanges that broke: connect, reset, timeout, protocol or client_disconnect."
+    Counter PROXY_BYTES_IN = "proxy.bytes_in" ["route"] "bytes"
+        "Bytes received from clients."
+    Counter PROXY_BYTES_OUT = "proxy.bytes_out" ["route"] "bytes"
+        "Bytes sent to clients."
+    Counter PROXY_UPSTREAM_RETRIES = "proxy.upstream_retries" ["route"] "requests"
+        "Requests sent again because a pooled upstream connection had gone stale."
+    Histogram PROXY_LATENCY = "proxy.latency" ["route"] "ms"
+        "From the request's head to the end of the answer's body."
+    Histogram PROXY_UPSTREAM_LATENCY = "proxy.upstream_latency" ["route"] "ms"
+        "The upstream's share of the latency."
+    Histogram PROXY_OVERHEAD = "proxy.overhead" ["route"] "ms"
+        "The proxy's own share: the latency less the upstream's share and injected delays."
+    Gauge PROXY_IN_FLIGHT = "proxy.in_flight" ["route"] "requests"
+        "Requests that have begun and not ended."
+    Gauge PROXY_CONNECTIONS = "proxy.connections" ["route"] "connections"
+        "Open client connections."
+
+    Counter FAULT_MATCHED = "fault.matched" ["route", "fault_type"] "requests"
+        "Requests or connections that a fault's matcher chose."
+    Counter FAULT_INJECTED = "fault.injected" ["route", "fault_type"] "injections"
+        "Faults that were carried out."
+    Counter FAULT_SKIPPED = "fault.skipped" ["route", "fault_type"] "requests"
+        "Matched, but spared by percent, by counts, or by a fault that ended the exchange first."
+    Counter FAULT_OVERFLOW = "fault.overflow" ["route", "fault_type"] "requests"
+        "Passed through untouched because too many requests were already held."
+    Counter FAULT_CLIENT_GAVE_UP = "fault.client_gave_up" ["route", "fault_type"] "requests"
+        "Clients that left while a fault held their request."
+    Histogram FAULT_DELAY = "fault.delay" ["route", "fault_type"] "ms"
+        "Time that faults really added."
+    Gauge FAULT_ACTIVE = "fault.active" ["route", "fault_type"] "requests"
+        "Requests or connections that a fault holds now."
+
+    Counter CLIENT_CALLS = "client.calls" ["client", "upstream"] "calls"
+        "Logical calls, however many attempts each took."
+    Counter CLIENT_OUTCOME = "client.outcome" ["client", "upstream", "outcome"] "calls"
+        "How calls ended: ok, retried_ok, fallback, failed or rejected."
+    Counter CLIENT_ATTEMPTS = "client.attempts" ["client", "upstream"] "attempts"
+        "Requests sent, retries included."
+    Counter CLIENT_RETRIES = "client.retries" ["client", "upstream"] "attempts"
+        "Attempts after the first."
+    Counter CLIENT_TIMEOUTS = "client.timeouts" ["client", "upstream"] "attempts"
+        "Attempts that ran out of time."
+    Counter CLIENT_FALLBACKS = "client.fallbacks" ["client", "upstream"] "calls"
+        "Calls that a fallback answered."
+    Histogram CLIENT_LATENCY = "client.latency" ["client", "upstream"] "ms"
+        "How long calls took, retries and waits included."
+    Histogram CLIENT_ATTEMPT_LATENCY = "client.attempt_latency" ["client", "upstream"] "ms"
+        "How long single attempts took."
+
+    Counter CIRCUITBREAKER_TRANSITIONS = "circuitbreaker.transitions" ["breaker", "to"] "transitions"
+        "Changes of state, by the state that was entered."
+    Counter CIRCUITBREAKER_REJECTED = "circuitbreaker.rejected" ["breaker"] "calls"
+        "Calls refused without being sent."
+    Gauge CIRCUITBREAKER_STATE = "circuitbreaker.state" ["breaker"] "state"
+        "0 closed, 1 half-open, 2 open."
+
+    Counter CONTROL_REQUESTS = "control.requests" ["method", "route"] "requests"
+        "Calls of the control API, by method and route pattern."
+    Counter CONTROL_FAULT_CHANGES = "control.fault_changes" [] "changes"
+        "Faults made, changed or removed, by whatever cause."
+    Histogram CONTROL_LATENCY = "control.latency" ["method", "route"] "ms"
+        "How long calls of the control API took."
+
+    Counter TELEMETRY_SPANS_ENDED = "telemetry.spans_ended" [] "spans"
+        "Recorded spans that ended: the sum of exported, failed, dropped and those still queued."
+    Counter TELEMETRY_SPANS_EXPORTED = "telemetry.spans_exported" [] "spans"
+        "Spans that the collector accepted."
+    Counter TELEMETRY_SPANS_FAILED = "telemetry.spans_failed" [] "spans"
+        "Spans that could not be delivered."
+    Counter TELEMETRY_SPANS_DROPPED = "telemetry.spans_dropped" [] "spans"
+        "Spans given up because the queue was full or the shutdown's deadline had passed."
+    Histogram TELEMETRY_EXPORT_TIME = "telemetry.export_time" [] "ms"
+        "How long one export of spans took."
+    Counter TELEMETRY_STATSD_LINES = "telemetry.statsd_lines" [] "lines"
+        "Lines sent to the statsd daemon, up to the flush before."
+    Counter TELEMETRY_STATSD_PACKETS = "telemetry.statsd_packets" [] "packets"
+        "Packets sent to the statsd daemon, up to the flush before."
+    Counter TELEMETRY_SERIES_OVERFLOW = "telemetry.series_overflow" [] "series"
+        "Series that were asked for beyond the limit and are counted together as `other`."
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_of_at_most_four_lower_snake_case_parts() {
+        let mut seen = BTreeSet::new();
+
+        for metric in ALL {
+            assert!(seen.insert(metric.name), "{} is there twice", metric.name);
+            for part in metric.name.split('.').chain(metric.tags.iter().copied()) {
+                assert!(
+                    !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c == '_'),
+                    "`{part}` in {}",
+                    metric.name
+                );
+            }
+            assert!(metric.name.split('.').count() <= 4);
+        }
+    }
+}

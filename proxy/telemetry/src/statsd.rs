@@ -1,0 +1,225 @@
+//! Sends every series to a statsd daemon, once an interval, from one thread.
+//!
+//! Counting never waits for this: the thread reads what the handles hold. A daemon that is not
+//! there, or a network that swallows packets, loses values and slows nothing.
+
+mod dialect;
+mod packets;
+
+use std::{
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    thread,
+    time::{Duration, Instant},
+};
+
+use statsd::client::{Client, StatsdError};
+
+pub use self::dialect::Dialect;
+use self::packets::Packets;
+use crate::{
+    metrics::{Counter, Distribution, Gauge, Histogram, Metrics},
+    names,
+};
+
+/// How often the daemon's name is looked up again, for daemons that move.
+const RESOLVE_EVERY: Duration = Duration::from_secs(30);
+
+/// The flush thread, seen from outside. Dropping it ends the thread without a last flush.
+#[derive(Debug)]
+pub(crate) struct Flusher {
+    commands: Sender<Command>,
+}
+
+enum Command {
+    Flush { done: Sender<()> },
+    Stop { done: Sender<()> },
+}
+
+impl Flusher {
+    /// Starts the thread. The caller has resolved `address` to `daemon` already.
+    pub(crate) fn start(
+        address: String,
+        daemon: SocketAddr,
+        dialect: Dialect,
+        interval: Duration,
+        metrics: Metrics,
+    ) -> io::Result<Self> {
+        let client = connect(daemon)?;
+        let (commands, received) = mpsc::channel();
+        let flush = Flush {
+            client,
+            daemon,
+            address,
+            resolved: Instant::now(),
+            dialect,
+            lines: metrics.counter(names::TELEMETRY_STATSD_LINES, &[]),
+            packets: metrics.counter(names::TELEMETRY_STATSD_PACKETS, &[]),
+            metrics,
+            counters: Vec::new(),
+            gauges: Vec::new(),
+            histograms: Vec::new(),
+        };
+        thread::Builder::new()
+            .name("brownout-statsd".into())
+            .spawn(move || flush.run(interval, &received))?;
+        Ok(Self { commands })
+    }
+
+    /// Flushes now. Tells whether it was done within `timeout`.
+    pub(crate) fn flush(&self, timeout: Duration) -> bool {
+        self.ask(timeout, |done| Command::Flush { done })
+    }
+
+    /// Flushes a last time and ends the thread. Tells whether it was done within `timeout`, or
+    /// before; if not it is done later.
+    pub(crate) fn stop(&self, timeout: Duration) -> bool {
+        self.ask(timeout, |done| Command::Stop { done })
+    }
+
+    fn ask(&self, timeout: Duration, command: impl FnOnce(Sender<()>) -> Command) -> bool {
+        let (done, is_done) = mpsc::channel();
+        // Neither arrives at a thread that has ended, which leaves nothing to wait for.
+        self.commands.send(command(done)).ok();
+        is_done.recv_timeout(timeout) != Err(RecvTimeoutError::Timeout)
+    }
+}
+
+/// The address to send to: the first of IPv4 if there is one, because that is where statsd daemons
+/// listen by default, also where `localhost` means `::1` first.
+pub(crate) fn resolve(address: &str) -> io::Result<SocketAddr> {
+    let found: Vec<_> = address.to_socket_addrs()?.collect();
+    found
+        .iter()
+        .find(|address| address.is_ipv4())
+        .or_else(|| found.first())
+        .copied()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+}
+
+fn connect(daemon: SocketAddr) -> io::Result<Client> {
+    Client::new(daemon, "").map_err(|error| match error {
+        StatsdError::IoError(error) => error,
+        StatsdError::AddrParseError(text) => io::Error::other(text),
+    })
+}
+
+/// What the thread knows: where to send, and of each series its name there and what was sent.
+struct Flush {
+    client: Client,
+    daemon: SocketAddr,
+    address: String,
+    resolved: Instant,
+    dialect: Dialect,
+    metrics: Metrics,
+    counters: Vec<SentCounter>,
+    gauges: Vec<(String, Gauge)>,
+    histograms: Vec<SentHistogram>,
+    lines: Counter,
+    packets: Counter,
+}
+
+struct SentCounter {
+    name: String,
+    counter: Counter,
+    /// Nothing before the first flush, so that a zero is sent once and the series exists.
+    sent: Option<u64>,
+}
+
+struct SentHistogram {
+    name: String,
+    histogram: Histogram,
+    sent: Distribution,
+    is_new: bool,
+}
+
+impl Flush {
+    fn run(mut self, interval: Duration, commands: &Receiver<Command>) {
+        let mut flushed = Instant::now();
+        loop {
+            match commands.recv_timeout(interval.saturating_sub(flushed.elapsed())) {
+                Err(RecvTimeoutError::Timeout) => {
+                    flushed = Instant::now();
+                    self.flush();
+                }
+                Ok(Command::Flush { done }) => {
+                    self.flush();
+                    done.send(()).ok(); // The asker may have stopped waiting.
+                }
+                Ok(Command::Stop { done }) => {
+                    self.flush();
+                    done.send(()).ok();
+                    return;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        self.follow_daemon();
+        self.meet_new_series();
+
+        let mut packets = Packets::to(&self.client);
+        for it in &mut self.counters {
+            let total = it.counter.total();
+            let delta = total - it.sent.unwrap_or(0);
+            if delta > 0 || it.sent.is_none() {
+                packets.count(&it.name, delta);
+            }
+            it.sent = Some(total);
+        }
+        for (name, gauge) in &self.gauges {
+            packets.gauge(name, gauge.value() as f64);
+        }
+        for it in &mut self.histograms {
+            let recorded = it.sent.advance(&it.histogram);
+            if recorded.count() > 0 || it.is_new {
+                packets.distribution(&it.name, &recorded);
+            }
+            it.is_new = false;
+        }
+        let sent = packets.finish();
+
+        self.lines.add(sent.lines);
+        self.packets.add(sent.packets);
+    }
+
+    /// Looks the daemon's name up again from time to time. What fails here is tried again then.
+    fn follow_daemon(&mut self) {
+        if self.resolved.elapsed() < RESOLVE_EVERY {
+            return;
+        }
+        self.resolved = Instant::now();
+        if let Ok(daemon) = resolve(&self.address)
+            && daemon != self.daemon
+            && let Ok(client) = connect(daemon)
+        {
+            self.client = client;
+            self.daemon = daemon;
+        }
+    }
+
+    fn meet_new_series(&mut self) {
+        let table = self.metrics.table();
+        for (id, counter) in &table.counters.series[self.counters.len()..] {
+            self.counters.push(SentCounter {
+                name: self.dialect.name_of(id),
+                counter: counter.clone(),
+                sent: None,
+            });
+        }
+        for (id, gauge) in &table.gauges.series[self.gauges.len()..] {
+            self.gauges.push((self.dialect.name_of(id), gauge.clone()));
+        }
+        for (id, histogram) in &table.histograms.series[self.histograms.len()..] {
+            self.histograms.push(SentHistogram {
+                name: self.dialect.name_of(id),
+                histogram: histogram.clone(),
+                sent: Distribution::empty(),
+                is_new: true,
+            });
+        }
+    }
+}

@@ -1,0 +1,241 @@
+use std::{
+    net::UdpSocket,
+    thread,
+    time::{Duration, Instant},
+};
+
+use brownout_telemetry::{Telemetry, TelemetryConfig, names};
+use brownout_testkit::{OtlpReceiver, StatsdReceiver};
+
+use crate::{PATIENCE, counting_to, on_demand, root};
+
+#[test]
+fn every_increment_of_four_threads_arrives_exactly_once() {
+    let daemon = StatsdReceiver::start();
+    let telemetry = Telemetry::start(TelemetryConfig {
+        statsd: Some(daemon.address()),
+        flush_interval: Duration::from_millis(5),
+        ..on_demand()
+    })
+    .unwrap();
+    let counter = telemetry.metrics().counter(names::PROXY_REQUESTS, &["web"]);
+    let histogram = telemetry
+        .metrics()
+        .histogram(names::PROXY_LATENCY, &["web"]);
+
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..1_000_000 {
+                    counter.add(1);
+                }
+                for us in 0..100_000 {
+                    histogram.record(Duration::from_micros(us));
+                }
+            });
+        }
+    });
+    telemetry.shutdown(PATIENCE).unwrap();
+
+    assert_eq!(counter.total(), 4_000_000);
+    let totals = daemon.wait_until(PATIENCE, |totals| {
+        totals.counters.get("proxy.requests.web") >= Some(&4_000_000.0)
+            && totals.counters.get("proxy.latency.web.count") >= Some(&400_000.0)
+    });
+    assert_eq!(totals.counters["proxy.requests.web"], 4_000_000.0);
+    assert_eq!(totals.counters["proxy.latency.web.count"], 400_000.0);
+    assert!(totals.packets > 2, "it was flushed while it was counted");
+}
+
+#[test]
+fn packets_stay_within_1432_bytes_and_carry_every_line() {
+    let daemon = StatsdReceiver::start();
+    let telemetry = counting_to(&daemon);
+    let metrics = telemetry.metrics();
+    for n in 0..300 {
+        let route = format!("{n:03}{}", "-long".repeat(n % 60));
+        metrics.counter(names::PROXY_REQUESTS, &[&route]).add(1);
+        metrics.gauge(names::PROXY_IN_FLIGHT, &[&route]).set(1);
+    }
+
+    telemetry.force_flush();
+
+    let lines = metrics.counter(names::TELEMETRY_STATSD_LINES, &[]).total();
+    let packets = metrics
+        .counter(names::TELEMETRY_STATSD_PACKETS, &[])
+        .total();
+    let totals = daemon.wait_until(PATIENCE, |totals| totals.packets as u64 == packets);
+    assert_eq!(totals.gauges.len(), 300);
+    assert_eq!(totals.counters.len() as u64, lines - 300);
+    assert!(totals.malformed.is_empty(), "{:?}", totals.malformed);
+    assert!(
+        totals.packet_bytes_max <= 1432,
+        "{}",
+        totals.packet_bytes_max
+    );
+    assert!(
+        totals.packet_bytes_max > 1000,
+        "{}",
+        totals.packet_bytes_max
+    );
+}
+
+#[test]
+fn a_counter_shows_up_with_its_first_zero_and_then_only_with_increments() {
+    let daemon = StatsdReceiver::start();
+    let telemetry = counting_to(&daemon);
+    let metrics = telemetry.metrics();
+    let lines = metrics.counter(names::TELEMETRY_STATSD_LINES, &[]);
+    let counters: Vec<_> = (0..50)
+        .map(|n| metrics.counter_named(format!("service{n}.get")))
+        .collect();
+
+    telemetry.force_flush();
+    let first = lines.total();
+    counters[7].add(2);
+    telemetry.force_flush();
+    let second = lines.total() - first;
+    counters[7].add(3);
+    telemetry.force_flush();
+
+    assert!(first >= 50);
+    assert_eq!(second, 3, "the counter itself, lines and packets");
+    let totals = daemon.wait_until(PATIENCE, |totals| {
+        totals.counters.get("service7.get") == Some(&5.0)
+    });
+    assert_eq!(totals.counters["service8.get"], 0.0);
+}
+
+#[test]
+fn a_gauge_below_zero_arrives_as_it_is() {
+    let daemon = StatsdReceiver::start();
+    let telemetry = counting_to(&daemon);
+    let gauge = telemetry
+        .metrics()
+        .gauge(names::CIRCUITBREAKER_STATE, &["books"]);
+
+    for value in [4, -3, -5] {
+        gauge.set(value);
+        telemetry.force_flush();
+    }
+
+    daemon.wait_until(PATIENCE, |totals| {
+        totals.gauges.get("circuitbreaker.state.books") == Some(&-5.0)
+    });
+}
+
+#[test]
+fn a_histogram_arrives_as_a_count_and_milliseconds_since_the_flush_before() {
+    let daemon = StatsdReceiver::start();
+    let telemetry = counting_to(&daemon);
+    let histogram = telemetry
+        .metrics()
+        .histogram(names::FAULT_DELAY, &["web", "latency"]);
+
+    for us in 1..=40 {
+        histogram.record(Duration::from_micros(us));
+    }
+    telemetry.force_flush();
+    histogram.record(Duration::from_secs(2));
+    telemetry.force_flush();
+
+    let totals = daemon.wait_until(PATIENCE, |totals| {
+        totals.counters.get("fault.delay.web.latency.count") == Some(&41.0)
+    });
+    let at_second_flush = totals.gauges["fault.delay.web.latency.p50"];
+    assert!(
+        (at_second_flush / 2000.0 - 1.0).abs() < 0.016,
+        "{at_second_flush}"
+    );
+    for part in ["p95", "p99", "max", "mean"] {
+        let value = totals.gauges[&format!("fault.delay.web.latency.{part}")];
+        assert_eq!(value, at_second_flush, "{part} of one value");
+    }
+}
+
+#[test]
+fn milliseconds_have_three_decimals() {
+    let daemon = StatsdReceiver::start();
+    let telemetry = counting_to(&daemon);
+    let histogram = telemetry.metrics().histogram_named("homepage.latency");
+
+    for us in [10, 11, 11] {
+        histogram.record(Duration::from_micros(us));
+    }
+    telemetry.force_flush();
+
+    let totals = daemon.wait_until(PATIENCE, |totals| {
+        totals.gauges.contains_key("homepage.latency.mean")
+    });
+    assert_eq!(totals.gauges["homepage.latency.p50"], 0.011);
+    assert_eq!(totals.gauges["homepage.latency.max"], 0.011);
+    assert_eq!(totals.gauges["homepage.latency.mean"], 0.011);
+}
+
+#[test]
+fn a_daemon_that_is_not_there_changes_nothing() {
+    let address = {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.local_addr().unwrap().to_string()
+    };
+    let telemetry = Telemetry::start(TelemetryConfig {
+        statsd: Some(address),
+        ..on_demand()
+    })
+    .unwrap();
+    let counter = telemetry.metrics().counter_named("homepage.get");
+
+    for _ in 0..10 {
+        counter.add(1);
+        telemetry.force_flush();
+    }
+
+    assert_eq!(counter.total(), 10);
+    assert_eq!(telemetry.shutdown(PATIENCE), Ok(()));
+}
+
+#[test]
+fn the_last_flush_carries_the_final_counts_of_spans() {
+    let collector = OtlpReceiver::start();
+    let daemon = StatsdReceiver::start();
+    let telemetry = Telemetry::start(TelemetryConfig {
+        otlp: Some(collector.url()),
+        statsd: Some(daemon.address()),
+        ..on_demand()
+    })
+    .unwrap();
+    let tracer = telemetry.tracer("homepage");
+
+    for _ in 0..3 {
+        root(&tracer).end();
+    }
+    telemetry.shutdown(PATIENCE).unwrap();
+
+    let totals = daemon.wait_until(PATIENCE, |totals| {
+        totals.counters.get("telemetry.spans_ended") == Some(&3.0)
+    });
+    assert_eq!(totals.counters["telemetry.spans_exported"], 3.0);
+    assert_eq!(totals.counters["telemetry.spans_failed"], 0.0);
+    assert_eq!(totals.counters["telemetry.spans_dropped"], 0.0);
+    assert_eq!(totals.counters["telemetry.export_time.count"], 1.0);
+}
+
+#[test]
+fn metrics_are_sent_by_themselves_every_interval() {
+    let daemon = StatsdReceiver::start();
+    let begun = Instant::now();
+    let telemetry = Telemetry::start(TelemetryConfig {
+        statsd: Some(daemon.address()),
+        flush_interval: Duration::from_millis(20),
+        ..on_demand()
+    })
+    .unwrap();
+    telemetry
+        .metrics()
+        .gauge(names::PROXY_CONNECTIONS, &["web"])
+        .set(1);
+
+    daemon.wait_until(PATIENCE, |totals| totals.packets >= 3);
+
+    assert!(begun.elapsed() >= Duration::from_millis(60));
+}
