@@ -232,6 +232,12 @@ impl Fired {
         self.fault.marker()
     }
 
+    /// Whether it holds the request, counted in `active` until this is dropped.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.held.is_some()
+    }
+
     /// Ends when the fault is removed, expires or is given other parameters: what it holds is let go.
     ///
     /// A fault that holds nothing is never released.

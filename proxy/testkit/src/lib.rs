@@ -1,1 +1,17 @@
 //! Test upstreams, proxies, raw clients and receivers; for tests only.
+
+mod otlp;
+mod proxy;
+mod raw;
+mod statsd;
+mod upstream;
+mod wait;
+
+pub use crate::{
+    otlp::{AttrValue, OtlpReceiver, ReceivedKind, ReceivedSpan},
+    proxy::{TestProxy, TestProxyBuilder},
+    raw::{Ended, How, RawClient, RawMessage},
+    statsd::{StatsdReceiver, StatsdTotals},
+    upstream::{Received, TestUpstream},
+    wait::{PATIENCE, eventually, within},
+};

@@ -1,0 +1,325 @@
+//! The client's side of a connection: a socket that knows how it is to end.
+
+use std::{
+    io::{self, IoSlice},
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use brownout_telemetry::Gauge;
+use futures_util::task::AtomicWaker;
+use rustix::net::{Shutdown, shutdown};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep, timeout_at},
+};
+
+use crate::sys;
+
+/// A client's socket, shared by hyper (which reads and writes) and the exchange (which may end it).
+///
+/// It hands out an `Arc`, not an `Rc`, as hyper wants to be able to send an upgraded connection.
+#[derive(Debug)]
+pub(crate) struct ClientSocket {
+    tcp: TcpStream,
+    peer: SocketAddr,
+    /// Dropping sends an RST; nothing may send a FIN before.
+    resetting: AtomicBool,
+    /// The client may still be sending when this side closes.
+    lingering: AtomicBool,
+    /// How often everything written was handed to the kernel.
+    flushes: AtomicU64,
+    on_flush: AtomicWaker,
+    pub(crate) activity: Activity,
+    /// Open connections of the route.
+    connections: Gauge,
+}
+
+impl ClientSocket {
+    /// Takes a socket over, counting it in `connections` until it is dropped.
+    pub(crate) fn new(tcp: TcpStream, peer: SocketAddr, connections: Gauge) -> Arc<Self> {
+        connections.add(1);
+        Arc::new(Self {
+            tcp,
+            peer,
+            resetting: AtomicBool::new(false),
+            lingering: AtomicBool::new(false),
+            flushes: AtomicU64::new(0),
+            on_flush: AtomicWaker::new(),
+            activity: Activity::new(),
+            connections,
+        })
+    }
+
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Makes the close of this socket a reset (RST). Nothing more is sent, no FIN either.
+    ///
+    /// The reset goes out when the last owner drops the socket, at once after the exchange fails.
+    pub(crate) fn reset_on_close(&self) {
+        self.resetting.store(true, Ordering::Relaxed);
+        if let Err(error) = self.tcp.set_zero_linger() {
+            tracing::warn!(%error, peer = %self.peer, "could not make the close a reset");
+        }
+    }
+
+    /// Makes the close of this socket an orderly one that first reads what the client still sends.
+    pub(crate) fn linger_on_close(&self) {
+        self.lingering.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until everything sent before has reached the client, for at most `limit`.
+    ///
+    /// That is: until hyper has written all it holds, and the kernel's send queue is acknowledged. hyper
+    /// throws away what it holds when an exchange fails, and a reset throws away the send queue; without
+    /// this wait an answer to an earlier, pipelined request would be cut.
+    pub(crate) async fn settled(&self, limit: Duration) {
+        /// There is no event for an empty send queue; on loopback it is empty at the first look.
+        const LOOK_AGAIN: Duration = Duration::from_millis(1);
+        let deadline = Instant::now() + limit;
+        let acknowledged = async {
+            self.flushed().await;
+            while sys::unacknowledged_bytes(&self.tcp).is_ok_and(|bytes| bytes > 0) {
+                sleep(LOOK_AGAIN).await;
+            }
+        };
+        if timeout_at(deadline, acknowledged).await.is_err() {
+            tracing::debug!(peer = %self.peer, "the client did not take all that was sent in time");
+        }
+    }
+
+    /// Waits until hyper has handed everything it holds to the kernel.
+    pub(crate) async fn flushed(&self) {
+        let mark = self.flush_mark();
+        std::future::poll_fn(|cx| self.poll_flushed(mark, cx)).await;
+    }
+
+    /// A mark for [`poll_flushed`](Self::poll_flushed).
+    pub(crate) fn flush_mark(&self) -> u64 {
+        self.flushes.load(Ordering::Relaxed)
+    }
+
+    /// Ready once hyper's buffer was empty at some time after `mark` was taken.
+    ///
+    /// hyper flushes after each time it polls an exchange or a body, in the same task.
+    pub(crate) fn poll_flushed(&self, mark: u64, cx: &mut Context<'_>) -> Poll<()> {
+        self.on_flush.register(cx.waker());
+        if self.flushes.load(Ordering::Relaxed) == mark {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    }
+
+    /// Waits until the client has closed its side or the connection broke.
+    ///
+    /// hyper sees that only while it reads, which it does not while unread bytes are queued, be it a body
+    /// that nobody asks for or a pipelined request.
+    pub(crate) async fn left(&self) {
+        /// While unread bytes keep the socket ready no event tells of the close behind them: look now and then.
+        const LOOK_AGAIN: Duration = Duration::from_millis(50);
+        while let Ok(ready) = self.tcp.ready(Interest::READABLE).await
+            && !ready.is_read_closed()
+        {
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.tcp.poll_read_ready(cx))?;
+            match self.tcp.try_read_buf(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.tcp.poll_write_ready(cx))?;
+            match write(&self.tcp) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+}
+
+impl Drop for ClientSocket {
+    fn drop(&mut self) {
+        self.connections.sub(1);
+    }
+}
+
+/// What a connection is busy with, for its timers.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    epoch: Instant,
+    /// Milliseconds since `epoch`, times four, plus the state.
+    packed: AtomicU64,
+}
+
+/// See [`Activity`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doing {
+    /// A request's head has begun to arrive, or the connection is new.
+    Head,
+    /// A request is being served.
+    Exchange,
+    /// Nothing, since the end of the last exchange.
+    Idle,
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self {
+            epoch: Instant::now(),
+            packed: AtomicU64::new(Doing::Head as u64),
+        }
+    }
+
+    /// What the connection does, and since when.
+    pub(crate) fn now(&self) -> (Doing, Instant) {
+        let packed = self.packed.load(Ordering::Relaxed);
+        let doing = match packed % 4 {
+            0 => Doing::Head,
+            1 => Doing::Exchange,
+            _ => Doing::Idle,
+        };
+        (doing, self.epoch + Duration::from_millis(packed / 4))
+    }
+
+    pub(crate) fn set(&self, doing: Doing, at: std::time::Instant) {
+        let since = Instant::from_std(at).saturating_duration_since(self.epoch);
+        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX / 4);
+        self.packed
+            .store(millis * 4 + doing as u64, Ordering::Relaxed);
+    }
+
+    fn bytes_came(&self) {
+        if self.packed.load(Ordering::Relaxed) % 4 == Doing::Idle as u64 {
+            self.set(Doing::Head, std::time::Instant::now());
+        }
+    }
+}
+
+/// What hyper sees of a [`ClientSocket`].
+#[derive(Debug)]
+pub(crate) struct ClientIo {
+    socket: Arc<ClientSocket>,
+    closing: Option<Linger>,
+}
+
+/// A close that reads on for a while, so that the client gets its answer before it learns that its own
+/// bytes are no longer wanted (RFC 9112 §9.6).
+#[derive(Debug)]
+struct Linger {
+    deadline: Pin<Box<Sleep>>,
+    bytes_left: usize,
+}
+
+impl Linger {
+    const TIME_MAX: Duration = Duration::from_secs(1);
+    const BYTES_MAX: usize = 1024 * 1024;
+
+    fn new() -> Self {
+        Self {
+            deadline: Box::pin(sleep(Self::TIME_MAX)),
+            bytes_left: Self::BYTES_MAX,
+        }
+    }
+
+    fn poll(&mut self, socket: &ClientSocket, cx: &mut Context<'_>) -> Poll<()> {
+        let mut scratch = [0; 16 * 1024];
+        while self.bytes_left > 0 && self.deadline.as_mut().poll(cx).is_pending() {
+            match ready!(socket.poll_read(cx, &mut ReadBuf::new(&mut scratch))) {
+                Ok(0) | Err(_) => break,
+                Ok(read) => self.bytes_left = self.bytes_left.saturating_sub(read),
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl ClientIo {
+    pub(crate) fn new(socket: Arc<ClientSocket>) -> Self {
+        Self {
+            socket,
+            closing: None,
+        }
+    }
+}
+
+impl AsyncRead for ClientIo {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = ready!(self.socket.poll_read(cx, buf))?;
+        if read > 0 {
+            self.socket.activity.bytes_came();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ClientIo {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.socket.poll_write(cx, |tcp| tcp.try_write(buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.socket
+            .poll_write(cx, |tcp| tcp.try_write_vectored(bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// hyper calls this whenever it has handed over all it held.
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.flushes.fetch_add(1, Ordering::Relaxed);
+        self.socket.on_flush.wake();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.socket.resetting.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
+        if this.closing.is_none() {
+            shutdown(&this.socket.tcp, Shutdown::Write)?;
+            if !this.socket.lingering.load(Ordering::Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let linger = this.closing.get_or_insert_with(Linger::new);
+        ready!(linger.poll(&this.socket, cx));
+        Poll::Ready(Ok(()))
+    }
+}

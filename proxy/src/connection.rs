@@ -1,0 +1,111 @@
+//! One client's connection: requests one after the other, and the timers that end it.
+
+use std::{pin::pin, rc::Rc, sync::Arc, time::Duration};
+
+use brownout_fault::FaultReader;
+use brownout_telemetry::Tracer;
+use hyper::{server::conn::http1::Builder, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, time::sleep_until};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    client_io::{Activity, ClientIo, ClientSocket, Doing},
+    exchange::exchange,
+    route::Route,
+    upstream::SharedPool,
+};
+
+/// How long a client may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may be idle between two requests.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// What the exchanges of one route on one core share.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    pub(crate) route: Arc<Route>,
+    pub(crate) faults: FaultReader,
+    pub(crate) tracer: Tracer,
+    pub(crate) pool: SharedPool,
+    /// Everything that a drain waits for.
+    pub(crate) tasks: TaskTracker,
+}
+
+/// Serves a connection until either side has enough of it. After `closing` the exchange in progress is its
+/// last.
+pub(crate) async fn serve(tcp: TcpStream, scope: Rc<Scope>, closing: CancellationToken) {
+    let Ok(peer) = tcp.peer_addr() else {
+        return; // It is gone already.
+    };
+    if let Err(error) = tcp.set_nodelay(true) {
+        tracing::debug!(%error, %peer, "could not set TCP_NODELAY");
+    }
+    let client = ClientSocket::new(tcp, peer, scope.route.connections.clone());
+
+    let service = service_fn({
+        let (scope, client) = (Rc::clone(&scope), Arc::clone(&client));
+        move |request| exchange(Rc::clone(&scope), Arc::clone(&client), request)
+    });
+    let connection = Builder::new()
+        .preserve_header_case(true)
+        .auto_date_header(false)
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(ClientIo::new(Arc::clone(&client))), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let mut closing = pin!(closing.cancelled_owned());
+    let mut is_closing = false;
+    let result = loop {
+        tokio::select! {
+            biased;
+            result = connection.as_mut() => break result,
+            // Whatever is in progress is for nobody (decisions.md 4); dropping it tells the upstream.
+            () = client.left() => break Ok(()),
+            () = &mut closing, if !is_closing => {
+                is_closing = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            overdue = overdue(&client.activity) => match overdue {
+                Overdue::Idle if !is_closing => {
+                    is_closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                Overdue::Head | Overdue::Idle => break Ok(()),
+            },
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, %peer, "a client connection ended");
+    }
+}
+
+enum Overdue {
+    Head,
+    Idle,
+}
+
+/// Ends when the client has taken too long over a head, or has been idle for too long.
+///
+/// It sleeps to the earliest time at which that could be, looks, and sleeps again: no timer is touched by a
+/// request.
+async fn overdue(activity: &Activity) -> Overdue {
+    loop {
+        let (doing, since) = activity.now();
+        let now = tokio::time::Instant::now();
+        let deadline = match doing {
+            Doing::Head => since + HEAD_TIMEOUT,
+            Doing::Idle => since + IDLE_TIMEOUT,
+            Doing::Exchange => now + HEAD_TIMEOUT,
+        };
+        if now < deadline {
+            sleep_until(deadline).await;
+            continue;
+        }
+        match doing {
+            Doing::Head => return Overdue::Head,
+            Doing::Idle => return Overdue::Idle,
+            Doing::Exchange => {}
+        }
+    }
+}

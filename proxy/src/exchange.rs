@@ -1,0 +1,198 @@
+//! The story of one request.
+
+use std::{rc::Rc, sync::Arc, time::Instant};
+
+use brownout_fault::{Answer, Injection, Subject};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::{
+    body::{Body, Incoming},
+    upgrade::OnUpgrade,
+};
+
+use crate::{
+    body::{Leave, RequestBody, ResponseBody},
+    client_io::ClientSocket,
+    connection::Scope,
+    error::{Chain, Cut, UpstreamError},
+    headers,
+    inject::{self, Next},
+    record::Record,
+    tunnel,
+    upstream::Sent,
+};
+
+/// Marks an answer that a fault made.
+const FAULT_HEADER: HeaderName = HeaderName::from_static("x-brownout-fault");
+
+/// Serves one request: record, decide, inject, forward, follow the answer to its end.
+///
+/// `Err` ends the connection without an answer. When the client leaves, hyper drops this future; the record
+/// is written all the same.
+pub(crate) async fn exchange(
+    scope: Rc<Scope>,
+    client: Arc<ClientSocket>,
+    mut request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Cut> {
+    let now = Instant::now();
+    let injection = scope.faults.plan().decide(
+        &Subject {
+            route: scope.route.name(),
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+        },
+        now,
+    );
+    let mut record = Record::begin(scope, client, now);
+    let Injection {
+        considered,
+        fired,
+        delays,
+        ending,
+    } = injection;
+    let ended_by = ending.as_ref().map(|(by, _)| *by);
+    record.decided(&request, &considered, fired, ended_by);
+
+    if !delays.is_empty() || ending.is_some() {
+        // An answer without the body never asks for it, as asking would send the 100 (decisions.md 3).
+        let may_read = !headers::expects_continue(request.headers());
+        let body = request.body_mut();
+        let next = inject::before_upstream(&delays, ending, body, may_read, &mut record).await?;
+        match next {
+            Next::Forward => {}
+            Next::Answer(by, answer) => {
+                let response = injected_answer(by, &answer, &request, record);
+                if may_read {
+                    inject::discard(request.into_body(), response.body().record());
+                }
+                return Ok(response);
+            }
+        }
+    }
+    forward(request, record).await
+}
+
+/// Sends the request on and gives back the upstream's answer, or says why there is none.
+async fn forward(
+    mut request: Request<Incoming>,
+    mut record: Record,
+) -> Result<Response<ResponseBody>, Cut> {
+    if request.method() == Method::CONNECT {
+        let detail = "this is no forward proxy; send the request itself";
+        return Ok(own_answer(StatusCode::METHOD_NOT_ALLOWED, detail, record));
+    }
+    let upgrade =
+        headers::wants_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
+    let (leave, given) = match headers::expects_continue(request.headers()) {
+        true if !request.body().is_end_stream() => {
+            let (leave, given) = Leave::new();
+            (Some(leave), Some(given))
+        }
+        _ => (None, None),
+    };
+    let upstream = record.scope().route.upstream();
+    if headers::to_upstream(&mut request, &upstream).is_err() {
+        let detail = "the request uses a transfer coding besides chunked";
+        return Ok(own_answer(StatusCode::NOT_IMPLEMENTED, detail, record));
+    }
+    record.sending(&mut request, &upstream);
+
+    let (parts, incoming) = request.into_parts();
+    let bytes_in = record.scope().route.bytes_in.clone();
+    let client = Arc::clone(record.client());
+    let (body, upload) = RequestBody::streaming(incoming, bytes_in, client, leave);
+    let mut request = Request::from_parts(parts, body);
+    if let Some(given) = given {
+        hyper::ext::on_informational(&mut request, move |response| {
+            if response.status() == StatusCode::CONTINUE {
+                given.give();
+            }
+        });
+    }
+
+    let scope = Rc::clone(record.scope());
+    let sent = scope.pool.send(request, &upstream).await;
+    let sent = sent.and_then(|mut sent| match headers::to_client(&mut sent.response) {
+        Ok(()) => Ok(sent),
+        Err(headers::Unsupported::TransferCoding) => Err(UpstreamError::TransferCoding),
+    });
+    match sent {
+        Err(error) => {
+            record.upstream_failed(&error);
+            let detail = format!("upstream {upstream} {}", Chain(&error));
+            Ok(own_answer(error.status(), &detail, record))
+        }
+        Ok(Sent {
+            mut response,
+            lease,
+            resent,
+        }) => {
+            if resent {
+                record.resent();
+            }
+            record.answered(response.status());
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS
+                && let Some(upgrade) = upgrade
+            {
+                switch_protocols(upgrade, &mut response, &scope);
+            }
+            let pool = Rc::clone(&scope.pool);
+            Ok(response
+                .map(|incoming| ResponseBody::upstream(incoming, lease, pool, upload, record)))
+        }
+    }
+}
+
+fn switch_protocols(client: OnUpgrade, response: &mut Response<Incoming>, scope: &Scope) {
+    let upstream = hyper::upgrade::on(response);
+    scope.tasks.spawn_local(tunnel::tunnel(client, upstream));
+}
+
+/// The answer that a fault gives in the upstream's place.
+fn injected_answer<B>(
+    by: usize,
+    answer: &Answer,
+    request: &Request<B>,
+    mut record: Record,
+) -> Response<ResponseBody> {
+    record.answered_by_fault(answer.status);
+    let marker = record.fired(by).marker().cloned();
+    let content = answer.body(request.headers());
+    let mut response = Response::new(ResponseBody::own(Bytes::new(), record));
+    *response.status_mut() = answer.status;
+    for (name, value) in &answer.headers {
+        response.headers_mut().append(name.clone(), value.clone());
+    }
+    if let Some((content_type, body)) = content {
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, content_type);
+        response.body_mut().set_content(body);
+    }
+    if let Some(marker) = marker {
+        response.headers_mut().insert(FAULT_HEADER, marker);
+    }
+    response
+}
+
+/// An answer of the proxy's own, as a short problem (RFC 9457) that names the route.
+fn own_answer(status: StatusCode, detail: &str, mut record: Record) -> Response<ResponseBody> {
+    record.answered(status);
+    let route = record.scope().route.name();
+    let problem = serde_json::json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": format!("route {route}: {detail}"),
+        "route": route,
+    });
+    let body = Bytes::from(format!("{problem}\n"));
+    let mut response = Response::new(ResponseBody::own(body, record));
+    *response.status_mut() = status;
+    let content_type = HeaderValue::from_static("application/problem+json");
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
+    response
+}

@@ -1,0 +1,478 @@
+//! The data plane as a whole: its cores, and the handle by which routes come and go.
+
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use brownout_fault::FaultReader;
+use brownout_telemetry::{Metrics, Tracer};
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    sync::{Semaphore, mpsc, oneshot},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    listener::{ListenAddress, Listening, Serve, accept},
+    route::Route,
+    upstream::Upstream,
+};
+
+/// What a gateway is made of.
+#[derive(Debug)]
+pub struct GatewayConfig {
+    /// Threads that carry traffic, each with a runtime, listeners and upstream connections of its own.
+    pub cores: usize,
+    /// Client connections of the whole process; more wait in the kernel's queue.
+    pub connections_max: usize,
+    /// What is armed.
+    pub faults: FaultReader,
+    /// Where requests are counted.
+    pub metrics: Metrics,
+    /// What begins the spans of requests.
+    pub tracer: Tracer,
+}
+
+impl GatewayConfig {
+    /// The default of `connections_max`.
+    pub const CONNECTIONS_MAX: usize = 20_000;
+
+    /// A gateway on every core, with default limits, that counts for itself and traces nothing.
+    #[must_use]
+    pub fn new(faults: FaultReader) -> Self {
+        Self {
+            cores: thread::available_parallelism().map_or(1, usize::from),
+            connections_max: Self::CONNECTIONS_MAX,
+            faults,
+            metrics: Metrics::new(),
+            tracer: Tracer::off(),
+        }
+    }
+}
+
+/// The running data plane. Dropping it cuts every connection; [`drain`](Self::drain) lets requests end first.
+#[derive(Debug)]
+pub struct Gateway {
+    handle: GatewayHandle,
+    stop: CancellationToken,
+    cores: Vec<Core>,
+}
+
+#[derive(Debug)]
+struct Core {
+    /// Tells how long to wait for requests to end.
+    grace: Option<oneshot::Sender<Duration>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Gateway {
+    /// Starts the cores. They carry nothing until the [handle](Self::handle) adds routes.
+    ///
+    /// # Errors
+    /// When a thread or its runtime cannot be made.
+    pub fn start(config: GatewayConfig) -> io::Result<Self> {
+        let stop = CancellationToken::new();
+        let mut cores = Vec::new();
+        let mut commands = Vec::new();
+        for index in 0..config.cores.max(1) {
+            let (command, receiver) = mpsc::unbounded_channel();
+            let (grace, grace_receiver) = oneshot::channel();
+            let runtime_made = spawn_core(index, receiver, grace_receiver)?;
+            commands.push(command);
+            cores.push(Core {
+                grace: Some(grace),
+                thread: Some(runtime_made),
+            });
+        }
+        let shared = Shared {
+            routes: Mutex::default(),
+            cores: commands,
+            connections: Arc::new(Semaphore::new(config.connections_max)),
+            faults: config.faults,
+            metrics: config.metrics,
+            tracer: config.tracer,
+            stop: stop.clone(),
+        };
+        Ok(Self {
+            handle: GatewayHandle(Arc::new(shared)),
+            stop,
+            cores,
+        })
+    }
+
+    /// Changes and shows routes. Cheap to clone; usable from any thread.
+    #[must_use]
+    pub fn handle(&self) -> GatewayHandle {
+        self.handle.clone()
+    }
+
+    /// Stops accepting, lets requests end for at most `grace`, then cuts. Blocks until the cores have ended.
+    pub fn drain(mut self, grace: Duration) {
+        self.stop_within(grace);
+    }
+
+    fn stop_within(&mut self, grace: Duration) {
+        self.handle.0.lock().clear();
+        self.stop.cancel();
+        for core in &mut self.cores {
+            if let Some(sender) = core.grace.take()
+                && sender.send(grace).is_err()
+            {
+                tracing::error!("a core had ended before its time");
+            }
+        }
+        for core in &mut self.cores {
+            if let Some(thread) = core.thread.take()
+                && thread.join().is_err()
+            {
+                tracing::error!("a core panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.stop_within(Duration::ZERO);
+    }
+}
+
+/// Starts one core's thread: it serves what it is told to, until it is given a time to end in.
+fn spawn_core(
+    index: usize,
+    mut commands: mpsc::UnboundedReceiver<Serve>,
+    mut grace: oneshot::Receiver<Duration>,
+) -> io::Result<thread::JoinHandle<()>> {
+    let core = move || {
+        let runtime = match Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default())
+        {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, "a core could not start");
+                return;
+            }
+        };
+        runtime.block_on(async {
+            let tasks = TaskTracker::new();
+            let grace = loop {
+                tokio::select! {
+                    Some(serve) = commands.recv() => {
+                        tasks.spawn_local(accept(serve, tasks.clone()));
+                    }
+                    grace = &mut grace => break grace.unwrap_or_default(),
+                }
+            };
+            tasks.close();
+            if timeout(grace, tasks.wait()).await.is_err() && !grace.is_zero() {
+                tracing::warn!(connections = tasks.len(), "cut what did not end in time");
+            }
+        });
+    };
+    thread::Builder::new()
+        .name(format!("core-{index}"))
+        .spawn(core)
+}
+
+/// Changes and shows the routes of a [`Gateway`].
+///
+/// Its calls bind and shut down sockets but never wait for traffic.
+#[derive(Debug, Clone)]
+pub struct GatewayHandle(Arc<Shared>);
+
+struct Shared {
+    routes: Mutex<BTreeMap<String, Entry>>,
+    cores: Vec<mpsc::UnboundedSender<Serve>>,
+    connections: Arc<Semaphore>,
+    faults: FaultReader,
+    metrics: Metrics,
+    tracer: Tracer,
+    stop: CancellationToken,
+}
+
+struct Entry {
+    route: Arc<Route>,
+    /// Where it listens, or listened when it was last enabled.
+    address: SocketAddr,
+    /// `None` while it is disabled.
+    open: Option<Open>,
+    /// What was counted under this name before the route was made.
+    before: Totals,
+}
+
+/// A route that accepts connections. Dropping it refuses new ones at once and ends those that are idle.
+struct Open {
+    _listening: Listening,
+    closing: CancellationToken,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.closing.cancel();
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Totals {
+    requests: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+impl Totals {
+    fn of(route: &Route) -> Self {
+        Self {
+            requests: route.requests.total(),
+            bytes_in: route.bytes_in.total(),
+            bytes_out: route.bytes_out.total(),
+        }
+    }
+}
+
+/// A route to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRoute {
+    /// Its name, unique in the gateway.
+    pub name: String,
+    /// Where to listen.
+    pub listen: ListenAddress,
+    /// Where requests go.
+    pub upstream: Upstream,
+    /// Whether it accepts connections at once.
+    pub enabled: bool,
+}
+
+/// What to change about a route; `None` leaves it as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RouteChange {
+    /// Where to listen.
+    pub listen: Option<ListenAddress>,
+    /// Where requests go from now on.
+    pub upstream: Option<Upstream>,
+    /// Whether it accepts connections.
+    pub enabled: Option<bool>,
+}
+
+/// A route as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it listens, with the port it got.
+    pub listen: SocketAddr,
+    /// Where requests go.
+    pub upstream: String,
+    /// Whether it accepts connections.
+    pub enabled: bool,
+    /// Client connections that are open.
+    pub connections: u64,
+    /// Requests since it was made.
+    pub requests: u64,
+    /// Bytes of request content since it was made.
+    pub bytes_in: u64,
+    /// Bytes of answer content since it was made.
+    pub bytes_out: u64,
+}
+
+/// Why a route was not made or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    /// There is a route of that name.
+    #[error("the route name `{name}` is taken")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// There is no route of that name.
+    #[error("there is no route `{name}`")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// Another socket listens there.
+    #[error("the address {address} is taken")]
+    AddressTaken {
+        /// The address.
+        address: ListenAddress,
+    },
+    /// The address cannot be listened on for another reason.
+    #[error("could not listen on {address}")]
+    Listen {
+        /// The address.
+        address: ListenAddress,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// More routes than a gateway carries.
+    #[error("there may be {max} routes at a time", max = GatewayHandle::ROUTES_MAX)]
+    TooMany,
+    /// The gateway is being stopped.
+    #[error("the proxy is shutting down")]
+    ShuttingDown,
+}
+
+impl GatewayHandle {
+    /// The most routes at a time.
+    pub const ROUTES_MAX: usize = 1_000;
+
+    /// Makes a route. When this returns, its address accepts connections.
+    ///
+    /// # Errors
+    /// When the name or the address is taken, the address cannot be listened on, or there are too many routes.
+    pub fn add_route(&self, new: NewRoute) -> Result<RouteStatus, RouteError> {
+        let mut routes = self.0.lock();
+        if routes.contains_key(&new.name) {
+            return Err(RouteError::NameTaken { name: new.name });
+        }
+        if routes.len() >= Self::ROUTES_MAX {
+            return Err(RouteError::TooMany);
+        }
+        let listening = self.0.bind(new.listen)?;
+        let route = Route::new(&new.name, new.upstream, self.0.metrics.clone());
+        let mut entry = Entry {
+            address: listening.address(),
+            before: Totals::of(&route),
+            route,
+            open: None,
+        };
+        if new.enabled {
+            entry.open = Some(self.0.open(&entry.route, listening)?);
+        }
+        let status = entry.status();
+        routes.insert(new.name, entry);
+        Ok(status)
+    }
+
+    /// Changes a route. An address that means the same as the present one is not bound anew, and if a new one
+    /// cannot be listened on everything stays as it was.
+    ///
+    /// # Errors
+    /// When there is no such route, or the address is taken or cannot be listened on.
+    pub fn change_route(&self, name: &str, change: RouteChange) -> Result<RouteStatus, RouteError> {
+        let mut routes = self.0.lock();
+        let entry = routes.get_mut(name).ok_or_else(|| RouteError::Unknown {
+            name: name.to_owned(),
+        })?;
+        let enable = change.enabled.unwrap_or(entry.open.is_some());
+        let move_to = change
+            .listen
+            .filter(|listen| !listen.is_served_by(entry.address));
+        match (enable, move_to) {
+            (true, Some(address)) => {
+                let listening = self.0.bind(address)?;
+                entry.address = listening.address();
+                entry.open = Some(self.0.open(&entry.route, listening)?);
+            }
+            (true, None) if entry.open.is_none() => {
+                let listening = self.0.bind(entry.address.into())?;
+                entry.open = Some(self.0.open(&entry.route, listening)?);
+            }
+            (true, None) => {}
+            (false, Some(address)) => {
+                // Bound for a moment, so that a bad address is told now and port 0 gets its number.
+                entry.address = self.0.bind(address)?.address();
+                entry.open = None;
+            }
+            (false, None) => entry.open = None,
+        }
+        if let Some(upstream) = change.upstream {
+            entry.route.set_upstream(upstream);
+        }
+        Ok(entry.status())
+    }
+
+    /// Deletes a route: new connections are refused at once, requests in progress end. Whether there was one.
+    #[must_use]
+    pub fn remove_route(&self, name: &str) -> bool {
+        self.0.lock().remove(name).is_some()
+    }
+
+    /// All routes, sorted by name.
+    #[must_use]
+    pub fn routes(&self) -> Vec<RouteStatus> {
+        self.0.lock().values().map(Entry::status).collect()
+    }
+
+    /// One route.
+    #[must_use]
+    pub fn route(&self, name: &str) -> Option<RouteStatus> {
+        self.0.lock().get(name).map(Entry::status)
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        // Entries are whole at every point, so a panic elsewhere leaves nothing half done.
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bind(&self, address: ListenAddress) -> Result<Listening, RouteError> {
+        if self.stop.is_cancelled() {
+            return Err(RouteError::ShuttingDown);
+        }
+        Listening::bind(address, self.cores.len()).map_err(|source| {
+            if source.kind() == io::ErrorKind::AddrInUse {
+                RouteError::AddressTaken { address }
+            } else {
+                RouteError::Listen { address, source }
+            }
+        })
+    }
+
+    /// Hands the listeners to the cores.
+    fn open(&self, route: &Arc<Route>, listening: Listening) -> Result<Open, RouteError> {
+        let address = listening.address().into();
+        let listeners = listening
+            .listeners()
+            .map_err(|source| RouteError::Listen { address, source })?;
+        let closing = self.stop.child_token();
+        for (core, listener) in self.cores.iter().zip(listeners) {
+            let serve = Serve {
+                route: Arc::clone(route),
+                listener,
+                closing: closing.clone(),
+                faults: self.faults.clone(),
+                tracer: self.tracer.clone(),
+                connections: Arc::clone(&self.connections),
+            };
+            if core.send(serve).is_err() {
+                return Err(RouteError::ShuttingDown);
+            }
+        }
+        Ok(Open {
+            _listening: listening,
+            closing,
+        })
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("cores", &self.cores.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Entry {
+    fn status(&self) -> RouteStatus {
+        let now = Totals::of(&self.route);
+        RouteStatus {
+            name: self.route.name().to_owned(),
+            listen: self.address,
+            upstream: self.route.upstream().to_string(),
+            enabled: self.open.is_some(),
+            connections: u64::try_from(self.route.connections.value()).unwrap_or(0),
+            requests: now.requests - self.before.requests,
+            bytes_in: now.bytes_in - self.before.bytes_in,
+            bytes_out: now.bytes_out - self.before.bytes_out,
+        }
+    }
+}

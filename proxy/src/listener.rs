@@ -1,0 +1,279 @@
+//! Listening sockets: one for each core, bound by the control thread.
+
+use std::{
+    fmt, io,
+    net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, ToSocketAddrs},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use brownout_fault::FaultReader;
+use brownout_telemetry::Tracer;
+use socket2::{Domain, Socket, Type};
+use tokio::{
+    sync::Semaphore,
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    connection::{Scope, serve},
+    route::Route,
+    upstream::Pool,
+};
+
+/// Connections that wait for a core to accept them.
+const BACKLOG: i32 = 4096;
+
+/// Where a route listens: `HOST:PORT`, or `:PORT` for every address of the machine. Port 0 asks for a free one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenAddress(SocketAddr);
+
+/// A text that is no [`ListenAddress`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "is not an address to listen on; write it like \"127.0.0.1:9100\", with port 0 for a free one"
+)]
+pub struct InvalidListenAddress;
+
+impl ListenAddress {
+    /// Reads an address. A host name is resolved, to its first address.
+    ///
+    /// # Errors
+    /// When it is no address, or its name has none.
+    pub fn parse(text: &str) -> Result<Self, InvalidListenAddress> {
+        if let Some(port) = text.strip_prefix(':') {
+            let port = port.parse().map_err(|_| InvalidListenAddress)?;
+            return Ok(Self(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)));
+        }
+        if let Ok(address) = text.parse() {
+            return Ok(Self(address));
+        }
+        let mut resolved = text.to_socket_addrs().map_err(|_| InvalidListenAddress)?;
+        resolved.next().map(Self).ok_or(InvalidListenAddress)
+    }
+
+    /// Whether a socket bound to `bound` already listens where this asks for.
+    ///
+    /// `[::]:p` listens on IPv4 as well, so `0.0.0.0:p` asks for nothing new there. Port 0 always does.
+    #[must_use]
+    pub fn is_served_by(self, bound: SocketAddr) -> bool {
+        let all = |ip: std::net::IpAddr| ip.is_unspecified();
+        let wider = bound.ip() == Ipv6Addr::UNSPECIFIED && self.0.ip() == Ipv4Addr::UNSPECIFIED;
+        let same_ip = self.0.ip() == bound.ip() || (all(self.0.ip()) && wider);
+        same_ip && self.0.port() == bound.port()
+    }
+}
+
+impl From<SocketAddr> for ListenAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self(address)
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The listening sockets of one route. Dropping it refuses new connections at once.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    address: SocketAddr,
+    sockets: Vec<Socket>,
+}
+
+impl Listening {
+    /// Binds `count` sockets to one address.
+    ///
+    /// The first is bound without `SO_REUSEPORT`, so an address in use is an error even where its owner allows
+    /// sharing; the others then share with it. The kernel spreads connections over them by hash.
+    pub(crate) fn bind(address: ListenAddress, count: usize) -> io::Result<Self> {
+        let first = new_socket(address.0)?;
+        first.bind(&address.0.into())?;
+        first.set_reuse_port(true)?;
+        first.listen(BACKLOG)?;
+        let address = first
+            .local_addr()?
+            .as_socket()
+            .ok_or_else(|| io::Error::other("a TCP socket has no socket address"))?;
+        let mut sockets = vec![first];
+        for _ in 1..count {
+            let socket = new_socket(address)?;
+            socket.set_reuse_port(true)?;
+            socket.bind(&address.into())?;
+            socket.listen(BACKLOG)?;
+            sockets.push(socket);
+        }
+        Ok(Self { address, sockets })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// One listener for each core. They are refused when `self` is dropped.
+    pub(crate) fn listeners(&self) -> io::Result<Vec<TcpListener>> {
+        let duplicate = |socket: &Socket| Ok(TcpListener::from(socket.try_clone()?));
+        self.sockets.iter().map(duplicate).collect()
+    }
+}
+
+fn new_socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        for socket in &self.sockets {
+            // The cores hold duplicates; this ends them all.
+            if let Err(error) = socket.shutdown(Shutdown::Both) {
+                tracing::warn!(%error, address = %self.address, "could not stop listening");
+            }
+        }
+    }
+}
+
+/// What a core needs to serve a route.
+#[derive(Debug)]
+pub(crate) struct Serve {
+    pub(crate) route: Arc<Route>,
+    pub(crate) listener: TcpListener,
+    /// Cancelled when the route is disabled, moved or deleted.
+    pub(crate) closing: CancellationToken,
+    pub(crate) faults: FaultReader,
+    pub(crate) tracer: Tracer,
+    /// A permit for each connection of the process.
+    pub(crate) connections: Arc<Semaphore>,
+}
+
+/// Accepts connections on one core until the listener is shut down.
+pub(crate) async fn accept(serve_route: Serve, tasks: TaskTracker) {
+    const SWEEP: Duration = Duration::from_secs(10);
+    /// Out of descriptors, most likely: let some close.
+    const BACK_OFF: Duration = Duration::from_millis(100);
+    let Serve {
+        route,
+        listener,
+        closing,
+        faults,
+        tracer,
+        connections,
+    } = serve_route;
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, route = route.name(), "could not listen");
+            return;
+        }
+    };
+    let scope = Rc::new(Scope {
+        route,
+        faults,
+        tracer,
+        pool: Rc::new(Pool::default()),
+        tasks: tasks.clone(),
+    });
+    let mut sweep = interval(SWEEP);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = closing.cancelled() => return,
+            accepted = listener.accept() => accepted,
+            _ = sweep.tick() => {
+                scope.pool.sweep();
+                continue;
+            }
+        };
+        match accepted {
+            Ok((tcp, _)) => {
+                let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
+                    return; // The gateway is gone.
+                };
+                let serving = serve(tcp, Rc::clone(&scope), closing.clone());
+                tasks.spawn_local(async move {
+                    serving.await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, route = scope.route.name(), "could not accept");
+                sleep(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> ListenAddress {
+        ListenAddress::parse(text).unwrap()
+    }
+
+    #[test]
+    fn addresses_are_compared_by_meaning() {
+        let dual: SocketAddr = "[::]:80".parse().unwrap();
+        let v4: SocketAddr = "0.0.0.0:80".parse().unwrap();
+
+        assert!(address(":80").is_served_by(dual));
+        assert!(address("0.0.0.0:80").is_served_by(dual));
+        assert!(!address(":80").is_served_by(v4), "IPv6 would be new");
+        assert!(
+            !address("127.0.0.1:80").is_served_by(dual),
+            "fewer is not the same"
+        );
+        assert!(!address(":81").is_served_by(dual));
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in [
+            "",
+            "9100",
+            "127.0.0.1",
+            "127.0.0.1:99999",
+            ":x",
+            "no such host:80",
+        ] {
+            assert_eq!(
+                ListenAddress::parse(text),
+                Err(InvalidListenAddress),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_in_use_is_an_error_even_against_ourselves() {
+        let first = Listening::bind(address("127.0.0.1:0"), 2).unwrap();
+
+        let second = Listening::bind(first.address().into(), 2).unwrap_err();
+
+        assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn dropping_refuses_at_once_and_frees_the_address() {
+        let listening = Listening::bind(address("127.0.0.1:0"), 2).unwrap();
+        let held_by_cores = listening.listeners().unwrap();
+        let address = listening.address();
+
+        drop(listening);
+
+        let refused = std::net::TcpStream::connect(address).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(Listening::bind(address.into(), 2).is_ok());
+        drop(held_by_cores);
+    }
+}

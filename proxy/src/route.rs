@@ -1,0 +1,109 @@
+//! A route: a listener's name and the upstream behind it, with what is counted on it.
+
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use brownout_fault::Fault;
+use brownout_telemetry::{Counter, Gauge, Histogram, Metrics, names};
+use http::StatusCode;
+
+use crate::{error::ErrorKind, upstream::Upstream};
+
+/// What the listeners of a route and the exchanges on it share, across all cores.
+#[derive(Debug)]
+pub(crate) struct Route {
+    name: Arc<str>,
+    upstream: ArcSwap<Upstream>,
+    metrics: Metrics,
+    pub(crate) requests: Counter,
+    pub(crate) bytes_in: Counter,
+    pub(crate) bytes_out: Counter,
+    pub(crate) upstream_retries: Counter,
+    pub(crate) latency: Histogram,
+    pub(crate) upstream_latency: Histogram,
+    pub(crate) overhead: Histogram,
+    pub(crate) in_flight: Gauge,
+    pub(crate) connections: Gauge,
+    /// 1xx to 5xx, then none.
+    responses: [Counter; 6],
+    errors: [Counter; ErrorKind::ALL.len()],
+    /// By kind, made when a kind is first met: most routes never meet most kinds.
+    faults: [OnceLock<FaultMetrics>; Fault::NAMES.len()],
+}
+
+/// What one kind of fault does on one route.
+#[derive(Debug)]
+pub(crate) struct FaultMetrics {
+    pub(crate) matched: Counter,
+    pub(crate) injected: Counter,
+    pub(crate) skipped: Counter,
+    pub(crate) overflow: Counter,
+    pub(crate) client_gave_up: Counter,
+    pub(crate) delay: Histogram,
+    pub(crate) active: Gauge,
+}
+
+impl Route {
+    pub(crate) fn new(name: &str, upstream: Upstream, metrics: Metrics) -> Arc<Self> {
+        const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
+        Arc::new(Self {
+            upstream: ArcSwap::from_pointee(upstream),
+            requests: metrics.counter(names::PROXY_REQUESTS, &[name]),
+            bytes_in: metrics.counter(names::PROXY_BYTES_IN, &[name]),
+            bytes_out: metrics.counter(names::PROXY_BYTES_OUT, &[name]),
+            upstream_retries: metrics.counter(names::PROXY_UPSTREAM_RETRIES, &[name]),
+            latency: metrics.histogram(names::PROXY_LATENCY, &[name]),
+            upstream_latency: metrics.histogram(names::PROXY_UPSTREAM_LATENCY, &[name]),
+            overhead: metrics.histogram(names::PROXY_OVERHEAD, &[name]),
+            in_flight: metrics.gauge(names::PROXY_IN_FLIGHT, &[name]),
+            connections: metrics.gauge(names::PROXY_CONNECTIONS, &[name]),
+            responses: CLASSES.map(|class| metrics.counter(names::PROXY_RESPONSES, &[name, class])),
+            errors: ErrorKind::ALL
+                .map(|kind| metrics.counter(names::PROXY_ERRORS, &[name, kind.name()])),
+            faults: std::array::from_fn(|_| OnceLock::new()),
+            name: Arc::from(name),
+            metrics,
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn upstream(&self) -> Arc<Upstream> {
+        self.upstream.load_full()
+    }
+
+    pub(crate) fn set_upstream(&self, upstream: Upstream) {
+        self.upstream.store(Arc::new(upstream));
+    }
+
+    /// Answers with this status; `None` for exchanges that ended without one.
+    pub(crate) fn responses(&self, status: Option<StatusCode>) -> &Counter {
+        let class = status.map_or(0, |status| usize::from(status.as_u16() / 100));
+        match class {
+            1..=5 => &self.responses[class - 1],
+            _ => &self.responses[5],
+        }
+    }
+
+    pub(crate) fn errors(&self, kind: ErrorKind) -> &Counter {
+        &self.errors[kind as usize]
+    }
+
+    pub(crate) fn faults(&self, kind: &'static str) -> Option<&FaultMetrics> {
+        let index = Fault::NAMES.iter().position(|name| *name == kind)?;
+        Some(self.faults[index].get_or_init(|| {
+            let tags = &[self.name(), kind];
+            FaultMetrics {
+                matched: self.metrics.counter(names::FAULT_MATCHED, tags),
+                injected: self.metrics.counter(names::FAULT_INJECTED, tags),
+                skipped: self.metrics.counter(names::FAULT_SKIPPED, tags),
+                overflow: self.metrics.counter(names::FAULT_OVERFLOW, tags),
+                client_gave_up: self.metrics.counter(names::FAULT_CLIENT_GAVE_UP, tags),
+                delay: self.metrics.histogram(names::FAULT_DELAY, tags),
+                active: self.metrics.gauge(names::FAULT_ACTIVE, tags),
+            }
+        }))
+    }
+}

@@ -1,0 +1,241 @@
+//! A proxy in the test's own process, with one route.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Mutex, MutexGuard},
+    time::{Duration, Instant, SystemTime},
+};
+
+use brownout_fault::{FaultSpec, FaultStatus, FaultWriter, Moment, store};
+use brownout_proxy::{Gateway, GatewayConfig, GatewayHandle, ListenAddress, NewRoute, Upstream};
+use brownout_telemetry::{Metrics, Tracer};
+use serde_json::Value;
+
+use crate::{RawClient, RawMessage, TestUpstream};
+
+/// A gateway with the route `web`. Dropping it ends it.
+pub struct TestProxy {
+    gateway: Option<Gateway>,
+    address: SocketAddr,
+    faults: Mutex<FaultWriter>,
+    metrics: Metrics,
+}
+
+/// Says what a [`TestProxy`] is like before it starts.
+#[derive(Debug)]
+pub struct TestProxyBuilder {
+    upstream: String,
+    faults: Vec<Value>,
+    seed: u64,
+    cores: usize,
+    tracer: Tracer,
+    metrics: Metrics,
+}
+
+impl TestProxy {
+    /// The name of its route.
+    pub const ROUTE: &'static str = "web";
+
+    /// A proxy before `upstream`, on two cores, with seed 42 and no fault.
+    #[must_use]
+    pub fn to(upstream: &TestUpstream) -> TestProxyBuilder {
+        Self::to_url(&upstream.url())
+    }
+
+    /// A proxy before the upstream at `url`.
+    #[must_use]
+    pub fn to_url(url: &str) -> TestProxyBuilder {
+        TestProxyBuilder {
+            upstream: url.to_owned(),
+            faults: Vec::new(),
+            seed: 42,
+            cores: 2,
+            tracer: Tracer::off(),
+            metrics: Metrics::new(),
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its handle.
+    ///
+    /// # Panics
+    /// After [`drain`](Self::drain).
+    #[must_use]
+    pub fn handle(&self) -> GatewayHandle {
+        self.gateway
+            .as_ref()
+            .expect("it was not drained yet")
+            .handle()
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Connects to it.
+    pub async fn connect(&self) -> RawClient {
+        RawClient::connect(self.address).await
+    }
+
+    /// Sends a GET on a connection of its own.
+    pub async fn get(&self, path: &str) -> RawMessage {
+        let mut client = self.connect().await;
+        client.get(path).await;
+        client.response().await
+    }
+
+    /// Arms a fault on its route. Its id.
+    ///
+    /// # Panics
+    /// When the fault is refused.
+    pub fn arm(&self, fault: &Value) -> String {
+        let mut fault = fault.clone();
+        fault["route"] = Self::ROUTE.into();
+        let spec =
+            FaultSpec::read(&fault).unwrap_or_else(|problems| panic!("{fault}: {problems:?}"));
+        let armed = self.faults().arm(vec![spec], now());
+        armed
+            .unwrap_or_else(|error| panic!("{fault}: {error}"))
+            .remove(0)
+            .id
+    }
+
+    /// Removes a fault.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub fn disarm(&self, id: &str) {
+        assert!(self.faults().remove(id, now().instant), "no fault {id}");
+    }
+
+    /// Changes a fault.
+    ///
+    /// # Panics
+    /// When the patch is refused.
+    pub fn patch(&self, id: &str, patch: &Value) {
+        if let Err(error) = self.faults().patch(id, patch, now()) {
+            panic!("{patch}: {error}");
+        }
+    }
+
+    /// A fault as it is now.
+    ///
+    /// # Panics
+    /// When it is not there.
+    #[must_use]
+    pub fn fault(&self, id: &str) -> FaultStatus {
+        let status = self.faults().status(id, now().instant);
+        status.unwrap_or_else(|| panic!("no fault {id}"))
+    }
+
+    /// What is armed, to change it in other ways.
+    ///
+    /// # Panics
+    /// When another user of it panicked.
+    pub fn faults(&self) -> MutexGuard<'_, FaultWriter> {
+        self.faults.lock().expect("no test panicked in here")
+    }
+
+    /// Lets requests end for at most `grace`, then ends. Blocks.
+    pub fn drain(&mut self, grace: Duration) {
+        if let Some(gateway) = self.gateway.take() {
+            gateway.drain(grace);
+        }
+    }
+}
+
+impl TestProxyBuilder {
+    /// Arms a fault before the start.
+    #[must_use]
+    pub fn with_fault(mut self, fault: &Value) -> Self {
+        self.faults.push(fault.clone());
+        self
+    }
+
+    /// Draws from another seed.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Runs on so many cores.
+    #[must_use]
+    pub fn with_cores(mut self, cores: usize) -> Self {
+        self.cores = cores;
+        self
+    }
+
+    /// Traces.
+    #[must_use]
+    pub fn with_tracer(mut self, tracer: Tracer) -> Self {
+        self.tracer = tracer;
+        self
+    }
+
+    /// Counts there.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When it cannot.
+    #[must_use]
+    pub fn start(self) -> TestProxy {
+        let (writer, reader) = store(self.seed);
+        let config = GatewayConfig {
+            cores: self.cores,
+            metrics: self.metrics.clone(),
+            tracer: self.tracer,
+            ..GatewayConfig::new(reader)
+        };
+        let gateway = Gateway::start(config).expect("threads can be made");
+        let route = NewRoute {
+            name: TestProxy::ROUTE.to_owned(),
+            listen: ListenAddress::parse("127.0.0.1:0").expect("this is an address"),
+            upstream: Upstream::parse(&self.upstream).expect("tests give good upstreams"),
+            enabled: true,
+        };
+        let status = gateway
+            .handle()
+            .add_route(route)
+            .expect("loopback has free ports");
+        let proxy = TestProxy {
+            gateway: Some(gateway),
+            address: status.listen,
+            faults: Mutex::new(writer),
+            metrics: self.metrics,
+        };
+        for fault in &self.faults {
+            proxy.arm(fault);
+        }
+        proxy
+    }
+}
+
+impl fmt::Debug for TestProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestProxy")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+fn now() -> Moment {
+    Moment {
+        instant: Instant::now(),
+        wall: SystemTime::now(),
+    }
+}

@@ -1,0 +1,126 @@
+//! `abort` answers in the upstream's place.
+
+use brownout_testkit::{TestProxy, TestUpstream};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn an_abort_answers_and_says_which_fault_it_was() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream)
+        .with_fault(&json!({ "id": "down", "abort": { "status": 503, "retry_after": "2s" } }))
+        .start();
+
+    let response = proxy.get("/").await;
+
+    assert_eq!(response.status(), 503);
+    assert_eq!(response.values("retry-after"), ["2"]);
+    assert_eq!(
+        response.values("x-brownout-fault"),
+        ["down; type=abort; phase=request"]
+    );
+    assert_eq!(response.text(), "503 Service Unavailable\n");
+    assert!(upstream.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_client_that_accepts_json_gets_a_problem() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream)
+        .with_fault(&json!({ "abort": 502 }))
+        .start();
+    let mut client = proxy.connect().await;
+
+    let request = "GET / HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\n\r\n";
+    let (response, _) = client.exchange(request).await;
+
+    assert_eq!(
+        response.values("content-type"),
+        ["application/problem+json"]
+    );
+    let problem: Value = serde_json::from_slice(&response.body).unwrap();
+    assert_eq!(problem["status"], 502);
+}
+
+#[tokio::test]
+async fn a_stealthy_abort_leaves_no_mark() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream)
+        .with_fault(&json!({ "abort": 503, "stealth": true }))
+        .start();
+
+    let response = proxy.get("/").await;
+
+    assert_eq!(response.status(), 503);
+    assert!(
+        !response.head.to_lowercase().contains("brownout"),
+        "{}",
+        response.head
+    );
+    assert!(!response.text().contains("brownout"));
+}
+
+#[tokio::test]
+async fn an_abort_keeps_the_connection_and_ends_with_its_limit() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream)
+        .with_fault(&json!({ "abort": 503, "limit": 2 }))
+        .start();
+    let mut client = proxy.connect().await;
+
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        client.get("/").await;
+        statuses.push(client.response().await.status());
+    }
+
+    assert_eq!(statuses, [503, 503, 200, 200]);
+}
+
+#[tokio::test]
+async fn a_head_request_gets_the_fields_and_no_body() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream)
+        .with_fault(&json!({ "abort": 503, "limit": 1 }))
+        .start();
+    let mut client = proxy.connect().await;
+
+    client.send("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    let head = client.head().await;
+    client.get("/").await;
+
+    assert_eq!(head.status(), 503);
+    assert_eq!(
+        client.response().await.text(),
+        "hello",
+        "nothing of a body came before"
+    );
+}
+
+#[tokio::test]
+async fn only_what_matches_is_aborted() {
+    let upstream = TestUpstream::replying("hello").await;
+    let fault = json!({
+        "abort": 503,
+        "match": { "method": "GET", "path": "/v1/*", "header": { "x-user": "user-7" } },
+    });
+    let proxy = TestProxy::to(&upstream).with_fault(&fault).start();
+    let mut client = proxy.connect().await;
+    let mut status = async |request: &str| client.exchange(request).await.0.status();
+
+    assert_eq!(
+        status("GET /v1/a HTTP/1.1\r\nHost: h\r\nX-User: user-7\r\n\r\n").await,
+        503
+    );
+    assert_eq!(
+        status("GET /v1/a HTTP/1.1\r\nHost: h\r\nX-User: user-8\r\n\r\n").await,
+        200
+    );
+    assert_eq!(
+        status("DELETE /v1/a HTTP/1.1\r\nHost: h\r\nX-User: user-7\r\n\r\n").await,
+        200
+    );
+    assert_eq!(
+        status("GET /v2/a HTTP/1.1\r\nHost: h\r\nX-User: user-7\r\n\r\n").await,
+        200
+    );
+}

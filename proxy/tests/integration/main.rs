@@ -1,0 +1,15 @@
+//! The proxy seen from outside: real sockets, real resets, real servers on either side.
+
+#![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
+
+mod abort;
+mod blackhole;
+mod bodies;
+mod draining;
+mod endings;
+mod latency;
+mod promise;
+mod routes;
+mod transparency;
+mod upgrade;
+mod upstream_failures;

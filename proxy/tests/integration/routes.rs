@@ -1,0 +1,226 @@
+//! Routes come and go while the gateway runs.
+
+use brownout_proxy::{ListenAddress, NewRoute, RouteChange, RouteError, Upstream};
+use brownout_testkit::{How, RawClient, TestProxy, TestUpstream, eventually};
+
+fn new(name: &str, listen: &str, upstream: &TestUpstream) -> NewRoute {
+    NewRoute {
+        name: name.to_owned(),
+        listen: ListenAddress::parse(listen).unwrap(),
+        upstream: Upstream::parse(&upstream.url()).unwrap(),
+        enabled: true,
+    }
+}
+
+#[tokio::test]
+async fn a_route_made_later_carries_requests_at_once() {
+    let first = TestUpstream::replying("first").await;
+    let second = TestUpstream::replying("second").await;
+    let proxy = TestProxy::to(&first).start();
+
+    let route = proxy
+        .handle()
+        .add_route(new("other", "127.0.0.1:0", &second))
+        .unwrap();
+
+    let mut client = RawClient::connect(route.listen).await;
+    client.get("/").await;
+    assert_eq!(client.response().await.text(), "second");
+    assert_eq!(proxy.get("/").await.text(), "first");
+    let names: Vec<String> = proxy
+        .handle()
+        .routes()
+        .into_iter()
+        .map(|route| route.name)
+        .collect();
+    assert_eq!(names, ["other", "web"]);
+}
+
+#[tokio::test]
+async fn a_name_or_an_address_that_is_taken_is_refused() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+    let address = proxy.address().to_string();
+
+    let name = proxy
+        .handle()
+        .add_route(new("web", "127.0.0.1:0", &upstream))
+        .unwrap_err();
+    let taken = proxy
+        .handle()
+        .add_route(new("two", &address, &upstream))
+        .unwrap_err();
+
+    assert!(matches!(name, RouteError::NameTaken { .. }), "{name}");
+    assert!(matches!(taken, RouteError::AddressTaken { .. }), "{taken}");
+    assert_eq!(taken.to_string(), format!("the address {address} is taken"));
+}
+
+#[tokio::test]
+async fn disabling_refuses_at_once_and_enabling_takes_the_same_address() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+    let mut idle = proxy.connect().await;
+    idle.get("/").await;
+    idle.response().await;
+    let set = |enabled| RouteChange {
+        enabled: Some(enabled),
+        ..RouteChange::default()
+    };
+
+    for _ in 0..5 {
+        let disabled = proxy
+            .handle()
+            .change_route(TestProxy::ROUTE, set(false))
+            .unwrap();
+        assert!(!disabled.enabled);
+        let refused = std::net::TcpStream::connect(proxy.address()).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+
+        let enabled = proxy
+            .handle()
+            .change_route(TestProxy::ROUTE, set(true))
+            .unwrap();
+        assert_eq!(enabled.listen, proxy.address());
+        assert_eq!(proxy.get("/").await.text(), "hello");
+    }
+    assert_eq!(idle.ended().await.how, How::Fin, "what was idle was closed");
+}
+
+#[tokio::test]
+async fn deleting_lets_a_request_in_progress_end() {
+    let (release, wait) = tokio::sync::watch::channel(false);
+    let upstream = TestUpstream::serving(move |_| {
+        let mut wait = wait.clone();
+        async move {
+            wait.wait_for(|go| *go).await.unwrap();
+            hyper::Response::new(http_body_util::Full::new("late".into()))
+        }
+    })
+    .await;
+    let proxy = TestProxy::to(&upstream).start();
+    let mut client = proxy.connect().await;
+    client.get("/").await;
+    eventually("the upstream to be asked", || {
+        upstream.received().len() == 1
+    })
+    .await;
+
+    assert!(proxy.handle().remove_route(TestProxy::ROUTE));
+    assert!(std::net::TcpStream::connect(proxy.address()).is_err());
+    release.send_replace(true);
+
+    let response = client.response().await;
+    assert_eq!(response.text(), "late");
+    assert_eq!(client.ended().await.how, How::Fin);
+    assert!(!proxy.handle().remove_route(TestProxy::ROUTE));
+}
+
+#[tokio::test]
+async fn a_new_upstream_takes_the_next_request_of_a_warm_connection() {
+    let first = TestUpstream::replying("first").await;
+    let second = TestUpstream::replying("second").await;
+    let proxy = TestProxy::to(&first).start();
+    let mut client = proxy.connect().await;
+    client.get("/").await;
+    assert_eq!(client.response().await.text(), "first");
+
+    let upstream = Some(Upstream::parse(&second.url()).unwrap());
+    let change = RouteChange {
+        upstream,
+        ..RouteChange::default()
+    };
+    proxy
+        .handle()
+        .change_route(TestProxy::ROUTE, change)
+        .unwrap();
+
+    client.get("/").await;
+    assert_eq!(client.response().await.text(), "second");
+}
+
+#[tokio::test]
+async fn moving_to_an_address_that_is_taken_leaves_everything_as_it_was() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+
+    let change = RouteChange {
+        listen: Some(taken.local_addr().unwrap().into()),
+        upstream: Some(Upstream::parse("http://127.0.0.1:1").unwrap()),
+        ..RouteChange::default()
+    };
+    let refused = proxy
+        .handle()
+        .change_route(TestProxy::ROUTE, change)
+        .unwrap_err();
+
+    assert!(matches!(refused, RouteError::AddressTaken { .. }));
+    assert_eq!(proxy.get("/").await.text(), "hello");
+}
+
+#[tokio::test]
+async fn moving_listens_anew_and_no_longer_at_the_old_place() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+    let change = |listen: &str| RouteChange {
+        listen: Some(ListenAddress::parse(listen).unwrap()),
+        ..RouteChange::default()
+    };
+
+    let same = proxy
+        .handle()
+        .change_route(TestProxy::ROUTE, change(&proxy.address().to_string()))
+        .unwrap();
+    assert_eq!(same.listen, proxy.address());
+    let moved = proxy
+        .handle()
+        .change_route(TestProxy::ROUTE, change("127.0.0.1:0"))
+        .unwrap();
+
+    assert_ne!(moved.listen, proxy.address());
+    assert!(std::net::TcpStream::connect(proxy.address()).is_err());
+    let mut client = RawClient::connect(moved.listen).await;
+    client.get("/").await;
+    assert_eq!(client.response().await.text(), "hello");
+}
+
+#[tokio::test]
+async fn a_route_counts_what_passed_since_it_was_made() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+    let mut client = proxy.connect().await;
+    client
+        .exchange("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc")
+        .await;
+
+    let status = proxy.handle().route(TestProxy::ROUTE).unwrap();
+    assert_eq!(
+        (status.requests, status.bytes_in, status.bytes_out),
+        (1, 3, 5)
+    );
+    assert_eq!(status.connections, 1);
+
+    assert!(proxy.handle().remove_route(TestProxy::ROUTE));
+    let again = proxy
+        .handle()
+        .add_route(new("web", "127.0.0.1:0", &upstream))
+        .unwrap();
+    assert_eq!((again.requests, again.bytes_in, again.bytes_out), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn both_cores_take_connections() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).with_cores(2).start();
+    let mut clients = Vec::new();
+    for _ in 0..64 {
+        let mut client = proxy.connect().await;
+        client.get("/").await;
+        client.response().await;
+        clients.push(client);
+    }
+
+    // Each core has upstream connections of its own, and one request at a time needs but one of them.
+    assert_eq!(upstream.connections(), 2);
+}
