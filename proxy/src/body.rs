@@ -188,14 +188,15 @@ impl LeaveGiven {
 /// rides along and is written when the body ends or is dropped.
 pub(crate) struct ResponseBody {
     source: Source,
-    record: Record,
+    record: Box<Record>,
 }
 
 enum Source {
     Upstream {
         incoming: Incoming,
         /// Given back to the pool at the end of the body.
-        lease: Option<(Lease, SharedPool)>,
+        lease: Lease,
+        pool: SharedPool,
         upload: UploadProgress,
     },
     /// The upstream broke off: everything before goes out first.
@@ -213,17 +214,18 @@ impl ResponseBody {
         lease: Lease,
         pool: SharedPool,
         upload: UploadProgress,
-        record: Record,
+        record: Box<Record>,
     ) -> Self {
         let source = Source::Upstream {
             incoming,
-            lease: Some((lease, pool)),
+            lease,
+            pool,
             upload,
         };
         Self { source, record }
     }
 
-    pub(crate) fn own(content: Bytes, record: Record) -> Self {
+    pub(crate) fn own(content: Bytes, record: Box<Record>) -> Self {
         Self {
             source: Source::Own(content),
             record,
@@ -253,13 +255,17 @@ impl ResponseBody {
 
     /// Gives the connection back if the exchange used all of it: the whole request and the whole answer.
     fn end(&mut self) {
-        if let Source::Upstream { lease, upload, .. } = &mut self.source
-            && let Some((lease, pool)) = lease.take()
+        let source = std::mem::replace(&mut self.source, Source::Ended);
+        if let Source::Upstream {
+            lease,
+            pool,
+            upload,
+            ..
+        } = source
             && upload.is_done()
         {
             pool.give_back(lease);
         }
-        self.source = Source::Ended;
         self.record.body_ended();
     }
 }
@@ -274,7 +280,9 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
         let polled = match &mut this.source {
-            Source::Upstream { incoming, .. } => ready!(Pin::new(incoming).poll_frame(cx)),
+            Source::Upstream {
+                incoming, lease, ..
+            } => ready!(lease.poll_frame(incoming, cx)),
             Source::Own(content) => Some(Ok(Frame::data(std::mem::take(content)))),
             Source::Broken { .. } => return this.poll_broken(cx),
             Source::Ended => return Poll::Ready(None),

@@ -19,7 +19,7 @@ use crate::{
     inject::{self, Next},
     record::Record,
     tunnel,
-    upstream::Sent,
+    upstream::{Lease, Sent},
 };
 
 /// Marks an answer that a fault made.
@@ -76,7 +76,7 @@ pub(crate) async fn exchange(
 /// Sends the request on and gives back the upstream's answer, or says why there is none.
 async fn forward(
     mut request: Request<Incoming>,
-    mut record: Record,
+    mut record: Box<Record>,
 ) -> Result<Response<ResponseBody>, Cut> {
     if request.method() == Method::CONNECT {
         let detail = "this is no forward proxy; send the request itself";
@@ -135,7 +135,8 @@ async fn forward(
             if response.status() == StatusCode::SWITCHING_PROTOCOLS
                 && let Some(upgrade) = upgrade
             {
-                switch_protocols(upgrade, &mut response, &scope);
+                switch_protocols(upgrade, &mut response, lease, &scope);
+                return Ok(response.map(|_| ResponseBody::own(Bytes::new(), record)));
             }
             let pool = Rc::clone(&scope.pool);
             Ok(response
@@ -144,9 +145,18 @@ async fn forward(
     }
 }
 
-fn switch_protocols(client: OnUpgrade, response: &mut Response<Incoming>, scope: &Scope) {
+fn switch_protocols(
+    client: OnUpgrade,
+    response: &mut Response<Incoming>,
+    lease: Lease,
+    scope: &Scope,
+) {
     let upstream = hyper::upgrade::on(response);
-    scope.tasks.spawn_local(tunnel::tunnel(client, upstream));
+    scope.tasks.spawn_local(async move {
+        // Its end hands the bare connection over.
+        lease.finish().await;
+        tunnel::tunnel(client, upstream).await;
+    });
 }
 
 /// The answer that a fault gives in the upstream's place.
@@ -154,7 +164,7 @@ fn injected_answer<B>(
     by: usize,
     answer: &Answer,
     request: &Request<B>,
-    mut record: Record,
+    mut record: Box<Record>,
 ) -> Response<ResponseBody> {
     record.answered_by_fault(answer.status);
     let marker = record.fired(by).marker().cloned();
@@ -177,7 +187,7 @@ fn injected_answer<B>(
 }
 
 /// An answer of the proxy's own, as a short problem (RFC 9457) that names the route.
-fn own_answer(status: StatusCode, detail: &str, mut record: Record) -> Response<ResponseBody> {
+fn own_answer(status: StatusCode, detail: &str, mut record: Box<Record>) -> Response<ResponseBody> {
     record.answered(status);
     let route = record.scope().route.name();
     let problem = serde_json::json!({

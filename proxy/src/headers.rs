@@ -61,6 +61,10 @@ pub(crate) fn expects_continue(headers: &HeaderMap) -> bool {
 
 /// Takes away the fields of one connection: those RFC 9110 §7.6.1 lists, and those `Connection` names.
 fn strip_hop_by_hop(headers: &mut HeaderMap, upgrades: bool) -> Result<(), Unsupported> {
+    // Most messages have none of them: one look at each name is cheaper than asking for each field.
+    if !headers.keys().any(is_hop_by_hop) {
+        return Ok(());
+    }
     if let Some(codings) = headers.remove(header::TRANSFER_ENCODING) {
         // The body was read as chunked; any other coding is still in it and would go unsaid.
         if !codings.as_bytes().eq_ignore_ascii_case(b"chunked") {
@@ -68,23 +72,30 @@ fn strip_hop_by_hop(headers: &mut HeaderMap, upgrades: bool) -> Result<(), Unsup
         }
         headers.remove(header::CONTENT_LENGTH);
     }
-    let named = named_by_connection(headers);
-    for name in &named {
+    for name in named_by_connection(headers) {
         // What frames or addresses the message is not the connection's, whatever it claims.
-        if *name != header::CONTENT_LENGTH && *name != header::HOST && *name != header::UPGRADE {
+        if name != header::CONTENT_LENGTH && name != header::HOST && name != header::UPGRADE {
             headers.remove(name);
         }
     }
-    headers.remove(header::CONNECTION);
-    headers.remove(KEEP_ALIVE);
-    headers.remove(PROXY_CONNECTION);
-    headers.remove(header::TE);
+    for name in [header::CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, header::TE] {
+        headers.remove(name);
+    }
     if upgrades && headers.contains_key(header::UPGRADE) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     } else {
         headers.remove(header::UPGRADE);
     }
     Ok(())
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    *name == header::CONNECTION
+        || *name == header::TRANSFER_ENCODING
+        || *name == header::TE
+        || *name == header::UPGRADE
+        || *name == KEEP_ALIVE
+        || *name == PROXY_CONNECTION
 }
 
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
@@ -104,7 +115,7 @@ fn is_option(word: &[u8]) -> bool {
 }
 
 /// Whether a comma-separated field lists `token`, without regard to case.
-fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+pub(crate) fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let mut values = headers.get_all(name).iter();
     values.any(|value| {
         let mut words = value.as_bytes().split(|byte| *byte == b',');

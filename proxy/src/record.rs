@@ -49,11 +49,16 @@ enum End {
 }
 
 impl Record {
-    pub(crate) fn begin(scope: Rc<Scope>, client: Arc<ClientSocket>, started: Instant) -> Self {
+    /// Boxed, as it rides along with the exchange and then with the body.
+    pub(crate) fn begin(
+        scope: Rc<Scope>,
+        client: Arc<ClientSocket>,
+        started: Instant,
+    ) -> Box<Self> {
         client.activity.set(Doing::Exchange, started);
         scope.route.requests.add(1);
         scope.route.in_flight.add(1);
-        Self {
+        Box::new(Self {
             scope,
             client,
             started,
@@ -65,7 +70,7 @@ impl Record {
             end: End::Open,
             span: Span::none(),
             attempt: Span::none(),
-        }
+        })
     }
 
     pub(crate) fn scope(&self) -> &Rc<Scope> {

@@ -2,31 +2,38 @@
 
 use std::{
     cell::RefCell,
-    fmt, io,
+    fmt,
+    future::{Future, poll_fn},
+    io,
     net::{IpAddr, SocketAddr},
-    pin::Pin,
+    pin::{Pin, pin},
     rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Request, Response};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
 use hyper::{
-    body::Incoming,
-    client::conn::http1::{Builder, SendRequest},
+    body::{Body, Frame, Incoming},
+    client::conn::{
+        TrySendError,
+        http1::{Builder, SendRequest},
+    },
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, lookup_host},
+    task::coop::unconstrained,
     time::timeout,
 };
 
-use crate::{body::RequestBody, error::UpstreamError};
+use crate::{body::RequestBody, error::UpstreamError, headers::lists};
 
 /// How long an upstream may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -172,16 +179,6 @@ struct Idle {
     since: Instant,
 }
 
-/// A connection to an upstream, lent to one exchange at a time. Dropping it closes it, unless it goes
-/// [back](Pool::give_back).
-#[derive(Debug)]
-pub(crate) struct Lease {
-    sender: SendRequest<RequestBody>,
-    /// Bytes that ever came from the upstream on this connection.
-    received: Arc<AtomicU64>,
-    upstream: Arc<Upstream>,
-}
-
 /// An answer's head, and the connection it came on.
 pub(crate) struct Sent {
     pub(crate) response: Response<Incoming>,
@@ -202,10 +199,10 @@ impl Pool {
         upstream: &Arc<Upstream>,
     ) -> Result<Sent, UpstreamError> {
         let mut resent = false;
-        if let Some(mut lease) = self.take(upstream).await {
+        if let Some(mut lease) = self.take(upstream) {
             let spare = repeatable(&request);
             let before = lease.received.load(Ordering::Relaxed);
-            match lease.sender.try_send_request(request).await {
+            match lease.send(request).await {
                 Ok(response) => {
                     return Ok(Sent {
                         response,
@@ -225,9 +222,9 @@ impl Pool {
             }
         }
         let mut lease = Lease::open(upstream).await?;
-        let response = lease.sender.send_request(request).await;
+        let response = lease.send(request).await;
         Ok(Sent {
-            response: response.map_err(UpstreamError::from_hyper)?,
+            response: response.map_err(|failed| UpstreamError::from_hyper(failed.into_error()))?,
             lease,
             resent,
         })
@@ -236,7 +233,7 @@ impl Pool {
     /// Keeps a connection whose exchange is over, unless there are plenty.
     pub(crate) fn give_back(&self, lease: Lease) {
         let mut idle = self.idle.borrow_mut();
-        if !lease.sender.is_closed() && idle.len() < IDLE_CONNECTIONS_MAX {
+        if lease.can_be_used_again && idle.len() < IDLE_CONNECTIONS_MAX {
             idle.push(Idle {
                 lease,
                 since: Instant::now(),
@@ -247,20 +244,36 @@ impl Pool {
     /// Closes the connections that were not used for a while, or whose upstream has closed them.
     pub(crate) fn sweep(&self) {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|idle| !idle.lease.sender.is_closed() && idle.since.elapsed() < IDLE_MAX);
+        idle.retain_mut(|idle| idle.lease.is_idle() && idle.since.elapsed() < IDLE_MAX);
     }
 
     /// The most recently used connection to `upstream` that is still open.
-    async fn take(&self, upstream: &Arc<Upstream>) -> Option<Lease> {
-        loop {
-            let idle = self.idle.borrow_mut().pop()?;
-            let mut lease = idle.lease;
+    fn take(&self, upstream: &Arc<Upstream>) -> Option<Lease> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(Idle { mut lease, .. }) = idle.pop() {
             // The route may have got another upstream since.
-            if Arc::ptr_eq(&lease.upstream, upstream) && lease.sender.ready().await.is_ok() {
+            if Arc::ptr_eq(&lease.upstream, upstream) && lease.is_idle() {
                 return Some(lease);
             }
         }
+        None
     }
+}
+
+/// A connection to an upstream, lent to one exchange at a time. Dropping it closes it, unless it goes
+/// [back](Pool::give_back).
+///
+/// It has no task of its own: it moves on when the exchange that has it is polled, which saves two switches of
+/// tasks for each message. Nothing else that the exchange waits for of it, be it the answer's head or a part of the
+/// body, can come about otherwise, so those waits need no waker.
+pub(crate) struct Lease {
+    sender: SendRequest<RequestBody>,
+    /// `None` once it is over.
+    connection: Option<Pin<Box<dyn Future<Output = hyper::Result<()>>>>>,
+    /// Bytes that ever came from the upstream on this connection.
+    received: Arc<AtomicU64>,
+    upstream: Arc<Upstream>,
+    can_be_used_again: bool,
 }
 
 impl Lease {
@@ -275,21 +288,100 @@ impl Lease {
             .handshake(TokioIo::new(io))
             .await
             .map_err(UpstreamError::from_hyper)?;
-        // It ends with the connection; what it finds wrong it tells the exchange that uses it.
-        tokio::task::spawn_local(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "an upstream connection ended");
-            }
-        });
         Ok(Self {
             sender,
+            connection: Some(Box::pin(connection.with_upgrades())),
             received,
             upstream: Arc::clone(upstream),
+            can_be_used_again: true,
         })
+    }
+
+    /// Sends a request and waits for the answer's head.
+    async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        // Unconstrained: giving way to other tasks would ask the waker that this does not have.
+        let mut answer = pin!(unconstrained(self.sender.try_send_request(request)));
+        let connection = &mut self.connection;
+        let response = poll_fn(|cx| {
+            advance(connection, cx);
+            answer
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+        })
+        .await?;
+        self.can_be_used_again = keeps_alive(&response);
+        Ok(response)
+    }
+
+    /// The next frame of the answer's body.
+    pub(crate) fn poll_frame(
+        &mut self,
+        body: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let nobody = &mut Context::from_waker(Waker::noop());
+        if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(nobody) {
+            return Poll::Ready(frame);
+        }
+        advance(&mut self.connection, cx);
+        Pin::new(body).poll_frame(nobody)
+    }
+
+    /// Lets the connection end by itself, as one does that has switched protocols.
+    pub(crate) async fn finish(mut self) {
+        if let Some(connection) = self.connection.take()
+            && let Err(error) = connection.await
+        {
+            tracing::debug!(%error, "an upstream connection ended");
+        }
+    }
+
+    /// Whether it waits for a request. Looks whether the upstream has closed it.
+    fn is_idle(&mut self) -> bool {
+        advance(
+            &mut self.connection,
+            &mut Context::from_waker(Waker::noop()),
+        );
+        self.connection.is_some() && self.sender.is_ready()
     }
 }
 
-/// A copy of the request's head, if sending it twice does no harm.
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("upstream", &self.upstream)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Lets a connection do what it can.
+fn advance(
+    connection: &mut Option<Pin<Box<dyn Future<Output = hyper::Result<()>>>>>,
+    cx: &mut Context<'_>,
+) {
+    if let Some(running) = connection
+        && let Poll::Ready(ended) = running.as_mut().poll(cx)
+    {
+        if let Err(error) = ended {
+            tracing::debug!(%error, "an upstream connection ended");
+        }
+        *connection = None;
+    }
+}
+
+/// Whether the connection of an answer outlives it (RFC 9112 §9.3).
+fn keeps_alive<B>(response: &Response<B>) -> bool {
+    match response.version() {
+        Version::HTTP_11 => !lists(response.headers(), &CONNECTION, "close"),
+        _ => lists(response.headers(), &CONNECTION, "keep-alive"),
+    }
+}
+
+/// A copy of the request's head, if sending it twice does no harm. It lacks what hyper keeps of the case of
+/// names, which would cost each request more than the rare second sending is worth.
 fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     if !request.body().is_absent() || !request.method().is_idempotent() {
         return None;
@@ -298,7 +390,6 @@ fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());
     copy.headers_mut().clone_from(request.headers());
-    copy.extensions_mut().clone_from(request.extensions());
     Some(copy)
 }
 
@@ -359,7 +450,11 @@ impl AsyncWrite for UpstreamIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
+        let written = match bufs {
+            // send(2) is cheaper than writev(2).
+            [one] => Pin::new(&mut self.tcp).poll_write(cx, one),
+            several => Pin::new(&mut self.tcp).poll_write_vectored(cx, several),
+        };
         forget_broken(written, || bufs.iter().map(|buf| buf.len()).sum())
     }
 
