@@ -1,0 +1,218 @@
+//! Those who stand between the load and the backend, each a process of its own on a core of its own.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use brownout_fault::store;
+use brownout_proxy::{Gateway, GatewayConfig, ListenAddress, NewRoute, Upstream};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+/// The first argument by which this program becomes the proxy.
+pub(crate) const AS_PROXY: &str = "--as-proxy";
+
+/// One way to the backend.
+pub(crate) struct Contender {
+    pub(crate) name: &'static str,
+    pub(crate) address: SocketAddr,
+    process: Option<Child>,
+    /// The process that does the work, where it is not the one we started.
+    worker: Option<u32>,
+}
+
+impl Contender {
+    /// User and system time spent so far by all threads of the process.
+    pub(crate) fn cpu(&self) -> Option<Duration> {
+        let pid = self.worker.or(self.process.as_ref().map(Child::id))?;
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        let nanos = tasks.map(|task| {
+            let stat = fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
+            stat.split(' ').next().unwrap().parse::<u64>().unwrap()
+        });
+        Some(Duration::from_nanos(nanos.sum()))
+    }
+}
+
+impl Drop for Contender {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            for ended in [process.kill().err(), process.wait().err()]
+                .into_iter()
+                .flatten()
+            {
+                println!("could not end {}: {ended}", self.name);
+            }
+        }
+    }
+}
+
+/// Everything that is installed here.
+pub(crate) fn all(upstream: SocketAddr) -> Vec<Contender> {
+    let mut contenders = vec![
+        Contender {
+            name: "direct",
+            address: upstream,
+            process: None,
+            worker: None,
+        },
+        brownout(upstream),
+    ];
+    for (name, found) in [("haproxy", haproxy(upstream)), ("nginx", nginx(upstream))] {
+        match found {
+            Some(contender) => contenders.push(contender),
+            None => println!("skipped: {name} is not installed"),
+        }
+    }
+    contenders
+}
+
+/// Keeps this thread on one core, where there are several.
+pub(crate) fn pin(core: usize) {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
+        sched_setaffinity(None, &cores).unwrap();
+    }
+}
+
+fn brownout(upstream: SocketAddr) -> Contender {
+    let mut process = Command::new(std::env::current_exe().unwrap())
+        .args([AS_PROXY, &format!("http://{upstream}")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    Contender {
+        name: "brownout",
+        address: line.trim().parse().unwrap(),
+        process: Some(process),
+        worker: None,
+    }
+}
+
+/// Runs the proxy until standard input ends.
+pub(crate) fn be_the_proxy(upstream: &str) {
+    pin(1);
+    let (_writer, reader) = store(0);
+    let gateway = Gateway::start(GatewayConfig {
+        cores: 1,
+        ..GatewayConfig::new(reader)
+    })
+    .unwrap();
+    let route = gateway.handle().add_route(NewRoute {
+        name: "bench".to_owned(),
+        listen: ListenAddress::parse("127.0.0.1:0").unwrap(),
+        upstream: Upstream::parse(upstream).unwrap(),
+        enabled: true,
+    });
+    println!("{}", route.unwrap().listen);
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+fn haproxy(upstream: SocketAddr) -> Option<Contender> {
+    let address = free_address();
+    let config = write_config(
+        "haproxy.cfg",
+        &format!(
+            "global\n nbthread 1\n maxconn 4096\ndefaults\n mode http\n timeout connect 5s\n timeout client 60s\n \
+             timeout server 60s\n http-reuse always\nfrontend f\n bind {address}\n default_backend b\n\
+             backend b\n server s {upstream}\n"
+        ),
+    );
+    let process = start("haproxy", &["-f", config.to_str()?])?;
+    wait_for(address);
+    Some(Contender {
+        name: "haproxy",
+        address,
+        process: Some(process),
+        worker: None,
+    })
+}
+
+fn nginx(upstream: SocketAddr) -> Option<Contender> {
+    let address = free_address();
+    let pid = std::env::temp_dir().join(format!("passthrough-{}-nginx.pid", std::process::id()));
+    let config = write_config(
+        "nginx.conf",
+        &format!(
+            "daemon off; worker_processes 1; pid {}; error_log /dev/null;\nevents {{ worker_connections 4096; }}\n\
+             http {{ access_log off; keepalive_requests 1000000; upstream b {{ server {upstream}; keepalive 512; \
+             keepalive_requests 1000000; }}\nserver {{ listen {address} backlog=4096; location / {{ proxy_pass http://b; \
+             proxy_http_version 1.1; proxy_set_header Connection \"\"; }} }} }}\n",
+            pid.display()
+        ),
+    );
+    let process = start("nginx", &["-c", config.to_str()?])?;
+    wait_for(address);
+    let worker = only_child(process.id());
+    Some(Contender {
+        name: "nginx",
+        address,
+        process: Some(process),
+        worker: Some(worker),
+    })
+}
+
+/// The process that does nginx's work.
+fn only_child(pid: u32) -> u32 {
+    let children = format!("/proc/{pid}/task/{pid}/children");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let text = fs::read_to_string(&children).unwrap();
+        if let Some(child) = text.split_whitespace().next() {
+            return child.parse().unwrap();
+        }
+        assert!(Instant::now() < deadline, "process {pid} has no child");
+        std::thread::yield_now();
+    }
+}
+
+/// Starts a program on the proxies' core, if it is installed.
+fn start(program: &str, args: &[&str]) -> Option<Child> {
+    let mut command = Command::new("taskset");
+    command.args(["-c", "1", program]).args(args);
+    if std::thread::available_parallelism().map_or(1, usize::from) == 1 {
+        command = Command::new(program);
+        command.args(args);
+    }
+    let installed = std::env::split_paths(&std::env::var_os("PATH")?)
+        .chain(["/usr/sbin".into()])
+        .any(|folder: PathBuf| folder.join(program).exists());
+    installed.then(|| {
+        command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    })
+}
+
+fn write_config(name: &str, text: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("passthrough-{}-{name}", std::process::id()));
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
+
+fn wait_for(address: SocketAddr) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect(address).is_err() {
+        assert!(Instant::now() < deadline, "{address} does not answer");
+        std::thread::yield_now();
+    }
+}

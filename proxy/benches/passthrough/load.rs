@@ -1,0 +1,108 @@
+//! A closed loop of connections, each sending its next request when it has the whole answer.
+
+use std::{
+    cell::Cell,
+    net::SocketAddr,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    runtime::{Builder, LocalOptions},
+};
+
+/// One kind of load.
+#[derive(Clone, Copy)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) connections: usize,
+    pub(crate) keep_alive: bool,
+}
+
+/// How many requests were answered, and in what time.
+pub(crate) fn run(address: SocketAddr, scenario: Scenario, span: Duration) -> (u64, Duration) {
+    crate::contender::pin(0);
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default());
+    runtime.unwrap().block_on(async move {
+        let answered = Rc::new(Cell::new(0));
+        let began = Instant::now();
+        let until = began + span;
+        let workers: Vec<_> = (0..scenario.connections)
+            .map(|_| tokio::task::spawn_local(work(address, scenario, until, Rc::clone(&answered))))
+            .collect();
+        for worker in workers {
+            worker.await.unwrap();
+        }
+        (answered.get(), began.elapsed())
+    })
+}
+
+async fn work(address: SocketAddr, scenario: Scenario, until: Instant, answered: Rc<Cell<u64>>) {
+    let close = if scenario.keep_alive {
+        ""
+    } else {
+        "Connection: close\r\n"
+    };
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: bench.test\r\nUser-Agent: load\r\nAccept: */*\r\n{close}\r\n",
+        scenario.path
+    );
+    let mut buffer = vec![0; 256 * 1024];
+    let mut stream = None;
+    while Instant::now() < until {
+        let connection = match &mut stream {
+            Some(connection) => connection,
+            None => stream.insert(connect(address).await),
+        };
+        connection.write_all(request.as_bytes()).await.unwrap();
+        read_answer(connection, &mut buffer).await;
+        answered.set(answered.get() + 1);
+        if !scenario.keep_alive {
+            stream = None;
+        }
+    }
+}
+
+async fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) {
+    let mut filled = 0;
+    let head = loop {
+        filled += read(stream, &mut buffer[filled..]).await;
+        if let Some(end) = buffer[..filled]
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+        {
+            break end + 4;
+        }
+    };
+    let text = std::str::from_utf8(&buffer[..head]).unwrap();
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    let length = text.lines().find_map(|line| {
+        line.to_ascii_lowercase()
+            .strip_prefix("content-length:")?
+            .trim()
+            .parse()
+            .ok()
+    });
+    let mut missing: usize = length.unwrap_or_else(|| panic!("no length in {text}"));
+    missing -= filled - head;
+    while missing > 0 {
+        missing -= read(stream, buffer).await;
+    }
+}
+
+async fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> usize {
+    let read = stream.read(buffer).await.unwrap();
+    assert!(read > 0, "the connection ended in an answer");
+    read
+}
