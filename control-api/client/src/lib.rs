@@ -1,1 +1,340 @@
 //! The control API, typed, over HTTP.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use brownout_client::Client;
+//!
+//! let brownout = Client::new("127.0.0.1:8474")?;
+//! let outage = serde_json::json!({ "route": "recommendations", "reset": {} });
+//! let fault = brownout.arm(&outage).await?;
+//! // ... see what the service does ...
+//! brownout.remove_fault(&fault.id).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::{fmt, time::Duration};
+
+use brownout_wire::{
+    FaultAnswer, FaultList, Health, ProblemAnswer, Removed, RouteAnswer, RouteList, RoutePatch,
+    RouteSpec, Version,
+};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::{client::legacy, rt::TokioExecutor};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// How long a call may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of an answer is read.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Calls one control API. Cheap to clone; connections are kept between calls.
+#[derive(Debug, Clone)]
+pub struct Client {
+    base: String,
+    http: legacy::Client<legacy::connect::HttpConnector, Full<Bytes>>,
+}
+
+/// An address that is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{address}` is not the address of a control API; write it like \"127.0.0.1:8474\"")]
+pub struct InvalidAddress {
+    /// As given.
+    address: String,
+}
+
+/// Why a call did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody answers there.
+    #[error("could not reach the control API at {base}; is brownout running there?")]
+    Unreachable {
+        /// The base URL.
+        base: String,
+        /// What went wrong.
+        source: legacy::Error,
+    },
+    /// No answer in time.
+    #[error("the control API at {base} did not answer within {TIMEOUT:?}")]
+    Timeout {
+        /// The base URL.
+        base: String,
+    },
+    /// It said no.
+    #[error("{0}")]
+    Refused(Box<ProblemAnswer>),
+    /// Something else answers there.
+    #[error("what answers at {base} is no brownout: {what}")]
+    Foreign {
+        /// The base URL.
+        base: String,
+        /// What it said.
+        what: String,
+    },
+}
+
+impl Client {
+    /// A client for the API at `address`: `HOST:PORT`, or a URL `http://HOST:PORT`.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn new(address: &str) -> Result<Self, InvalidAddress> {
+        let invalid = || InvalidAddress {
+            address: address.to_owned(),
+        };
+        let authority = address
+            .strip_prefix("http://")
+            .unwrap_or(address)
+            .trim_end_matches('/');
+        let base = format!("http://{authority}");
+        let uri: Uri = base.parse().map_err(|_| invalid())?;
+        if authority.is_empty() || uri.path() != "/" || uri.query().is_some() {
+            return Err(invalid());
+        }
+        let http = legacy::Client::builder(TokioExecutor::new()).build_http();
+        Ok(Self { base, http })
+    }
+
+    /// The URL it calls.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Arms one fault.
+    ///
+    /// # Errors
+    /// When it is refused or the API cannot be reached, as with every call.
+    pub async fn arm(&self, fault: &Value) -> Result<FaultAnswer, ClientError> {
+        self.call(Method::POST, "/faults", Some(fault)).await
+    }
+
+    /// Arms all of these faults, or none.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    pub async fn arm_all(&self, faults: &[Value]) -> Result<Vec<FaultAnswer>, ClientError> {
+        let list: FaultList = self
+            .call(Method::POST, "/faults", Some(&json!(faults)))
+            .await?;
+        Ok(list.faults)
+    }
+
+    /// Creates or replaces a fault.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    pub async fn put_fault(&self, id: &str, fault: &Value) -> Result<FaultAnswer, ClientError> {
+        self.call(Method::PUT, &path("faults", id), Some(fault))
+            .await
+    }
+
+    /// Changes a fault by a JSON merge patch.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    pub async fn patch_fault(&self, id: &str, patch: &Value) -> Result<FaultAnswer, ClientError> {
+        self.call(Method::PATCH, &path("faults", id), Some(patch))
+            .await
+    }
+
+    /// All faults, in the order of creation.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    pub async fn faults(&self) -> Result<Vec<FaultAnswer>, ClientError> {
+        let list: FaultList = self.call(Method::GET, "/faults", None).await?;
+        Ok(list.faults)
+    }
+
+    /// One fault.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    pub async fn fault(&self, id: &str) -> Result<FaultAnswer, ClientError> {
+        self.call(Method::GET, &path("faults", id), None).await
+    }
+
+    /// Removes a fault, letting go what it holds.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    pub async fn remove_fault(&self, id: &str) -> Result<(), ClientError> {
+        self.call(Method::DELETE, &path("faults", id), None).await
+    }
+
+    /// Removes every fault.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    pub async fn clear_faults(&self) -> Result<Removed, ClientError> {
+        self.call(Method::DELETE, "/faults", None).await
+    }
+
+    /// Removes every fault at once; with `rearm_after`, a duration as text, nothing may be armed until then.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    pub async fn halt(&self, rearm_after: Option<&str>) -> Result<Removed, ClientError> {
+        let body = rearm_after.map(|span| json!({ "rearm_after": span }));
+        self.call(Method::POST, "/halt", body.as_ref()).await
+    }
+
+    /// Makes a route.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    pub async fn add_route(&self, route: &RouteSpec) -> Result<RouteAnswer, ClientError> {
+        self.call(Method::POST, "/routes", Some(&route.to_value()))
+            .await
+    }
+
+    /// All routes, sorted by name.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    pub async fn routes(&self) -> Result<Vec<RouteAnswer>, ClientError> {
+        let list: RouteList = self.call(Method::GET, "/routes", None).await?;
+        Ok(list.routes)
+    }
+
+    /// One route.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    pub async fn route(&self, name: &str) -> Result<RouteAnswer, ClientError> {
+        self.call(Method::GET, &path("routes", name), None).await
+    }
+
+    /// Changes a route.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    pub async fn patch_route(
+        &self,
+        name: &str,
+        patch: &RoutePatch,
+    ) -> Result<RouteAnswer, ClientError> {
+        self.call(
+            Method::PATCH,
+            &path("routes", name),
+            Some(&patch.to_value()),
+        )
+        .await
+    }
+
+    /// Deletes a route, with the faults that name it alone.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    pub async fn remove_route(&self, name: &str) -> Result<(), ClientError> {
+        self.call(Method::DELETE, &path("routes", name), None).await
+    }
+
+    /// Whether it is there.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    pub async fn health(&self) -> Result<Health, ClientError> {
+        self.call(Method::GET, "/healthz", None).await
+    }
+
+    /// Which version it is.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    pub async fn version(&self) -> Result<Version, ClientError> {
+        self.call(Method::GET, "/version", None).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, ClientError> {
+        let body = body.map_or_else(Bytes::new, |value| Bytes::from(value.to_string()));
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header("content-type", "application/json")
+            .body(Full::new(body))
+            .map_err(|error| self.foreign(error))?;
+        let exchange =
+            async {
+                let response = self.http.request(request).await.map_err(|source| {
+                    ClientError::Unreachable {
+                        base: self.base.clone(),
+                        source,
+                    }
+                })?;
+                let (head, body) = response.into_parts();
+                let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+                let body = body.map_err(|error| self.foreign(error))?.to_bytes();
+                Ok((head.status, body))
+            };
+        let timeout = || ClientError::Timeout {
+            base: self.base.clone(),
+        };
+        let (status, body) = tokio::time::timeout(TIMEOUT, exchange)
+            .await
+            .map_err(|_| timeout())??;
+        if !status.is_success() {
+            return Err(match serde_json::from_slice(&body) {
+                Ok(problem) => ClientError::Refused(Box::new(problem)),
+                Err(_) => self.foreign(format!("it answers {status}")),
+            });
+        }
+        let body = if status == StatusCode::NO_CONTENT {
+            Bytes::from_static(b"null")
+        } else {
+            body
+        };
+        serde_json::from_slice(&body).map_err(|error| self.foreign(error))
+    }
+
+    fn foreign(&self, what: impl fmt::Display) -> ClientError {
+        ClientError::Foreign {
+            base: self.base.clone(),
+            what: what.to_string(),
+        }
+    }
+}
+
+/// The path of one thing, whatever is in its name.
+fn path(collection: &str, name: &str) -> String {
+    format!(
+        "/{collection}/{}",
+        utf8_percent_encode(name, NON_ALPHANUMERIC)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_host_and_port_or_a_url() {
+        assert_eq!(
+            Client::new("127.0.0.1:8474").unwrap().base(),
+            "http://127.0.0.1:8474"
+        );
+        assert_eq!(
+            Client::new("http://proxy:8474/").unwrap().base(),
+            "http://proxy:8474"
+        );
+        for address in [
+            "",
+            "http://",
+            "https://proxy:8474",
+            "proxy:8474/v1",
+            "a b:1",
+        ] {
+            assert!(Client::new(address).is_err(), "{address}");
+        }
+    }
+}

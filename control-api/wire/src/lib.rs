@@ -1,1 +1,14 @@
 //! What the control API says: routes, fault answers, problems.
+//!
+//! The API and its client share these types, so they cannot drift apart. What is *sent to* the API is read by
+//! hand-written readers that report every problem with its place; what the API *answers* is plain serde.
+
+mod answers;
+mod fault;
+mod problem;
+mod route;
+
+pub use answers::{Halt, Health, Removed, Version};
+pub use fault::{CountersAnswer, FaultAnswer, FaultList, MagnitudeAnswer};
+pub use problem::{ErrorAnswer, ProblemAnswer};
+pub use route::{Protocol, RouteAnswer, RouteList, RoutePatch, RouteSpec};

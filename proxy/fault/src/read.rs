@@ -137,20 +137,15 @@ pub fn unknown(what: &str, word: &str, known: &[&str]) -> String {
     }
 }
 
-/// The word of `known` that `word` most likely meant, if one is near enough to say so.
+/// The word of `known` that `word` most likely meant, if one is near enough to say so: one slip for every three
+/// letters.
 #[must_use]
 pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
-    known
-        .iter()
-        .map(|candidate| {
-            (
-                strsim::jaro_winkler(&word.to_lowercase(), candidate),
-                *candidate,
-            )
-        })
-        .filter(|(similarity, _)| *similarity >= 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
+    let word = word.to_lowercase();
+    let slips = |candidate: &&'k str| strsim::damerau_levenshtein(&word, candidate);
+    let allowed = (word.chars().count() / 3).max(1);
+    let near = known.iter().copied().min_by_key(slips)?;
+    (slips(&near) <= allowed).then_some(near)
 }
 
 /// "expected WANTED, found ..." for a value of another type.

@@ -58,6 +58,14 @@ pub enum State {
 }
 
 impl State {
+    const ALL: [Self; 4] = [Self::Waiting, Self::Active, Self::Spent, Self::Expired];
+
+    /// The state of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
     /// The word the API uses.
     #[must_use]
     pub const fn name(self) -> &'static str {

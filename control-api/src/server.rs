@@ -1,0 +1,184 @@
+//! The thread that serves the API.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener, ToSocketAddrs},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use brownout_fault::FaultWriter;
+use brownout_proxy::GatewayHandle;
+use brownout_telemetry::Metrics;
+use tokio::{runtime::Builder, sync::oneshot, time::timeout};
+
+use crate::{auth::Guard, control::Control, router::router};
+
+/// What the API is made of.
+#[derive(Debug)]
+pub struct ControlConfig {
+    /// Where to listen, `HOST:PORT`; port 0 asks for a free one.
+    pub listen: String,
+    /// Whether it may be reached from elsewhere without a token.
+    pub insecure: bool,
+    /// Names besides loopback under which it may be called.
+    pub allow_hosts: Vec<String>,
+    /// What is armed.
+    pub faults: FaultWriter,
+    /// The data plane's routes.
+    pub gateway: GatewayHandle,
+    /// Where calls are counted.
+    pub metrics: Metrics,
+}
+
+impl ControlConfig {
+    /// Where it listens when nothing is said: Toxiproxy's port, so that its clients find us.
+    pub const LISTEN: &'static str = "127.0.0.1:8474";
+}
+
+/// Why the API did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Not an address.
+    #[error("`{listen}` is not an address for the control API; write it like \"127.0.0.1:8474\"")]
+    Address {
+        /// As written.
+        listen: String,
+    },
+    /// Reachable from elsewhere, by anybody.
+    #[error(
+        "the control API would be open to everyone who reaches {address}; \
+         listen on loopback, or add --insecure if that is meant"
+    )]
+    Open {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address cannot be listened on.
+    #[error("could not listen on {address} for the control API")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No thread or runtime could be made.
+    #[error("could not start the control thread")]
+    Thread {
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The running API. Dropping it stops it.
+#[derive(Debug)]
+pub struct ControlApi {
+    address: SocketAddr,
+    control: Arc<Control>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl ControlApi {
+    /// Starts it. When this returns, its address accepts connections.
+    ///
+    /// # Errors
+    /// When the address is none, is open to others without being meant to, or cannot be listened on.
+    pub fn start(config: ControlConfig) -> Result<Self, StartError> {
+        let invalid = || StartError::Address {
+            listen: config.listen.clone(),
+        };
+        let mut addresses = config.listen.to_socket_addrs().map_err(|_| invalid())?;
+        let address = addresses.next().ok_or_else(invalid)?;
+        if !address.ip().is_loopback() && !config.insecure {
+            return Err(StartError::Open { address });
+        }
+        let listen = |source| StartError::Listen { address, source };
+        let listener = TcpListener::bind(address).map_err(listen)?;
+        listener.set_nonblocking(true).map_err(listen)?;
+        let bound = listener.local_addr().map_err(listen)?;
+
+        let guard = Guard::new(bound, config.allow_hosts);
+        let control = Control::new(config.faults, config.gateway, guard, config.metrics);
+        let control = Arc::new(control);
+        let (stop, stopped) = oneshot::channel();
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| StartError::Thread { source })?;
+        let serving = Arc::clone(&control);
+        let thread = thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(move || runtime.block_on(serve(listener, serving, stopped)))
+            .map_err(|source| StartError::Thread { source })?;
+        Ok(Self {
+            address: bound,
+            control,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Removes every fault, letting go what they hold. The ids.
+    #[must_use]
+    pub fn remove_all_faults(&self) -> Vec<String> {
+        self.control.change().clear()
+    }
+
+    /// Stops it. Calls in progress get a second to end.
+    pub fn stop(mut self) {
+        self.stop_and_join();
+    }
+
+    fn stop_and_join(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the control thread panicked");
+        }
+    }
+}
+
+impl Drop for ControlApi {
+    fn drop(&mut self) {
+        self.stop_and_join();
+    }
+}
+
+async fn serve(listener: TcpListener, control: Arc<Control>, stopped: oneshot::Receiver<()>) {
+    const GRACE: Duration = Duration::from_secs(1);
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "the control API could not start");
+            return;
+        }
+    };
+    let (draining, drained) = oneshot::channel::<()>();
+    let serving = axum::serve(listener, router(Arc::clone(&control)))
+        .with_graceful_shutdown(async move {
+            // Dropped or rung, either way it is over.
+            drop(stopped.await);
+            drop(draining);
+        })
+        .into_future();
+    let cut = async {
+        drop(drained.await);
+        drop(timeout(GRACE, std::future::pending::<()>()).await);
+    };
+    tokio::select! {
+        ended = serving => if let Err(error) = ended {
+            tracing::error!(%error, "the control API ended");
+        },
+        () = control.expire() => {}
+        () = cut => {}
+    }
+}

@@ -1,0 +1,116 @@
+//! The API seen from outside: real calls over real sockets, before a real proxy.
+
+#![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
+
+mod calling;
+mod faults;
+mod halting;
+mod routes;
+mod wrong_calls;
+
+use std::net::SocketAddr;
+
+use brownout_control_api::{ControlApi, ControlConfig, new_route};
+use brownout_fault::store;
+use brownout_proxy::{Gateway, GatewayConfig};
+use brownout_telemetry::Metrics;
+use brownout_testkit::{RawClient, RawMessage, TestUpstream, within};
+use brownout_wire::RouteSpec;
+use serde_json::{Value, json};
+
+/// An upstream, a gateway with the route `web` before it, and the API.
+struct World {
+    upstream: TestUpstream,
+    proxy: SocketAddr,
+    api: ControlApi,
+    metrics: Metrics,
+    gateway: Gateway,
+}
+
+impl World {
+    async fn start() -> Self {
+        let upstream = TestUpstream::replying("hello").await;
+        let (writer, reader) = store(42);
+        let metrics = Metrics::new();
+        let gateway = Gateway::start(GatewayConfig {
+            cores: 2,
+            metrics: metrics.clone(),
+            ..GatewayConfig::new(reader)
+        })
+        .unwrap();
+        let route = RouteSpec::read(&json!({
+            "name": "web", "listen": "127.0.0.1:0", "upstream": upstream.url(),
+        }));
+        let route = gateway
+            .handle()
+            .add_route(new_route(&route.unwrap()).unwrap())
+            .unwrap();
+        let api = ControlApi::start(ControlConfig {
+            listen: "127.0.0.1:0".to_owned(),
+            insecure: false,
+            allow_hosts: Vec::new(),
+            faults: writer,
+            gateway: gateway.handle(),
+            metrics: metrics.clone(),
+        })
+        .unwrap();
+        Self {
+            upstream,
+            proxy: route.listen,
+            api,
+            metrics,
+            gateway,
+        }
+    }
+
+    /// A call with a body as bytes.
+    async fn raw(&self, method: &str, path: &str, body: impl AsRef<[u8]>) -> RawMessage {
+        let body = body.as_ref();
+        let mut client = RawClient::connect(self.api.address()).await;
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n",
+            self.api.address(),
+            body.len()
+        );
+        client.send(head).await;
+        client.send(body).await;
+        client.response().await
+    }
+
+    async fn call(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        let response = self.raw(method, path, body).await;
+        let value = match response.body.as_slice() {
+            b"" => Value::Null,
+            bytes => serde_json::from_slice(bytes).unwrap(),
+        };
+        (response.status(), value)
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        self.call("GET", path, Value::Null).await
+    }
+
+    async fn delete(&self, path: &str) -> (u16, Value) {
+        self.call("DELETE", path, Value::Null).await
+    }
+
+    /// Waits until the fault holds one request.
+    async fn until_held(&self, id: &str) {
+        let held = async {
+            while self.get(&format!("/faults/{id}")).await.1["counters"]["active"] != 1 {}
+        };
+        within("a request to be held", held).await;
+    }
+
+    /// The status of a request through the proxy.
+    async fn through(&self, path: &str) -> u16 {
+        let mut client = RawClient::connect(self.proxy).await;
+        client.get(path).await;
+        client.response().await.status()
+    }
+}

@@ -1,0 +1,129 @@
+use brownout_testkit::{RawClient, TestUpstream};
+use serde_json::{Value, json};
+
+use crate::World;
+
+#[tokio::test]
+async fn a_route_is_made_shown_changed_and_deleted() {
+    let world = World::start().await;
+    let second = TestUpstream::replying("second").await;
+    let new = json!({ "name": "two", "listen": "127.0.0.1:0", "upstream": second.url() });
+
+    let response = world.raw("POST", "/routes", new.to_string()).await;
+    assert_eq!(response.status(), 201);
+    assert_eq!(response.values("location"), ["/routes/two"]);
+    let made: Value = serde_json::from_slice(&response.body).unwrap();
+    let listen = made["listen"].as_str().unwrap().parse().unwrap();
+    let mut client = RawClient::connect(listen).await;
+    client.get("/").await;
+    assert_eq!(client.response().await.text(), "second");
+
+    let (_, shown) = world.get("/routes/two").await;
+    assert_eq!(
+        shown,
+        json!({
+            "name": "two", "listen": listen.to_string(), "upstream": second.url(), "protocol": "http",
+            "enabled": true, "connections": 1, "requests": 1, "bytes_in": 0, "bytes_out": 6, "faults": [],
+        })
+    );
+
+    let (status, patched) = world
+        .call(
+            "PATCH",
+            "/routes/two",
+            json!({ "upstream": world.upstream.url() }),
+        )
+        .await;
+    assert_eq!(
+        (status, &patched["upstream"]),
+        (200, &json!(world.upstream.url()))
+    );
+    client.get("/").await;
+    assert_eq!(client.response().await.text(), "hello");
+
+    assert_eq!(world.delete("/routes/two").await.0, 204);
+    assert_eq!(world.get("/routes/two").await.0, 404);
+    assert!(std::net::TcpStream::connect(listen).is_err());
+}
+
+#[tokio::test]
+async fn a_disabled_route_refuses_connections() {
+    let world = World::start().await;
+
+    let (_, disabled) = world
+        .call("PATCH", "/routes/web", json!({ "enabled": false }))
+        .await;
+    assert_eq!(disabled["enabled"], false);
+    assert!(std::net::TcpStream::connect(world.proxy).is_err());
+
+    world
+        .call("PATCH", "/routes/web", json!({ "enabled": true }))
+        .await;
+    assert_eq!(world.through("/").await, 200);
+}
+
+#[tokio::test]
+async fn a_name_or_an_address_that_is_taken_is_a_conflict() {
+    let world = World::start().await;
+    let upstream = world.upstream.url();
+
+    let name = json!({ "name": "web", "listen": "127.0.0.1:0", "upstream": upstream });
+    let address = json!({ "name": "two", "listen": world.proxy.to_string(), "upstream": upstream });
+
+    for (body, detail) in [
+        (name, "the route name `web` is taken".to_owned()),
+        (address, format!("the address {} is taken", world.proxy)),
+    ] {
+        let (status, problem) = world.call("POST", "/routes", body).await;
+        assert_eq!(status, 409);
+        assert_eq!(problem["detail"], detail);
+    }
+}
+
+#[tokio::test]
+async fn a_route_lists_the_faults_that_touch_it_and_takes_its_own_along() {
+    let world = World::start().await;
+    let route = json!({ "name": "two", "listen": "127.0.0.1:0", "upstream": world.upstream.url() });
+    world.call("POST", "/routes", route).await;
+    world
+        .call(
+            "POST",
+            "/faults",
+            json!([
+                { "id": "only", "route": "two", "abort": 503 },
+                { "id": "both", "route": ["web", "two"], "abort": 503 },
+                { "id": "all", "route": "*", "latency": "1ms" },
+            ]),
+        )
+        .await;
+
+    assert_eq!(
+        world.get("/routes/two").await.1["faults"],
+        json!(["only", "both", "all"])
+    );
+    world.delete("/routes/two").await;
+
+    let (_, list) = world.get("/faults").await;
+    let ids: Vec<&Value> = list["faults"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|fault| &fault["id"])
+        .collect();
+    assert_eq!(ids, ["both", "all"]);
+}
+
+#[tokio::test]
+async fn a_fault_for_all_routes_reaches_one_made_later() {
+    let world = World::start().await;
+    world
+        .call("POST", "/faults", json!({ "route": "*", "abort": 503 }))
+        .await;
+
+    let route = json!({ "name": "two", "listen": "127.0.0.1:0", "upstream": world.upstream.url() });
+    let (_, made) = world.call("POST", "/routes", route).await;
+
+    let mut client = RawClient::connect(made["listen"].as_str().unwrap().parse().unwrap()).await;
+    client.get("/").await;
+    assert_eq!(client.response().await.status(), 503);
+}

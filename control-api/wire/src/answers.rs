@@ -1,0 +1,64 @@
+//! The small answers.
+
+use std::time::Duration;
+
+use brownout_fault::{
+    read::{Object, Problem},
+    units::duration_up_to,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// `GET /healthz`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Always `ok`: a process that cannot say so says nothing.
+    pub status: String,
+}
+
+/// `GET /version`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// The version of Toxiproxy's API that its clients find here.
+    pub version: String,
+    /// Our own.
+    pub brownout: String,
+}
+
+/// What a call that removes faults took away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// The ids, in the order of creation.
+    pub removed: Vec<String>,
+}
+
+/// The body of `POST /halt`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Halt {
+    /// How long nothing may be armed; `None` does not lock.
+    pub rearm_after: Option<Duration>,
+}
+
+impl Halt {
+    /// The longest lock: a day.
+    pub const REARM_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// Reads the body.
+    ///
+    /// # Errors
+    /// All problems.
+    pub fn read(value: &Value) -> Result<Self, Vec<Problem>> {
+        let object = Object::new(value).map_err(|problem| vec![problem])?;
+        let mut problems: Vec<Problem> = object.unknown(&["rearm_after"]).collect();
+        let read = object.optional("rearm_after", duration_up_to(Self::REARM_AFTER_MAX));
+        let rearm_after = read.unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
+        if problems.is_empty() {
+            Ok(Self { rearm_after })
+        } else {
+            Err(problems)
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Faults as they are shown: the spec as understood, and what became of it.
+
+use brownout_fault::{FaultSpec, FaultStatus, State, units::show_duration};
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::{Map, Value};
+
+/// A fault as the API shows it.
+///
+/// In JSON one flat object: every field of the spec with its default written out, then the state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FaultAnswer {
+    /// The spec as understood.
+    pub spec: FaultSpec,
+    /// Its id.
+    pub id: String,
+    /// What it is doing.
+    pub state: State,
+    /// When it was armed.
+    pub created_at: Timestamp,
+    /// When its ttl is over; `None` for ever.
+    pub expires_at: Option<Timestamp>,
+    /// The number of the change that gave it this form.
+    pub revision: u64,
+    /// What it did.
+    pub counters: CountersAnswer,
+    /// What it achieved.
+    pub magnitude: MagnitudeAnswer,
+}
+
+/// Faults, as `GET /faults` and the arming of a list answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FaultList {
+    /// In the order of creation.
+    pub faults: Vec<FaultAnswer>,
+}
+
+/// The counters of a fault. `matched` is the sum of `injected`, `skipped` and `overflow`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountersAnswer {
+    /// Requests that fitted its `match`.
+    pub matched: u64,
+    /// Requests it acted on.
+    pub injected: u64,
+    /// Requests its percent, its counts or an earlier ending passed by.
+    pub skipped: u64,
+    /// Requests that passed because it held as many as it may.
+    pub overflow: u64,
+    /// Requests it holds now.
+    pub active: u64,
+    /// Requests whose client left while it acted on them.
+    pub client_gave_up: u64,
+}
+
+/// What a fault really did, as measured; empty until it did something that is measured.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MagnitudeAnswer {
+    /// The median of the achieved delays, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_p50: Option<String>,
+    /// The 99th percentile of the achieved delays, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_p99: Option<String>,
+}
+
+/// The members that stand beside the spec.
+#[derive(Serialize, Deserialize)]
+struct Beside {
+    state: String,
+    created_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    revision: u64,
+    counters: CountersAnswer,
+    magnitude: MagnitudeAnswer,
+}
+
+const BESIDE: [&str; 6] = [
+    "state",
+    "created_at",
+    "expires_at",
+    "revision",
+    "counters",
+    "magnitude",
+];
+
+impl From<FaultStatus> for FaultAnswer {
+    fn from(status: FaultStatus) -> Self {
+        let counters = status.counters;
+        let timestamp = |moment: brownout_fault::Moment| {
+            // Before 9999, as no ttl is longer than a year.
+            let exact = Timestamp::try_from(moment.wall).unwrap_or(Timestamp::MAX);
+            exact.round(jiff::Unit::Millisecond).unwrap_or(exact)
+        };
+        Self {
+            id: status.id,
+            spec: status.spec,
+            state: status.state,
+            created_at: timestamp(status.created_at),
+            expires_at: status.expires_at.map(timestamp),
+            revision: status.revision,
+            counters: CountersAnswer {
+                matched: counters.matched,
+                injected: counters.injected,
+                skipped: counters.skipped,
+                overflow: counters.overflow,
+                active: counters.active,
+                client_gave_up: counters.client_gave_up,
+            },
+            magnitude: MagnitudeAnswer {
+                delay_p50: status.magnitude.map(|m| show_duration(m.delay_p50)),
+                delay_p99: status.magnitude.map(|m| show_duration(m.delay_p99)),
+            },
+        }
+    }
+}
+
+impl Serialize for FaultAnswer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let beside = Beside {
+            state: self.state.name().to_owned(),
+            created_at: self.created_at,
+            expires_at: self.expires_at,
+            revision: self.revision,
+            counters: self.counters,
+            magnitude: self.magnitude.clone(),
+        };
+        let beside = serde_json::to_value(beside).map_err(serde::ser::Error::custom)?;
+        let mut all = Map::new();
+        for value in [self.spec.to_value(), beside] {
+            if let Value::Object(members) = value {
+                all.extend(members);
+            }
+        }
+        all.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for FaultAnswer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let all = Map::deserialize(deserializer)?;
+        let (beside, spec): (Map<_, _>, Map<_, _>) = all
+            .into_iter()
+            .partition(|(key, _)| BESIDE.contains(&key.as_str()));
+        let beside: Beside =
+            serde_json::from_value(Value::Object(beside)).map_err(D::Error::custom)?;
+        let spec = FaultSpec::read(&Value::Object(spec)).map_err(|problems| {
+            let first = problems.first().map(ToString::to_string);
+            D::Error::custom(first.unwrap_or_default())
+        })?;
+        let state = State::parse(&beside.state)
+            .ok_or_else(|| D::Error::custom(format!("unknown state `{}`", beside.state)))?;
+        Ok(Self {
+            id: spec
+                .id
+                .clone()
+                .ok_or_else(|| D::Error::missing_field("id"))?,
+            spec,
+            state,
+            created_at: beside.created_at,
+            expires_at: beside.expires_at,
+            revision: beside.revision,
+            counters: beside.counters,
+            magnitude: beside.magnitude,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant, SystemTime};
+
+    use brownout_fault::{Moment, store};
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer(fault: &Value) -> FaultAnswer {
+        let (mut writer, _) = store(1);
+        let now = Moment {
+            instant: Instant::now(),
+            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+        };
+        let armed = writer
+            .arm(vec![FaultSpec::read(fault).unwrap()], now)
+            .unwrap();
+        armed.into_iter().next().unwrap().into()
+    }
+
+    #[test]
+    fn an_answer_is_one_flat_object_with_every_default() {
+        let shown =
+            serde_json::to_value(answer(&json!({ "route": "web", "latency": "250ms" }))).unwrap();
+
+        assert_eq!(
+            shown,
+            json!({
+                "id": "latency-1", "route": "web", "latency": { "value": "250ms" }, "match": {},
+                "percent": 100, "skip_first": 0, "every": 1, "offset": 0, "start": "0s", "ttl": "10m",
+                "max_active": 1000, "priority": 0, "stealth": false,
+                "state": "active", "created_at": "2027-01-15T08:00:00Z",
+                "expires_at": "2027-01-15T08:10:00Z", "revision": 1,
+                "counters": {
+                    "matched": 0, "injected": 0, "skipped": 0, "overflow": 0, "active": 0,
+                    "client_gave_up": 0,
+                },
+                "magnitude": {},
+            })
+        );
+    }
+
+    #[test]
+    fn an_answer_reads_back_as_itself() {
+        let fault =
+            json!({ "route": "*", "abort": 503, "ttl": "none", "start": "1s", "note": "x" });
+        let shown = answer(&fault);
+
+        let text = serde_json::to_string(&shown).unwrap();
+
+        assert_eq!(serde_json::from_str::<FaultAnswer>(&text).unwrap(), shown);
+    }
+}

@@ -1,0 +1,238 @@
+//! Routes as they are sent and shown.
+
+use brownout_fault::{
+    is_name,
+    read::{Object, Problem, boolean, text, unknown},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// What a route carries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http,
+}
+
+impl Protocol {
+    fn read(value: &Value) -> Result<Self, Problem> {
+        match text(value)? {
+            "http" => Ok(Self::Http),
+            "tcp" => Err(Problem::here("tcp routes are not supported yet")),
+            other => Err(Problem::here(unknown("protocol", other, &["http"]))),
+        }
+    }
+}
+
+/// A route to be made: the body of `POST /routes`, and a `[[route]]` of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteSpec {
+    /// Its name: `[a-z0-9][a-z0-9._-]{0,63}`.
+    pub name: String,
+    /// Where to listen, `HOST:PORT`; port 0 asks for a free one.
+    pub listen: String,
+    /// Where requests go, `http://HOST:PORT`.
+    pub upstream: String,
+    /// What it carries.
+    pub protocol: Protocol,
+    /// Whether it accepts connections at once.
+    pub enabled: bool,
+}
+
+impl RouteSpec {
+    const KEYS: [&'static str; 5] = ["name", "listen", "upstream", "protocol", "enabled"];
+
+    /// Reads a route from a value tree. Whether its addresses make sense is for the proxy to say.
+    ///
+    /// # Errors
+    /// All problems, one for each field.
+    pub fn read(value: &Value) -> Result<Self, Vec<Problem>> {
+        let object = Object::new(value).map_err(|problem| vec![problem])?;
+        let mut problems: Vec<Problem> = object.unknown(&Self::KEYS).collect();
+        let name = keep(&mut problems, object.required("name", route_name));
+        let listen = keep(&mut problems, object.required("listen", owned));
+        let upstream = keep(&mut problems, object.required("upstream", owned));
+        let protocol = keep(&mut problems, object.optional("protocol", Protocol::read));
+        let enabled = keep(&mut problems, object.optional("enabled", boolean));
+        match (name, listen, upstream) {
+            (Some(name), Some(listen), Some(upstream)) if problems.is_empty() => Ok(Self {
+                name,
+                listen,
+                upstream,
+                protocol: protocol.flatten().unwrap_or_default(),
+                enabled: enabled.flatten().unwrap_or(true),
+            }),
+            _ => Err(problems),
+        }
+    }
+
+    /// The form in which it is written.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        json!({
+            "name": self.name,
+            "listen": self.listen,
+            "upstream": self.upstream,
+            "protocol": self.protocol,
+            "enabled": self.enabled,
+        })
+    }
+}
+
+/// What to change about a route: the body of `PATCH /routes/{name}`. `None` leaves it as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RoutePatch {
+    /// Where to listen.
+    pub listen: Option<String>,
+    /// Where requests go.
+    pub upstream: Option<String>,
+    /// Whether it accepts connections.
+    pub enabled: Option<bool>,
+}
+
+impl RoutePatch {
+    const KEYS: [&'static str; 3] = ["listen", "upstream", "enabled"];
+
+    /// Reads a change.
+    ///
+    /// # Errors
+    /// All problems, one for each field.
+    pub fn read(value: &Value) -> Result<Self, Vec<Problem>> {
+        let object = Object::new(value).map_err(|problem| vec![problem])?;
+        let mut problems: Vec<Problem> = object
+            .unknown(&Self::KEYS)
+            .map(|problem| match problem.pointer.as_str() {
+                "/name" | "/protocol" => Problem {
+                    detail: "cannot be changed; delete the route and make a new one".to_owned(),
+                    ..problem
+                },
+                _ => problem,
+            })
+            .collect();
+        let listen = keep(&mut problems, object.optional("listen", owned));
+        let upstream = keep(&mut problems, object.optional("upstream", owned));
+        let enabled = keep(&mut problems, object.optional("enabled", boolean));
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Self {
+            listen: listen.flatten(),
+            upstream: upstream.flatten(),
+            enabled: enabled.flatten(),
+        })
+    }
+
+    /// The form in which it is written.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let mut map = Map::new();
+        if let Some(listen) = &self.listen {
+            map.insert("listen".into(), json!(listen));
+        }
+        if let Some(upstream) = &self.upstream {
+            map.insert("upstream".into(), json!(upstream));
+        }
+        if let Some(enabled) = self.enabled {
+            map.insert("enabled".into(), json!(enabled));
+        }
+        Value::Object(map)
+    }
+}
+
+/// A route as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteAnswer {
+    /// Its name.
+    pub name: String,
+    /// Where it listens, with the port it got.
+    pub listen: String,
+    /// Where requests go.
+    pub upstream: String,
+    /// What it carries.
+    pub protocol: Protocol,
+    /// Whether it accepts connections.
+    pub enabled: bool,
+    /// Client connections that are open.
+    pub connections: u64,
+    /// Requests since it was made.
+    pub requests: u64,
+    /// Bytes of request content since it was made.
+    pub bytes_in: u64,
+    /// Bytes of answer content since it was made.
+    pub bytes_out: u64,
+    /// The ids of the faults that touch it.
+    pub faults: Vec<String>,
+}
+
+/// `GET /routes`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteList {
+    /// Sorted by name.
+    pub routes: Vec<RouteAnswer>,
+}
+
+fn keep<T>(problems: &mut Vec<Problem>, result: Result<T, Problem>) -> Option<T> {
+    result.map_err(|problem| problems.push(problem)).ok()
+}
+
+fn owned(value: &Value) -> Result<String, Problem> {
+    text(value).map(str::to_owned)
+}
+
+fn route_name(value: &Value) -> Result<String, Problem> {
+    let name = text(value)?;
+    if is_name(name) {
+        return Ok(name.to_owned());
+    }
+    Err(Problem::here(
+        "is not a route name: up to 64 of a-z, 0-9, `.`, `_` and `-`, the first a letter or digit",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_is_read_with_its_defaults() {
+        let value =
+            json!({ "name": "web", "listen": "127.0.0.1:0", "upstream": "http://127.0.0.1:9000" });
+
+        let spec = RouteSpec::read(&value).unwrap();
+
+        assert!(spec.enabled);
+        assert_eq!(spec.protocol, Protocol::Http);
+        assert_eq!(RouteSpec::read(&spec.to_value()), Ok(spec));
+    }
+
+    #[test]
+    fn all_problems_of_a_route_come_at_once() {
+        let value =
+            json!({ "name": "Not A Name", "listen": 8080, "protocol": "tcp", "enabld": true });
+
+        let problems = RouteSpec::read(&value).unwrap_err();
+
+        let pointers: Vec<&str> = problems.iter().map(|p| p.pointer.as_str()).collect();
+        assert_eq!(
+            pointers,
+            ["/enabld", "/name", "/listen", "/upstream", "/protocol"]
+        );
+        assert_eq!(
+            problems[0].detail,
+            "unknown key `enabld`; did you mean `enabled`?"
+        );
+    }
+
+    #[test]
+    fn a_name_cannot_be_patched() {
+        let problems = RoutePatch::read(&json!({ "name": "other" })).unwrap_err();
+
+        assert_eq!(problems[0].pointer, "/name");
+        assert_eq!(
+            problems[0].detail,
+            "cannot be changed; delete the route and make a new one"
+        );
+    }
+}
