@@ -1,3 +1,69 @@
-//! The brownout command.
+//! The brownout command: arguments, exit codes, and the only place that puts the houses together.
 
-fn main() {}
+#![expect(
+    clippy::print_stdout,
+    reason = "printing is what a command does; the libraries do not"
+)]
+
+mod args;
+mod commands;
+mod config;
+mod exit;
+mod house;
+mod show;
+mod signals;
+mod toml_tree;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{
+    args::{Args, Command},
+    exit::{Exit, Failure},
+};
+
+/// Fewer instructions for each of the many small allocations of a request than the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    start_logging(&args.log);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(args.command)),
+        Err(error) => Err(Failure::new(
+            Exit::Internal,
+            format!("could not start: {error}"),
+        )),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            show::error(&failure.message);
+            failure.exit.into()
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Proxy(args) => commands::proxy::run(args).await,
+        Command::Fault(args) => commands::fault::run(args).await,
+        Command::Route(args) => commands::route::run(args).await,
+        Command::Halt(args) => commands::halt::run(args).await,
+    }
+}
+
+/// Logs go to standard error; standard output is for what was asked.
+fn start_logging(filter: &str) {
+    let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(filter);
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+}

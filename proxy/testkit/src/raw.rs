@@ -229,6 +229,55 @@ impl RawClient {
         true
     }
 
+    /// Reads one answer, or `None` when the connection ends before its head.
+    ///
+    /// # Panics
+    /// When it ends in the body.
+    pub async fn try_response(&mut self) -> Option<RawMessage> {
+        let mut response = self.try_head().await?;
+        self.framed_content(&mut response).await;
+        Some(response)
+    }
+
+    /// Reads one head, or `None` when the connection ends before it is whole.
+    pub async fn try_head(&mut self) -> Option<RawMessage> {
+        while !self.buffer.windows(4).any(|window| window == b"\r\n\r\n") {
+            if !matches!(self.fill().await, Ok(1..)) {
+                return None;
+            }
+        }
+        Some(self.head().await)
+    }
+
+    /// Sends `size` bytes of a pattern in which every place is different from its neighbours.
+    pub async fn send_pattern(&mut self, size: u64) {
+        let mut sent = 0;
+        while sent < size {
+            let block = pattern(sent);
+            let rest = usize::try_from(size - sent).unwrap_or(usize::MAX);
+            self.send(&block[..block.len().min(rest)]).await;
+            sent += block.len() as u64;
+        }
+    }
+
+    /// Reads `size` bytes and holds them to [`send_pattern`](Self::send_pattern)'s.
+    ///
+    /// # Panics
+    /// At the first difference.
+    pub async fn expect_pattern(&mut self, size: u64) {
+        let mut read = 0;
+        while read < size {
+            let block = pattern(read);
+            let rest = usize::try_from(size - read).unwrap_or(usize::MAX);
+            let wanted = &block[..block.len().min(rest)];
+            assert!(
+                self.read_exact(wanted.len()).await == wanted,
+                "another byte after {read}"
+            );
+            read += wanted.len() as u64;
+        }
+    }
+
     /// Reads one answer's status line and fields.
     ///
     /// # Panics
@@ -302,4 +351,10 @@ impl RawClient {
     async fn fill(&mut self) -> io::Result<usize> {
         within("bytes to arrive", self.stream.read_buf(&mut self.buffer)).await
     }
+}
+
+/// The block of the pattern that begins at `offset`: its own number, over and over.
+fn pattern(offset: u64) -> Vec<u8> {
+    const BLOCK_BYTES: usize = 64 * 1024;
+    offset.to_le_bytes().repeat(BLOCK_BYTES / 8)
 }

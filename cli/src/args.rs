@@ -1,0 +1,244 @@
+//! What may be said on the command line.
+
+#![expect(
+    clippy::doc_markdown,
+    reason = "these are help texts, shown as they are"
+)]
+
+use std::path::PathBuf;
+
+use brownout_control_api::ControlConfig;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::exit;
+
+/// A chaos proxy that tells you whether your timeouts, retries, breakers and fallbacks work.
+#[derive(Debug, Parser)]
+#[command(version, after_help = exit::HELP, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// What to log to standard error: error, warn, info, debug, or a filter such as brownout_proxy=debug
+    #[arg(
+        long,
+        global = true,
+        env = "BROWNOUT_LOG",
+        default_value = "warn",
+        value_name = "FILTER"
+    )]
+    pub(crate) log: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Stand between services and their upstreams, and break what the control API says
+    Proxy(ProxyArgs),
+    /// Start, see and end faults
+    Fault(FaultArgs),
+    /// Make, see and delete routes
+    Route(RouteArgs),
+    /// Remove every fault at once: the red button
+    Halt(HaltArgs),
+}
+
+/// How answers are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProxyArgs {
+    /// A listener and the upstream behind it, such as web=127.0.0.1:9100=http://127.0.0.1:9000; may be repeated
+    #[arg(long = "route", value_name = "NAME=LISTEN=UPSTREAM")]
+    pub(crate) routes: Vec<String>,
+
+    /// A file with routes, faults and settings
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Where the control API listens
+    #[arg(long, value_name = "ADDR", help = format!(
+        "Where the control API listens [default: {}]", ControlConfig::LISTEN))]
+    pub(crate) control: Option<String>,
+
+    /// Let others than this machine call the control API
+    #[arg(long)]
+    pub(crate) insecure: bool,
+
+    /// A name besides loopback under which the control API may be called; may be repeated
+    #[arg(long = "allow-host", value_name = "HOST")]
+    pub(crate) allow_hosts: Vec<String>,
+
+    /// Draws repeat for the same seed [default: a new one each time, printed at the start]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) telemetry: TelemetryArgs,
+
+    /// How the start is announced; json prints one object with the addresses
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct TelemetryArgs {
+    /// Where metrics go, as statsd over UDP, once a second
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) statsd: Option<String>,
+
+    /// Where traces go, as OTLP over HTTP; /v1/traces is appended
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp: Option<String>,
+}
+
+/// Which control API to call, and how to print what it says.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ApiArgs {
+    /// The address of the control API
+    #[arg(long, global = true, env = "BROWNOUT_CONTROL", default_value = ControlConfig::LISTEN, value_name = "ADDR")]
+    pub(crate) control: String,
+
+    /// How the answer is printed
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FaultArgs {
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+
+    #[command(subcommand)]
+    pub(crate) command: FaultCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FaultCommand {
+    /// Arm a fault, such as: fault add latency web 250ms --percent 20 --for 2m
+    Add(Box<FaultAddArgs>),
+    /// List what is armed
+    Ls,
+    /// Show one fault whole
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Remove faults
+    Rm {
+        /// Their ids
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Remove all faults
+    Clear,
+    /// List the kinds of faults and their parameters
+    Kinds,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FaultAddArgs {
+    /// What goes wrong: latency, abort, reset, blackhole (see: fault kinds)
+    pub(crate) kind: String,
+
+    /// The route, several with commas between, or '*' for all
+    pub(crate) route: String,
+
+    /// The kind's parameters: a single value such as 250ms or 503, or KEY=VALUE such as min=5s max=10s
+    #[arg(value_name = "VALUE|KEY=VALUE")]
+    pub(crate) params: Vec<String>,
+
+    /// The share of matching requests: 0 to 100, or a ratio such as 1/1000
+    #[arg(short, long)]
+    pub(crate) percent: Option<String>,
+
+    /// How long it stays armed, or none for ever [default: 10m]
+    #[arg(long = "for", value_name = "DURATION")]
+    pub(crate) ttl: Option<String>,
+
+    /// How long it waits before it begins
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) start: Option<String>,
+
+    /// Its id [default: made from the kind]
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+
+    /// Only requests with this method; may be repeated
+    #[arg(long = "method", value_name = "METHOD")]
+    pub(crate) methods: Vec<String>,
+
+    /// Only requests whose path fits this glob, such as '/v1/*'; may be repeated
+    #[arg(long = "path", value_name = "GLOB")]
+    pub(crate) paths: Vec<String>,
+
+    /// Only requests with this header field; may be repeated
+    #[arg(long = "header", value_name = "NAME=GLOB")]
+    pub(crate) headers: Vec<String>,
+
+    /// Let so many matches pass first
+    #[arg(long, value_name = "N")]
+    pub(crate) skip_first: Option<u64>,
+
+    /// Then take one match in N
+    #[arg(long, value_name = "N")]
+    pub(crate) every: Option<u64>,
+
+    /// Stop after so many injections
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+
+    /// Leave no mark on injected answers
+    #[arg(long)]
+    pub(crate) stealth: bool,
+
+    /// Why, for whoever finds it
+    #[arg(long)]
+    pub(crate) note: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RouteArgs {
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+
+    #[command(subcommand)]
+    pub(crate) command: RouteCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RouteCommand {
+    /// Make a route, such as: route add web 127.0.0.1:9100 http://127.0.0.1:9000
+    Add {
+        /// Its name
+        name: String,
+        /// Where to listen; port 0 asks for a free one
+        listen: String,
+        /// Where requests go
+        upstream: String,
+    },
+    /// List the routes
+    Ls,
+    /// Delete routes, with the faults that name them alone
+    Rm {
+        /// Their names
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct HaltArgs {
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+
+    /// Refuse to arm anything for so long
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) rearm_after: Option<String>,
+}

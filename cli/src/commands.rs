@@ -1,0 +1,32 @@
+//! One file for each command.
+
+pub(crate) mod fault;
+pub(crate) mod halt;
+pub(crate) mod proxy;
+pub(crate) mod route;
+
+use brownout_client::Client;
+use serde_json::Value;
+
+use crate::{
+    args::{ApiArgs, Output},
+    exit::Failure,
+};
+
+impl ApiArgs {
+    fn client(&self) -> Result<Client, Failure> {
+        Ok(Client::new(&self.control)?)
+    }
+
+    /// Prints an answer as the API gave it, or calls `text` to print it for a person.
+    fn print(&self, answer: &impl serde::Serialize, text: impl FnOnce()) {
+        match self.output {
+            Output::Text => text(),
+            Output::Json => println!("{}", to_json(answer)),
+        }
+    }
+}
+
+fn to_json(answer: &impl serde::Serialize) -> Value {
+    serde_json::to_value(answer).expect("answers of the API are JSON")
+}

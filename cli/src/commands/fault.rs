@@ -1,0 +1,338 @@
+//! `brownout fault`: start, see and end what goes wrong.
+
+use brownout_client::Client;
+use brownout_fault::{Fault, FaultSpec, units::show_duration};
+use brownout_wire::{FaultAnswer, FaultList};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    args::{FaultAddArgs, FaultArgs, FaultCommand},
+    exit::{Exit, Failure},
+    show,
+};
+
+pub(crate) async fn run(args: FaultArgs) -> Result<Exit, Failure> {
+    let client = args.api.client()?;
+    match &args.command {
+        FaultCommand::Add(add) => {
+            let fault = spec(add)?;
+            let armed = client.arm(&fault).await?;
+            args.api
+                .print(&armed, || print_armed(&fault, &armed, &client));
+        }
+        FaultCommand::Ls => {
+            let faults = client.faults().await?;
+            let list = FaultList { faults };
+            args.api.print(&list, || print_faults(&list.faults));
+        }
+        FaultCommand::Show { id } => {
+            let fault = client.fault(id).await?;
+            args.api.print(&fault, || {
+                println!("{:#}", super::to_json(&fault));
+            });
+        }
+        FaultCommand::Rm { ids } => {
+            for id in ids {
+                client.remove_fault(id).await?;
+                args.api
+                    .print(&json!({ "removed": id }), || println!("removed {id}"));
+            }
+        }
+        FaultCommand::Clear => {
+            let removed = client.clear_faults().await?;
+            args.api
+                .print(&removed, || match removed.removed.as_slice() {
+                    [] => println!("nothing was armed"),
+                    ids => println!(
+                        "removed {}: {}",
+                        show::count(ids.len(), "fault"),
+                        ids.join(", ")
+                    ),
+                });
+        }
+        FaultCommand::Kinds => print_kinds(),
+    }
+    Ok(Exit::Ok)
+}
+
+/// The fault that the arguments describe, as it is sent.
+fn spec(args: &FaultAddArgs) -> Result<Value, Failure> {
+    let mut fault = Map::new();
+    let mut put = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            fault.insert(key.to_owned(), value);
+        }
+    };
+    let usage = |message: String| Failure::new(Exit::Usage, message);
+    if !Fault::NAMES.contains(&args.kind.as_str()) {
+        return Err(usage(brownout_fault::read::unknown(
+            "kind of fault",
+            &args.kind,
+            Fault::NAMES,
+        )));
+    }
+    let routes: Vec<&str> = args.route.split(',').map(str::trim).collect();
+    put("id", args.id.as_ref().map(|id| json!(id)));
+    put("route", Some(texts(&routes)));
+    put(&args.kind, Some(params(&args.params).map_err(usage)?));
+
+    let mut matching = Map::new();
+    if !args.methods.is_empty() {
+        matching.insert("method".to_owned(), texts(&args.methods));
+    }
+    if !args.paths.is_empty() {
+        matching.insert("path".to_owned(), texts(&args.paths));
+    }
+    if !args.headers.is_empty() {
+        let mut headers = Map::new();
+        for header in &args.headers {
+            let (name, glob) = header.split_once('=').ok_or_else(|| {
+                usage(format!("`--header {header}` is not of the form NAME=GLOB"))
+            })?;
+            headers.insert(name.to_owned(), json!(glob));
+        }
+        matching.insert("header".to_owned(), Value::Object(headers));
+    }
+    put(
+        "match",
+        (!matching.is_empty()).then_some(Value::Object(matching)),
+    );
+    put("percent", args.percent.as_deref().map(scalar));
+    put("skip_first", args.skip_first.map(|n| json!(n)));
+    put("every", args.every.map(|n| json!(n)));
+    put("limit", args.limit.map(|n| json!(n)));
+    put("start", args.start.as_ref().map(|span| json!(span)));
+    put("ttl", args.ttl.as_ref().map(|span| json!(span)));
+    put("stealth", args.stealth.then_some(json!(true)));
+    put("note", args.note.as_ref().map(|note| json!(note)));
+    Ok(Value::Object(fault))
+}
+
+/// A kind's parameters: nothing, a single value, or KEY=VALUE pairs; a dot in a key goes one level down.
+fn params(words: &[String]) -> Result<Value, String> {
+    match words {
+        [] => Ok(json!({})),
+        [single] if !single.contains('=') => Ok(scalar(single)),
+        pairs => {
+            let mut params = json!({});
+            for pair in pairs {
+                let (path, value) = pair
+                    .split_once('=')
+                    .ok_or_else(|| format!("`{pair}` is not of the form KEY=VALUE"))?;
+                let mut target = &mut params;
+                for key in path.split('.') {
+                    target = &mut target[key];
+                }
+                *target = scalar(value);
+            }
+            Ok(params)
+        }
+    }
+}
+
+/// A number where it is one, a text otherwise.
+fn scalar(word: &str) -> Value {
+    match serde_json::from_str(word) {
+        Ok(Value::Number(number)) => Value::Number(number),
+        Ok(Value::Bool(value)) => Value::Bool(value),
+        _ => json!(word),
+    }
+}
+
+fn texts(words: &[impl AsRef<str>]) -> Value {
+    match words {
+        [single] => json!(single.as_ref()),
+        several => several.iter().map(AsRef::as_ref).collect(),
+    }
+}
+
+fn print_armed(sent: &Value, armed: &FaultAnswer, client: &Client) {
+    println!(
+        "armed {} on {}: {}",
+        armed.id,
+        routes(&armed.spec),
+        magnitude(&armed.spec)
+    );
+    match armed.spec.ttl {
+        Some(ttl) => println!("it ends by itself after {}", show_duration(ttl)),
+        None => println!("it stays until it is removed"),
+    }
+    println!();
+    println!("the same with curl:");
+    println!(
+        "  curl -X POST {}/faults -d '{}'",
+        client.base(),
+        shell_quoted(&sent.to_string())
+    );
+    println!("to end it:");
+    println!("  brownout fault rm {}{}", armed.id, control_flag(client));
+}
+
+fn control_flag(client: &Client) -> String {
+    let address = client.base().trim_start_matches("http://");
+    if address == brownout_control_api::ControlConfig::LISTEN {
+        String::new()
+    } else {
+        format!(" --control {address}")
+    }
+}
+
+fn shell_quoted(text: &str) -> String {
+    text.replace('\'', r"'\''")
+}
+
+fn print_faults(faults: &[FaultAnswer]) {
+    if faults.is_empty() {
+        println!("nothing is armed; start an outage with: brownout fault add reset ROUTE");
+        return;
+    }
+    let now = Timestamp::now();
+    show::table(
+        [
+            "ID", "ROUTE", "WHAT", "PERCENT", "STATE", "INJECTED", "ACTIVE", "ENDS IN",
+        ],
+        faults.iter().map(|fault| {
+            [
+                fault.id.clone(),
+                routes(&fault.spec),
+                magnitude(&fault.spec),
+                plain(&fault.spec.percent.to_value()),
+                fault.state.name().to_owned(),
+                fault.counters.injected.to_string(),
+                fault.counters.active.to_string(),
+                fault
+                    .expires_at
+                    .map_or("never".to_owned(), |end| rest(now, end)),
+            ]
+        }),
+    );
+}
+
+/// The time that is left, in whole seconds.
+fn rest(now: Timestamp, end: Timestamp) -> String {
+    let seconds = end.duration_since(now).as_secs().max(0);
+    show_duration(std::time::Duration::from_secs(
+        u64::try_from(seconds).unwrap_or(0),
+    ))
+}
+
+fn routes(spec: &FaultSpec) -> String {
+    match &spec.route {
+        brownout_fault::Routes::All => "*".to_owned(),
+        brownout_fault::Routes::Named(names) => names.join(","),
+    }
+}
+
+/// The kind with its parameters, short: `latency p50=120ms p99=900ms`.
+fn magnitude(spec: &FaultSpec) -> String {
+    let mut words = vec![spec.fault.name().to_owned()];
+    if let Value::Object(params) = spec.fault.to_value() {
+        let told = params.iter().filter(|(_, value)| **value != json!({}));
+        words.extend(told.map(|(key, value)| format!("{key}={}", plain(value))));
+    }
+    words.join(" ")
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn print_kinds() {
+    for kind in Fault::kinds() {
+        show::heading(kind.name);
+        println!("  {}", kind.summary);
+        for param in kind.params {
+            let default = match param.default {
+                "" => String::new(),
+                default => format!(" [default: {default}]"),
+            };
+            println!(
+                "    {:<14}{} ({}){default}",
+                param.name, param.help, param.accepts
+            );
+        }
+        println!(
+            "  example: {{\"route\":\"web\",\"{}\":{}}}",
+            kind.name, kind.example
+        );
+        println!();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Args, Command};
+
+    fn sent(line: &str) -> Result<Value, Failure> {
+        let args = Args::parse_from(line.split_whitespace());
+        let Command::Fault(FaultArgs {
+            command: FaultCommand::Add(add),
+            ..
+        }) = args.command
+        else {
+            panic!("{line} is no fault add");
+        };
+        spec(&add)
+    }
+
+    #[test]
+    fn arguments_become_the_fault_that_curl_would_send() {
+        let cases = [
+            (
+                "brownout fault add reset web",
+                json!({ "route": "web", "reset": {} }),
+            ),
+            (
+                "brownout fault add abort web 503",
+                json!({ "route": "web", "abort": 503 }),
+            ),
+            (
+                "brownout fault add latency a,b min=5s max=10s -p 20 --for 2m",
+                json!({
+                    "route": ["a", "b"], "latency": { "min": "5s", "max": "10s" },
+                    "percent": 20, "ttl": "2m",
+                }),
+            ),
+            (
+                "brownout fault add abort * status=429 headers.x-why=quota --path /v1/* --method GET \
+                 --header x-user=user-7 --limit 5 --percent 1/1000 --stealth --id flaky",
+                json!({
+                    "id": "flaky", "route": "*",
+                    "abort": { "status": 429, "headers": { "x-why": "quota" } },
+                    "match": { "method": "GET", "path": "/v1/*", "header": { "x-user": "user-7" } },
+                    "percent": "1/1000", "limit": 5, "stealth": true,
+                }),
+            ),
+        ];
+        for (line, wanted) in cases {
+            let fault = sent(line).unwrap();
+            assert_eq!(fault, wanted, "{line}");
+            FaultSpec::read(&fault).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_misspelt_kind_names_the_right_one() {
+        let failure = sent("brownout fault add latencey web 1s").unwrap_err();
+
+        assert_eq!(
+            failure.message,
+            "unknown kind of fault `latencey`; did you mean `latency`?"
+        );
+        assert_eq!(failure.exit, Exit::Usage);
+    }
+
+    #[test]
+    fn every_command_line_is_well_formed() {
+        use clap::CommandFactory;
+
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,81 @@
+//! `brownout route`: make, see and delete routes.
+
+use brownout_wire::{Protocol, RouteAnswer, RouteList, RouteSpec};
+
+use crate::{
+    args::{RouteArgs, RouteCommand},
+    exit::{Exit, Failure},
+    show,
+};
+
+pub(crate) async fn run(args: RouteArgs) -> Result<Exit, Failure> {
+    let client = args.api.client()?;
+    match args.command {
+        RouteCommand::Add {
+            name,
+            listen,
+            upstream,
+        } => {
+            let spec = RouteSpec {
+                name,
+                listen,
+                upstream,
+                protocol: Protocol::Http,
+                enabled: true,
+            };
+            let route = client.add_route(&spec).await?;
+            args.api.print(&route, || {
+                println!("{}: {} -> {}", route.name, route.listen, route.upstream);
+            });
+        }
+        RouteCommand::Ls => {
+            let routes = client.routes().await?;
+            let list = RouteList { routes };
+            args.api.print(&list, || print_routes(&list.routes));
+        }
+        RouteCommand::Rm { names } => {
+            for name in names {
+                client.remove_route(&name).await?;
+                args.api.print(&serde_json::json!({ "removed": name }), || {
+                    println!("deleted {name}");
+                });
+            }
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn print_routes(routes: &[RouteAnswer]) {
+    if routes.is_empty() {
+        println!(
+            "no routes; make one with: brownout route add web 127.0.0.1:9100 http://127.0.0.1:9000"
+        );
+        return;
+    }
+    show::table(
+        [
+            "NAME",
+            "LISTEN",
+            "UPSTREAM",
+            "STATE",
+            "CONNECTIONS",
+            "REQUESTS",
+            "FAULTS",
+        ],
+        routes.iter().map(|route| {
+            [
+                route.name.clone(),
+                route.listen.clone(),
+                route.upstream.clone(),
+                if route.enabled { "enabled" } else { "disabled" }.to_owned(),
+                route.connections.to_string(),
+                route.requests.to_string(),
+                if route.faults.is_empty() {
+                    "-".to_owned()
+                } else {
+                    route.faults.join(",")
+                },
+            ]
+        }),
+    );
+}

@@ -1,0 +1,190 @@
+//! `brownout.toml`: routes, faults and settings, with the keys of the API.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use brownout_control_api::new_route;
+use brownout_fault::{
+    FaultSpec, Routes,
+    read::{Object, Problem, boolean, one_or_many, text, whole},
+};
+use brownout_proxy::NewRoute;
+use brownout_wire::RouteSpec;
+use serde_json::Value;
+
+use crate::{
+    exit::{Exit, Failure},
+    toml_tree::TomlTree,
+};
+
+/// What a file says; `None` where it says nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Config {
+    pub(crate) routes: Vec<NewRoute>,
+    pub(crate) faults: Vec<FaultSpec>,
+    pub(crate) seed: Option<u64>,
+    pub(crate) control: Option<String>,
+    pub(crate) insecure: bool,
+    pub(crate) allow_hosts: Vec<String>,
+    pub(crate) otlp: Option<String>,
+    pub(crate) statsd: Option<String>,
+    pub(crate) connections_max: Option<usize>,
+}
+
+impl Config {
+    const KEYS: [&'static str; 6] = ["route", "fault", "seed", "control", "telemetry", "limits"];
+
+    /// Reads a file: all of it is good, or every problem is told with its line.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let shown = path.display();
+        let text = fs::read_to_string(path).map_err(|error| {
+            Failure::new(Exit::Usage, format!("could not read `{shown}`: {error}"))
+        })?;
+        let wrong = |places: Vec<String>| {
+            let places = places.join("\n\n");
+            Failure::new(Exit::Usage, format!("`{shown}` cannot be used\n\n{places}"))
+        };
+        let tree = TomlTree::parse(&text).map_err(|place| wrong(vec![place.to_string()]))?;
+        Self::from_value(&tree.value).map_err(|problems| {
+            wrong(
+                problems
+                    .iter()
+                    .map(|problem| tree.place(problem).to_string())
+                    .collect(),
+            )
+        })
+    }
+
+    fn from_value(value: &Value) -> Result<Self, Vec<Problem>> {
+        let file = Object::new(value).map_err(|problem| vec![problem])?;
+        let mut problems: Vec<Problem> = file.unknown(&Self::KEYS).collect();
+        let routes = list(&file, "route", &mut problems, |value| {
+            RouteSpec::read(value).and_then(|spec| new_route(&spec))
+        });
+        let faults = list(&file, "fault", &mut problems, FaultSpec::read);
+        let mut config = Self {
+            routes,
+            faults,
+            ..Self::default()
+        };
+        problems.extend(strays(&config));
+
+        let settings = [
+            file.optional("seed", whole(0, u64::MAX))
+                .map(|seed| config.seed = seed),
+            file.optional("control", |value| config.read_control(value))
+                .map(drop),
+            file.optional("telemetry", |value| config.read_telemetry(value))
+                .map(drop),
+            file.optional("limits", |value| config.read_limits(value))
+                .map(drop),
+        ];
+        problems.extend(settings.into_iter().filter_map(Result::err));
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(problems)
+        }
+    }
+
+    fn read_control(&mut self, value: &Value) -> Result<(), Problem> {
+        let control = Object::new(value)?;
+        control.only(&["listen", "insecure", "allow_hosts"])?;
+        self.control = control.optional("listen", owned)?;
+        self.insecure = control.optional("insecure", boolean)?.unwrap_or(false);
+        self.allow_hosts = control
+            .optional("allow_hosts", one_or_many(owned))?
+            .unwrap_or_default();
+        Ok(())
+    }
+
+    fn read_telemetry(&mut self, value: &Value) -> Result<(), Problem> {
+        let telemetry = Object::new(value)?;
+        telemetry.only(&["otlp", "statsd"])?;
+        self.otlp = telemetry.optional("otlp", owned)?;
+        self.statsd = telemetry.optional("statsd", owned)?;
+        Ok(())
+    }
+
+    fn read_limits(&mut self, value: &Value) -> Result<(), Problem> {
+        let limits = Object::new(value)?;
+        limits.only(&["connections"])?;
+        let connections = limits.optional("connections", whole(1, 1_000_000))?;
+        self.connections_max = connections.and_then(|count| usize::try_from(count).ok());
+        Ok(())
+    }
+}
+
+/// Reads each element of an array of tables.
+fn list<T>(
+    file: &Object<'_>,
+    key: &str,
+    problems: &mut Vec<Problem>,
+    read: impl Fn(&Value) -> Result<T, Vec<Problem>>,
+) -> Vec<T> {
+    let items = file.optional(key, |value| match value {
+        Value::Array(items) => Ok(items.clone()),
+        _ => Err(Problem::here(format!("is written as [[{key}]]"))),
+    });
+    let items = match items {
+        Ok(items) => items.unwrap_or_default(),
+        Err(problem) => {
+            problems.push(problem);
+            return Vec::new();
+        }
+    };
+    let mut good = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        match read(item) {
+            Ok(read) => good.push(read),
+            Err(found) => problems.extend(
+                found
+                    .into_iter()
+                    .map(|problem| problem.under(&index.to_string()).under(key)),
+            ),
+        }
+    }
+    good
+}
+
+/// What does not fit together: a route twice, a fault for a route that is not there.
+fn strays(config: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut names = BTreeSet::new();
+    for (index, route) in config.routes.iter().enumerate() {
+        if !names.insert(route.name.as_str()) {
+            let problem = Problem::at(
+                "name",
+                format!("`{}` is taken by another route", route.name),
+            );
+            problems.push(problem.under(&index.to_string()).under("route"));
+        }
+    }
+    let mut ids = BTreeSet::new();
+    for (index, fault) in config.faults.iter().enumerate() {
+        let mut stray = |key: &str, detail: String| {
+            problems.push(
+                Problem::at(key, detail)
+                    .under(&index.to_string())
+                    .under("fault"),
+            );
+        };
+        if let Some(id) = &fault.id
+            && !ids.insert(id.as_str())
+        {
+            stray("id", format!("`{id}` is taken by another fault"));
+        }
+        if let Routes::Named(named) = &fault.route {
+            for name in named.iter().filter(|name| !names.contains(name.as_str())) {
+                stray(
+                    "route",
+                    format!("names `{name}`, which is no [[route]] of this file"),
+                );
+            }
+        }
+    }
+    problems
+}
+
+fn owned(value: &Value) -> Result<String, Problem> {
+    text(value).map(str::to_owned)
+}

@@ -1,0 +1,93 @@
+//! How the command ends: the one table of exit codes.
+
+use std::{error::Error, fmt, process::ExitCode};
+
+use brownout_client::ClientError;
+
+/// An exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It did what it should.
+    Ok,
+    /// It was understood and refused, by the proxy or by what was measured.
+    Refused,
+    /// Wrong usage or a wrong file.
+    Usage,
+    /// The control API or the target cannot be reached.
+    Unreachable,
+    /// A bug or a broken machine.
+    Internal,
+    /// Interrupted, and rolled back.
+    Interrupted,
+}
+
+impl Exit {
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Refused => 1,
+            Self::Usage => 2,
+            Self::Unreachable => 69,
+            Self::Internal => 70,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// The table, for `--help`.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0    done; a server that was asked to stop has stopped
+  1    understood and refused
+  2    wrong usage or a wrong file
+  69   the control API or the target cannot be reached
+  70   an internal error
+  130  interrupted";
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// Why the command did not do what it should, for a person.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl fmt::Display) -> Self {
+        Self {
+            exit,
+            message: message.to_string(),
+        }
+    }
+
+    /// An error with all its sources.
+    pub(crate) fn chain(exit: Exit, error: &(dyn Error + 'static)) -> Self {
+        let all = std::iter::successors(Some(error), |&error| error.source());
+        let all: Vec<String> = all.map(ToString::to_string).collect();
+        Self::new(exit, all.join(": "))
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match &error {
+            ClientError::Refused(_) => Self::new(Exit::Refused, error),
+            // hyper's own words would say less than the address does.
+            ClientError::Unreachable { .. } | ClientError::Timeout { .. } => {
+                Self::new(Exit::Unreachable, error)
+            }
+            ClientError::Foreign { .. } => Self::new(Exit::Unreachable, error),
+        }
+    }
+}
+
+impl From<brownout_client::InvalidAddress> for Failure {
+    fn from(error: brownout_client::InvalidAddress) -> Self {
+        Self::new(Exit::Usage, error)
+    }
+}

@@ -1,0 +1,128 @@
+//! The houses put together: faults, data plane, control API and telemetry as one running proxy.
+
+use std::{net::SocketAddr, time::Duration};
+
+use brownout_control_api::{ControlApi, ControlConfig};
+use brownout_fault::{FaultSpec, Moment, store};
+use brownout_proxy::{Gateway, GatewayConfig, NewRoute, RouteStatus};
+use brownout_telemetry::{Telemetry, TelemetryConfig};
+
+use crate::exit::{Exit, Failure};
+
+/// How long requests in progress may take to end when the process is asked to stop.
+const DRAIN: Duration = Duration::from_secs(30);
+/// How long the last spans and metrics may take to go out.
+const FLUSH: Duration = Duration::from_secs(3);
+
+/// What a running proxy is made of.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) control: String,
+    pub(crate) insecure: bool,
+    pub(crate) allow_hosts: Vec<String>,
+    pub(crate) seed: u64,
+    pub(crate) connections_max: usize,
+    pub(crate) routes: Vec<NewRoute>,
+    pub(crate) faults: Vec<FaultSpec>,
+}
+
+/// A running proxy.
+#[derive(Debug)]
+pub(crate) struct House {
+    api: ControlApi,
+    gateway: Gateway,
+    telemetry: Telemetry,
+    routes: Vec<RouteStatus>,
+}
+
+/// Starts what counts and traces, for everything in the process.
+pub(crate) fn start_telemetry(
+    statsd: Option<String>,
+    otlp: Option<String>,
+) -> Result<Telemetry, Failure> {
+    let config = TelemetryConfig {
+        statsd,
+        otlp,
+        ..TelemetryConfig::default()
+    };
+    Telemetry::start(config).map_err(|error| Failure::chain(Exit::Usage, &error))
+}
+
+impl House {
+    /// Starts all of it, or nothing.
+    pub(crate) fn start(plan: Plan, telemetry: Telemetry) -> Result<Self, Failure> {
+        raise_descriptor_limit();
+        let (mut writer, reader) = store(plan.seed);
+        let gateway = Gateway::start(GatewayConfig {
+            connections_max: plan.connections_max,
+            metrics: telemetry.metrics(),
+            tracer: telemetry.tracer("brownout-proxy"),
+            ..GatewayConfig::new(reader)
+        });
+        let gateway = gateway.map_err(|error| {
+            Failure::new(
+                Exit::Internal,
+                format!("could not start the data plane: {error}"),
+            )
+        })?;
+        let mut routes = Vec::new();
+        for route in plan.routes {
+            let added = gateway.handle().add_route(route);
+            routes.push(added.map_err(|error| Failure::chain(Exit::Usage, &error))?);
+        }
+        let now = Moment {
+            instant: std::time::Instant::now(),
+            wall: std::time::SystemTime::now(),
+        };
+        writer
+            .arm(plan.faults, now)
+            .map_err(|error| Failure::chain(Exit::Usage, &error))?;
+        let api = ControlApi::start(ControlConfig {
+            listen: plan.control,
+            insecure: plan.insecure,
+            allow_hosts: plan.allow_hosts,
+            faults: writer,
+            gateway: gateway.handle(),
+            metrics: telemetry.metrics(),
+        });
+        Ok(Self {
+            api: api.map_err(|error| Failure::chain(Exit::Usage, &error))?,
+            gateway,
+            telemetry,
+            routes,
+        })
+    }
+
+    pub(crate) fn control(&self) -> SocketAddr {
+        self.api.address()
+    }
+
+    pub(crate) fn routes(&self) -> &[RouteStatus] {
+        &self.routes
+    }
+
+    /// Removes all faults, lets requests end, stops the API, and sends the last spans and metrics. Blocks.
+    pub(crate) fn stop(self) {
+        drop(self.api.remove_all_faults());
+        self.gateway.drain(DRAIN);
+        self.api.stop();
+        if let Err(error) = self.telemetry.shutdown(FLUSH) {
+            tracing::warn!(%error, "not all telemetry was sent");
+        }
+    }
+}
+
+/// A held request needs a descriptor; the default of many systems allows but 1,024.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(%error, "could not raise the limit of open descriptors");
+    }
+}

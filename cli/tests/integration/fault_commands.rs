@@ -1,0 +1,201 @@
+use brownout_testkit::TestUpstream;
+use serde_json::Value;
+
+use crate::{Ran, Server, run};
+
+struct World {
+    server: Server,
+    _upstream: TestUpstream,
+}
+
+impl World {
+    async fn start() -> Self {
+        let upstream = TestUpstream::replying("hello").await;
+        let route = format!("web=127.0.0.1:0={}", upstream.url());
+        let args = [
+            "proxy",
+            "--route",
+            &route,
+            "--control",
+            "127.0.0.1:0",
+            "--output",
+            "json",
+        ];
+        Self {
+            server: Server::start(&args),
+            _upstream: upstream,
+        }
+    }
+
+    fn run(&self, line: &str) -> Ran {
+        let control = self.server.control();
+        let mut args: Vec<&str> = line.split_whitespace().collect();
+        args.extend(["--control", &control]);
+        run(&args)
+    }
+}
+
+#[tokio::test]
+async fn a_fault_is_added_listed_shown_and_removed() {
+    let world = World::start().await;
+    assert_eq!(
+        world.run("fault ls").ok(),
+        "nothing is armed; start an outage with: brownout fault add reset ROUTE\n"
+    );
+
+    let added = world
+        .run("fault add latency web 250ms --percent 20 --for 2m")
+        .ok();
+    let control = world.server.control();
+    assert_eq!(
+        added,
+        format!(
+            "armed latency-1 on web: latency value=250ms\n\
+             it ends by itself after 2m\n\
+             \n\
+             the same with curl:\n  \
+               curl -X POST http://{control}/faults -d '{{\"route\":\"web\",\"latency\":\"250ms\",\"percent\":20,\"ttl\":\"2m\"}}'\n\
+             to end it:\n  \
+               brownout fault rm latency-1 --control {control}\n"
+        )
+    );
+
+    let listed = world.run("fault ls").ok();
+    let rows: Vec<Vec<&str>> = listed
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        rows[0],
+        [
+            "ID", "ROUTE", "WHAT", "PERCENT", "STATE", "INJECTED", "ACTIVE", "ENDS", "IN"
+        ]
+    );
+    assert_eq!(
+        rows[1][..8],
+        [
+            "latency-1",
+            "web",
+            "latency",
+            "value=250ms",
+            "20",
+            "active",
+            "0",
+            "0"
+        ]
+    );
+
+    let shown: Value = serde_json::from_str(&world.run("fault show latency-1").ok()).unwrap();
+    assert_eq!(shown["latency"]["value"], "250ms");
+    let json: Value = serde_json::from_str(&world.run("fault ls --output json").ok()).unwrap();
+    assert_eq!(json["faults"][0]["id"], "latency-1");
+
+    assert_eq!(world.run("fault rm latency-1").ok(), "removed latency-1\n");
+    assert_eq!(world.run("fault clear").ok(), "nothing was armed\n");
+}
+
+#[tokio::test]
+async fn what_is_refused_says_why_and_ends_with_1() {
+    let world = World::start().await;
+
+    let unknown_route = world.run("fault add reset wbe");
+    let gone = world.run("fault rm nobody");
+
+    assert_eq!((unknown_route.code(), gone.code()), (1, 1));
+    assert_eq!(
+        unknown_route.err(),
+        "error: the request was understood, but there is a problem with it\n  \
+         /route: there is no route `wbe`; did you mean `web`?\n"
+    );
+    assert_eq!(
+        gone.err(),
+        "error: there is no fault `nobody`; it may have expired\n"
+    );
+}
+
+#[test]
+fn a_proxy_that_is_not_there_ends_with_69() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+
+    let ran = run(&["fault", "ls", "--control", &free]);
+
+    assert_eq!(ran.code(), 69);
+    assert_eq!(
+        ran.err(),
+        format!(
+            "error: could not reach the control API at http://{free}; is brownout running there?\n"
+        )
+    );
+}
+
+#[tokio::test]
+async fn routes_are_made_listed_and_deleted() {
+    let world = World::start().await;
+
+    let added = world
+        .run("route add two 127.0.0.1:0 http://127.0.0.1:9")
+        .ok();
+    assert!(added.starts_with("two: 127.0.0.1:"), "{added}");
+    let listed = world.run("route ls").ok();
+    let names: Vec<&str> = listed
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(names, ["two", "web"]);
+    assert_eq!(world.run("route rm two").ok(), "deleted two\n");
+    assert_eq!(world.run("route rm two").code(), 1);
+}
+
+#[tokio::test]
+async fn halt_removes_everything() {
+    let world = World::start().await;
+    world.run("fault add reset web").ok();
+    world.run("fault add abort * 503").ok();
+
+    assert_eq!(
+        world.run("halt --rearm-after 1h").ok(),
+        "removed 2 faults: reset-1, abort-1\nnothing can be armed for 1h\n"
+    );
+
+    let refused = world.run("fault add reset web");
+    assert_eq!(refused.code(), 1);
+    assert!(
+        refused.err().contains("nothing may be armed for another"),
+        "{}",
+        refused.err()
+    );
+}
+
+#[test]
+fn kinds_are_listed_with_their_parameters() {
+    let kinds = run(&["fault", "kinds"]).ok();
+
+    for wanted in [
+        "latency\n",
+        "p50",
+        "abort\n",
+        "status",
+        "[default: 503]",
+        "reset\n",
+        "blackhole\n",
+    ] {
+        assert!(kinds.contains(wanted), "{wanted} is not in\n{kinds}");
+    }
+}
+
+#[test]
+fn help_and_version_are_there() {
+    let help = run(&["--help"]).ok();
+
+    assert!(help.contains("Exit codes:"), "{help}");
+    assert_eq!(
+        run(&["--version"]).ok(),
+        format!("brownout {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    assert_eq!(run(&["fualt"]).code(), 2);
+}

@@ -1,0 +1,122 @@
+//! The real binary, started as a user starts it.
+
+#![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
+
+mod fault_commands;
+mod laws;
+mod proxy_command;
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
+};
+
+use brownout_testkit::within;
+use serde_json::Value;
+
+/// The command, quiet about the environment of whoever runs the tests.
+fn brownout(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_brownout"));
+    command
+        .args(args)
+        .env_remove("BROWNOUT_LOG")
+        .env_remove("BROWNOUT_CONTROL")
+        .env("NO_COLOR", "1");
+    command
+}
+
+/// What a command that ends by itself prints, and how it ends.
+fn run(args: &[&str]) -> Ran {
+    Ran(brownout(args).output().unwrap())
+}
+
+struct Ran(Output);
+
+impl Ran {
+    fn code(&self) -> i32 {
+        self.0.status.code().unwrap()
+    }
+
+    fn out(&self) -> String {
+        String::from_utf8(self.0.stdout.clone()).unwrap()
+    }
+
+    fn err(&self) -> String {
+        String::from_utf8(self.0.stderr.clone()).unwrap()
+    }
+
+    /// Its output, if it ended well.
+    fn ok(&self) -> String {
+        assert_eq!(self.code(), 0, "{}{}", self.out(), self.err());
+        self.out()
+    }
+}
+
+/// A server of ours as a process. It is killed when it is dropped.
+struct Server {
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+    ready: Value,
+}
+
+impl Server {
+    /// Starts it and waits for its first line, which is JSON.
+    fn start(args: &[&str]) -> Self {
+        let mut process = brownout(args).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let ready = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+        Self {
+            process,
+            stdout,
+            ready,
+        }
+    }
+
+    fn control(&self) -> String {
+        self.ready["control"].as_str().unwrap().to_owned()
+    }
+
+    fn route(&self, name: &str) -> SocketAddr {
+        self.ready["routes"][name]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([name, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Waits for its end. What it printed since its first line, and how it ended.
+    async fn ended(self) -> (String, ExitStatus) {
+        // On a thread of its own: clients and upstreams of the test go on meanwhile.
+        let waiting = tokio::task::spawn_blocking(move || self.wait());
+        within("the server to end", waiting).await.unwrap()
+    }
+
+    fn wait(mut self) -> (String, ExitStatus) {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        (rest, self.process.wait().unwrap())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.process.try_wait().unwrap().is_none() {
+            self.process.kill().unwrap();
+            self.process.wait().unwrap();
+        }
+    }
+}
