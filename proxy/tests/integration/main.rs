@@ -10,6 +10,7 @@ mod endings;
 mod latency;
 mod promise;
 mod routes;
+mod traces;
 mod transparency;
 mod upgrade;
 mod upstream_failures;

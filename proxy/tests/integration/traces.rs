@@ -1,0 +1,306 @@
+//! Every hop is seen: the table of telemetry.md §2.3, as far as its faults exist.
+
+use std::time::Duration;
+
+use brownout_telemetry::{Telemetry, TelemetryConfig};
+use brownout_testkit::{
+    AttrValue, OtlpReceiver, PATIENCE, RawClient, ReceivedKind, ReceivedSpan, TestProxy,
+    TestUpstream, eventually,
+};
+use serde_json::{Value, json};
+
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const GET: &str = "GET /books?q=1 HTTP/1.1\r\nHost: shop.test:81\r\nUser-Agent: raw\r\ntraceparent: \
+    00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\ntracestate: a=1\r\n\r\n";
+
+/// A traced proxy, and what its collector got.
+struct World {
+    proxy: TestProxy,
+    telemetry: Telemetry,
+    collector: OtlpReceiver,
+}
+
+impl World {
+    fn before(url: &str, faults: &[Value]) -> Self {
+        let collector = OtlpReceiver::start();
+        let telemetry = Telemetry::start(TelemetryConfig {
+            otlp: Some(collector.url()),
+            export_interval: Duration::from_secs(60),
+            ..TelemetryConfig::default()
+        })
+        .unwrap();
+        let mut proxy = TestProxy::to_url(url).with_tracer(telemetry.tracer("brownout-proxy"));
+        for fault in faults {
+            proxy = proxy.with_fault(fault);
+        }
+        Self {
+            proxy: proxy.start(),
+            telemetry,
+            collector,
+        }
+    }
+
+    /// The spans so far, once there are `count` of them.
+    async fn spans(&self, count: usize) -> Vec<ReceivedSpan> {
+        let telemetry = &self.telemetry;
+        let collector = &self.collector;
+        eventually("the spans to be sent", || {
+            telemetry.force_flush();
+            collector.spans().len() >= count
+        })
+        .await;
+        let spans = self
+            .collector
+            .wait_until(PATIENCE, |spans| spans.len() >= count);
+        assert_eq!(spans.len(), count, "{spans:#?}");
+        spans
+    }
+}
+
+fn of(spans: &[ReceivedSpan], kind: ReceivedKind) -> &ReceivedSpan {
+    let mut found = spans.iter().filter(|span| span.kind == kind);
+    let span = found
+        .next()
+        .unwrap_or_else(|| panic!("no {kind:?} in {spans:#?}"));
+    assert!(found.next().is_none(), "two of {kind:?}");
+    span
+}
+
+fn text<'s>(span: &'s ReceivedSpan, key: &str) -> Option<&'s str> {
+    match span.attributes.get(key)? {
+        AttrValue::Str(text) => Some(text),
+        other => panic!("{key} is {other:?}"),
+    }
+}
+
+fn number(span: &ReceivedSpan, key: &str) -> Option<i64> {
+    match span.attributes.get(key)? {
+        AttrValue::Int(number) => Some(*number),
+        other => panic!("{key} is {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_a_server_span_with_a_client_span_that_the_upstream_hears_of() {
+    let upstream = TestUpstream::replying("hello").await;
+    let world = World::before(&upstream.url(), &[]);
+    world.proxy.connect().await.exchange(GET).await;
+
+    let spans = world.spans(2).await;
+    let (server, client) = (
+        of(&spans, ReceivedKind::Server),
+        of(&spans, ReceivedKind::Client),
+    );
+
+    assert_eq!(server.service, "brownout-proxy");
+    assert_eq!(server.name, "GET");
+    assert_eq!(server.trace_id, PARENT[3..35]);
+    assert_eq!(server.parent_id.as_deref(), Some(&PARENT[36..52]));
+    assert_eq!(text(server, "brownout.route"), Some("web"));
+    assert_eq!(text(server, "url.path"), Some("/books"));
+    assert_eq!(text(server, "url.query"), Some("q=1"));
+    assert_eq!(text(server, "server.address"), Some("shop.test"));
+    assert_eq!(text(server, "http.route"), None);
+    assert_eq!(number(server, "http.response.status_code"), Some(200));
+    assert!(server.error.is_none());
+    assert!(!server.attributes.contains_key("fault.injected"));
+
+    assert_eq!(client.parent_id.as_ref(), Some(&server.span_id));
+    assert_eq!(
+        text(client, "url.full"),
+        Some(format!("{}/books?q=1", upstream.url()).as_str())
+    );
+    let received = &upstream.received()[0].headers;
+    let passed_on = format!("00-{}-{}-01", client.trace_id, client.span_id);
+    assert_eq!(received["traceparent"], passed_on.as_str());
+    assert_eq!(received["tracestate"], "a=1");
+}
+
+#[tokio::test]
+async fn a_trace_that_is_not_recorded_is_passed_on_untouched() {
+    let upstream = TestUpstream::replying("hello").await;
+    let world = World::before(&upstream.url(), &[json!({ "latency": "1ms" })]);
+    let unsampled = PARENT.replace("-01", "-00");
+
+    let request = format!("GET / HTTP/1.1\r\nHost: h\r\ntraceparent: {unsampled}\r\n\r\n");
+    world.proxy.connect().await.exchange(request).await;
+
+    assert_eq!(
+        upstream.received()[0].headers["traceparent"],
+        unsampled.as_str()
+    );
+    world.telemetry.force_flush();
+    assert!(world.collector.spans().is_empty());
+}
+
+#[tokio::test]
+async fn a_delay_is_a_span_of_its_own_before_the_client_span() {
+    let upstream = TestUpstream::replying("hello").await;
+    let world = World::before(&upstream.url(), &[json!({ "latency": "50ms" })]);
+    world.proxy.connect().await.exchange(GET).await;
+
+    let spans = world.spans(3).await;
+    let server = of(&spans, ReceivedKind::Server);
+    let delay = of(&spans, ReceivedKind::Internal);
+    let client = of(&spans, ReceivedKind::Client);
+
+    assert_eq!(delay.name, "fault latency");
+    assert_eq!(delay.parent_id.as_ref(), Some(&server.span_id));
+    assert!(delay.end >= delay.start + Duration::from_millis(50));
+    assert!(client.start >= delay.end);
+    assert_eq!(server.attributes["fault.injected"], AttrValue::Bool(true));
+    assert_eq!(text(server, "fault.id"), Some("latency-1"));
+    assert_eq!(text(server, "fault.type"), Some("latency"));
+    assert_eq!(text(server, "fault.phase"), Some("request"));
+    assert!(number(server, "fault.delay_ms").unwrap() >= 50);
+    assert!(server.error.is_none());
+}
+
+#[tokio::test]
+async fn an_injected_503_is_an_error_with_its_fault_and_no_client_span() {
+    let upstream = TestUpstream::replying("hello").await;
+    let world = World::before(&upstream.url(), &[json!({ "id": "down", "abort": 503 })]);
+    world.proxy.connect().await.exchange(GET).await;
+
+    let spans = world.spans(1).await;
+    let server = of(&spans, ReceivedKind::Server);
+
+    assert!(server.error.is_some());
+    assert_eq!(number(server, "http.response.status_code"), Some(503));
+    assert_eq!(text(server, "error.type"), Some("503"));
+    assert_eq!(text(server, "fault.id"), Some("down"));
+    assert_eq!(number(server, "fault.status_code"), Some(503));
+}
+
+#[tokio::test]
+async fn a_reset_has_no_status_code_and_says_which_fault_it_was() {
+    let upstream = TestUpstream::replying("hello").await;
+    let world = World::before(&upstream.url(), &[json!({ "id": "out", "reset": {} })]);
+    let mut client = world.proxy.connect().await;
+    client.send(GET).await;
+    client.ended().await;
+
+    let spans = world.spans(1).await;
+    let server = of(&spans, ReceivedKind::Server);
+
+    assert_eq!(number(server, "http.response.status_code"), None);
+    assert_eq!(text(server, "error.type"), Some("fault.reset"));
+    assert_eq!(server.error.as_deref(), Some("injected fault out: reset"));
+}
+
+#[tokio::test]
+async fn a_hang_until_the_client_leaves_is_the_faults_doing() {
+    let upstream = TestUpstream::replying("hello").await;
+    let world = World::before(&upstream.url(), &[json!({ "id": "hole", "blackhole": {} })]);
+    let mut client = world.proxy.connect().await;
+    client.send(GET).await;
+    eventually("the request to be held", || {
+        world.proxy.fault("hole").counters.active == 1
+    })
+    .await;
+    drop(client);
+
+    let spans = world.spans(2).await;
+    let server = of(&spans, ReceivedKind::Server);
+
+    assert_eq!(text(server, "error.type"), Some("fault.blackhole"));
+    assert_eq!(of(&spans, ReceivedKind::Internal).name, "fault blackhole");
+}
+
+#[tokio::test]
+async fn several_faults_are_all_named_and_the_ending_one_first() {
+    let upstream = TestUpstream::replying("hello").await;
+    let faults = [
+        json!({ "id": "slow", "latency": "1ms" }),
+        json!({ "id": "down", "abort": 503 }),
+    ];
+    let world = World::before(&upstream.url(), &faults);
+    world.proxy.connect().await.exchange(GET).await;
+
+    let spans = world.spans(2).await;
+    let server = of(&spans, ReceivedKind::Server);
+
+    assert_eq!(text(server, "fault.id"), Some("down"));
+    let list = |words: [&str; 2]| AttrValue::List(words.map(AttrValue::from).to_vec());
+    assert_eq!(server.attributes["fault.ids"], list(["slow", "down"]));
+    assert_eq!(server.attributes["fault.types"], list(["latency", "abort"]));
+}
+
+#[tokio::test]
+async fn a_real_failure_is_told_apart_from_an_injected_one() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let world = World::before(&format!("http://{free}"), &[]);
+    world.proxy.connect().await.exchange(GET).await;
+
+    let spans = world.spans(2).await;
+    let (server, client) = (
+        of(&spans, ReceivedKind::Server),
+        of(&spans, ReceivedKind::Client),
+    );
+
+    assert_eq!(number(server, "http.response.status_code"), Some(502));
+    assert_eq!(text(server, "error.type"), Some("502"));
+    assert!(!server.attributes.contains_key("fault.injected"));
+    assert_eq!(text(client, "error.type"), Some("connection_refused"));
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_a_200_and_an_error() {
+    let upstream = TestUpstream::raw(|stream| async move {
+        let mut upstream = RawClient::over(stream);
+        upstream.head().await;
+        upstream
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+            .await;
+    })
+    .await;
+    let world = World::before(&upstream.url(), &[]);
+    let mut client = world.proxy.connect().await;
+    client.send(GET).await;
+    client.ended().await;
+
+    let spans = world.spans(2).await;
+
+    for span in [
+        of(&spans, ReceivedKind::Server),
+        of(&spans, ReceivedKind::Client),
+    ] {
+        assert_eq!(number(span, "http.response.status_code"), Some(200));
+        assert_eq!(text(span, "error.type"), Some("incomplete_body"));
+        assert!(span.error.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_collector_that_accepts_and_never_answers_slows_nothing() {
+    let upstream = TestUpstream::replying("hello").await;
+    let collector = OtlpReceiver::black_hole();
+    let telemetry = Telemetry::start(TelemetryConfig {
+        otlp: Some(collector.url()),
+        export_interval: Duration::from_millis(50),
+        ..TelemetryConfig::default()
+    })
+    .unwrap();
+    let proxy = TestProxy::to(&upstream)
+        .with_tracer(telemetry.tracer("brownout-proxy"))
+        .start();
+    let mut client = proxy.connect().await;
+
+    let mut slowest = Duration::ZERO;
+    for _ in 0..2_000 {
+        let (response, took) = client.exchange(GET).await;
+        assert_eq!(response.status(), 200);
+        slowest = slowest.max(took);
+    }
+
+    // The exporter waits for seconds by now; a request that waited with it would show.
+    assert!(collector.requests() > 0 || telemetry.metrics().snapshot().len() > 1);
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    assert!(
+        telemetry.shutdown(Duration::from_millis(200)).is_err(),
+        "the hole answers nothing"
+    );
+}
