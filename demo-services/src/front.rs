@@ -1,0 +1,133 @@
+//! The face of a service: which requests it takes, and what it says of the rest and of itself.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Instant};
+
+use brownout_telemetry::{RouteMatch, ServerRequest, Tracer};
+use http::{Method, Request, StatusCode, request::Parts};
+use serde::Serialize;
+
+use crate::{
+    answer::{self, Answer},
+    inbound::Inbound,
+    service::Service,
+    stats::Stats,
+    tally::ServiceTally,
+    upstream::Upstream,
+    workers::Line,
+};
+
+/// What all connections of a service share.
+#[derive(Debug)]
+pub(crate) struct Front {
+    pub(crate) service: Service,
+    pub(crate) workers: usize,
+    pub(crate) line: Line,
+    pub(crate) tally: Arc<ServiceTally>,
+    pub(crate) upstreams: Vec<Arc<Upstream>>,
+    pub(crate) tracer: Tracer,
+}
+
+impl Front {
+    /// Answers a request. No resource takes content, so what is sent of it is left unread.
+    pub(crate) async fn answer<B>(
+        &self,
+        request: Request<B>,
+        peer: SocketAddr,
+    ) -> Result<Answer, Infallible> {
+        let (head, _) = request.into_parts();
+        let resource = match head.uri.path() {
+            "/healthz" => Resource::Health,
+            "/stats" => Resource::Stats,
+            path if path == self.service.path() => Resource::Work,
+            _ => return Ok(answer::problem(StatusCode::NOT_FOUND, "no such resource")),
+        };
+        let wanted = match resource {
+            Resource::Health | Resource::Stats => Method::GET,
+            Resource::Work => self.service.method(),
+        };
+        let is_head = wanted == Method::GET && head.method == Method::HEAD;
+        if head.method != wanted && !is_head {
+            let allowed = if wanted == Method::GET {
+                "GET, HEAD"
+            } else {
+                "POST"
+            };
+            return Ok(answer::method_not_allowed(allowed));
+        }
+        Ok(match resource {
+            Resource::Health => answer::json(&Health { status: "ok" }),
+            Resource::Stats => answer::json(&self.stats()),
+            Resource::Work => self.work(head, peer).await,
+        })
+    }
+
+    /// Hands a request to the workers and waits for the answer, or tells that there is no room.
+    ///
+    /// Dropped, as when the caller leaves, it ends nothing: the request goes on.
+    async fn work(&self, head: Parts, peer: SocketAddr) -> Answer {
+        let received = Instant::now();
+        self.tally.received.count();
+        let span = self.tracer.server(&ServerRequest {
+            method: &head.method,
+            uri: &head.uri,
+            version: head.version,
+            headers: &head.headers,
+            peer: Some(peer),
+            route: RouteMatch::Pattern(self.service.path()),
+        });
+        let inbound = Inbound {
+            headers: head.headers,
+            span,
+        };
+        match self.line.join(inbound, received) {
+            Ok(answer) => answer
+                .await
+                .unwrap_or_else(|_| unavailable("the service is shutting down")),
+            Err(mut inbound) => {
+                let answer = unavailable("all workers are busy and the queue is full");
+                self.tally.shed.add(1);
+                self.tally.responded(answer.status(), received.elapsed());
+                inbound.span.status_code(answer.status().as_u16());
+                answer
+            }
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        let tally = &self.tally;
+        // Read first: what has been taken since looks queued for a moment, never gone.
+        let running = u64::try_from(tally.running.value()).unwrap_or(0);
+        let taken = self.line.taken() as u64;
+        Stats {
+            service: self.service.metric_name().to_owned(),
+            workers: self.workers as u64,
+            received: tally.received.total(),
+            answered: tally.answered.total(),
+            abandoned: tally.abandoned.total(),
+            shed: tally.shed.total(),
+            queued: taken.saturating_sub(running),
+            running,
+            upstreams: self
+                .upstreams
+                .iter()
+                .map(|it| (it.name().to_owned(), it.stats()))
+                .collect(),
+        }
+    }
+}
+
+/// What can be asked for.
+enum Resource {
+    Health,
+    Stats,
+    Work,
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+fn unavailable(detail: &str) -> Answer {
+    answer::problem(StatusCode::SERVICE_UNAVAILABLE, detail)
+}

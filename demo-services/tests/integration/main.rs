@@ -1,0 +1,14 @@
+//! The services seen from outside: real sockets, and upstreams that fail in every way.
+
+#![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
+
+mod answers;
+mod degradation;
+mod metrics;
+mod policies;
+mod starting;
+mod stopping;
+mod system;
+mod traces;
+mod wire;
+mod workers;
