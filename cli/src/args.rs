@@ -34,6 +34,10 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Stand between services and their upstreams, and break what the control API says
     Proxy(ProxyArgs),
+    /// See an outage: a homepage and the services behind it, each behind a proxy route
+    Demo(DemoArgs),
+    /// Run one of the demo's services alone
+    DemoService(DemoServiceArgs),
     /// Start, see and end faults
     Fault(FaultArgs),
     /// Make, see and delete routes
@@ -96,6 +100,65 @@ pub(crate) struct TelemetryArgs {
     /// Where traces go, as OTLP over HTTP; /v1/traces is appended
     #[arg(long, value_name = "URL")]
     pub(crate) otlp: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoArgs {
+    /// How the homepage protects itself: a built-in policy (none, timeout, retries, circuit-breakers, gold) or a file
+    #[arg(long, default_value = "gold", value_name = "NAME|FILE")]
+    pub(crate) policy: String,
+
+    /// Where the control API listens
+    #[arg(long, default_value = ControlConfig::LISTEN, value_name = "ADDR")]
+    pub(crate) control: String,
+
+    /// Draws repeat for the same seed
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+
+    #[command(flatten)]
+    pub(crate) telemetry: TelemetryArgs,
+
+    /// How the start is announced; json prints one object with the addresses
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoServiceArgs {
+    /// homepage, authentication, recommendations or popular-items
+    pub(crate) name: String,
+
+    /// Where it listens; port 0 asks for a free one
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR")]
+    pub(crate) listen: String,
+
+    /// The URL of a service it calls, such as authentication=http://127.0.0.1:9101; may be repeated
+    #[arg(long = "upstream", value_name = "SERVICE=URL")]
+    pub(crate) upstreams: Vec<String>,
+
+    /// How it protects itself: a built-in policy (none, timeout, retries, circuit-breakers, gold) or a file
+    #[arg(long, default_value = "none", value_name = "NAME|FILE")]
+    pub(crate) policy: String,
+
+    /// Requests it works on at once
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(crate) workers: usize,
+
+    /// Further requests that may wait for a worker
+    #[arg(long, default_value_t = 2048, value_name = "N")]
+    pub(crate) queue: usize,
+
+    /// Chance repeats for the same seed
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+
+    #[command(flatten)]
+    pub(crate) telemetry: TelemetryArgs,
+
+    /// How the start is announced; json prints one object with the address
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
 }
 
 /// Which control API to call, and how to print what it says.

@@ -1,5 +1,7 @@
 //! One file for each command.
 
+pub(crate) mod demo;
+pub(crate) mod demo_service;
 pub(crate) mod fault;
 pub(crate) mod halt;
 pub(crate) mod proxy;

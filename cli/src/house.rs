@@ -12,7 +12,7 @@ use crate::exit::{Exit, Failure};
 /// How long requests in progress may take to end when the process is asked to stop.
 const DRAIN: Duration = Duration::from_secs(30);
 /// How long the last spans and metrics may take to go out.
-const FLUSH: Duration = Duration::from_secs(3);
+pub(crate) const FLUSH: Duration = Duration::from_secs(3);
 
 /// What a running proxy is made of.
 #[derive(Debug)]
@@ -101,9 +101,27 @@ impl House {
         &self.routes
     }
 
+    /// What counts and traces.
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// Makes one more route.
+    pub(crate) fn add_route(&mut self, route: NewRoute) -> Result<RouteStatus, Failure> {
+        let added = self.gateway.handle().add_route(route);
+        let status = added.map_err(|error| Failure::chain(Exit::Internal, &error))?;
+        self.routes.push(status.clone());
+        Ok(status)
+    }
+
+    /// Removes all faults, letting go what they hold.
+    pub(crate) fn remove_all_faults(&self) {
+        drop(self.api.remove_all_faults());
+    }
+
     /// Removes all faults, lets requests end, stops the API, and sends the last spans and metrics. Blocks.
     pub(crate) fn stop(self) {
-        drop(self.api.remove_all_faults());
+        self.remove_all_faults();
         self.gateway.drain(DRAIN);
         self.api.stop();
         if let Err(error) = self.telemetry.shutdown(FLUSH) {

@@ -8,8 +8,10 @@
 mod args;
 mod commands;
 mod config;
+mod demo_system;
 mod exit;
 mod house;
+mod policy;
 mod show;
 mod signals;
 mod toml_tree;
@@ -52,6 +54,8 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Proxy(args) => commands::proxy::run(args).await,
+        Command::Demo(args) => commands::demo::run(args).await,
+        Command::DemoService(args) => commands::demo_service::run(args).await,
         Command::Fault(args) => commands::fault::run(args).await,
         Command::Route(args) => commands::route::run(args).await,
         Command::Halt(args) => commands::halt::run(args).await,

@@ -1,7 +1,6 @@
 //! `/faults`: start and end what goes wrong.
 
 use axum::{
-    Json,
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
@@ -14,6 +13,7 @@ use brownout_wire::{FaultAnswer, FaultList, Removed};
 use serde_json::Value;
 
 use crate::{
+    answer::Json,
     control::{Control, Shared, now},
     extract::{Input, Name, Query},
     problem::Refusal,

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use brownout_wire::{Halt, Health, Removed, Version};
 
-use crate::{control::Shared, extract::OptionalInput, problem::Refusal};
+use crate::{answer::Json, control::Shared, extract::OptionalInput, problem::Refusal};
 
 /// The version of Toxiproxy whose API we stand in for: its clients decide by it what they may use.
 const TOXIPROXY_VERSION: &str = "2.12.0";

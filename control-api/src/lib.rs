@@ -7,6 +7,7 @@
 //! A call: `auth` looks at Host and Origin, `router` finds the handler, `extract` reads path, query and body,
 //! `faults`, `routes` or `halt` does it on the `control` state, and whatever is wrong becomes a `problem`.
 
+mod answer;
 mod auth;
 mod control;
 mod extract;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use axum::{
-    Json,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use brownout_fault::{ArmError, FaultWriter, read::Problem};
 use brownout_proxy::RouteError;
 use brownout_wire::ProblemAnswer;
+
+use crate::answer::Json;
 
 /// A call that is refused. Nothing was changed.
 #[derive(Debug)]

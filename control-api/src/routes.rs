@@ -1,7 +1,6 @@
 //! `/routes`: listeners and the upstreams behind them.
 
 use axum::{
-    Json,
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
@@ -12,6 +11,7 @@ use brownout_wire::{Protocol, RouteAnswer, RouteList, RoutePatch, RouteSpec};
 use tokio::task::spawn_blocking;
 
 use crate::{
+    answer::Json,
     control::{Shared, now},
     extract::{Input, Name},
     problem::Refusal,
