@@ -9,6 +9,7 @@ mod draining;
 mod endings;
 mod latency;
 mod promise;
+mod real_servers;
 mod routes;
 mod traces;
 mod transparency;

@@ -1,0 +1,224 @@
+//! The same with programs nobody here wrote: nginx behind a route, curl and wrk before it.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use brownout_testkit::{How, TestProxy, eventually};
+use serde_json::json;
+
+/// nginx on a free port, with a page of each size. It ends when this is dropped.
+struct Nginx {
+    process: Child,
+    address: SocketAddr,
+    folder: PathBuf,
+}
+
+/// Where a program is, or `None` with a word about it.
+#[expect(clippy::print_stdout, reason = "a test that does not run must say so")]
+fn installed(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    let found = folders
+        .map(|folder| folder.join(program))
+        .find(|path| path.exists());
+    if found.is_none() {
+        println!("skipped: {program} is not installed");
+    }
+    found
+}
+
+impl Nginx {
+    async fn start() -> Option<Self> {
+        let program = installed("nginx")?;
+        let address = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let folder =
+            std::env::temp_dir().join(format!("nginx-{}-{}", std::process::id(), address.port()));
+        fs::create_dir_all(&folder).unwrap();
+        for (name, size) in [("small", 5), ("large", 200_000)] {
+            fs::write(folder.join(name), "x".repeat(size)).unwrap();
+        }
+        let here = folder.display();
+        let config = format!(
+            "daemon off; worker_processes 1; pid {here}/pid; error_log {here}/error.log;\n\
+             events {{ worker_connections 1024; }}\n\
+             http {{ access_log off; client_body_temp_path {here}; proxy_temp_path {here}; \
+             fastcgi_temp_path {here}; uwsgi_temp_path {here}; scgi_temp_path {here};\n\
+             server {{ listen {address}; root {here}; }} }}\n"
+        );
+        fs::write(folder.join("nginx.conf"), config).unwrap();
+        let process = Command::new(program)
+            .arg("-c")
+            .arg(folder.join("nginx.conf"))
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        eventually("nginx to listen", || TcpStream::connect(address).is_ok()).await;
+        Some(Self {
+            process,
+            address,
+            folder,
+        })
+    }
+
+    fn proxy(&self) -> TestProxy {
+        TestProxy::to_url(&format!("http://{}", self.address)).start()
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // The master takes its worker along when it is asked, not when it is killed.
+        let pid = self.process.id().to_string();
+        assert!(
+            Command::new("kill")
+                .arg(pid)
+                .status()
+                .is_ok_and(|status| status.success())
+        );
+        self.process.wait().unwrap();
+        fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+fn curl(program: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(program)
+        .args(["-s", "--max-time", "20"])
+        .args(args)
+        .output()
+        .unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stdout).unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn curl_meets_a_reset_before_nginx_on_a_fresh_and_on_a_warm_connection() {
+    let (Some(nginx), Some(program)) = (Nginx::start().await, installed("curl")) else {
+        return;
+    };
+    let proxy = nginx.proxy();
+    let url = format!("http://{}/small", proxy.address());
+    assert_eq!(curl(&program, &[&url]), (Some(0), "xxxxx".to_owned()));
+
+    // Warm: the second request of one curl, on the connection of the first.
+    let second = format!("http://{}/large", proxy.address());
+    proxy.arm(&json!({ "reset": {}, "match": { "path": "/large" } }));
+    let (code, out) = curl(
+        &program,
+        &[
+            "-w",
+            "%{num_connects} %{exitcode}\n",
+            "-o",
+            "/dev/null",
+            &url,
+            "-o",
+            "/dev/null",
+            &second,
+        ],
+    );
+    assert_eq!(code, Some(56), "failure in receiving network data: {out}");
+    // curl takes a reset without a byte on a warm connection for a stale one and tries a fresh one by itself.
+    assert_eq!(out, "1 0\n1 56\n");
+    assert_eq!(proxy.fault("reset-1").counters.injected, 2);
+
+    // Fresh.
+    let (code, out) = curl(&program, &[&second]);
+    assert_eq!((code, out.as_str()), (Some(56), ""));
+
+    proxy.faults().clear();
+    assert_eq!(curl(&program, &[&second]).1.len(), 200_000);
+}
+
+#[tokio::test]
+async fn raw_sockets_before_nginx_see_a_reset_and_a_whole_neighbour() {
+    let Some(nginx) = Nginx::start().await else {
+        return;
+    };
+    let proxy = nginx.proxy();
+    proxy.arm(&json!({ "reset": {}, "match": { "path": "/small" } }));
+    let mut client = proxy.connect().await;
+
+    client
+        .send("GET /large HTTP/1.1\r\nHost: h\r\n\r\nGET /small HTTP/1.1\r\nHost: h\r\n\r\n")
+        .await;
+
+    assert_eq!(client.response().await.body.len(), 200_000);
+    let ended = client.ended().await;
+    assert_eq!((ended.bytes.len(), ended.how), (0, How::Reset));
+}
+
+#[tokio::test]
+async fn wrk_gets_every_answer_while_faults_come_and_go_elsewhere() {
+    let (Some(nginx), Some(program)) = (Nginx::start().await, installed("wrk")) else {
+        return;
+    };
+    let proxy = nginx.proxy();
+    let url = format!("http://{}/small", proxy.address());
+    let load = tokio::task::spawn_blocking(move || {
+        Command::new(program)
+            .args(["-t", "1", "-c", "32", "-d", "2s", &url])
+            .output()
+            .unwrap()
+    });
+
+    let mut changes = 0;
+    while !load.is_finished() {
+        let id = proxy.arm(&json!({ "reset": {}, "match": { "path": "/elsewhere" } }));
+        tokio::task::yield_now().await;
+        proxy.disarm(&id);
+        changes += 1;
+    }
+    let report = String::from_utf8(load.await.unwrap().stdout).unwrap();
+
+    assert!(changes > 0);
+    assert!(report.contains("requests in"), "{report}");
+    assert!(!report.contains("Socket errors"), "{report}");
+    assert!(!report.contains("Non-2xx"), "{report}");
+}
+
+#[tokio::test]
+async fn wrk_counts_what_we_count() {
+    let (Some(nginx), Some(program)) = (Nginx::start().await, installed("wrk")) else {
+        return;
+    };
+    let proxy = nginx.proxy();
+    proxy.arm(&json!({ "id": "one-in-five", "abort": 503, "percent": 20 }));
+    let url = format!("http://{}/small", proxy.address());
+    let load = tokio::task::spawn_blocking(move || {
+        Command::new(program)
+            .args(["-t", "1", "-c", "8", "-d", "2s", &url])
+            .output()
+            .unwrap()
+    });
+    let report = String::from_utf8(load.await.unwrap().stdout).unwrap();
+
+    let number = |before: &str, after: &str| -> f64 {
+        let line = report
+            .lines()
+            .find(|line| line.contains(before) && line.contains(after));
+        let words = line
+            .unwrap_or_else(|| panic!("{report}"))
+            .split_whitespace();
+        words.filter_map(|word| word.parse().ok()).next().unwrap()
+    };
+    let requests = number("requests in", "");
+    let refused = number("Non-2xx", "responses:");
+    let injected = proxy.fault("one-in-five").counters.injected;
+    // wrk drops what is in flight when its time is over.
+    assert!(
+        (injected as f64 - refused).abs() <= 8.0,
+        "{injected} injected, {refused} seen"
+    );
+    assert!(
+        (refused / requests - 0.2).abs() < 0.02,
+        "{refused} of {requests}"
+    );
+}
