@@ -1,0 +1,7 @@
+//! Load and simulations against servers on real sockets, in the test's own process.
+
+#![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
+
+mod load;
+mod simulation;
+mod world;
