@@ -6,6 +6,7 @@ mod demo_command;
 mod fault_commands;
 mod laws;
 mod proxy_command;
+mod simulate_command;
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -64,16 +65,29 @@ struct Server {
 impl Server {
     /// Starts it and waits for its first line, which is JSON.
     fn start(args: &[&str]) -> Self {
+        let mut server = Self::start_quietly(args);
+        let line = server.line();
+        server.ready =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+        server
+    }
+
+    /// Starts it and waits for nothing.
+    fn start_quietly(args: &[&str]) -> Self {
         let mut process = brownout(args).stdout(Stdio::piped()).spawn().unwrap();
-        let mut stdout = BufReader::new(process.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let ready = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+        let stdout = BufReader::new(process.stdout.take().unwrap());
         Self {
             process,
             stdout,
-            ready,
+            ready: Value::Null,
         }
+    }
+
+    /// The next line that it prints.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line
     }
 
     fn control(&self) -> String {
