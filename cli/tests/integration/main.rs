@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
 mod demo_command;
+mod demo_trace;
 mod fault_commands;
 mod laws;
 mod proxy_command;
