@@ -73,6 +73,11 @@ impl Server {
         server
     }
 
+    /// Starts it with its control API on a free port.
+    fn on_a_free_port(args: &[&str]) -> Self {
+        Self::start(&[args, &["--control", "127.0.0.1:0", "--output", "json"]].concat())
+    }
+
     /// Starts it and waits for nothing.
     fn start_quietly(args: &[&str]) -> Self {
         let mut process = brownout(args).stdout(Stdio::piped()).spawn().unwrap();
