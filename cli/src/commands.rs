@@ -6,6 +6,7 @@ pub(crate) mod fault;
 pub(crate) mod halt;
 pub(crate) mod proxy;
 pub(crate) mod route;
+pub(crate) mod simulate;
 
 use brownout_client::Client;
 use serde_json::Value;

@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Refused,
     /// Wrong usage or a wrong file.
     Usage,
+    /// A fault may still be armed.
+    FaultLeft,
     /// The control API or the target cannot be reached.
     Unreachable,
     /// A bug or a broken machine.
@@ -27,6 +29,7 @@ impl Exit {
             Self::Ok => 0,
             Self::Refused => 1,
             Self::Usage => 2,
+            Self::FaultLeft => 6,
             Self::Unreachable => 69,
             Self::Internal => 70,
             Self::Interrupted => 130,
@@ -40,6 +43,7 @@ Exit codes:
   0    done; a server that was asked to stop has stopped
   1    understood and refused
   2    wrong usage or a wrong file
+  6    a fault of a simulation could not be removed and may still be armed
   69   the control API or the target cannot be reached
   70   an internal error
   130  interrupted";

@@ -56,6 +56,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Proxy(args) => commands::proxy::run(args).await,
         Command::Demo(args) => commands::demo::run(args).await,
         Command::DemoService(args) => commands::demo_service::run(args).await,
+        Command::Simulate(args) => commands::simulate::run(args).await,
         Command::Fault(args) => commands::fault::run(args).await,
         Command::Route(args) => commands::route::run(args).await,
         Command::Halt(args) => commands::halt::run(args).await,

@@ -298,10 +298,10 @@ impl Simulation {
                     over += 1;
                 }
                 Some(sample) = load.next() => {
-                    // It may have come after the end, and before that was noticed.
-                    if sample.ended <= self.duration {
-                        timeline.record(&sample);
+                    if sample.ended > self.duration {
+                        break; // The end was not noticed yet.
                     }
+                    timeline.record(&sample);
                 }
             }
         }

@@ -25,7 +25,7 @@ async fn page(homepage: SocketAddr) -> RawMessage {
 }
 
 fn demo() -> Server {
-    Server::start(&["demo", "--control", "127.0.0.1:0", "--output", "json"])
+    Server::on_a_free_port(&["demo"])
 }
 
 #[tokio::test]
@@ -125,15 +125,7 @@ async fn homepage_alone_meets_real_resets_by_a_server_that_knows_nothing_of_us()
 #[tokio::test]
 async fn after_sigterm_under_load_all_counts_agree() {
     let statsd = StatsdReceiver::start();
-    let server = Server::start(&[
-        "demo",
-        "--control",
-        "127.0.0.1:0",
-        "--output",
-        "json",
-        "--statsd",
-        &statsd.address(),
-    ]);
+    let server = Server::on_a_free_port(&["demo", "--statsd", &statsd.address()]);
     let homepage = service(&server, "homepage");
     let mut clients = tokio::task::JoinSet::new();
     for _ in 0..10 {

@@ -12,17 +12,8 @@ impl World {
     async fn start() -> Self {
         let upstream = TestUpstream::replying("hello").await;
         let route = format!("web=127.0.0.1:0={}", upstream.url());
-        let args = [
-            "proxy",
-            "--route",
-            &route,
-            "--control",
-            "127.0.0.1:0",
-            "--output",
-            "json",
-        ];
         Self {
-            server: Server::start(&args),
+            server: Server::on_a_free_port(&["proxy", "--route", &route]),
             _upstream: upstream,
         }
     }

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
 mod demo_command;
+mod demo_trace;
 mod fault_commands;
 mod laws;
 mod proxy_command;
+mod simulate_command;
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -64,16 +66,34 @@ struct Server {
 impl Server {
     /// Starts it and waits for its first line, which is JSON.
     fn start(args: &[&str]) -> Self {
+        let mut server = Self::start_quietly(args);
+        let line = server.line();
+        server.ready =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+        server
+    }
+
+    /// Starts it with its control API on a free port.
+    fn on_a_free_port(args: &[&str]) -> Self {
+        Self::start(&[args, &["--control", "127.0.0.1:0", "--output", "json"]].concat())
+    }
+
+    /// Starts it and waits for nothing.
+    fn start_quietly(args: &[&str]) -> Self {
         let mut process = brownout(args).stdout(Stdio::piped()).spawn().unwrap();
-        let mut stdout = BufReader::new(process.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let ready = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+        let stdout = BufReader::new(process.stdout.take().unwrap());
         Self {
             process,
             stdout,
-            ready,
+            ready: Value::Null,
         }
+    }
+
+    /// The next line that it prints.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line
     }
 
     fn control(&self) -> String {

@@ -15,15 +15,7 @@ async fn get(server: &Server, route: &str, path: &str) -> u16 {
 async fn a_service_is_pointed_through_the_proxy_broken_and_healed() {
     let upstream = TestUpstream::replying("hello").await;
     let route = format!("web=127.0.0.1:0={}", upstream.url());
-    let server = Server::start(&[
-        "proxy",
-        "--route",
-        &route,
-        "--control",
-        "127.0.0.1:0",
-        "--output",
-        "json",
-    ]);
+    let server = Server::on_a_free_port(&["proxy", "--route", &route]);
     assert_eq!(server.ready["event"], "ready");
     assert_eq!(get(&server, "web", "/").await, 200);
 
@@ -182,15 +174,7 @@ async fn sigterm_lets_go_what_is_held_ends_requests_and_exits_with_0() {
     })
     .await;
     let route = format!("web=127.0.0.1:0={}", upstream.url());
-    let server = Server::start(&[
-        "proxy",
-        "--route",
-        &route,
-        "--control",
-        "127.0.0.1:0",
-        "--output",
-        "json",
-    ]);
+    let server = Server::on_a_free_port(&["proxy", "--route", &route]);
     let control = server.control();
     run(&[
         "fault",
@@ -233,15 +217,7 @@ async fn a_second_signal_ends_it_at_once() {
     })
     .await;
     let route = format!("web=127.0.0.1:0={}", upstream.url());
-    let server = Server::start(&[
-        "proxy",
-        "--route",
-        &route,
-        "--control",
-        "127.0.0.1:0",
-        "--output",
-        "json",
-    ]);
+    let server = Server::on_a_free_port(&["proxy", "--route", &route]);
     let mut busy = RawClient::connect(server.route("web")).await;
     busy.get("/").await;
     eventually("the upstream to be asked", || upstream.connections() == 1).await;
@@ -263,17 +239,8 @@ async fn after_sigterm_under_load_the_statsd_totals_are_what_clients_saw() {
     let upstream = TestUpstream::replying("hello").await;
     let statsd = StatsdReceiver::start();
     let route = format!("web=127.0.0.1:0={}", upstream.url());
-    let server = Server::start(&[
-        "proxy",
-        "--route",
-        &route,
-        "--control",
-        "127.0.0.1:0",
-        "--output",
-        "json",
-        "--statsd",
-        &statsd.address(),
-    ]);
+    let server =
+        Server::on_a_free_port(&["proxy", "--route", &route, "--statsd", &statsd.address()]);
     let address = server.route("web");
 
     let mut clients = tokio::task::JoinSet::new();
@@ -378,15 +345,7 @@ async fn gibibytes_go_through_whole_and_without_being_held() {
     })
     .await;
     let route = format!("web=127.0.0.1:0={}", upstream.url());
-    let server = Server::start(&[
-        "proxy",
-        "--route",
-        &route,
-        "--control",
-        "127.0.0.1:0",
-        "--output",
-        "json",
-    ]);
+    let server = Server::on_a_free_port(&["proxy", "--route", &route]);
     let memory = || {
         let status = fs::read_to_string(format!("/proc/{}/status", server.process.id())).unwrap();
         let peak = status
@@ -415,7 +374,7 @@ async fn gibibytes_go_through_whole_and_without_being_held() {
 
 #[tokio::test]
 async fn ready_is_the_first_line_and_the_only_one() {
-    let server = Server::start(&["proxy", "--control", "127.0.0.1:0", "--output", "json"]);
+    let server = Server::on_a_free_port(&["proxy"]);
     assert_eq!(server.ready["routes"], json!({}));
     assert!(server.ready["control"].is_string());
 
@@ -429,15 +388,7 @@ async fn ready_is_the_first_line_and_the_only_one() {
 async fn a_black_hole_for_traces_does_not_hold_up_the_end() {
     let hole = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", hole.local_addr().unwrap());
-    let server = Server::start(&[
-        "proxy",
-        "--control",
-        "127.0.0.1:0",
-        "--output",
-        "json",
-        "--otlp",
-        &url,
-    ]);
+    let server = Server::on_a_free_port(&["proxy", "--otlp", &url]);
 
     let began = std::time::Instant::now();
     server.signal("-TERM");

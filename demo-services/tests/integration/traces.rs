@@ -57,20 +57,6 @@ fn of_kind(spans: &[ReceivedSpan], kind: ReceivedKind) -> Vec<&ReceivedSpan> {
     spans
 }
 
-fn text<'s>(span: &'s ReceivedSpan, key: &str) -> Option<&'s str> {
-    match span.attributes.get(key)? {
-        AttrValue::Str(text) => Some(text),
-        other => panic!("{key} is {other:?}"),
-    }
-}
-
-fn number(span: &ReceivedSpan, key: &str) -> Option<i64> {
-    match span.attributes.get(key)? {
-        AttrValue::Int(number) => Some(*number),
-        other => panic!("{key} is {other:?}"),
-    }
-}
-
 #[tokio::test]
 async fn one_trace_goes_through_all_services() {
     let tracing = Tracing::start();
@@ -146,10 +132,10 @@ async fn a_request_is_a_server_span_with_its_route() {
     };
     assert_eq!(span.kind, ReceivedKind::Server);
     assert_eq!(span.name, "GET /popular_items");
-    assert_eq!(text(span, "http.route"), Some("/popular_items"));
-    assert_eq!(text(span, "url.query"), Some("page=1"));
-    assert_eq!(text(span, "client.address"), Some("127.0.0.1"));
-    assert_eq!(number(span, "http.response.status_code"), Some(200));
+    assert_eq!(span.text("http.route"), Some("/popular_items"));
+    assert_eq!(span.text("url.query"), Some("page=1"));
+    assert_eq!(span.text("client.address"), Some("127.0.0.1"));
+    assert_eq!(span.number("http.response.status_code"), Some(200));
 }
 
 #[tokio::test]
@@ -205,28 +191,28 @@ async fn each_attempt_is_a_span_and_the_call_tells_of_them_all() {
     let spans = tracing.spans();
     let call = of_kind(&spans, ReceivedKind::Internal)[0];
     assert_eq!(call.name, "call authentication");
-    assert_eq!(text(call, "resilience.policy"), Some("test"));
-    assert_eq!(text(call, "resilience.outcome"), Some("failed"));
-    assert_eq!(number(call, "resilience.attempts"), Some(3));
-    assert_eq!(text(call, "error.type"), Some("reset"));
+    assert_eq!(call.text("resilience.policy"), Some("test"));
+    assert_eq!(call.text("resilience.outcome"), Some("failed"));
+    assert_eq!(call.number("resilience.attempts"), Some(3));
+    assert_eq!(call.text("error.type"), Some("reset"));
     assert!(call.error.is_some());
-    assert_eq!(text(call, "circuitbreaker.name"), None);
+    assert_eq!(call.text("circuitbreaker.name"), None);
     let attempts = of_kind(&spans, ReceivedKind::Client);
     let resent: Vec<_> = attempts
         .iter()
-        .map(|it| number(it, "http.request.resend_count"))
+        .map(|it| it.number("http.request.resend_count"))
         .collect();
     assert_eq!(resent, [None, Some(1), Some(2)]);
     for attempt in attempts {
         assert_eq!(attempt.parent_id.as_ref(), Some(&call.span_id));
         assert_eq!(attempt.name, "POST");
-        assert_eq!(text(attempt, "error.type"), Some("connection_reset"));
-        assert_eq!(number(attempt, "http.response.status_code"), None);
+        assert_eq!(attempt.text("error.type"), Some("connection_reset"));
+        assert_eq!(attempt.number("http.response.status_code"), None);
         let url = format!("{}/authenticate", upstream.url());
-        assert_eq!(text(attempt, "url.full"), Some(url.as_str()));
+        assert_eq!(attempt.text("url.full"), Some(url.as_str()));
     }
     let server = of_kind(&spans, ReceivedKind::Server)[0];
-    assert_eq!(text(server, "error.type"), Some("500"));
+    assert_eq!(server.text("error.type"), Some("500"));
 }
 
 #[tokio::test]
@@ -251,10 +237,10 @@ async fn how_an_attempt_failed_is_its_error_type() {
 
         let spans = tracing.spans();
         let sent = of_kind(&spans, ReceivedKind::Client)[0];
-        assert_eq!(text(sent, "error.type"), Some(attempt));
-        assert_eq!(number(sent, "http.response.status_code"), status);
+        assert_eq!(sent.text("error.type"), Some(attempt));
+        assert_eq!(sent.number("http.response.status_code"), status);
         let whole = of_kind(&spans, ReceivedKind::Internal)[0];
-        assert_eq!(text(whole, "error.type"), Some(call));
+        assert_eq!(whole.text("error.type"), Some(call));
     }
 }
 
@@ -270,14 +256,14 @@ async fn a_call_that_the_breaker_refuses_sends_nothing() {
     let spans = tracing.spans();
     assert!(of_kind(&spans, ReceivedKind::Client).is_empty());
     let call = of_kind(&spans, ReceivedKind::Internal)[0];
-    assert_eq!(text(call, "resilience.outcome"), Some("rejected"));
-    assert_eq!(number(call, "resilience.attempts"), Some(0));
+    assert_eq!(call.text("resilience.outcome"), Some("rejected"));
+    assert_eq!(call.number("resilience.attempts"), Some(0));
     assert_eq!(
-        text(call, "circuitbreaker.name"),
+        call.text("circuitbreaker.name"),
         Some("recommendations-authentication")
     );
-    assert_eq!(text(call, "circuitbreaker.state"), Some("open"));
-    assert_eq!(text(call, "error.type"), Some("circuit_breaker_open"));
+    assert_eq!(call.text("circuitbreaker.state"), Some("open"));
+    assert_eq!(call.text("error.type"), Some("circuit_breaker_open"));
     assert_eq!(upstream.connections(), 0);
 }
 
@@ -305,12 +291,12 @@ async fn a_failure_that_was_made_good_marks_the_attempt_and_nothing_above_it() {
         .iter()
         .find(|span| span.name == "call recommendations")
         .unwrap();
-    assert_eq!(text(call, "resilience.outcome"), Some("fallback"));
+    assert_eq!(call.text("resilience.outcome"), Some("fallback"));
     assert_eq!(
         call.attributes.get("fallback.used"),
         Some(&AttrValue::Bool(true))
     );
-    assert_eq!(text(call, "fallback.reason"), Some("reset"));
+    assert_eq!(call.text("fallback.reason"), Some("reset"));
 }
 
 #[tokio::test]
@@ -332,6 +318,6 @@ async fn work_for_nobody_is_in_the_trace_to_its_end() {
     crate::system::stats_until("the work to be done", &service, |it| it.abandoned == 1).await;
     let spans = tracing.spans();
     let server = of_kind(&spans, ReceivedKind::Server)[0];
-    assert_eq!(number(server, "http.response.status_code"), Some(200));
+    assert_eq!(server.number("http.response.status_code"), Some(200));
     assert_eq!(server.error, None);
 }

@@ -66,20 +66,6 @@ fn of(spans: &[ReceivedSpan], kind: ReceivedKind) -> &ReceivedSpan {
     span
 }
 
-fn text<'s>(span: &'s ReceivedSpan, key: &str) -> Option<&'s str> {
-    match span.attributes.get(key)? {
-        AttrValue::Str(text) => Some(text),
-        other => panic!("{key} is {other:?}"),
-    }
-}
-
-fn number(span: &ReceivedSpan, key: &str) -> Option<i64> {
-    match span.attributes.get(key)? {
-        AttrValue::Int(number) => Some(*number),
-        other => panic!("{key} is {other:?}"),
-    }
-}
-
 #[tokio::test]
 async fn a_request_is_a_server_span_with_a_client_span_that_the_upstream_hears_of() {
     let upstream = TestUpstream::replying("hello").await;
@@ -96,18 +82,18 @@ async fn a_request_is_a_server_span_with_a_client_span_that_the_upstream_hears_o
     assert_eq!(server.name, "GET");
     assert_eq!(server.trace_id, PARENT[3..35]);
     assert_eq!(server.parent_id.as_deref(), Some(&PARENT[36..52]));
-    assert_eq!(text(server, "brownout.route"), Some("web"));
-    assert_eq!(text(server, "url.path"), Some("/books"));
-    assert_eq!(text(server, "url.query"), Some("q=1"));
-    assert_eq!(text(server, "server.address"), Some("shop.test"));
-    assert_eq!(text(server, "http.route"), None);
-    assert_eq!(number(server, "http.response.status_code"), Some(200));
+    assert_eq!(server.text("brownout.route"), Some("web"));
+    assert_eq!(server.text("url.path"), Some("/books"));
+    assert_eq!(server.text("url.query"), Some("q=1"));
+    assert_eq!(server.text("server.address"), Some("shop.test"));
+    assert_eq!(server.text("http.route"), None);
+    assert_eq!(server.number("http.response.status_code"), Some(200));
     assert!(server.error.is_none());
     assert!(!server.attributes.contains_key("fault.injected"));
 
     assert_eq!(client.parent_id.as_ref(), Some(&server.span_id));
     assert_eq!(
-        text(client, "url.full"),
+        client.text("url.full"),
         Some(format!("{}/books?q=1", upstream.url()).as_str())
     );
     let received = &upstream.received()[0].headers;
@@ -149,10 +135,10 @@ async fn a_delay_is_a_span_of_its_own_before_the_client_span() {
     assert!(delay.end >= delay.start + Duration::from_millis(50));
     assert!(client.start >= delay.end);
     assert_eq!(server.attributes["fault.injected"], AttrValue::Bool(true));
-    assert_eq!(text(server, "fault.id"), Some("latency-1"));
-    assert_eq!(text(server, "fault.type"), Some("latency"));
-    assert_eq!(text(server, "fault.phase"), Some("request"));
-    assert!(number(server, "fault.delay_ms").unwrap() >= 50);
+    assert_eq!(server.text("fault.id"), Some("latency-1"));
+    assert_eq!(server.text("fault.type"), Some("latency"));
+    assert_eq!(server.text("fault.phase"), Some("request"));
+    assert!(server.number("fault.delay_ms").unwrap() >= 50);
     assert!(server.error.is_none());
 }
 
@@ -166,10 +152,10 @@ async fn an_injected_503_is_an_error_with_its_fault_and_no_client_span() {
     let server = of(&spans, ReceivedKind::Server);
 
     assert!(server.error.is_some());
-    assert_eq!(number(server, "http.response.status_code"), Some(503));
-    assert_eq!(text(server, "error.type"), Some("503"));
-    assert_eq!(text(server, "fault.id"), Some("down"));
-    assert_eq!(number(server, "fault.status_code"), Some(503));
+    assert_eq!(server.number("http.response.status_code"), Some(503));
+    assert_eq!(server.text("error.type"), Some("503"));
+    assert_eq!(server.text("fault.id"), Some("down"));
+    assert_eq!(server.number("fault.status_code"), Some(503));
 }
 
 #[tokio::test]
@@ -183,8 +169,8 @@ async fn a_reset_has_no_status_code_and_says_which_fault_it_was() {
     let spans = world.spans(1).await;
     let server = of(&spans, ReceivedKind::Server);
 
-    assert_eq!(number(server, "http.response.status_code"), None);
-    assert_eq!(text(server, "error.type"), Some("fault.reset"));
+    assert_eq!(server.number("http.response.status_code"), None);
+    assert_eq!(server.text("error.type"), Some("fault.reset"));
     assert_eq!(server.error.as_deref(), Some("injected fault out: reset"));
 }
 
@@ -203,7 +189,7 @@ async fn a_hang_until_the_client_leaves_is_the_faults_doing() {
     let spans = world.spans(2).await;
     let server = of(&spans, ReceivedKind::Server);
 
-    assert_eq!(text(server, "error.type"), Some("fault.blackhole"));
+    assert_eq!(server.text("error.type"), Some("fault.blackhole"));
     assert_eq!(of(&spans, ReceivedKind::Internal).name, "fault blackhole");
 }
 
@@ -220,7 +206,7 @@ async fn several_faults_are_all_named_and_the_ending_one_first() {
     let spans = world.spans(2).await;
     let server = of(&spans, ReceivedKind::Server);
 
-    assert_eq!(text(server, "fault.id"), Some("down"));
+    assert_eq!(server.text("fault.id"), Some("down"));
     let list = |words: [&str; 2]| AttrValue::List(words.map(AttrValue::from).to_vec());
     assert_eq!(server.attributes["fault.ids"], list(["slow", "down"]));
     assert_eq!(server.attributes["fault.types"], list(["latency", "abort"]));
@@ -241,10 +227,10 @@ async fn a_real_failure_is_told_apart_from_an_injected_one() {
         of(&spans, ReceivedKind::Client),
     );
 
-    assert_eq!(number(server, "http.response.status_code"), Some(502));
-    assert_eq!(text(server, "error.type"), Some("502"));
+    assert_eq!(server.number("http.response.status_code"), Some(502));
+    assert_eq!(server.text("error.type"), Some("502"));
     assert!(!server.attributes.contains_key("fault.injected"));
-    assert_eq!(text(client, "error.type"), Some("connection_refused"));
+    assert_eq!(client.text("error.type"), Some("connection_refused"));
 }
 
 #[tokio::test]
@@ -268,8 +254,8 @@ async fn an_answer_that_breaks_off_is_a_200_and_an_error() {
         of(&spans, ReceivedKind::Server),
         of(&spans, ReceivedKind::Client),
     ] {
-        assert_eq!(number(span, "http.response.status_code"), Some(200));
-        assert_eq!(text(span, "error.type"), Some("incomplete_body"));
+        assert_eq!(span.number("http.response.status_code"), Some(200));
+        assert_eq!(span.text("error.type"), Some("incomplete_body"));
         assert!(span.error.is_some());
     }
 }

@@ -39,6 +39,32 @@ pub struct ReceivedSpan {
     pub links: Vec<(String, String)>,
 }
 
+impl ReceivedSpan {
+    /// The text of an attribute; `None` if it has none of this key.
+    ///
+    /// # Panics
+    /// When it is no text.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&str> {
+        match self.attributes.get(key)? {
+            AttrValue::Str(text) => Some(text),
+            other => panic!("{key} is {other:?}"),
+        }
+    }
+
+    /// The whole number of an attribute; `None` if it has none of this key.
+    ///
+    /// # Panics
+    /// When it is no whole number.
+    #[must_use]
+    pub fn number(&self, key: &str) -> Option<i64> {
+        match self.attributes.get(key)? {
+            AttrValue::Int(number) => Some(*number),
+            other => panic!("{key} is {other:?}"),
+        }
+    }
+}
+
 /// Which side of which kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReceivedKind {
