@@ -11,7 +11,7 @@ use brownout_control_api::new_route;
 use brownout_proxy::{GatewayConfig, NewRoute, RouteStatus};
 use brownout_resilience::Policy;
 use brownout_telemetry::Telemetry;
-use brownout_wire::{Protocol, RouteSpec};
+use brownout_wire::RouteSpec;
 use demo_services::{Running, Service, ServiceConfig, StartError, start};
 
 use crate::{
@@ -161,7 +161,7 @@ impl DemoSystem {
                 name: hop.route.to_owned(),
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string(),
                 upstream: format!("http://{upstream}"),
-                protocol: Protocol::Http,
+                protocol: None,
                 enabled: true,
             };
             new_route(&spec).map_err(|problems| {

@@ -152,6 +152,9 @@ impl From<RouteError> for Refusal {
             RouteError::Listen { source, .. } => {
                 Self::invalid(Problem::at("listen", format!("{error}: {source}")))
             }
+            RouteError::OtherProtocol { .. } => {
+                Self::invalid(Problem::at("upstream", error.to_string()))
+            }
             RouteError::TooMany => Self::TooMany(error.to_string()),
             RouteError::ShuttingDown => Self::ShuttingDown,
         }

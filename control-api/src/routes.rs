@@ -6,7 +6,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use brownout_fault::{FaultStatus, Routes, read::Problem};
-use brownout_proxy::{ListenAddress, NewRoute, RouteChange, RouteStatus, Upstream};
+use brownout_proxy::{
+    InvalidUpstream, ListenAddress, NewRoute, Protocol as Carried, RouteChange, RouteStatus,
+    Upstream,
+};
 use brownout_wire::{Protocol, RouteAnswer, RouteList, RoutePatch, RouteSpec};
 use tokio::task::spawn_blocking;
 
@@ -25,14 +28,22 @@ pub type InvalidRoute = Vec<Problem>;
 /// # Errors
 /// One problem for each address that is none.
 pub fn new_route(spec: &RouteSpec) -> Result<NewRoute, InvalidRoute> {
-    let change = change(&RoutePatch {
+    let patch = RoutePatch {
         listen: Some(spec.listen.clone()),
         upstream: Some(spec.upstream.clone()),
         enabled: None,
-    })?;
+    };
+    let asked = spec.protocol.map(carried);
+    let change = change(&patch, asked)?;
     let (Some(listen), Some(upstream)) = (change.listen, change.upstream) else {
         return Err(Vec::new());
     };
+    if let Some(asked) = asked
+        && asked != upstream.protocol()
+    {
+        let detail = format!("is {asked}, but the upstream is {upstream}");
+        return Err(vec![Problem::at("protocol", detail)]);
+    }
     Ok(NewRoute {
         name: spec.name.clone(),
         listen,
@@ -41,7 +52,9 @@ pub fn new_route(spec: &RouteSpec) -> Result<NewRoute, InvalidRoute> {
     })
 }
 
-fn change(patch: &RoutePatch) -> Result<RouteChange, InvalidRoute> {
+/// Turns a change as it is written into one that the proxy can make, of a route that carries `protocol` if that is
+/// known.
+fn change(patch: &RoutePatch, protocol: Option<Carried>) -> Result<RouteChange, InvalidRoute> {
     let mut problems = Vec::new();
     let listen = patch.listen.as_deref().and_then(|listen| {
         let parsed = ListenAddress::parse(listen);
@@ -50,7 +63,7 @@ fn change(patch: &RoutePatch) -> Result<RouteChange, InvalidRoute> {
             .ok()
     });
     let upstream = patch.upstream.as_deref().and_then(|upstream| {
-        let parsed = Upstream::parse(upstream);
+        let parsed = parse_upstream(upstream, protocol);
         parsed
             .map_err(|error| problems.push(Problem::at("upstream", error.to_string())))
             .ok()
@@ -63,6 +76,21 @@ fn change(patch: &RoutePatch) -> Result<RouteChange, InvalidRoute> {
         upstream,
         enabled: patch.enabled,
     })
+}
+
+/// An upstream without a scheme is read with the one of its route, where only one is possible.
+fn parse_upstream(text: &str, protocol: Option<Carried>) -> Result<Upstream, InvalidUpstream> {
+    match protocol {
+        Some(Carried::Tcp) if !text.contains("://") => Upstream::parse(&format!("tcp://{text}")),
+        _ => Upstream::parse(text),
+    }
+}
+
+fn carried(protocol: Protocol) -> Carried {
+    match protocol {
+        Protocol::Http => Carried::Http,
+        Protocol::Tcp => Carried::Tcp,
+    }
 }
 
 /// `GET /routes`.
@@ -109,11 +137,11 @@ pub(crate) async fn patch(
     Name(name): Name,
     Input(value): Input,
 ) -> Result<Json<RouteAnswer>, Refusal> {
-    if control.gateway.route(&name).is_none() {
+    let Some(route) = control.gateway.route(&name) else {
         return Err(Refusal::no_route(&name));
-    }
+    };
     let patch = RoutePatch::read(&value).map_err(Refusal::Invalid)?;
-    let change = off_the_thread(move || change(&patch)).await?;
+    let change = off_the_thread(move || change(&patch, Some(route.protocol))).await?;
     let route = control.gateway.change_route(&name, change)?;
     let faults: Vec<FaultStatus> = control.faults().statuses(now().instant).collect();
     Ok(Json(answer(route, &faults)))
@@ -153,7 +181,10 @@ fn answer(route: RouteStatus, faults: &[FaultStatus]) -> RouteAnswer {
         name: route.name,
         listen: route.listen.to_string(),
         upstream: route.upstream,
-        protocol: Protocol::Http,
+        protocol: match route.protocol {
+            Carried::Http => Protocol::Http,
+            Carried::Tcp => Protocol::Tcp,
+        },
         enabled: route.enabled,
         connections: route.connections,
         requests: route.requests,

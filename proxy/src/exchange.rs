@@ -155,7 +155,7 @@ fn switch_protocols(
     scope.tasks.spawn_local(async move {
         // Its end hands the bare connection over.
         lease.finish().await;
-        tunnel::tunnel(client, upstream).await;
+        tunnel::upgraded(client, upstream).await;
     });
 }
 

@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     listener::{ListenAddress, Listening, Serve, accept},
     route::Route,
-    upstream::Upstream,
+    upstream::{Protocol, Upstream},
 };
 
 /// What a gateway is made of.
@@ -269,15 +269,17 @@ pub struct RouteStatus {
     pub listen: SocketAddr,
     /// Where requests go.
     pub upstream: String,
+    /// What it carries.
+    pub protocol: Protocol,
     /// Whether it accepts connections.
     pub enabled: bool,
     /// Client connections that are open.
     pub connections: u64,
-    /// Requests since it was made.
+    /// Requests since it was made; none on a `tcp` route.
     pub requests: u64,
-    /// Bytes of request content since it was made.
+    /// Bytes of request content since it was made; on a `tcp` route all bytes to the upstream.
     pub bytes_in: u64,
-    /// Bytes of answer content since it was made.
+    /// Bytes of answer content since it was made; on a `tcp` route all bytes to clients.
     pub bytes_out: u64,
 }
 
@@ -301,6 +303,16 @@ pub enum RouteError {
     AddressTaken {
         /// The address.
         address: ListenAddress,
+    },
+    /// A route carries one protocol from its making to its deletion.
+    #[error(
+        "the route carries {carries}, and {upstream} does not; delete the route and make a new one"
+    )]
+    OtherProtocol {
+        /// What it carries.
+        carries: Protocol,
+        /// The upstream that it should have got.
+        upstream: Upstream,
     },
     /// The address cannot be listened on for another reason.
     #[error("could not listen on {address}")]
@@ -354,12 +366,22 @@ impl GatewayHandle {
     /// cannot be listened on everything stays as it was.
     ///
     /// # Errors
-    /// When there is no such route, or the address is taken or cannot be listened on.
+    /// When there is no such route, the upstream speaks another protocol, or the address is taken or cannot be
+    /// listened on.
     pub fn change_route(&self, name: &str, change: RouteChange) -> Result<RouteStatus, RouteError> {
         let mut routes = self.0.lock();
         let entry = routes.get_mut(name).ok_or_else(|| RouteError::Unknown {
             name: name.to_owned(),
         })?;
+        let carries = entry.route.upstream().protocol();
+        if let Some(upstream) = &change.upstream
+            && upstream.protocol() != carries
+        {
+            return Err(RouteError::OtherProtocol {
+                carries,
+                upstream: upstream.clone(),
+            });
+        }
         let enable = change.enabled.unwrap_or(entry.open.is_some());
         let move_to = change
             .listen
@@ -388,7 +410,8 @@ impl GatewayHandle {
         Ok(entry.status())
     }
 
-    /// Deletes a route: new connections are refused at once, requests in progress end. Whether there was one.
+    /// Deletes a route: new connections are refused at once, requests in progress end, connections of a `tcp` route
+    /// are closed. Whether there was one.
     #[must_use]
     pub fn remove_route(&self, name: &str) -> bool {
         self.0.lock().remove(name).is_some()
@@ -464,10 +487,12 @@ impl fmt::Debug for Shared {
 impl Entry {
     fn status(&self) -> RouteStatus {
         let now = Totals::of(&self.route);
+        let upstream = self.route.upstream();
         RouteStatus {
             name: self.route.name().to_owned(),
             listen: self.address,
-            upstream: self.route.upstream().to_string(),
+            upstream: upstream.to_string(),
+            protocol: upstream.protocol(),
             enabled: self.open.is_some(),
             connections: u64::try_from(self.route.connections.value()).unwrap_or(0),
             requests: now.requests - self.before.requests,

@@ -1,11 +1,11 @@
-//! The data plane: a transparent HTTP proxy that carries out faults.
+//! The data plane: a transparent HTTP and TCP proxy that carries out faults.
 //!
 //! A [`Gateway`] carries routes; its [`GatewayHandle`] makes, changes and shows them. What is armed comes from a
 //! [`FaultReader`](brownout_fault::FaultReader); who arms it is not known here.
 //!
 //! One request: [`listener`](self) accepts it, `connection` lets hyper read its head, `exchange` tells its whole
 //! story: record, decide, inject, forward, follow the answer. A route with no fault armed is transparent: no
-//! status, reason, field value or body byte changes.
+//! status, reason, field value or body byte changes. A `tcp` route passes bytes on, in `tunnel`.
 //!
 //! Each core has a current-thread runtime with its own listening sockets and its own upstream connections, so
 //! that a request never crosses a thread.
@@ -29,4 +29,4 @@ pub use gateway::{
     Gateway, GatewayConfig, GatewayHandle, NewRoute, RouteChange, RouteError, RouteStatus,
 };
 pub use listener::{InvalidListenAddress, ListenAddress};
-pub use upstream::{InvalidUpstream, Upstream};
+pub use upstream::{InvalidUpstream, Protocol, Upstream};

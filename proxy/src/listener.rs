@@ -18,9 +18,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    connection::{Scope, serve},
+    connection::{self, Scope},
     route::Route,
-    upstream::Pool,
+    tunnel,
+    upstream::{Pool, Protocol},
 };
 
 /// Connections that wait for a core to accept them.
@@ -175,6 +176,7 @@ pub(crate) async fn accept(serve_route: Serve, tasks: TaskTracker) {
             return;
         }
     };
+    let protocol = route.upstream().protocol();
     let scope = Rc::new(Scope {
         route,
         faults,
@@ -199,9 +201,12 @@ pub(crate) async fn accept(serve_route: Serve, tasks: TaskTracker) {
                 let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
                     return; // The gateway is gone.
                 };
-                let serving = serve(tcp, Rc::clone(&scope), closing.clone());
+                let (scope, closing) = (Rc::clone(&scope), closing.clone());
                 tasks.spawn_local(async move {
-                    serving.await;
+                    match protocol {
+                        Protocol::Http => connection::serve(tcp, scope, closing).await,
+                        Protocol::Tcp => tunnel::serve(tcp, scope, closing).await,
+                    }
                     drop(permit);
                 });
             }

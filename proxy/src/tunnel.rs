@@ -1,12 +1,21 @@
-//! A connection whose bytes mean nothing to us.
+//! A connection whose bytes mean nothing to us: of a `tcp` route, or of an exchange that switched protocols.
 
+mod pump;
+
+use std::{net::SocketAddr, rc::Rc, sync::Arc};
+
+use brownout_telemetry::Gauge;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional;
+use tokio::{io::copy_bidirectional, net::TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use self::pump::{Broken, pump};
+use crate::{connection::Scope, error::Chain, route::Route};
 
 /// Passes bytes between a client and an upstream that agreed on another protocol, until both have closed
 /// their side. Dropping it closes both.
-pub(crate) async fn tunnel(client: OnUpgrade, upstream: OnUpgrade) {
+pub(crate) async fn upgraded(client: OnUpgrade, upstream: OnUpgrade) {
     let (client, upstream) = match tokio::try_join!(client, upstream) {
         Ok(upgraded) => upgraded,
         Err(error) => {
@@ -17,5 +26,68 @@ pub(crate) async fn tunnel(client: OnUpgrade, upstream: OnUpgrade) {
     let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
     if let Err(error) = copy_bidirectional(&mut client, &mut upstream).await {
         tracing::debug!(%error, "an upgraded connection broke");
+    }
+}
+
+/// Serves a connection of a `tcp` route until both sides have closed theirs, one breaks, or `closing`.
+///
+/// Each direction ends by itself: a client that has said all it has still gets its answer. What breaks on one side
+/// breaks on the other: a reset comes out as a reset. A client whose upstream cannot be reached is reset as well;
+/// it was accepted before that was known.
+pub(crate) async fn serve(client: TcpStream, scope: Rc<Scope>, closing: CancellationToken) {
+    let Ok(peer) = client.peer_addr() else {
+        return; // It is gone already.
+    };
+    let _counted = Counted::new(scope.route.connections.clone());
+    if let Err(error) = client.set_nodelay(true) {
+        tracing::debug!(%error, %peer, "could not set TCP_NODELAY");
+    }
+    tokio::select! {
+        biased;
+        () = closing.cancelled() => {}
+        () = carry(&client, peer, &scope.route) => {}
+    }
+}
+
+async fn carry(client: &TcpStream, peer: SocketAddr, route: &Arc<Route>) {
+    let address = route.upstream();
+    let upstream = match address.connect().await {
+        Ok(upstream) => upstream,
+        Err(error) => {
+            route.errors(error.kind()).add(1);
+            tracing::debug!(error = %Chain(&error), %peer, route = route.name(), "no upstream");
+            reset_on_close(client);
+            return;
+        }
+    };
+    let there = pump(client, &upstream, &route.bytes_in);
+    let back = pump(&upstream, client, &route.bytes_out);
+    if let Err(Broken(error)) = tokio::try_join!(there, back) {
+        tracing::debug!(%error, %peer, route = route.name(), "a connection broke");
+        reset_on_close(client);
+        reset_on_close(&upstream);
+    }
+}
+
+/// Makes the close of a socket a reset. On one that was reset by the other side it changes nothing.
+fn reset_on_close(tcp: &TcpStream) {
+    if let Err(error) = tcp.set_zero_linger() {
+        tracing::debug!(%error, "could not make the close a reset");
+    }
+}
+
+/// Counts a connection for as long as it lives.
+struct Counted(Gauge);
+
+impl Counted {
+    fn new(gauge: Gauge) -> Self {
+        gauge.add(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.sub(1);
     }
 }

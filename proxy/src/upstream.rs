@@ -26,9 +26,19 @@ use crate::error::UpstreamError;
 /// How long an upstream may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The address behind a route: `http://HOST:PORT`.
+/// What a route carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1: requests and answers.
+    Http,
+    /// Bytes that mean nothing to the proxy: a database, a cache.
+    Tcp,
+}
+
+/// The address behind a route: `http://HOST:PORT` or `tcp://HOST:PORT`. It says what the route carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
+    protocol: Protocol,
     host: String,
     port: u16,
     /// `Some` when the host is an address, so that nothing needs to be resolved.
@@ -39,9 +49,14 @@ pub struct Upstream {
 /// Why a text is no upstream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUpstream {
-    /// Not of the form `http://HOST:PORT`.
-    #[error("is not an upstream; write it like \"http://127.0.0.1:9000\"")]
+    /// Not of the form `http://HOST:PORT` or `tcp://HOST:PORT`.
+    #[error(
+        "is not an upstream; write it like \"http://127.0.0.1:9000\" or \"tcp://127.0.0.1:5432\""
+    )]
     Malformed,
+    /// A protocol without a usual port needs one.
+    #[error("has no port; write it like \"tcp://127.0.0.1:5432\"")]
+    NoPort,
     /// TLS to upstreams is still to come.
     #[error("https upstreams are not supported yet; write \"http://HOST:PORT\"")]
     Tls,
@@ -56,8 +71,8 @@ pub enum InvalidUpstream {
 }
 
 impl Upstream {
-    /// Reads `http://HOST:PORT`. The port is 80 when it is left out; the host may be a name, which is
-    /// resolved for each new connection.
+    /// Reads `http://HOST:PORT` or `tcp://HOST:PORT`. The port of `http` is 80 when it is left out; the host may
+    /// be a name, which is resolved for each new connection.
     ///
     /// # Errors
     /// When it is something else.
@@ -65,9 +80,11 @@ impl Upstream {
         if text.starts_with("https://") {
             return Err(InvalidUpstream::Tls);
         }
-        let rest = text
-            .strip_prefix("http://")
-            .ok_or(InvalidUpstream::Malformed)?;
+        let (protocol, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (Protocol::Http, rest),
+            Some(("tcp", rest)) => (Protocol::Tcp, rest),
+            _ => return Err(InvalidUpstream::Malformed),
+        };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if authority.contains(['/', '?', '#']) {
             return Err(InvalidUpstream::Path);
@@ -83,6 +100,7 @@ impl Upstream {
             Some(0) => return Err(InvalidUpstream::Malformed),
             Some(port) => port,
             None if has_port => return Err(InvalidUpstream::Malformed),
+            None if protocol == Protocol::Tcp => return Err(InvalidUpstream::NoPort),
             None => 80,
         };
         if host.is_empty() {
@@ -90,12 +108,19 @@ impl Upstream {
         }
         let address = host.parse::<IpAddr>().ok();
         Ok(Self {
+            protocol,
             host: host.to_owned(),
             port,
             address: address.map(|ip| SocketAddr::new(ip, port)),
             host_field: HeaderValue::from_str(parsed.as_str())
                 .map_err(|_| InvalidUpstream::Malformed)?,
         })
+    }
+
+    /// What its route carries.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// What goes into `Host` when a client sent none.
@@ -108,7 +133,7 @@ impl Upstream {
         self.host_field.to_str().unwrap_or(&self.host)
     }
 
-    async fn connect(&self) -> Result<TcpStream, UpstreamError> {
+    pub(crate) async fn connect(&self) -> Result<TcpStream, UpstreamError> {
         let connect = async {
             let tcp = match self.address {
                 Some(address) => TcpStream::connect(address).await,
@@ -147,9 +172,19 @@ impl Upstream {
 
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.authority())
+        write!(f, "{}://{}", self.protocol, self.authority())
     }
 }
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

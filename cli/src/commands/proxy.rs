@@ -8,7 +8,7 @@ use std::{
 use brownout_control_api::{ControlConfig, new_route};
 use brownout_fault::is_name;
 use brownout_proxy::{GatewayConfig, NewRoute};
-use brownout_wire::{Protocol, RouteSpec};
+use brownout_wire::RouteSpec;
 use serde_json::json;
 
 use crate::{
@@ -94,7 +94,7 @@ fn parse_route(word: &str) -> Result<NewRoute, String> {
         name: name.to_owned(),
         listen: listen.to_owned(),
         upstream: upstream.to_owned(),
-        protocol: Protocol::Http,
+        protocol: None,
         enabled: true,
     };
     new_route(&spec).map_err(|problems| {

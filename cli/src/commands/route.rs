@@ -1,6 +1,6 @@
 //! `brownout route`: make, see and delete routes.
 
-use brownout_wire::{Protocol, RouteAnswer, RouteList, RouteSpec};
+use brownout_wire::{RouteAnswer, RouteList, RouteSpec};
 
 use crate::{
     args::{RouteArgs, RouteCommand},
@@ -20,7 +20,7 @@ pub(crate) async fn run(args: RouteArgs) -> Result<Exit, Failure> {
                 name,
                 listen,
                 upstream,
-                protocol: Protocol::Http,
+                protocol: None,
                 enabled: true,
             };
             let route = client.add_route(&spec).await?;

@@ -14,14 +14,16 @@ pub enum Protocol {
     /// HTTP/1.1.
     #[default]
     Http,
+    /// Bytes of any other protocol.
+    Tcp,
 }
 
 impl Protocol {
     fn read(value: &Value) -> Result<Self, Problem> {
         match text(value)? {
             "http" => Ok(Self::Http),
-            "tcp" => Err(Problem::here("tcp routes are not supported yet")),
-            other => Err(Problem::here(unknown("protocol", other, &["http"]))),
+            "tcp" => Ok(Self::Tcp),
+            other => Err(Problem::here(unknown("protocol", other, &["http", "tcp"]))),
         }
     }
 }
@@ -33,10 +35,10 @@ pub struct RouteSpec {
     pub name: String,
     /// Where to listen, `HOST:PORT`; port 0 asks for a free one.
     pub listen: String,
-    /// Where requests go, `http://HOST:PORT`.
+    /// Where requests go, `http://HOST:PORT` or `tcp://HOST:PORT`; with `protocol` also `HOST:PORT`.
     pub upstream: String,
-    /// What it carries.
-    pub protocol: Protocol,
+    /// What it carries; `None` as the upstream's scheme says.
+    pub protocol: Option<Protocol>,
     /// Whether it accepts connections at once.
     pub enabled: bool,
 }
@@ -61,7 +63,7 @@ impl RouteSpec {
                 name,
                 listen,
                 upstream,
-                protocol: protocol.flatten().unwrap_or_default(),
+                protocol: protocol.flatten(),
                 enabled: enabled.flatten().unwrap_or(true),
             }),
             _ => Err(problems),
@@ -71,13 +73,16 @@ impl RouteSpec {
     /// The form in which it is written.
     #[must_use]
     pub fn to_value(&self) -> Value {
-        json!({
+        let mut value = json!({
             "name": self.name,
             "listen": self.listen,
             "upstream": self.upstream,
-            "protocol": self.protocol,
             "enabled": self.enabled,
-        })
+        });
+        if let Some(protocol) = self.protocol {
+            value["protocol"] = json!(protocol);
+        }
+        value
     }
 }
 
@@ -203,14 +208,14 @@ mod tests {
         let spec = RouteSpec::read(&value).unwrap();
 
         assert!(spec.enabled);
-        assert_eq!(spec.protocol, Protocol::Http);
+        assert_eq!(spec.protocol, None);
         assert_eq!(RouteSpec::read(&spec.to_value()), Ok(spec));
     }
 
     #[test]
     fn all_problems_of_a_route_come_at_once() {
         let value =
-            json!({ "name": "Not A Name", "listen": 8080, "protocol": "tcp", "enabld": true });
+            json!({ "name": "Not A Name", "listen": 8080, "protocol": "tpc", "enabld": true });
 
         let problems = RouteSpec::read(&value).unwrap_err();
 

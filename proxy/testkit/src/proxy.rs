@@ -43,6 +43,12 @@ impl TestProxy {
         Self::to_url(&upstream.url())
     }
 
+    /// A proxy whose route passes bytes on to `upstream`.
+    #[must_use]
+    pub fn to_tcp(upstream: &TestUpstream) -> TestProxyBuilder {
+        Self::to_url(&format!("tcp://{}", upstream.address()))
+    }
+
     /// A proxy before the upstream at `url`.
     #[must_use]
     pub fn to_url(url: &str) -> TestProxyBuilder {

@@ -278,6 +278,42 @@ impl RawClient {
         }
     }
 
+    /// Sends `size` bytes of the pattern, and at the same time reads as many and holds them to it.
+    ///
+    /// # Panics
+    /// At the first difference, or when the connection breaks.
+    pub async fn patterns_both_ways(&mut self, size: u64) {
+        let (mut read, mut write) = self.stream.split();
+        let sending = async {
+            let mut sent = 0;
+            while sent < size {
+                let block = pattern(sent);
+                let rest = usize::try_from(size - sent).unwrap_or(usize::MAX);
+                let part = &block[..block.len().min(rest)];
+                write
+                    .write_all(part)
+                    .await
+                    .expect("the connection takes bytes");
+                sent += part.len() as u64;
+            }
+        };
+        let reading = async {
+            let mut seen = 0;
+            let mut part = vec![0; pattern(0).len()];
+            while seen < size {
+                let block = pattern(seen);
+                let rest = usize::try_from(size - seen).unwrap_or(usize::MAX);
+                let part = &mut part[..block.len().min(rest)];
+                read.read_exact(part)
+                    .await
+                    .expect("the connection gives bytes");
+                assert!(part == &block[..part.len()], "another byte after {seen}");
+                seen += part.len() as u64;
+            }
+        };
+        within("both patterns", async { tokio::join!(sending, reading) }).await;
+    }
+
     /// Reads one answer's status line and fields.
     ///
     /// # Panics
@@ -310,6 +346,16 @@ impl RawClient {
             let line = String::from_utf8(line).expect("a field");
             response.trailers.push(line.trim().to_owned());
         }
+    }
+
+    /// Closes the connection with a reset (RST).
+    ///
+    /// # Panics
+    /// When the socket is gone.
+    pub fn reset(self) {
+        self.stream
+            .set_zero_linger()
+            .expect("an open socket takes SO_LINGER");
     }
 
     /// Reads to the end of the connection.

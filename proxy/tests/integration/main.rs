@@ -11,6 +11,7 @@ mod latency;
 mod promise;
 mod real_servers;
 mod routes;
+mod tcp_routes;
 mod traces;
 mod transparency;
 mod upgrade;
