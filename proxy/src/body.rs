@@ -13,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use brownout_telemetry::Counter;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -23,6 +22,7 @@ use crate::{
     client_io::ClientSocket,
     error::ErrorKind,
     record::Record,
+    route::Total,
     upstream::{Lease, SharedPool},
 };
 
@@ -33,7 +33,7 @@ pub(crate) struct RequestBody(Option<Upload>);
 #[derive(Debug)]
 struct Upload {
     incoming: Incoming,
-    bytes: Counter,
+    bytes: Total,
     progress: UploadProgress,
     client: Arc<ClientSocket>,
     /// The upstream's leave to send, where the client asked for it.
@@ -64,7 +64,7 @@ impl RequestBody {
     /// given.
     pub(crate) fn streaming(
         incoming: Incoming,
-        bytes: Counter,
+        bytes: Total,
         client: Arc<ClientSocket>,
         leave: Option<Leave>,
     ) -> (Self, UploadProgress) {

@@ -12,16 +12,16 @@ use std::{
     time::Duration,
 };
 
-use brownout_telemetry::Gauge;
 use futures_util::task::AtomicWaker;
 use rustix::net::{Shutdown, shutdown};
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
+    sync::OwnedSemaphorePermit,
     time::{Instant, Sleep, sleep, timeout_at},
 };
 
-use crate::sys;
+use crate::{route::Open, sys};
 
 /// A client's socket, shared by hyper (which reads and writes) and the exchange (which may end it).
 ///
@@ -39,12 +39,19 @@ pub(crate) struct ClientSocket {
     on_flush: AtomicWaker,
     pub(crate) activity: Activity,
     /// Open connections of the route.
-    connections: Gauge,
+    connections: Open,
+    /// Its place among the connections of the process, kept until the socket is closed, also as a tunnel.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl ClientSocket {
     /// Takes a socket over, counting it in `connections` until it is dropped.
-    pub(crate) fn new(tcp: TcpStream, peer: SocketAddr, connections: Gauge) -> Arc<Self> {
+    pub(crate) fn new(
+        tcp: TcpStream,
+        peer: SocketAddr,
+        connections: Open,
+        permit: OwnedSemaphorePermit,
+    ) -> Arc<Self> {
         connections.add(1);
         Arc::new(Self {
             tcp,
@@ -55,6 +62,7 @@ impl ClientSocket {
             on_flush: AtomicWaker::new(),
             activity: Activity::new(),
             connections,
+            _permit: permit,
         })
     }
 

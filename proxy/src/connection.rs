@@ -6,7 +6,7 @@ use brownout_fault::FaultReader;
 use brownout_telemetry::Tracer;
 use hyper::{server::conn::http1::Builder, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::sleep_until};
+use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::sleep_until};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -34,14 +34,19 @@ pub(crate) struct Scope {
 
 /// Serves a connection until either side has enough of it. After `closing` the exchange in progress is its
 /// last.
-pub(crate) async fn serve(tcp: TcpStream, scope: Rc<Scope>, closing: CancellationToken) {
+pub(crate) async fn serve(
+    tcp: TcpStream,
+    permit: OwnedSemaphorePermit,
+    scope: Rc<Scope>,
+    closing: CancellationToken,
+) {
     let Ok(peer) = tcp.peer_addr() else {
         return; // It is gone already.
     };
     if let Err(error) = tcp.set_nodelay(true) {
         tracing::debug!(%error, %peer, "could not set TCP_NODELAY");
     }
-    let client = ClientSocket::new(tcp, peer, scope.route.connections.clone());
+    let client = ClientSocket::new(tcp, peer, scope.route.connections.clone(), permit);
 
     let service = service_fn({
         let (scope, client) = (Rc::clone(&scope), Arc::clone(&client));

@@ -125,7 +125,7 @@ async fn forward(
         }
         Ok(Sent {
             mut response,
-            lease,
+            mut lease,
             resent,
         }) => {
             if resent {
@@ -137,6 +137,9 @@ async fn forward(
             {
                 switch_protocols(upgrade, &mut response, lease, &scope);
                 return Ok(response.map(|_| ResponseBody::own(Bytes::new(), record)));
+            }
+            if !upload.is_done() {
+                lease.drive(&scope.tasks);
             }
             let pool = Rc::clone(&scope.pool);
             Ok(response

@@ -203,8 +203,6 @@ struct Entry {
     address: SocketAddr,
     /// `None` while it is disabled.
     open: Option<Open>,
-    /// What was counted under this name before the route was made.
-    before: Totals,
 }
 
 /// A route that accepts connections. Dropping it refuses new ones at once and ends those that are idle.
@@ -216,23 +214,6 @@ struct Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.closing.cancel();
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Totals {
-    requests: u64,
-    bytes_in: u64,
-    bytes_out: u64,
-}
-
-impl Totals {
-    fn of(route: &Route) -> Self {
-        Self {
-            requests: route.requests.total(),
-            bytes_in: route.bytes_in.total(),
-            bytes_out: route.bytes_out.total(),
-        }
     }
 }
 
@@ -350,7 +331,6 @@ impl GatewayHandle {
         let route = Route::new(&new.name, new.upstream, self.0.metrics.clone());
         let mut entry = Entry {
             address: listening.address(),
-            before: Totals::of(&route),
             route,
             open: None,
         };
@@ -389,8 +369,9 @@ impl GatewayHandle {
         match (enable, move_to) {
             (true, Some(address)) => {
                 let listening = self.0.bind(address)?;
-                entry.address = listening.address();
+                let address = listening.address();
                 entry.open = Some(self.0.open(&entry.route, listening)?);
+                entry.address = address;
             }
             (true, None) if entry.open.is_none() => {
                 let listening = self.0.bind(entry.address.into())?;
@@ -486,7 +467,6 @@ impl fmt::Debug for Shared {
 
 impl Entry {
     fn status(&self) -> RouteStatus {
-        let now = Totals::of(&self.route);
         let upstream = self.route.upstream();
         RouteStatus {
             name: self.route.name().to_owned(),
@@ -495,9 +475,9 @@ impl Entry {
             protocol: upstream.protocol(),
             enabled: self.open.is_some(),
             connections: u64::try_from(self.route.connections.value()).unwrap_or(0),
-            requests: now.requests - self.before.requests,
-            bytes_in: now.bytes_in - self.before.bytes_in,
-            bytes_out: now.bytes_out - self.before.bytes_out,
+            requests: self.route.requests.total(),
+            bytes_in: self.route.bytes_in.total(),
+            bytes_out: self.route.bytes_out.total(),
         }
     }
 }

@@ -65,11 +65,14 @@ fn strip_hop_by_hop(headers: &mut HeaderMap, upgrades: bool) -> Result<(), Unsup
     if !headers.keys().any(is_hop_by_hop) {
         return Ok(());
     }
-    if let Some(codings) = headers.remove(header::TRANSFER_ENCODING) {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
         // The body was read as chunked; any other coding is still in it and would go unsaid.
-        if !codings.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+        let chunked = codings.next().is_some_and(is_chunked) && codings.next().is_none();
+        if !chunked {
             return Err(Unsupported::TransferCoding);
         }
+        headers.remove(header::TRANSFER_ENCODING);
         headers.remove(header::CONTENT_LENGTH);
     }
     for name in named_by_connection(headers) {
@@ -87,6 +90,10 @@ fn strip_hop_by_hop(headers: &mut HeaderMap, upgrades: bool) -> Result<(), Unsup
         headers.remove(header::UPGRADE);
     }
     Ok(())
+}
+
+fn is_chunked(codings: &HeaderValue) -> bool {
+    codings.as_bytes().eq_ignore_ascii_case(b"chunked")
 }
 
 fn is_hop_by_hop(name: &HeaderName) -> bool {

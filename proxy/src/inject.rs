@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use brownout_fault::{Answer, Delay, Ending, Then};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::{error::Cut, record::Record};
 
@@ -50,8 +50,7 @@ pub(crate) async fn before_upstream(
 
 /// Holds the request, until its time is over or its fault is removed.
 async fn wait(delay: Delay, record: &mut Record) -> Result<(), Cut> {
-    let began = Instant::now();
-    let span = record.fault_span(delay.by);
+    let span = record.hold(delay.by);
     let left = {
         let fired = record.fired(delay.by);
         tokio::select! {
@@ -61,8 +60,11 @@ async fn wait(delay: Delay, record: &mut Record) -> Result<(), Cut> {
         }
     };
     span.end();
-    record.delayed(delay.by, began.elapsed());
-    if left { Err(Cut) } else { Ok(()) }
+    if left {
+        return Err(Cut);
+    }
+    record.let_go();
+    Ok(())
 }
 
 /// Reads the request whole and answers nothing, until the hold is over or the fault is removed.
@@ -73,8 +75,7 @@ async fn hang(
     may_read: bool,
     record: &mut Record,
 ) -> Result<(), Cut> {
-    let began = Instant::now();
-    let span = record.fault_span(by);
+    let span = record.hold(by);
     let held = async {
         match hold {
             Some(hold) => sleep(hold).await,
@@ -96,8 +97,11 @@ async fn hang(
         }
     };
     span.end();
-    record.delayed(by, began.elapsed());
-    if left { Err(Cut) } else { Ok(()) }
+    if left {
+        return Err(Cut);
+    }
+    record.let_go();
+    Ok(())
 }
 
 /// Lets what was sent before arrive, then makes the close a reset.

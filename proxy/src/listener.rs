@@ -202,13 +202,14 @@ pub(crate) async fn accept(serve_route: Serve, tasks: TaskTracker) {
                     return; // The gateway is gone.
                 };
                 let (scope, closing) = (Rc::clone(&scope), closing.clone());
-                tasks.spawn_local(async move {
-                    match protocol {
-                        Protocol::Http => connection::serve(tcp, scope, closing).await,
-                        Protocol::Tcp => tunnel::serve(tcp, scope, closing).await,
+                match protocol {
+                    Protocol::Http => {
+                        tasks.spawn_local(connection::serve(tcp, permit, scope, closing));
                     }
-                    drop(permit);
-                });
+                    Protocol::Tcp => {
+                        tasks.spawn_local(tunnel::serve(tcp, permit, scope, closing));
+                    }
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, route = scope.route.name(), "could not accept");

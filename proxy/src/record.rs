@@ -10,7 +10,7 @@ use std::{
 
 use brownout_fault::{Considered, Fired, Outcome};
 use brownout_telemetry::{ClientRequest, Gauge, RouteMatch, ServerRequest, Span, names::attr};
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use smallvec::SmallVec;
 
 use crate::{
@@ -33,6 +33,10 @@ pub(crate) struct Record {
     status: Option<StatusCode>,
     /// The faults that act; dropping them gives back what they hold.
     fired: SmallVec<[Fired; 2]>,
+    /// The one that holds the request now, and since when.
+    held_by: Option<(usize, Instant)>,
+    /// Whether an answer has no content, whatever its fields say (RFC 9110 §9.3.2).
+    is_head: bool,
     end: End,
     span: Span,
     attempt: Span,
@@ -67,6 +71,8 @@ impl Record {
             upstream_took: Duration::ZERO,
             status: None,
             fired: SmallVec::new(),
+            held_by: None,
+            is_head: false,
             end: End::Open,
             span: Span::none(),
             attempt: Span::none(),
@@ -104,6 +110,7 @@ impl Record {
                 Outcome::Overflow => metrics.overflow.add(1),
             }
         }
+        self.is_head = request.method() == Method::HEAD;
         self.fired = fired;
         self.count_held(|active| active.add(1));
         self.span = self.scope.tracer.server(&ServerRequest {
@@ -141,8 +148,10 @@ impl Record {
         }
     }
 
-    /// A child span for the time that the fault `by` spends.
-    pub(crate) fn fault_span(&self, by: usize) -> Span {
+    /// Notes that the fault `by` holds the request from now on, until [`let_go`](Self::let_go). Gives a child span for
+    /// that time.
+    pub(crate) fn hold(&mut self, by: usize) -> Span {
+        self.held_by = Some((by, Instant::now()));
         if self.span.is_recording() {
             self.span
                 .internal(format!("fault {}", self.fired[by].kind()))
@@ -151,14 +160,35 @@ impl Record {
         }
     }
 
-    /// Notes that the fault `by` held the request for `achieved`.
-    pub(crate) fn delayed(&mut self, by: usize, achieved: Duration) {
+    /// Notes that the fault holds the request no longer, and how long that took.
+    pub(crate) fn let_go(&mut self) {
+        let Some((by, since)) = self.held_by.take() else {
+            return;
+        };
+        let achieved = since.elapsed();
         self.injected += achieved;
-        let fired = &self.fired[by];
+        let fired = &mut self.fired[by];
         fired.note_delay(achieved);
+        let held = fired.holds();
+        fired.let_go();
         if let Some(metrics) = self.scope.route.faults(fired.kind()) {
             metrics.delay.record(achieved);
+            if held {
+                metrics.active.sub(1);
+            }
         }
+    }
+
+    /// Notes that the client left while a fault held its request.
+    fn gave_up(&mut self, by: usize) {
+        let fired = &self.fired[by];
+        fired.note_client_gave_up();
+        if let Some(metrics) = self.scope.route.faults(fired.kind()) {
+            metrics.client_gave_up.add(1);
+        }
+        // The reason is deliberate.
+        let (error, description) = blame(fired);
+        self.span.error(&error, &description);
     }
 
     /// Notes that the fault `by` ended the exchange without an answer.
@@ -204,6 +234,9 @@ impl Record {
         self.status = Some(status);
         self.span.status_code(status.as_u16());
         self.attempt.status_code(status.as_u16());
+        if self.is_head && self.end == End::Open {
+            self.end = End::Done; // hyper asks for no content that it does not send.
+        }
     }
 
     /// Notes that the upstream gave no answer.
@@ -271,27 +304,16 @@ impl Drop for Record {
                 route.errors(ErrorKind::ClientDisconnect).add(1);
                 let error = ErrorKind::ClientDisconnect.name();
                 self.attempt.error(error, "");
-                match self.fired.first() {
-                    Some(fired) if self.status.is_none() && self.sent_at.is_none() => {
-                        // A fault still held it: the reason is deliberate.
-                        let (error, description) = blame(fired);
-                        self.span.error(&error, &description);
-                    }
-                    _ => self
+                match self.held_by {
+                    Some((by, _)) => self.gave_up(by),
+                    None => self
                         .span
                         .error(error, "the client left before the exchange was over"),
                 }
             }
         }
+        self.let_go();
         self.count_held(|active| active.sub(1));
-        if self.end == End::Open && self.status.is_none() {
-            for fired in &self.fired {
-                fired.note_client_gave_up();
-                if let Some(metrics) = route.faults(fired.kind()) {
-                    metrics.client_gave_up.add(1);
-                }
-            }
-        }
         self.upstream_ended();
         let took = now - self.started;
         route.responses(self.status).add(1);

@@ -15,20 +15,77 @@ pub(crate) struct Route {
     name: Arc<str>,
     upstream: ArcSwap<Upstream>,
     metrics: Metrics,
-    pub(crate) requests: Counter,
-    pub(crate) bytes_in: Counter,
-    pub(crate) bytes_out: Counter,
+    pub(crate) requests: Total,
+    pub(crate) bytes_in: Total,
+    pub(crate) bytes_out: Total,
+    pub(crate) connections: Open,
     pub(crate) upstream_retries: Counter,
     pub(crate) latency: Histogram,
     pub(crate) upstream_latency: Histogram,
     pub(crate) overhead: Histogram,
     pub(crate) in_flight: Gauge,
-    pub(crate) connections: Gauge,
     /// 1xx to 5xx, then none.
     responses: [Counter; 6],
     errors: [Counter; ErrorKind::ALL.len()],
     /// By kind, made when a kind is first met: most routes never meet most kinds.
     faults: [OnceLock<FaultMetrics>; Fault::NAMES.len()],
+}
+
+/// What one route has counted. The series of the same name may be shared with others, as there is a limit to
+/// their number, and outlives the route.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Total {
+    own: Counter,
+    series: Counter,
+}
+
+impl Total {
+    fn with(series: Counter) -> Self {
+        Self {
+            own: Counter::default(),
+            series,
+        }
+    }
+
+    pub(crate) fn add(&self, n: u64) {
+        self.own.add(n);
+        self.series.add(n);
+    }
+
+    /// Since the route was made.
+    pub(crate) fn total(&self) -> u64 {
+        self.own.total()
+    }
+}
+
+/// As [`Total`], of what comes and goes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Open {
+    own: Gauge,
+    series: Gauge,
+}
+
+impl Open {
+    fn with(series: Gauge) -> Self {
+        Self {
+            own: Gauge::default(),
+            series,
+        }
+    }
+
+    pub(crate) fn add(&self, n: i64) {
+        self.own.add(n);
+        self.series.add(n);
+    }
+
+    pub(crate) fn sub(&self, n: i64) {
+        self.own.sub(n);
+        self.series.sub(n);
+    }
+
+    pub(crate) fn value(&self) -> i64 {
+        self.own.value()
+    }
 }
 
 /// What one kind of fault does on one route.
@@ -48,15 +105,15 @@ impl Route {
         const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
         Arc::new(Self {
             upstream: ArcSwap::from_pointee(upstream),
-            requests: metrics.counter(names::PROXY_REQUESTS, &[name]),
-            bytes_in: metrics.counter(names::PROXY_BYTES_IN, &[name]),
-            bytes_out: metrics.counter(names::PROXY_BYTES_OUT, &[name]),
+            requests: Total::with(metrics.counter(names::PROXY_REQUESTS, &[name])),
+            bytes_in: Total::with(metrics.counter(names::PROXY_BYTES_IN, &[name])),
+            bytes_out: Total::with(metrics.counter(names::PROXY_BYTES_OUT, &[name])),
+            connections: Open::with(metrics.gauge(names::PROXY_CONNECTIONS, &[name])),
             upstream_retries: metrics.counter(names::PROXY_UPSTREAM_RETRIES, &[name]),
             latency: metrics.histogram(names::PROXY_LATENCY, &[name]),
             upstream_latency: metrics.histogram(names::PROXY_UPSTREAM_LATENCY, &[name]),
             overhead: metrics.histogram(names::PROXY_OVERHEAD, &[name]),
             in_flight: metrics.gauge(names::PROXY_IN_FLIGHT, &[name]),
-            connections: metrics.gauge(names::PROXY_CONNECTIONS, &[name]),
             responses: CLASSES.map(|class| metrics.counter(names::PROXY_RESPONSES, &[name, class])),
             errors: ErrorKind::ALL
                 .map(|kind| metrics.counter(names::PROXY_ERRORS, &[name, kind.name()])),

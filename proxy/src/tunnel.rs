@@ -4,14 +4,17 @@ mod pump;
 
 use std::{net::SocketAddr, rc::Rc, sync::Arc};
 
-use brownout_telemetry::Gauge;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::{io::copy_bidirectional, net::TcpStream};
+use tokio::{io::copy_bidirectional, net::TcpStream, sync::OwnedSemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use self::pump::{Broken, pump};
-use crate::{connection::Scope, error::Chain, route::Route};
+use crate::{
+    connection::Scope,
+    error::Chain,
+    route::{Open, Route},
+};
 
 /// Passes bytes between a client and an upstream that agreed on another protocol, until both have closed
 /// their side. Dropping it closes both.
@@ -34,7 +37,12 @@ pub(crate) async fn upgraded(client: OnUpgrade, upstream: OnUpgrade) {
 /// Each direction ends by itself: a client that has said all it has still gets its answer. What breaks on one side
 /// breaks on the other: a reset comes out as a reset. A client whose upstream cannot be reached is reset as well;
 /// it was accepted before that was known.
-pub(crate) async fn serve(client: TcpStream, scope: Rc<Scope>, closing: CancellationToken) {
+pub(crate) async fn serve(
+    client: TcpStream,
+    _permit: OwnedSemaphorePermit,
+    scope: Rc<Scope>,
+    closing: CancellationToken,
+) {
     let Ok(peer) = client.peer_addr() else {
         return; // It is gone already.
     };
@@ -77,12 +85,12 @@ fn reset_on_close(tcp: &TcpStream) {
 }
 
 /// Counts a connection for as long as it lives.
-struct Counted(Gauge);
+struct Counted(Open);
 
 impl Counted {
-    fn new(gauge: Gauge) -> Self {
-        gauge.add(1);
-        Self(gauge)
+    fn new(open: Open) -> Self {
+        open.add(1);
+        Self(open)
     }
 }
 

@@ -238,6 +238,11 @@ impl Fired {
         self.held.is_some()
     }
 
+    /// Gives back the place that the fault held for the request: it holds it no longer.
+    pub fn let_go(&mut self) {
+        self.held = None;
+    }
+
     /// Ends when the fault is removed, expires or is given other parameters: what it holds is let go.
     ///
     /// A fault that holds nothing is never released.

@@ -2,9 +2,10 @@
 
 use std::{cell::RefCell, io};
 
-use brownout_telemetry::Counter;
 use rustix::net::{Shutdown, shutdown};
 use tokio::net::TcpStream;
+
+use crate::route::Total;
 
 /// As much as is read at once.
 const CHUNK: usize = 64 * 1024;
@@ -34,7 +35,7 @@ enum Moved {
 /// Passes bytes from one side to the other, counted as they are written, until there are no more; then says so.
 ///
 /// No more is read before all is written, so a side that does not read slows down the other.
-pub(super) async fn pump(from: &TcpStream, to: &TcpStream, count: &Counter) -> Result<(), Broken> {
+pub(super) async fn pump(from: &TcpStream, to: &TcpStream, count: &Total) -> Result<(), Broken> {
     loop {
         from.readable().await?;
         let moved = match SCRATCH.with_borrow_mut(|scratch| move_once(from, to, scratch, count)) {
@@ -56,7 +57,7 @@ fn move_once(
     from: &TcpStream,
     to: &TcpStream,
     scratch: &mut [u8],
-    count: &Counter,
+    count: &Total,
 ) -> io::Result<Moved> {
     let read = from.try_read(scratch)?;
     if read == 0 {
@@ -73,7 +74,7 @@ fn move_once(
     Ok(Moved::Rest(scratch[written..read].to_vec()))
 }
 
-async fn write_all(to: &TcpStream, mut rest: &[u8], count: &Counter) -> io::Result<()> {
+async fn write_all(to: &TcpStream, mut rest: &[u8], count: &Total) -> io::Result<()> {
     while !rest.is_empty() {
         to.writable().await?;
         match to.try_write(rest) {

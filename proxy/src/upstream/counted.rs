@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -19,27 +19,32 @@ use tokio::{
 ///
 /// An upstream may answer early and close while the request's body is still being sent (413, say). hyper gives up
 /// at the first failed write and so would lose that answer; here a failed write is forgotten, and what is read
-/// next tells: the answer, or how the connection broke.
+/// next tells: the answer, or how the connection broke. Not so once the protocol was switched: then a failed write
+/// is how the connection broke.
 pub(super) struct UpstreamIo {
     pub(super) tcp: TcpStream,
     pub(super) received: Arc<AtomicU64>,
+    pub(super) switched: Arc<AtomicBool>,
 }
 
-/// Takes bytes that can no longer be sent as if they were.
-fn forget_broken(
-    written: Poll<io::Result<usize>>,
-    bytes: impl FnOnce() -> usize,
-) -> Poll<io::Result<usize>> {
-    match written {
-        Poll::Ready(Err(error))
-            if matches!(
-                error.kind(),
-                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
-            ) =>
-        {
-            Poll::Ready(Ok(bytes()))
+impl UpstreamIo {
+    /// Takes bytes that can no longer be sent as if they were.
+    fn forget_broken(
+        &self,
+        written: Poll<io::Result<usize>>,
+        bytes: impl FnOnce() -> usize,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Err(error))
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+                ) && !self.switched.load(Ordering::Relaxed) =>
+            {
+                Poll::Ready(Ok(bytes()))
+            }
+            other => other,
         }
-        other => other,
     }
 }
 
@@ -64,7 +69,7 @@ impl AsyncWrite for UpstreamIo {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.tcp).poll_write(cx, buf);
-        forget_broken(written, || buf.len())
+        self.forget_broken(written, || buf.len())
     }
 
     fn poll_write_vectored(
@@ -77,7 +82,7 @@ impl AsyncWrite for UpstreamIo {
             [one] => Pin::new(&mut self.tcp).poll_write(cx, one),
             several => Pin::new(&mut self.tcp).poll_write_vectored(cx, several),
         };
-        forget_broken(written, || bufs.iter().map(|buf| buf.len()).sum())
+        self.forget_broken(written, || bufs.iter().map(|buf| buf.len()).sum())
     }
 
     fn is_write_vectored(&self) -> bool {

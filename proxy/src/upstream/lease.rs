@@ -4,7 +4,10 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     pin::{Pin, pin},
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -19,6 +22,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tokio::task::coop::unconstrained;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{Upstream, counted::UpstreamIo};
 use crate::{body::RequestBody, error::UpstreamError, headers::lists};
@@ -35,6 +39,10 @@ pub(crate) struct Lease {
     connection: Option<Pin<Box<dyn Future<Output = hyper::Result<()>>>>>,
     /// Bytes that ever came from the upstream on this connection.
     pub(super) received: Arc<AtomicU64>,
+    /// Whether it speaks another protocol by now.
+    switched: Arc<AtomicBool>,
+    /// Drives the connection where the exchange alone would not do.
+    driver: Option<AbortOnDropHandle<()>>,
     pub(super) upstream: Arc<Upstream>,
     pub(super) can_be_used_again: bool,
 }
@@ -42,9 +50,11 @@ pub(crate) struct Lease {
 impl Lease {
     pub(super) async fn open(upstream: &Arc<Upstream>) -> Result<Self, UpstreamError> {
         let received = Arc::new(AtomicU64::new(0));
+        let switched = Arc::<AtomicBool>::default();
         let io = UpstreamIo {
             tcp: upstream.connect().await?,
             received: Arc::clone(&received),
+            switched: Arc::clone(&switched),
         };
         let (sender, connection) = Builder::new()
             .preserve_header_case(true)
@@ -55,6 +65,8 @@ impl Lease {
             sender,
             connection: Some(Box::pin(connection.with_upgrades())),
             received,
+            switched,
+            driver: None,
             upstream: Arc::clone(upstream),
             can_be_used_again: true,
         })
@@ -85,6 +97,9 @@ impl Lease {
         body: &mut Incoming,
         cx: &mut Context<'_>,
     ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        if self.driver.is_some() {
+            return Pin::new(body).poll_frame(cx);
+        }
         let nobody = &mut Context::from_waker(Waker::noop());
         if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(nobody) {
             return Poll::Ready(frame);
@@ -93,8 +108,23 @@ impl Lease {
         Pin::new(body).poll_frame(nobody)
     }
 
+    /// Lets the connection move on by itself from now on: an answer came before the request was sent whole, and
+    /// the rest shall not have to wait until the client reads. It is of no further use then.
+    pub(crate) fn drive(&mut self, tasks: &TaskTracker) {
+        self.can_be_used_again = false;
+        if let Some(connection) = self.connection.take() {
+            let driving = async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "an upstream connection ended");
+                }
+            };
+            self.driver = Some(AbortOnDropHandle::new(tasks.spawn_local(driving)));
+        }
+    }
+
     /// Lets the connection end by itself, as one does that has switched protocols.
     pub(crate) async fn finish(mut self) {
+        self.switched.store(true, Ordering::Relaxed);
         if let Some(connection) = self.connection.take()
             && let Err(error) = connection.await
         {

@@ -29,6 +29,7 @@ pub struct TestProxyBuilder {
     faults: Vec<Value>,
     seed: u64,
     cores: usize,
+    connections_max: usize,
     tracer: Tracer,
     metrics: Metrics,
 }
@@ -57,6 +58,7 @@ impl TestProxy {
             faults: Vec::new(),
             seed: 42,
             cores: 2,
+            connections_max: GatewayConfig::CONNECTIONS_MAX,
             tracer: Tracer::off(),
             metrics: Metrics::new(),
         }
@@ -180,6 +182,13 @@ impl TestProxyBuilder {
         self
     }
 
+    /// Serves at most so many connections at once.
+    #[must_use]
+    pub fn with_connections_max(mut self, connections_max: usize) -> Self {
+        self.connections_max = connections_max;
+        self
+    }
+
     /// Traces.
     #[must_use]
     pub fn with_tracer(mut self, tracer: Tracer) -> Self {
@@ -203,6 +212,7 @@ impl TestProxyBuilder {
         let (writer, reader) = store(self.seed);
         let config = GatewayConfig {
             cores: self.cores,
+            connections_max: self.connections_max,
             metrics: self.metrics.clone(),
             tracer: self.tracer,
             ..GatewayConfig::new(reader)

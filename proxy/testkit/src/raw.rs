@@ -283,7 +283,9 @@ impl RawClient {
     /// # Panics
     /// At the first difference, or when the connection breaks.
     pub async fn patterns_both_ways(&mut self, size: u64) {
-        let (mut read, mut write) = self.stream.split();
+        let before = self.buffer.split();
+        let (read, mut write) = self.stream.split();
+        let mut read = AsyncReadExt::chain(&*before, read);
         let sending = async {
             let mut sent = 0;
             while sent < size {

@@ -1,5 +1,6 @@
 //! `abort` answers in the upstream's place.
 
+use brownout_telemetry::names;
 use brownout_testkit::{TestProxy, TestUpstream};
 use serde_json::{Value, json};
 
@@ -94,6 +95,11 @@ async fn a_head_request_gets_the_fields_and_no_body() {
         "hello",
         "nothing of a body came before"
     );
+    let errors = names::PROXY_ERRORS;
+    let errors = proxy
+        .metrics()
+        .counter(errors, &["web", "client_disconnect"]);
+    assert_eq!(errors.total(), 0, "it got all there is");
 }
 
 #[tokio::test]

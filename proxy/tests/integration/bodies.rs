@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use brownout_testkit::{RawClient, TestProxy, TestUpstream};
+use brownout_testkit::{RawClient, TestProxy, TestUpstream, within};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -249,4 +249,38 @@ async fn a_client_that_stops_reading_slows_the_upstream_down() {
         written < 64 * 1024 * 1024,
         "{written} bytes were taken from the upstream"
     );
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_while_the_client_does_not_read_the_answer() {
+    const SIZE: u64 = 32 * 1024 * 1024;
+    let (done, mut upload_done) = tokio::sync::mpsc::unbounded_channel();
+    let upstream = TestUpstream::raw(move |stream| {
+        let done = done.clone();
+        async move {
+            let mut client = RawClient::over(stream);
+            client.head().await;
+            // The answer comes early, and more of it than sockets hold.
+            client
+                .send(format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n"))
+                .await;
+            client.patterns_both_ways(SIZE).await;
+            done.send(()).unwrap();
+            client.ended().await;
+        }
+    })
+    .await;
+    let proxy = TestProxy::to(&upstream).start();
+    let mut client = proxy.connect().await;
+
+    client
+        .send(format!(
+            "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {SIZE}\r\n\r\n"
+        ))
+        .await;
+    client.send_pattern(SIZE).await;
+    client.head().await;
+    client.expect_pattern(SIZE).await;
+
+    within("the upload", upload_done.recv()).await.unwrap();
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use brownout_telemetry::names;
 use brownout_testkit::{RawClient, TestProxy, TestUpstream, eventually, within};
 use serde_json::json;
 
@@ -147,4 +148,55 @@ async fn an_upload_waits_with_its_request() {
 
     assert_eq!(response.status(), 200);
     assert_eq!(upstream.received()[0].body.len(), body.len());
+}
+
+#[tokio::test]
+async fn a_request_that_was_forwarded_is_no_longer_held() {
+    let upstream = TestUpstream::raw(|stream| async move {
+        let mut client = RawClient::over(stream);
+        client.head().await;
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nlong\r\n";
+        client.send(head).await;
+        client.ended().await; // And so on, until the client has enough.
+    })
+    .await;
+    let fault = json!({ "id": "slow", "latency": "1ms", "max_active": 1 });
+    let proxy = TestProxy::to(&upstream).with_fault(&fault).start();
+
+    let mut downloads = Vec::new();
+    for _ in 0..3 {
+        let mut client = proxy.connect().await;
+        client.get("/").await;
+        client.read_until(b"long\r\n").await;
+        downloads.push(client);
+    }
+
+    let counters = proxy.fault("slow").counters;
+    assert_eq!((counters.injected, counters.overflow), (3, 0));
+    assert_eq!(counters.active, 0);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_after_the_hold_has_not_given_up_on_it() {
+    let upstream = TestUpstream::raw(|stream| async move {
+        let mut client = RawClient::over(stream);
+        client.head().await;
+        client.ended().await; // It never answers.
+    })
+    .await;
+    let fault = json!({ "id": "slow", "latency": "1ms" });
+    let proxy = TestProxy::to(&upstream).with_fault(&fault).start();
+    let mut client = proxy.connect().await;
+    client.get("/").await;
+    eventually("the request to be forwarded", || {
+        upstream.connections() == 1 && proxy.fault("slow").counters.active == 0
+    })
+    .await;
+
+    drop(client);
+
+    let left = names::PROXY_ERRORS;
+    let left = proxy.metrics().counter(left, &["web", "client_disconnect"]);
+    eventually("the client to be missed", || left.total() == 1).await;
+    assert_eq!(proxy.fault("slow").counters.client_gave_up, 0);
 }

@@ -224,3 +224,25 @@ async fn both_cores_take_connections() {
     // Each core has upstream connections of its own, and one request at a time needs but one of them.
     assert_eq!(upstream.connections(), 2);
 }
+
+#[tokio::test]
+async fn each_of_many_routes_counts_for_itself() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+    // More than there are series to keep apart in what is sent as metrics.
+    let mut routes = Vec::new();
+    for index in 0..100 {
+        let route = new(&format!("r{index}"), "127.0.0.1:0", &upstream);
+        routes.push(proxy.handle().add_route(route).unwrap());
+    }
+    for route in &routes[90..] {
+        let mut client = RawClient::connect(route.listen).await;
+        client.get("/").await;
+        client.response().await;
+    }
+
+    for (index, route) in routes.iter().enumerate() {
+        let now = proxy.handle().route(&route.name).unwrap();
+        assert_eq!(now.requests, u64::from(index >= 90), "{}", route.name);
+    }
+}

@@ -1,6 +1,8 @@
 //! A connection that changes its protocol is handed through.
 
-use brownout_testkit::{RawClient, TestProxy, TestUpstream, within};
+use std::future::Future;
+
+use brownout_testkit::{RawClient, TestProxy, TestUpstream, eventually, within};
 
 #[tokio::test]
 async fn after_101_bytes_pass_both_ways_until_either_side_closes() {
@@ -54,4 +56,67 @@ async fn an_upgrade_that_is_declined_is_an_answer_like_any_other() {
         let (response, _) = client.exchange(request).await;
         assert_eq!((response.status(), response.text().as_str()), (200, "no"));
     }
+}
+
+/// An upstream that switches protocols and then does as `then` says.
+async fn switching<F>(then: fn(RawClient) -> F) -> TestUpstream
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    TestUpstream::raw(move |stream| async move {
+        let mut client = RawClient::over(stream);
+        client.head().await;
+        let head =
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n";
+        client.send(head).await;
+        then(client).await;
+    })
+    .await
+}
+
+const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n";
+
+#[tokio::test]
+async fn a_client_that_goes_on_after_the_upstream_has_left_is_told() {
+    let upstream = switching(|client| async move { drop(client) }).await;
+    let proxy = TestProxy::to(&upstream).start();
+    let mut client = proxy.connect().await;
+    client.send(UPGRADE).await;
+    assert_eq!(client.head().await.status(), 101);
+
+    // What is sent into the void ends, at the latest when no buffer takes more.
+    while client.try_send(&[0; 64 * 1024]).await.is_ok() {}
+
+    eventually("the connection to be over", || {
+        proxy.handle().route(TestProxy::ROUTE).unwrap().connections == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tunnel_keeps_its_place_among_the_connections() {
+    let upstream = switching(|mut client| async move { drop(client.ended().await) }).await;
+    let proxy = TestProxy::to(&upstream)
+        .with_cores(1)
+        .with_connections_max(2)
+        .start();
+    let mut tunnels = Vec::new();
+    for _ in 0..2 {
+        let mut client = proxy.connect().await;
+        client.send(UPGRADE).await;
+        assert_eq!(client.head().await.status(), 101);
+        tunnels.push(client);
+    }
+    // The kernel accepts it; nobody serves it yet.
+    let mut third = proxy.connect().await;
+    third.send(UPGRADE).await;
+    assert_eq!(
+        proxy.handle().route(TestProxy::ROUTE).unwrap().connections,
+        2
+    );
+    assert_eq!(upstream.connections(), 2);
+
+    drop(tunnels.pop());
+
+    assert_eq!(third.head().await.status(), 101);
 }
