@@ -34,7 +34,8 @@ impl Config {
     const KEYS: [&'static str; 6] = ["route", "fault", "seed", "control", "telemetry", "limits"];
 
     /// Reads a file: all of it is good, or every problem is told with its line.
-    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+    /// Its faults may also name the routes `others`, which are made elsewhere.
+    pub(crate) fn read(path: &Path, others: &[NewRoute]) -> Result<Self, Failure> {
         let shown = path.display();
         let text = fs::read_to_string(path).map_err(|error| {
             Failure::new(Exit::Usage, format!("could not read `{shown}`: {error}"))
@@ -44,7 +45,7 @@ impl Config {
             Failure::new(Exit::Usage, format!("`{shown}` cannot be used\n\n{places}"))
         };
         let tree = TomlTree::parse(&text).map_err(|place| wrong(vec![place.to_string()]))?;
-        Self::from_value(&tree.value).map_err(|problems| {
+        Self::from_value(&tree.value, others).map_err(|problems| {
             wrong(
                 problems
                     .iter()
@@ -54,7 +55,7 @@ impl Config {
         })
     }
 
-    fn from_value(value: &Value) -> Result<Self, Vec<Problem>> {
+    fn from_value(value: &Value, others: &[NewRoute]) -> Result<Self, Vec<Problem>> {
         let file = Object::new(value).map_err(|problem| vec![problem])?;
         let mut problems: Vec<Problem> = file.unknown(&Self::KEYS).collect();
         let routes = list(&file, "route", &mut problems, |value| {
@@ -66,7 +67,7 @@ impl Config {
             faults,
             ..Self::default()
         };
-        problems.extend(strays(&config));
+        problems.extend(strays(&config, others));
 
         let settings = [
             file.optional("seed", whole(0, u64::MAX))
@@ -147,7 +148,7 @@ fn list<T>(
 }
 
 /// What does not fit together: a route twice, a fault for a route that is not there.
-fn strays(config: &Config) -> Vec<Problem> {
+fn strays(config: &Config, others: &[NewRoute]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut names = BTreeSet::new();
     for (index, route) in config.routes.iter().enumerate() {
@@ -159,6 +160,7 @@ fn strays(config: &Config) -> Vec<Problem> {
             problems.push(problem.under(&index.to_string()).under("route"));
         }
     }
+    names.extend(others.iter().map(|route| route.name.as_str()));
     let mut ids = BTreeSet::new();
     for (index, fault) in config.faults.iter().enumerate() {
         let mut stray = |key: &str, detail: String| {
@@ -177,7 +179,9 @@ fn strays(config: &Config) -> Vec<Problem> {
             for name in named.iter().filter(|name| !names.contains(name.as_str())) {
                 stray(
                     "route",
-                    format!("names `{name}`, which is no [[route]] of this file"),
+                    format!(
+                        "names `{name}`, which is neither a [[route]] of this file nor a --route"
+                    ),
                 );
             }
         }

@@ -65,11 +65,7 @@ impl House {
                 format!("could not start the data plane: {error}"),
             )
         })?;
-        let mut routes = Vec::new();
-        for route in plan.routes {
-            let added = gateway.handle().add_route(route);
-            routes.push(added.map_err(|error| Failure::chain(Exit::Usage, &error))?);
-        }
+        // Before any route accepts: the first request meets them.
         let now = Moment {
             instant: std::time::Instant::now(),
             wall: std::time::SystemTime::now(),
@@ -77,6 +73,11 @@ impl House {
         writer
             .arm(plan.faults, now)
             .map_err(|error| Failure::chain(Exit::Usage, &error))?;
+        let mut routes = Vec::new();
+        for route in plan.routes {
+            let added = gateway.handle().add_route(route);
+            routes.push(added.map_err(|error| Failure::chain(Exit::Usage, &error))?);
+        }
         let api = ControlApi::start(ControlConfig {
             listen: plan.control,
             insecure: plan.insecure,
@@ -114,9 +115,9 @@ impl House {
         Ok(status)
     }
 
-    /// Removes all faults, letting go what they hold.
+    /// Removes all faults, letting go what they hold, and lets no other be armed.
     pub(crate) fn remove_all_faults(&self) {
-        drop(self.api.remove_all_faults());
+        drop(self.api.disarm_for_good());
     }
 
     /// Removes all faults, lets requests end, stops the API, and sends the last spans and metrics. Blocks.

@@ -1,12 +1,16 @@
 //! What the API's calls work on.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Instant, SystemTime},
 };
 
 use axum::{
     extract::{MatchedPath, Request},
+    http::Method,
     middleware::Next,
     response::Response,
 };
@@ -14,7 +18,7 @@ use brownout_fault::{
     FaultSpec, FaultWriter, Moment, Routes,
     read::{Problem, nearest},
 };
-use brownout_proxy::GatewayHandle;
+use brownout_proxy::{GatewayHandle, Protocol};
 use brownout_telemetry::{Counter, Metrics, names};
 use tokio::{sync::Notify, time::sleep_until};
 
@@ -28,6 +32,8 @@ pub(crate) struct Control {
     pub(crate) guard: Guard,
     /// Until when nothing may be armed.
     locked_until: Mutex<Option<Instant>>,
+    /// Whether the process is about to end.
+    stopping: AtomicBool,
     /// Rung when what is armed has changed, so that the next expiry may be another.
     changed: Notify,
     metrics: Metrics,
@@ -46,6 +52,7 @@ impl Control {
             gateway,
             guard,
             locked_until: Mutex::default(),
+            stopping: AtomicBool::new(false),
             changed: Notify::new(),
             fault_changes: metrics.counter(names::CONTROL_FAULT_CHANGES, &[]),
             metrics,
@@ -65,8 +72,16 @@ impl Control {
         self.faults()
     }
 
-    /// Refuses while arming is locked.
+    /// From now on nothing may be armed.
+    pub(crate) fn stop_arming(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Refuses while arming is locked, and for good when the process is about to end.
     pub(crate) fn check_lock(&self) -> Result<(), Refusal> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(Refusal::ShuttingDown);
+        }
         let locked = self.lock();
         let rest = locked.and_then(|until| until.checked_duration_since(Instant::now()));
         match rest {
@@ -85,25 +100,28 @@ impl Control {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One problem for each route that a fault names and that is not there.
-    pub(crate) fn unknown_routes(&self, spec: &FaultSpec) -> Vec<Problem> {
+    /// One problem for each route that a fault names and that is not there, or cannot carry it.
+    pub(crate) fn unfit_routes(&self, spec: &FaultSpec) -> Vec<Problem> {
         let Routes::Named(names) = &spec.route else {
             return Vec::new();
         };
         let routes = self.gateway.routes();
         let known: Vec<&str> = routes.iter().map(|route| route.name.as_str()).collect();
-        let missing = names
-            .iter()
-            .enumerate()
-            .filter(|(_, name)| !known.contains(&name.as_str()));
-        let problem = |(index, name): (usize, &String)| {
-            let detail = match nearest(name, &known) {
+        let unfit = |name: &str| match routes.iter().find(|route| route.name == name) {
+            Some(route) if route.protocol == Protocol::Tcp => Some(format!(
+                "`{}` acts on requests, and the route `{name}` carries bytes (tcp)",
+                spec.fault.name()
+            )),
+            Some(_) => None,
+            None => Some(match nearest(name, &known) {
                 Some(near) => format!("there is no route `{name}`; did you mean `{near}`?"),
                 None if known.is_empty() => {
                     format!("there is no route `{name}`; make one with POST /routes")
                 }
                 None => format!("there is no route `{name}`; there are {}", known.join(", ")),
-            };
+            }),
+        };
+        let problem = |(index, detail): (usize, String)| {
             let problem = Problem::here(detail);
             let problem = if names.len() > 1 {
                 problem.under(&index.to_string())
@@ -112,7 +130,11 @@ impl Control {
             };
             problem.under("route")
         };
-        missing.map(problem).collect()
+        let unfit = names.iter().map(|name| unfit(name)).enumerate();
+        unfit
+            .filter_map(|(index, detail)| Some((index, detail?)))
+            .map(problem)
+            .collect()
     }
 
     /// Forgets faults when their ttl is over, for ever: the one timer for all of them.
@@ -141,13 +163,27 @@ impl Control {
             .map(|path| path.as_str().to_owned());
         let began = Instant::now();
         let response = next.run(request).await;
-        // By pattern, never by path: ids would make a series each.
-        let tags = &[method.as_str(), path.as_deref().unwrap_or("unknown")];
+        // By pattern, never by path: ids would make a series each, and so would methods that somebody made up.
+        let tags = &[known(&method), path.as_deref().unwrap_or("unknown")];
         self.metrics.counter(names::CONTROL_REQUESTS, tags).add(1);
         self.metrics
             .histogram(names::CONTROL_LATENCY, tags)
             .record(began.elapsed());
         response
+    }
+}
+
+/// The method's name, or `_OTHER` for one that no HTTP specification knows.
+fn known(method: &Method) -> &str {
+    match *method {
+        Method::GET
+        | Method::POST
+        | Method::PUT
+        | Method::PATCH
+        | Method::DELETE
+        | Method::HEAD
+        | Method::OPTIONS => method.as_str(),
+        _ => "_OTHER",
     }
 }
 

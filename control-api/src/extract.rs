@@ -1,5 +1,7 @@
 //! Reading a call: path, query and body, each with our own errors.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     extract::{FromRequest, FromRequestParts, Path, Request},
@@ -8,6 +10,7 @@ use axum::{
 use brownout_fault::read::{Problem, unknown};
 use http_body_util::BodyExt;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::problem::Refusal;
 
@@ -113,7 +116,18 @@ impl<S: Send + Sync> FromRequest<S> for Input {
 
 /// Reads a body of at most 1 MiB. More is read and forgotten for a while, so that a client that sends all before
 /// it looks for an answer gets one.
-async fn read(mut body: Body) -> Result<Vec<u8>, Refusal> {
+async fn read(body: Body) -> Result<Vec<u8>, Refusal> {
+    /// Enough for 1 MiB over a slow line; the connection is needed for others.
+    const PATIENCE: Duration = Duration::from_secs(15);
+    timeout(PATIENCE, read_whole(body))
+        .await
+        .unwrap_or_else(|_| {
+            let detail = format!("the body did not come whole within {PATIENCE:?}");
+            Err(Refusal::NotJson(detail))
+        })
+}
+
+async fn read_whole(mut body: Body) -> Result<Vec<u8>, Refusal> {
     const KEPT_BYTES_MAX: usize = 1024 * 1024;
     const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
     let mut kept = Vec::new();

@@ -133,7 +133,12 @@ pub(crate) async fn patch(
     Input(value): Input,
 ) -> Result<Json<FaultAnswer>, Refusal> {
     control.check_lock()?;
-    let check = |spec: &FaultSpec| control.unknown_routes(spec);
+    // What a fault names was there when it was armed; that a route has gone since is no mistake of this patch.
+    let names_routes = value.get("route").is_some();
+    let check = |spec: &FaultSpec| match names_routes {
+        true => control.unfit_routes(spec),
+        false => Vec::new(),
+    };
     match control.change().patch_if(&id, &value, now(), check) {
         Ok(status) => Ok(Json(status.into())),
         Err(PatchError::Unknown { id }) => Err(Refusal::no_fault(&id)),
@@ -165,7 +170,7 @@ pub(crate) async fn clear(
 
 fn read(control: &Control, value: &Value) -> Result<FaultSpec, Vec<Problem>> {
     let spec = FaultSpec::read(value)?;
-    let problems = control.unknown_routes(&spec);
+    let problems = control.unfit_routes(&spec);
     if problems.is_empty() {
         Ok(spec)
     } else {

@@ -70,7 +70,8 @@ impl Refusal {
                 problems.len()
             ),
             Self::Locked(rest) => format!(
-                "everything was halted, and nothing may be armed for another {} s",
+                "everything was halted, and nothing may be armed for another {} s; \
+                 lift that with POST /halt {{\"rearm_after\":\"0s\"}}",
                 whole_seconds(*rest)
             ),
             Self::ShuttingDown => "the proxy is shutting down".to_owned(),
@@ -82,7 +83,7 @@ impl Refusal {
         Self::Invalid(vec![problem])
     }
 
-    /// No fault of that id, with the nearest one there is.
+    /// No fault of that id.
     pub(crate) fn no_fault(id: &str) -> Self {
         Self::NotFound(format!("there is no fault `{id}`; it may have expired"))
     }
@@ -152,7 +153,7 @@ impl From<RouteError> for Refusal {
             RouteError::Listen { source, .. } => {
                 Self::invalid(Problem::at("listen", format!("{error}: {source}")))
             }
-            RouteError::OtherProtocol { .. } => {
+            RouteError::OtherProtocol { .. } | RouteError::Loop { .. } => {
                 Self::invalid(Problem::at("upstream", error.to_string()))
             }
             RouteError::TooMany => Self::TooMany(error.to_string()),

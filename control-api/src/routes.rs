@@ -147,7 +147,7 @@ pub(crate) async fn patch(
     Ok(Json(answer(route, &faults)))
 }
 
-/// `DELETE /routes/{name}`: with the faults that name it alone.
+/// `DELETE /routes/{name}`: with the faults of which no other route is left.
 pub(crate) async fn remove(
     State(control): State<Shared>,
     Name(name): Name,
@@ -155,9 +155,12 @@ pub(crate) async fn remove(
     if !control.gateway.remove_route(&name) {
         return Err(Refusal::no_route(&name));
     }
+    let left = control.gateway.routes();
     control.change().remove_where(|_, spec| match &spec.route {
         Routes::All => false,
-        Routes::Named(names) => names.iter().all(|named| *named == name),
+        Routes::Named(names) => !names
+            .iter()
+            .any(|named| left.iter().any(|route| route.name == *named)),
     });
     Ok(StatusCode::NO_CONTENT)
 }

@@ -3,15 +3,23 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
+    pin::pin,
     sync::Arc,
     thread,
     time::Duration,
 };
 
+use axum::Router;
 use brownout_fault::FaultWriter;
 use brownout_proxy::GatewayHandle;
 use brownout_telemetry::Metrics;
-use tokio::{runtime::Builder, sync::oneshot, time::timeout};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{net::TcpStream, runtime::Builder, sync::oneshot, task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::{auth::Guard, control::Control, router::router};
 
@@ -126,9 +134,11 @@ impl ControlApi {
         self.address
     }
 
-    /// Removes every fault, letting go what they hold. The ids.
+    /// Removes every fault, letting go what they hold, and refuses to arm any other (503): the process is about to
+    /// end, and its last requests shall not be held up. The ids.
     #[must_use]
-    pub fn remove_all_faults(&self) -> Vec<String> {
+    pub fn disarm_for_good(&self) -> Vec<String> {
+        self.control.stop_arming();
         self.control.change().clear()
     }
 
@@ -153,6 +163,11 @@ impl Drop for ControlApi {
     }
 }
 
+/// Calls of the whole API at a time; more wait in the kernel's queue. A descriptor each, which traffic needs as well.
+const CONNECTIONS_MAX: usize = 256;
+/// How long a connection may take over the head of a call, and be idle between two.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+
 async fn serve(listener: TcpListener, control: Arc<Control>, stopped: oneshot::Receiver<()>) {
     const GRACE: Duration = Duration::from_secs(1);
     let listener = match tokio::net::TcpListener::from_std(listener) {
@@ -162,23 +177,64 @@ async fn serve(listener: TcpListener, control: Arc<Control>, stopped: oneshot::R
             return;
         }
     };
-    let (draining, drained) = oneshot::channel::<()>();
-    let serving = axum::serve(listener, router(Arc::clone(&control)))
-        .with_graceful_shutdown(async move {
-            // Dropped or rung, either way it is over.
-            drop(stopped.await);
-            drop(draining);
-        })
-        .into_future();
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
     let cut = async {
-        drop(drained.await);
-        drop(timeout(GRACE, std::future::pending::<()>()).await);
+        // Dropped or rung, either way it is over.
+        drop(stopped.await);
+        stopping.cancel();
+        sleep(GRACE).await;
     };
     tokio::select! {
-        ended = serving => if let Err(error) = ended {
-            tracing::error!(%error, "the control API ended");
-        },
+        () = accept(listener, router(Arc::clone(&control)), stop) => {}
         () = control.expire() => {}
         () = cut => {}
+    }
+}
+
+/// Accepts connections until it is told to stop, then waits for those it has.
+async fn accept(listener: tokio::net::TcpListener, router: Router, stop: CancellationToken) {
+    /// Out of descriptors, most likely: let some close.
+    const BACK_OFF: Duration = Duration::from_millis(100);
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => accepted,
+        };
+        match accepted {
+            Ok((tcp, _)) => {
+                connections.spawn(serve_connection(tcp, router.clone(), stop.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the control API could not accept");
+                sleep(BACK_OFF).await;
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Serves one connection to its end: its own, or that of the call it is at when told to stop.
+async fn serve_connection(tcp: TcpStream, router: Router, stop: CancellationToken) {
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .serve_connection(TokioIo::new(tcp), TowerToHyperService::new(router))
+    );
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // A caller that leaves is its own affair.
+        tracing::debug!(%error, "a connection of the control API broke");
     }
 }

@@ -285,6 +285,12 @@ pub enum RouteError {
         /// The address.
         address: ListenAddress,
     },
+    /// Requests would go round for ever.
+    #[error("leads back to the route `{name}` itself")]
+    Loop {
+        /// The route.
+        name: String,
+    },
     /// A route carries one protocol from its making to its deletion.
     #[error(
         "the route carries {carries}, and {upstream} does not; delete the route and make a new one"
@@ -328,6 +334,9 @@ impl GatewayHandle {
             return Err(RouteError::TooMany);
         }
         let listening = self.0.bind(new.listen)?;
+        if comes_back(&routes, &new.upstream, listening.address()) {
+            return Err(RouteError::Loop { name: new.name });
+        }
         let route = Route::new(&new.name, new.upstream, self.0.metrics.clone());
         let mut entry = Entry {
             address: listening.address(),
@@ -350,6 +359,13 @@ impl GatewayHandle {
     /// listened on.
     pub fn change_route(&self, name: &str, change: RouteChange) -> Result<RouteStatus, RouteError> {
         let mut routes = self.0.lock();
+        if let Some(upstream) = &change.upstream
+            && let Some(entry) = routes.get(name)
+            && comes_back(&routes, upstream, entry.address)
+        {
+            let name = name.to_owned();
+            return Err(RouteError::Loop { name });
+        }
         let entry = routes.get_mut(name).ok_or_else(|| RouteError::Unknown {
             name: name.to_owned(),
         })?;
@@ -409,6 +425,28 @@ impl GatewayHandle {
     pub fn route(&self, name: &str) -> Option<RouteStatus> {
         self.0.lock().get(name).map(Entry::status)
     }
+}
+
+/// Whether `upstream`, route by route, leads to `listen`. What is named and not numbered is not looked up.
+fn comes_back(routes: &BTreeMap<String, Entry>, upstream: &Upstream, listen: SocketAddr) -> bool {
+    let mut next = upstream.address();
+    for _ in 0..=routes.len() {
+        let Some(address) = next else { return false };
+        if reaches(address, listen) {
+            return true;
+        }
+        next = routes
+            .values()
+            .find(|entry| reaches(address, entry.address))
+            .and_then(|entry| entry.route.upstream().address());
+    }
+    false
+}
+
+/// Whether a connection to `address` is one to a socket of this machine that listens on `listen`.
+fn reaches(address: SocketAddr, listen: SocketAddr) -> bool {
+    let everywhere = listen.ip().is_unspecified() && address.ip().is_loopback();
+    address.port() == listen.port() && (address.ip() == listen.ip() || everywhere)
 }
 
 impl Shared {

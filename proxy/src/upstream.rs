@@ -117,6 +117,11 @@ impl Upstream {
         })
     }
 
+    /// Its address, if it is given as one and not as a name.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
     /// What its route carries.
     #[must_use]
     pub fn protocol(&self) -> Protocol {

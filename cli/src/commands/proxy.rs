@@ -22,8 +22,11 @@ use crate::{
 
 pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
     let output = args.output;
+    let routes: Result<Vec<NewRoute>, String> =
+        args.routes.iter().map(|word| parse_route(word)).collect();
+    let routes = routes.map_err(|why| Failure::new(Exit::Usage, why))?;
     let config = match &args.config {
-        Some(path) => Config::read(path)?,
+        Some(path) => Config::read(path, &routes)?,
         None => Config::default(),
     };
     let statsd = args
@@ -32,7 +35,7 @@ pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
         .clone()
         .or_else(|| config.statsd.clone());
     let otlp = args.telemetry.otlp.clone().or_else(|| config.otlp.clone());
-    let plan = plan(args, config)?;
+    let plan = plan(args, routes, config);
     let seed = plan.seed;
     let stop = Stop::listen()?;
     let telemetry = start_telemetry(statsd, otlp)?;
@@ -47,14 +50,12 @@ pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
 }
 
 /// Puts arguments and file together; what is said on the command line wins.
-fn plan(args: ProxyArgs, config: Config) -> Result<Plan, Failure> {
+fn plan(args: ProxyArgs, more_routes: Vec<NewRoute>, config: Config) -> Plan {
     let mut routes = config.routes;
-    for word in &args.routes {
-        routes.push(parse_route(word).map_err(|why| Failure::new(Exit::Usage, why))?);
-    }
+    routes.extend(more_routes);
     let mut allow_hosts = args.allow_hosts;
     allow_hosts.extend(config.allow_hosts);
-    Ok(Plan {
+    Plan {
         control: args
             .control
             .or(config.control)
@@ -67,7 +68,7 @@ fn plan(args: ProxyArgs, config: Config) -> Result<Plan, Failure> {
             .unwrap_or(GatewayConfig::CONNECTIONS_MAX),
         routes,
         faults: config.faults,
-    })
+    }
 }
 
 /// A seed of this process's own, short enough to be typed again.

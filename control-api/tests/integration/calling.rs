@@ -3,7 +3,7 @@
 use brownout_client::{Client, ClientError};
 use brownout_control_api::{ControlApi, ControlConfig, StartError};
 use brownout_fault::store;
-use brownout_telemetry::Metrics;
+use brownout_telemetry::{Metrics, names};
 use brownout_testkit::{RawClient, TestUpstream};
 use brownout_wire::{RoutePatch, RouteSpec};
 use serde_json::json;
@@ -153,4 +153,16 @@ async fn the_typed_client_tells_refusal_absence_and_strangers_apart() {
         matches!(absent, ClientError::Unreachable { .. }),
         "{absent}"
     );
+}
+
+#[tokio::test]
+async fn a_method_that_nobody_knows_is_counted_as_another() {
+    let world = World::start().await;
+    for method in ["BREW", "WHEN"] {
+        assert_eq!(world.raw(method, "/faults", "").await.status(), 405);
+    }
+
+    let counted = names::CONTROL_REQUESTS;
+    let counted = world.metrics.counter(counted, &["_OTHER", "/faults"]);
+    assert_eq!(counted.total(), 2);
 }

@@ -94,3 +94,32 @@ async fn halt_is_answered_while_the_data_plane_is_full() {
         assert_eq!(client.response().await.status(), 200);
     }
 }
+
+#[tokio::test]
+async fn a_lock_can_be_lifted() {
+    let world = World::start().await;
+    let lock = json!({ "rearm_after": "1h" });
+    world.call("POST", "/halt", lock).await;
+    let fault = json!({ "route": "web", "abort": 503 });
+    let (status, problem) = world.call("POST", "/faults", fault.clone()).await;
+    assert_eq!(status, 423);
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains(r#"{"rearm_after":"0s"}"#), "{detail}");
+
+    let lift = json!({ "rearm_after": "0s" });
+    assert_eq!(world.call("POST", "/halt", lift).await.0, 200);
+
+    assert_eq!(world.call("POST", "/faults", fault).await.0, 201);
+}
+
+#[tokio::test]
+async fn a_process_that_is_about_to_end_arms_nothing() {
+    let world = World::start().await;
+    let fault = json!({ "route": "web", "abort": 503 });
+    world.call("POST", "/faults", fault.clone()).await;
+
+    assert_eq!(world.api.disarm_for_good(), ["abort-1"]);
+
+    assert_eq!(world.call("POST", "/faults", fault).await.0, 503);
+    assert_eq!(world.through("/").await, 200);
+}

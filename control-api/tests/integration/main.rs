@@ -5,6 +5,7 @@
 mod calling;
 mod faults;
 mod halting;
+mod promise;
 mod routes;
 mod wrong_calls;
 

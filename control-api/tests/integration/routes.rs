@@ -127,3 +127,106 @@ async fn a_fault_for_all_routes_reaches_one_made_later() {
     client.get("/").await;
     assert_eq!(client.response().await.status(), 503);
 }
+
+#[tokio::test]
+async fn a_fault_goes_with_the_last_of_its_routes() {
+    let world = World::start().await;
+    let route = json!({ "name": "two", "listen": "127.0.0.1:0", "upstream": world.upstream.url() });
+    world.call("POST", "/routes", route).await;
+    let fault = json!({ "id": "both", "route": ["web", "two"], "abort": 503 });
+    world.call("POST", "/faults", fault).await;
+
+    world.delete("/routes/two").await;
+    let patched = world.call("PATCH", "/faults/both", json!({ "percent": 50 }));
+    assert_eq!(patched.await.0, 200, "the patch names no route");
+    world.delete("/routes/web").await;
+
+    assert_eq!(world.get("/faults/both").await.0, 404);
+}
+
+#[tokio::test]
+async fn a_route_may_carry_bytes() {
+    let world = World::start().await;
+    let address = world.upstream.address();
+    for upstream in [
+        json!({ "upstream": address.to_string(), "protocol": "tcp" }),
+        json!({ "upstream": format!("tcp://{address}") }),
+    ] {
+        let mut route = json!({ "name": "db", "listen": "127.0.0.1:0" });
+        for (key, value) in upstream.as_object().unwrap() {
+            route[key] = value.clone();
+        }
+        let (status, made) = world.call("POST", "/routes", route).await;
+
+        assert_eq!((status, &made["protocol"]), (201, &json!("tcp")));
+        assert_eq!(made["upstream"], format!("tcp://{address}"));
+        let listen = made["listen"].as_str().unwrap().parse().unwrap();
+        let mut client = RawClient::connect(listen).await;
+        client.get("/").await;
+        assert_eq!(client.response().await.text(), "hello");
+
+        let (status, moved) = world
+            .call("PATCH", "/routes/db", json!({ "upstream": "127.0.0.1:9" }))
+            .await;
+        assert_eq!(
+            (status, &moved["upstream"]),
+            (200, &json!("tcp://127.0.0.1:9"))
+        );
+        assert_eq!(world.delete("/routes/db").await.0, 204);
+    }
+}
+
+#[tokio::test]
+async fn what_a_route_cannot_carry_is_refused() {
+    let world = World::start().await;
+    let route = json!({ "name": "db", "listen": "127.0.0.1:0", "upstream": "tcp://127.0.0.1:9" });
+    world.call("POST", "/routes", route).await;
+    let refused = async |method: &str, path: &str, body: Value| {
+        let (status, problem) = world.call(method, path, body).await;
+        assert_eq!(status, 422);
+        (
+            problem["errors"][0]["pointer"].clone(),
+            problem["errors"][0]["detail"].clone(),
+        )
+    };
+
+    assert_eq!(
+        refused(
+            "POST",
+            "/faults",
+            json!({ "route": ["web", "db"], "abort": 503 })
+        )
+        .await,
+        (
+            json!("/route/1"),
+            json!("`abort` acts on requests, and the route `db` carries bytes (tcp)")
+        )
+    );
+    let http = json!({ "upstream": "http://127.0.0.1:9" });
+    assert_eq!(
+        refused("PATCH", "/routes/db", http).await.0,
+        json!("/upstream")
+    );
+}
+
+#[tokio::test]
+async fn a_route_into_itself_is_refused() {
+    let world = World::start().await;
+    let own = format!("http://{}", world.proxy);
+    let (status, problem) = world
+        .call("PATCH", "/routes/web", json!({ "upstream": own }))
+        .await;
+    assert_eq!(status, 422);
+    assert_eq!(problem["errors"][0]["pointer"], "/upstream");
+
+    // Also by way of another.
+    let route = json!({ "name": "two", "listen": "127.0.0.1:0", "upstream": own });
+    let (_, two) = world.call("POST", "/routes", route).await;
+    let two = format!("http://{}", two["listen"].as_str().unwrap());
+    let (status, problem) = world
+        .call("PATCH", "/routes/web", json!({ "upstream": two }))
+        .await;
+
+    assert_eq!(status, 422, "{problem}");
+    assert_eq!(world.through("/").await, 200);
+}

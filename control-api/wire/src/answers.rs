@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use brownout_fault::{
     read::{Object, Problem},
-    units::duration_up_to,
+    units::{duration_up_to, parse_duration},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,7 +35,7 @@ pub struct Removed {
 /// The body of `POST /halt`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Halt {
-    /// How long nothing may be armed; `None` does not lock.
+    /// How long nothing may be armed, zero to lift a lock; `None` leaves a lock as it is.
     pub rearm_after: Option<Duration>,
 }
 
@@ -50,7 +50,12 @@ impl Halt {
     pub fn read(value: &Value) -> Result<Self, Vec<Problem>> {
         let object = Object::new(value).map_err(|problem| vec![problem])?;
         let mut problems: Vec<Problem> = object.unknown(&["rearm_after"]).collect();
-        let read = object.optional("rearm_after", duration_up_to(Self::REARM_AFTER_MAX));
+        let read = object.optional("rearm_after", |value| {
+            match value.as_str().map(parse_duration) {
+                Some(Ok(Duration::ZERO)) => Ok(Duration::ZERO),
+                _ => duration_up_to(Self::REARM_AFTER_MAX)(value),
+            }
+        });
         let rearm_after = read.unwrap_or_else(|problem| {
             problems.push(problem);
             None

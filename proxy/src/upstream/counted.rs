@@ -10,6 +10,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use crate::sys;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -25,6 +26,8 @@ pub(super) struct UpstreamIo {
     pub(super) tcp: TcpStream,
     pub(super) received: Arc<AtomicU64>,
     pub(super) switched: Arc<AtomicBool>,
+    /// Whether the upstream had read all that was sent when it closed the connection.
+    pub(super) taken: Arc<AtomicBool>,
 }
 
 impl UpstreamIo {
@@ -57,6 +60,12 @@ impl AsyncRead for UpstreamIo {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.tcp).poll_read(cx, buf))?;
         let read = buf.filled().len() - before;
+        if read == 0 && buf.remaining() > 0 {
+            // An orderly close: bytes that the upstream had not read would have made it a reset.
+            let waiting = sys::unacknowledged_bytes(&self.tcp);
+            let taken = waiting.is_ok_and(|bytes| bytes == 0);
+            self.taken.store(taken, Ordering::Relaxed);
+        }
         self.received.fetch_add(read as u64, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }

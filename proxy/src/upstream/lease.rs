@@ -39,6 +39,8 @@ pub(crate) struct Lease {
     connection: Option<Pin<Box<dyn Future<Output = hyper::Result<()>>>>>,
     /// Bytes that ever came from the upstream on this connection.
     pub(super) received: Arc<AtomicU64>,
+    /// Whether the upstream had read all that was sent when it closed the connection.
+    pub(super) taken: Arc<AtomicBool>,
     /// Whether it speaks another protocol by now.
     switched: Arc<AtomicBool>,
     /// Drives the connection where the exchange alone would not do.
@@ -51,10 +53,12 @@ impl Lease {
     pub(super) async fn open(upstream: &Arc<Upstream>) -> Result<Self, UpstreamError> {
         let received = Arc::new(AtomicU64::new(0));
         let switched = Arc::<AtomicBool>::default();
+        let taken = Arc::<AtomicBool>::default();
         let io = UpstreamIo {
             tcp: upstream.connect().await?,
             received: Arc::clone(&received),
             switched: Arc::clone(&switched),
+            taken: Arc::clone(&taken),
         };
         let (sender, connection) = Builder::new()
             .preserve_header_case(true)
@@ -65,6 +69,7 @@ impl Lease {
             sender,
             connection: Some(Box::pin(connection.with_upgrades())),
             received,
+            taken,
             switched,
             driver: None,
             upstream: Arc::clone(upstream),

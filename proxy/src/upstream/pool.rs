@@ -43,7 +43,8 @@ impl Pool {
     ///
     /// An unused connection may have been closed by the upstream just now. The request is then sent once more
     /// on a new one if nothing of it was sent, or if it can be repeated: its method is idempotent, it has no
-    /// body, and no byte came back (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
+    /// body, no byte came back (RFC 9110 §9.2.2, RFC 9112 §9.3.1), and it was not read: what an upstream has read
+    /// and then dropped is a failure of the upstream, for the client to see.
     pub(crate) async fn send(
         &self,
         mut request: Request<RequestBody>,
@@ -63,9 +64,10 @@ impl Pool {
                 }
                 Err(mut failed) => {
                     let silent = lease.received.load(Ordering::Relaxed) == before;
+                    let taken = lease.taken.load(Ordering::Relaxed);
                     request = match (failed.take_message(), spare) {
                         (Some(unsent), _) => unsent,
-                        (None, Some(spare)) if silent => spare,
+                        (None, Some(spare)) if silent && !taken => spare,
                         (None, _) => return Err(UpstreamError::from_hyper(failed.into_error())),
                     };
                     resent = true;

@@ -8,7 +8,6 @@ mod bodies;
 mod draining;
 mod endings;
 mod latency;
-mod promise;
 mod real_servers;
 mod routes;
 mod tcp_routes;

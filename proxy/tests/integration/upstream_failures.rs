@@ -11,6 +11,7 @@ use std::{
 use brownout_telemetry::names;
 use brownout_testkit::{How, RawClient, TestProxy, TestUpstream, eventually};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
 async fn a_refused_connection_is_a_502_that_names_the_route() {
@@ -179,14 +180,15 @@ async fn a_connection_that_went_stale_is_never_seen_by_the_client() {
 
 #[tokio::test]
 async fn a_request_on_a_connection_that_closes_under_it_is_sent_again_and_counted() {
-    // Closes on the second request, having read it: only the request itself finds out.
-    let upstream = TestUpstream::raw(|stream| async move {
-        let mut upstream = RawClient::over(stream);
-        upstream.head().await;
-        upstream
-            .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-            .await;
-        upstream.head().await;
+    // Closes when the second request is there, without having read it.
+    let upstream = TestUpstream::raw(|mut stream| async move {
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            stream.read_buf(&mut request).await.unwrap();
+        }
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        stream.write_all(answer).await.unwrap();
+        stream.readable().await.unwrap();
     })
     .await;
     let proxy = TestProxy::to(&upstream).start();
@@ -202,6 +204,36 @@ async fn a_request_on_a_connection_that_closes_under_it_is_sent_again_and_counte
         .counter(names::PROXY_UPSTREAM_RETRIES, &[TestProxy::ROUTE]);
     assert_eq!(retries.total(), 1);
     assert_eq!(upstream.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_request_that_the_upstream_took_and_dropped_is_its_failure_and_not_sent_again() {
+    // Closes on the second request, having read it.
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let upstream = TestUpstream::raw(move |stream| {
+        let asked = Arc::clone(&counter);
+        async move {
+            let mut upstream = RawClient::over(stream);
+            upstream.head().await;
+            upstream
+                .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                .await;
+            upstream.head().await;
+            asked.fetch_add(1, Ordering::Relaxed);
+        }
+    })
+    .await;
+    let proxy = TestProxy::to(&upstream).start();
+    let mut client = proxy.connect().await;
+    client.get("/").await;
+    assert_eq!(client.response().await.status(), 200);
+
+    client.get("/").await;
+
+    assert_eq!(client.response().await.status(), 502);
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    assert_eq!(upstream.connections(), 1);
 }
 
 #[tokio::test]
