@@ -41,7 +41,12 @@ pub(crate) async fn serve(tcp: TcpStream, scope: Rc<Scope>, closing: Cancellatio
     if let Err(error) = tcp.set_nodelay(true) {
         tracing::debug!(%error, %peer, "could not set TCP_NODELAY");
     }
-    let client = ClientSocket::new(tcp, peer, scope.route.connections.clone());
+    let client = ClientSocket::new(
+        tcp,
+        peer,
+        scope.route.next_connection(),
+        scope.route.connections.clone(),
+    );
 
     let service = service_fn({
         let (scope, client) = (Rc::clone(&scope), Arc::clone(&client));

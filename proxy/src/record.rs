@@ -151,11 +151,17 @@ impl Record {
         }
     }
 
-    /// Notes that the fault `by` held the request for `achieved`.
-    pub(crate) fn delayed(&mut self, by: usize, achieved: Duration) {
+    /// When the request arrived.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Notes that the fault `by` held the exchange for `achieved`; `asked` is what it was to be, unless the hold
+    /// ended before its time.
+    pub(crate) fn delayed(&mut self, by: usize, asked: Option<Duration>, achieved: Duration) {
         self.injected += achieved;
         let fired = &self.fired[by];
-        fired.note_delay(achieved);
+        fired.note_delay(asked, achieved);
         if let Some(metrics) = self.scope.route.faults(fired.kind()) {
             metrics.delay.record(achieved);
         }
