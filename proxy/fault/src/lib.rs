@@ -31,6 +31,7 @@
 //! ```
 
 pub mod read;
+pub mod reference;
 pub mod units;
 
 mod faults;

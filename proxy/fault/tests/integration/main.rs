@@ -10,6 +10,7 @@ mod arming;
 mod deciding;
 mod draws;
 mod holding;
+mod reference;
 mod schedules;
 mod sticky;
 
