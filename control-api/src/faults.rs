@@ -84,6 +84,12 @@ pub(crate) async fn list(
     Ok(Json(FaultList { faults }))
 }
 
+/// `GET /faults/kinds`: the reference of all kinds, with an example of each.
+pub(crate) async fn kinds(query: Query) -> Result<Json<Value>, Refusal> {
+    let [] = query.only(&[])?;
+    Ok(Json(brownout_fault::reference::kinds_value()))
+}
+
 /// `GET /faults/{id}`.
 pub(crate) async fn show(
     State(control): State<Shared>,

@@ -14,7 +14,14 @@ use brownout_fault::read::nearest;
 use crate::{auth, control::Control, faults, halt, problem::Refusal, routes};
 
 /// The paths, for a hint when none fits.
-const PATHS: [&str; 5] = ["/faults", "/routes", "/halt", "/healthz", "/version"];
+const PATHS: [&str; 6] = [
+    "/faults",
+    "/faults/kinds",
+    "/routes",
+    "/halt",
+    "/healthz",
+    "/version",
+];
 
 pub(crate) fn router(control: Arc<Control>) -> Router {
     Router::new()
@@ -22,6 +29,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
             "/faults",
             get(faults::list).post(faults::arm).delete(faults::clear),
         )
+        .route("/faults/kinds", get(faults::kinds))
         .route(
             "/faults/{id}",
             get(faults::show)

@@ -30,6 +30,8 @@ use crate::{route::Open, sys};
 pub(crate) struct ClientSocket {
     tcp: TcpStream,
     peer: SocketAddr,
+    /// Among the connections of its route, in the order of acceptance.
+    number: u64,
     /// Dropping sends an RST; nothing may send a FIN before.
     resetting: AtomicBool,
     /// The client may still be sending when this side closes.
@@ -49,6 +51,7 @@ impl ClientSocket {
     pub(crate) fn new(
         tcp: TcpStream,
         peer: SocketAddr,
+        number: u64,
         connections: Open,
         permit: OwnedSemaphorePermit,
     ) -> Arc<Self> {
@@ -56,6 +59,7 @@ impl ClientSocket {
         Arc::new(Self {
             tcp,
             peer,
+            number,
             resetting: AtomicBool::new(false),
             lingering: AtomicBool::new(false),
             flushes: AtomicU64::new(0),
@@ -68,6 +72,23 @@ impl ClientSocket {
 
     pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Writes bytes past hyper. All that hyper held must have been [flushed](Self::flushed) before.
+    pub(crate) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            self.tcp.writable().await?;
+            match self.tcp.try_write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Makes the close of this socket a reset (RST). Nothing more is sent, no FIN either.

@@ -46,7 +46,13 @@ pub(crate) async fn serve(
     if let Err(error) = tcp.set_nodelay(true) {
         tracing::debug!(%error, %peer, "could not set TCP_NODELAY");
     }
-    let client = ClientSocket::new(tcp, peer, scope.route.connections.clone(), permit);
+    let client = ClientSocket::new(
+        tcp,
+        peer,
+        scope.route.next_connection(),
+        scope.route.connections.clone(),
+        permit,
+    );
 
     let service = service_fn({
         let (scope, client) = (Rc::clone(&scope), Arc::clone(&client));

@@ -2,9 +2,9 @@
 
 use std::{rc::Rc, sync::Arc, time::Instant};
 
-use brownout_fault::{Answer, Injection, Subject};
+use brownout_fault::{Injection, Later, Subject};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::{
     body::{Body, Incoming},
     upgrade::OnUpgrade,
@@ -18,12 +18,9 @@ use crate::{
     headers,
     inject::{self, Next},
     record::Record,
-    tunnel,
+    shape, tunnel,
     upstream::{Lease, Sent},
 };
-
-/// Marks an answer that a fault made.
-const FAULT_HEADER: HeaderName = HeaderName::from_static("x-brownout-fault");
 
 /// Serves one request: record, decide, inject, forward, follow the answer to its end.
 ///
@@ -41,6 +38,8 @@ pub(crate) async fn exchange(
             method: request.method(),
             uri: request.uri(),
             headers: request.headers(),
+            peer: client.peer(),
+            connection: client.number(),
         },
         now,
     );
@@ -50,6 +49,8 @@ pub(crate) async fn exchange(
         fired,
         delays,
         ending,
+        later,
+        ..
     } = injection;
     let ended_by = ending.as_ref().map(|(by, _)| *by);
     record.decided(&request, &considered, fired, ended_by);
@@ -62,7 +63,8 @@ pub(crate) async fn exchange(
         match next {
             Next::Forward => {}
             Next::Answer(by, answer) => {
-                let response = injected_answer(by, &answer, &request, record);
+                let mut response = Response::new(ResponseBody::own(Bytes::new(), record));
+                inject::answer_instead(&mut response, by, &answer, request.headers());
                 if may_read {
                     inject::discard(request.into_body(), response.body().record());
                 }
@@ -70,13 +72,23 @@ pub(crate) async fn exchange(
             }
         }
     }
-    forward(request, record).await
+    match later {
+        None => forward(request, record, None).await,
+        Some(mut later) => {
+            // Only an answer of a fault looks at it again.
+            let asked = later.ending.is_some().then(|| request.headers().clone());
+            let method = request.method().clone();
+            let response = forward(request, record, Some(&mut later)).await?;
+            shape::after_upstream(*later, response, &method, &asked.unwrap_or_default()).await
+        }
+    }
 }
 
 /// Sends the request on and gives back the upstream's answer, or says why there is none.
 async fn forward(
     mut request: Request<Incoming>,
     mut record: Box<Record>,
+    mut later: Option<&mut Later>,
 ) -> Result<Response<ResponseBody>, Cut> {
     if request.method() == Method::CONNECT {
         let detail = "this is no forward proxy; send the request itself";
@@ -96,12 +108,22 @@ async fn forward(
         let detail = "the request uses a transfer coding besides chunked";
         return Ok(own_answer(StatusCode::NOT_IMPLEMENTED, detail, record));
     }
+    for (_, change) in later.iter().flat_map(|later| &later.request) {
+        change.apply_to(request.headers_mut());
+    }
     record.sending(&mut request, &upstream);
 
     let (parts, incoming) = request.into_parts();
     let bytes_in = record.scope().route.bytes_in.clone();
     let client = Arc::clone(record.client());
-    let (body, upload) = RequestBody::streaming(incoming, bytes_in, client, leave);
+    let copies = later.as_mut().and_then(|later| later.copies.take());
+    let (body, upload) = match copies {
+        Some(copies) => shape::send_copies(copies, &parts, incoming, &upstream, &record).await?,
+        None => {
+            let pace = later.and_then(|later| shape::pace(later, &record));
+            RequestBody::streaming(incoming, bytes_in, client, leave, pace)
+        }
+    };
     let mut request = Request::from_parts(parts, body);
     if let Some(given) = given {
         hyper::ext::on_informational(&mut request, move |response| {
@@ -160,33 +182,6 @@ fn switch_protocols(
         lease.finish().await;
         tunnel::upgraded(client, upstream).await;
     });
-}
-
-/// The answer that a fault gives in the upstream's place.
-fn injected_answer<B>(
-    by: usize,
-    answer: &Answer,
-    request: &Request<B>,
-    mut record: Box<Record>,
-) -> Response<ResponseBody> {
-    record.answered_by_fault(answer.status);
-    let marker = record.fired(by).marker().cloned();
-    let content = answer.body(request.headers());
-    let mut response = Response::new(ResponseBody::own(Bytes::new(), record));
-    *response.status_mut() = answer.status;
-    for (name, value) in &answer.headers {
-        response.headers_mut().append(name.clone(), value.clone());
-    }
-    if let Some((content_type, body)) = content {
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, content_type);
-        response.body_mut().set_content(body);
-    }
-    if let Some(marker) = marker {
-        response.headers_mut().insert(FAULT_HEADER, marker);
-    }
-    response
 }
 
 /// An answer of the proxy's own, as a short problem (RFC 9457) that names the route.

@@ -1,15 +1,19 @@
 //! The data plane as a whole: its cores, and the handle by which routes come and go.
 
+mod routes;
+
+pub use self::routes::{NewRoute, RouteChange, RouteError, RouteStatus};
+
 use std::{
     collections::BTreeMap,
     fmt, io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use brownout_fault::FaultReader;
+use brownout_fault::{FaultPlan, FaultReader};
 use brownout_telemetry::{Metrics, Tracer};
 use tokio::{
     runtime::{Builder, LocalOptions},
@@ -21,7 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     listener::{ListenAddress, Listening, Serve, accept},
     route::Route,
-    upstream::{Protocol, Upstream},
+    upstream::Upstream,
 };
 
 /// What a gateway is made of.
@@ -99,8 +103,15 @@ impl Gateway {
             tracer: config.tracer,
             stop: stop.clone(),
         };
+        let shared = Arc::new(shared);
+        let follower = Arc::downgrade(&shared);
+        shared.faults.watch(move |plan| {
+            if let Some(shared) = follower.upgrade() {
+                shared.follow(plan);
+            }
+        });
         Ok(Self {
-            handle: GatewayHandle(Arc::new(shared)),
+            handle: GatewayHandle(shared),
             stop,
             cores,
         })
@@ -207,114 +218,27 @@ struct Entry {
 
 /// A route that accepts connections. Dropping it refuses new ones at once and ends those that are idle.
 struct Open {
-    _listening: Listening,
+    /// `None` while new connections are refused.
+    accepting: Option<Accepting>,
     closing: CancellationToken,
+}
+
+/// Listening sockets and those who accept from them. Dropping it refuses new connections at once.
+struct Accepting {
+    _listening: Listening,
+    token: CancellationToken,
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.token.cancel();
+    }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         self.closing.cancel();
     }
-}
-
-/// A route to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewRoute {
-    /// Its name, unique in the gateway.
-    pub name: String,
-    /// Where to listen.
-    pub listen: ListenAddress,
-    /// Where requests go.
-    pub upstream: Upstream,
-    /// Whether it accepts connections at once.
-    pub enabled: bool,
-}
-
-/// What to change about a route; `None` leaves it as it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RouteChange {
-    /// Where to listen.
-    pub listen: Option<ListenAddress>,
-    /// Where requests go from now on.
-    pub upstream: Option<Upstream>,
-    /// Whether it accepts connections.
-    pub enabled: Option<bool>,
-}
-
-/// A route as it is now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RouteStatus {
-    /// Its name.
-    pub name: String,
-    /// Where it listens, with the port it got.
-    pub listen: SocketAddr,
-    /// Where requests go.
-    pub upstream: String,
-    /// What it carries.
-    pub protocol: Protocol,
-    /// Whether it accepts connections.
-    pub enabled: bool,
-    /// Client connections that are open.
-    pub connections: u64,
-    /// Requests since it was made; none on a `tcp` route.
-    pub requests: u64,
-    /// Bytes of request content since it was made; on a `tcp` route all bytes to the upstream.
-    pub bytes_in: u64,
-    /// Bytes of answer content since it was made; on a `tcp` route all bytes to clients.
-    pub bytes_out: u64,
-}
-
-/// Why a route was not made or changed.
-#[derive(Debug, thiserror::Error)]
-pub enum RouteError {
-    /// There is a route of that name.
-    #[error("the route name `{name}` is taken")]
-    NameTaken {
-        /// The name.
-        name: String,
-    },
-    /// There is no route of that name.
-    #[error("there is no route `{name}`")]
-    Unknown {
-        /// The name.
-        name: String,
-    },
-    /// Another socket listens there.
-    #[error("the address {address} is taken")]
-    AddressTaken {
-        /// The address.
-        address: ListenAddress,
-    },
-    /// Requests would go round for ever.
-    #[error("leads back to the route `{name}` itself")]
-    Loop {
-        /// The route.
-        name: String,
-    },
-    /// A route carries one protocol from its making to its deletion.
-    #[error(
-        "the route carries {carries}, and {upstream} does not; delete the route and make a new one"
-    )]
-    OtherProtocol {
-        /// What it carries.
-        carries: Protocol,
-        /// The upstream that it should have got.
-        upstream: Upstream,
-    },
-    /// The address cannot be listened on for another reason.
-    #[error("could not listen on {address}")]
-    Listen {
-        /// The address.
-        address: ListenAddress,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// More routes than a gateway carries.
-    #[error("there may be {max} routes at a time", max = GatewayHandle::ROUTES_MAX)]
-    TooMany,
-    /// The gateway is being stopped.
-    #[error("the proxy is shutting down")]
-    ShuttingDown,
 }
 
 impl GatewayHandle {
@@ -345,6 +269,7 @@ impl GatewayHandle {
         };
         if new.enabled {
             entry.open = Some(self.0.open(&entry.route, listening)?);
+            self.0.refuse_or_accept(&mut entry, &self.0.faults.plan());
         }
         let status = entry.status();
         routes.insert(new.name, entry);
@@ -404,6 +329,7 @@ impl GatewayHandle {
         if let Some(upstream) = change.upstream {
             entry.route.set_upstream(upstream);
         }
+        self.0.refuse_or_accept(entry, &self.0.faults.plan());
         Ok(entry.status())
     }
 
@@ -468,18 +394,32 @@ impl Shared {
         })
     }
 
-    /// Hands the listeners to the cores.
     fn open(&self, route: &Arc<Route>, listening: Listening) -> Result<Open, RouteError> {
+        let closing = self.stop.child_token();
+        Ok(Open {
+            accepting: Some(self.accept(route, listening, &closing)?),
+            closing,
+        })
+    }
+
+    /// Hands the listeners to the cores.
+    fn accept(
+        &self,
+        route: &Arc<Route>,
+        listening: Listening,
+        closing: &CancellationToken,
+    ) -> Result<Accepting, RouteError> {
         let address = listening.address().into();
         let listeners = listening
             .listeners()
             .map_err(|source| RouteError::Listen { address, source })?;
-        let closing = self.stop.child_token();
+        let token = closing.child_token();
         for (core, listener) in self.cores.iter().zip(listeners) {
             let serve = Serve {
                 route: Arc::clone(route),
                 listener,
                 closing: closing.clone(),
+                accepting: token.clone(),
                 faults: self.faults.clone(),
                 tracer: self.tracer.clone(),
                 connections: Arc::clone(&self.connections),
@@ -488,10 +428,36 @@ impl Shared {
                 return Err(RouteError::ShuttingDown);
             }
         }
-        Ok(Open {
+        Ok(Accepting {
             _listening: listening,
-            closing,
+            token,
         })
+    }
+
+    /// Closes and opens listeners as what is armed says.
+    fn follow(&self, plan: &FaultPlan) {
+        for entry in self.lock().values_mut() {
+            self.refuse_or_accept(entry, plan);
+        }
+    }
+
+    fn refuse_or_accept(&self, entry: &mut Entry, plan: &FaultPlan) {
+        let Some(open) = &mut entry.open else { return };
+        let name = entry.route.name();
+        match (plan.refuses(name, Instant::now()), &open.accepting) {
+            (true, Some(_)) => open.accepting = None,
+            (false, None) => {
+                let listening = self.bind(entry.address.into());
+                let accepting = listening
+                    .and_then(|listening| self.accept(&entry.route, listening, &open.closing));
+                match accepting {
+                    Ok(accepting) => open.accepting = Some(accepting),
+                    // Somebody took the address meanwhile; the next change tries again.
+                    Err(error) => tracing::error!(%error, route = name, "could not listen again"),
+                }
+            }
+            (true, None) | (false, Some(_)) => {}
+        }
     }
 }
 

@@ -2,15 +2,24 @@
 
 use std::{sync::Arc, time::Duration};
 
-use brownout_fault::{Answer, Delay, Ending, Then};
+use brownout_fault::{Answer, Delay, Ending, Since, Then};
+use http::{HeaderMap, HeaderName, Response, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::sleep;
 
-use crate::{error::Cut, record::Record};
+use crate::{body::ResponseBody, error::Cut, record::Record};
+
+/// Marks an answer that a fault made.
+const FAULT_HEADER: HeaderName = HeaderName::from_static("x-brownout-fault");
+
+/// How much of a request that nobody wants is read, so that its client hears what it is told.
+const UNWANTED_BYTES_MAX: usize = 1024 * 1024;
+/// How long that may take.
+const UNWANTED_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// How long a reset waits for earlier answers on the connection to arrive.
-const DRAIN: Duration = Duration::from_secs(2);
+pub(crate) const DRAIN: Duration = Duration::from_secs(2);
 
 /// What is left to do with a request after the faults before the upstream.
 pub(crate) enum Next {
@@ -35,36 +44,65 @@ pub(crate) async fn before_upstream(
         Some((by, Ending::Answer(answer))) => Ok(Next::Answer(by, answer)),
         Some((by, Ending::Reset)) => {
             record.cut_by_fault(by);
-            Err(reset(record).await)
+            Err(reset(by, record).await)
+        }
+        Some((by, Ending::Close)) => {
+            if may_read && !read_all(request).await {
+                record.client().linger_on_close();
+            }
+            record.cut_by_fault(by);
+            Err(Cut)
         }
         Some((by, Ending::Hang { hold, then })) => {
             hang(by, hold, request, may_read, record).await?;
             record.cut_by_fault(by);
             Err(match then {
-                Then::Reset => reset(record).await,
+                Then::Reset => reset(by, record).await,
                 Then::Close => Cut,
             })
         }
+        // There is no answer yet that could be malformed.
+        Some((_, Ending::Malformed(_))) => Ok(Next::Forward),
     }
 }
 
-/// Holds the request, until its time is over or its fault is removed.
-async fn wait(delay: Delay, record: &mut Record) -> Result<(), Cut> {
+/// Holds the exchange, until its time is over or its fault is removed.
+pub(crate) async fn wait(delay: Delay, record: &mut Record) -> Result<(), Cut> {
+    let left_over = match delay.since {
+        Since::Now => delay.span,
+        Since::Arrival => delay.span.saturating_sub(record.started().elapsed()),
+    };
     let span = record.hold(delay.by);
-    let left = {
+    let ended = {
         let fired = record.fired(delay.by);
         tokio::select! {
-            () = sleep(delay.span) => false,
-            () = fired.released() => false,
-            () = record.client().left() => true,
+            () = sleep(left_over) => Held::Whole,
+            () = fired.released() => Held::Released,
+            () = record.client().left() => Held::ClientLeft,
         }
     };
     span.end();
-    if left {
-        return Err(Cut);
+    let asked = (ended == Held::Whole).then_some(left_over);
+    finish(ended, asked, record)
+}
+
+/// Lets a request go on whose hold is over, if its client is still there.
+fn finish(ended: Held, asked: Option<Duration>, record: &mut Record) -> Result<(), Cut> {
+    match ended {
+        Held::Whole | Held::Released => {
+            record.let_go(asked);
+            Ok(())
+        }
+        Held::ClientLeft => Err(Cut),
     }
-    record.let_go();
-    Ok(())
+}
+
+/// How a hold ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Whole,
+    Released,
+    ClientLeft,
 }
 
 /// Reads the request whole and answers nothing, until the hold is over or the fault is removed.
@@ -87,56 +125,90 @@ async fn hang(
         while may_read && request.frame().await.is_some_and(|frame| frame.is_ok()) {}
         std::future::pending::<()>().await;
     };
-    let left = {
+    let ended = {
         let fired = record.fired(by);
         tokio::select! {
-            () = held => false,
-            () = fired.released() => false,
-            () = record.client().left() => true,
-            () = swallow => false,
+            () = held => Held::Whole,
+            () = fired.released() => Held::Released,
+            () = record.client().left() => Held::ClientLeft,
+            () = swallow => Held::Whole,
         }
     };
     span.end();
-    if left {
-        return Err(Cut);
-    }
-    record.let_go();
-    Ok(())
+    let asked = hold.filter(|_| ended == Held::Whole);
+    finish(ended, asked, record)
 }
 
-/// Lets what was sent before arrive, then makes the close a reset.
-async fn reset(record: &Record) -> Cut {
-    record.client().settled(DRAIN).await;
+/// Lets what was sent before arrive, then makes the close a reset. A fault that is removed waits no longer.
+pub(crate) async fn reset(by: usize, record: &Record) -> Cut {
+    /// What a client that reads needs on a path of some length.
+    const GRACE: Duration = Duration::from_millis(50);
+    let fired = record.fired(by);
+    tokio::select! {
+        () = record.client().settled(DRAIN) => {}
+        () = async { fired.released().await; sleep(GRACE).await } => {}
+    }
     record.client().reset_on_close();
     Cut
+}
+
+/// Makes `response` the answer that a fault gives in the upstream's place. `asked` is the request's head.
+pub(crate) fn answer_instead(
+    response: &mut Response<ResponseBody>,
+    by: usize,
+    answer: &Answer,
+    asked: &HeaderMap,
+) {
+    let record = response.body_mut().record_mut();
+    record.answered_by_fault(answer.status);
+    let marker = record.fired(by).marker().cloned();
+    let content = answer.body(asked);
+    *response.status_mut() = answer.status;
+    let fields = response.headers_mut();
+    fields.clear();
+    for (name, value) in &answer.headers {
+        fields.append(name.clone(), value.clone());
+    }
+    if let Some((Some(content_type), _)) = &content {
+        fields.insert(header::CONTENT_TYPE, content_type.clone());
+    }
+    if let Some(marker) = marker {
+        fields.insert(FAULT_HEADER, marker);
+    }
+    // What hyper keeps of the upstream's answer, such as its reason, is not of this one.
+    response.extensions_mut().clear();
+    let content = content.map(|(_, body)| body).unwrap_or_default();
+    response.body_mut().set_content(content);
+}
+
+/// Reads and forgets a request, within bounds. Whether that was all of it.
+async fn read_all(request: &mut Incoming) -> bool {
+    let mut bytes_left = UNWANTED_BYTES_MAX;
+    let read = async {
+        while let Some(frame) = request.frame().await {
+            let Ok(frame) = frame else { return true };
+            let read = frame.data_ref().map_or(0, bytes::Bytes::len);
+            if read > bytes_left {
+                return false;
+            }
+            bytes_left -= read;
+        }
+        true
+    };
+    tokio::time::timeout(UNWANTED_TIME_MAX, read)
+        .await
+        .unwrap_or(false)
 }
 
 /// Reads and forgets the rest of a request that was answered without it, so that the connection can be used
 /// again: at most 1 MiB or one second, then the close lingers.
 pub(crate) fn discard(mut request: Incoming, record: &Record) {
-    const BYTES_MAX: usize = 1024 * 1024;
-    const TIME_MAX: Duration = Duration::from_secs(1);
     if request.is_end_stream() {
         return;
     }
     let client = Arc::clone(record.client());
     tokio::task::spawn_local(async move {
-        let mut bytes_left = BYTES_MAX;
-        let read_all = async {
-            while let Some(frame) = request.frame().await {
-                let Ok(frame) = frame else { return true };
-                let read = frame.data_ref().map_or(0, bytes::Bytes::len);
-                if read > bytes_left {
-                    return false;
-                }
-                bytes_left -= read;
-            }
-            true
-        };
-        if !tokio::time::timeout(TIME_MAX, read_all)
-            .await
-            .unwrap_or(false)
-        {
+        if !read_all(&mut request).await {
             client.linger_on_close();
         }
     });

@@ -150,6 +150,8 @@ pub(crate) struct Serve {
     pub(crate) listener: TcpListener,
     /// Cancelled when the route is disabled, moved or deleted.
     pub(crate) closing: CancellationToken,
+    /// Cancelled as well when new connections are refused.
+    pub(crate) accepting: CancellationToken,
     pub(crate) faults: FaultReader,
     pub(crate) tracer: Tracer,
     /// A permit for each connection of the process.
@@ -165,6 +167,7 @@ pub(crate) async fn accept(serve_route: Serve, tasks: TaskTracker) {
         route,
         listener,
         closing,
+        accepting,
         faults,
         tracer,
         connections,
@@ -189,7 +192,7 @@ pub(crate) async fn accept(serve_route: Serve, tasks: TaskTracker) {
     loop {
         let accepted = tokio::select! {
             biased;
-            () = closing.cancelled() => return,
+            () = accepting.cancelled() => return,
             accepted = listener.accept() => accepted,
             _ = sweep.tick() => {
                 scope.pool.sweep();

@@ -151,7 +151,7 @@ impl Record {
     /// Notes that the fault `by` holds the request from now on, until [`let_go`](Self::let_go). Gives a child span for
     /// that time.
     pub(crate) fn hold(&mut self, by: usize) -> Span {
-        self.held_by = Some((by, Instant::now()));
+        self.note_hold(by);
         if self.span.is_recording() {
             self.span
                 .internal(format!("fault {}", self.fired[by].kind()))
@@ -160,15 +160,30 @@ impl Record {
         }
     }
 
-    /// Notes that the fault holds the request no longer, and how long that took.
-    pub(crate) fn let_go(&mut self) {
-        let Some((by, since)) = self.held_by.take() else {
-            return;
-        };
-        let achieved = since.elapsed();
+    /// When the request arrived.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Notes that the fault `by` holds the exchange from now on.
+    pub(crate) fn note_hold(&mut self, by: usize) {
+        self.held_by = Some((by, Instant::now()));
+    }
+
+    /// Notes that the fault holds the request no longer, and how long that took; `asked` is what it was to be, unless
+    /// the hold ended before its time.
+    pub(crate) fn let_go(&mut self, asked: Option<Duration>) {
+        if let Some((by, since)) = self.held_by {
+            self.delayed(by, asked, since.elapsed());
+        }
+    }
+
+    /// As [`let_go`](Self::let_go), of a hold whose time was measured elsewhere.
+    pub(crate) fn delayed(&mut self, by: usize, asked: Option<Duration>, achieved: Duration) {
+        self.held_by = None;
         self.injected += achieved;
         let fired = &mut self.fired[by];
-        fired.note_delay(achieved);
+        fired.note_delay(asked, achieved);
         let held = fired.holds();
         fired.let_go();
         if let Some(metrics) = self.scope.route.faults(fired.kind()) {
@@ -312,7 +327,7 @@ impl Drop for Record {
                 }
             }
         }
-        self.let_go();
+        self.let_go(None);
         self.count_held(|active| active.sub(1));
         self.upstream_ended();
         let took = now - self.started;

@@ -1,6 +1,9 @@
 //! A route: a listener's name and the upstream behind it, with what is counted on it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use arc_swap::ArcSwap;
 use brownout_fault::Fault;
@@ -24,6 +27,7 @@ pub(crate) struct Route {
     pub(crate) upstream_latency: Histogram,
     pub(crate) overhead: Histogram,
     pub(crate) in_flight: Gauge,
+    accepted: AtomicU64,
     /// 1xx to 5xx, then none.
     responses: [Counter; 6],
     errors: [Counter; ErrorKind::ALL.len()],
@@ -114,6 +118,7 @@ impl Route {
             upstream_latency: metrics.histogram(names::PROXY_UPSTREAM_LATENCY, &[name]),
             overhead: metrics.histogram(names::PROXY_OVERHEAD, &[name]),
             in_flight: metrics.gauge(names::PROXY_IN_FLIGHT, &[name]),
+            accepted: AtomicU64::new(0),
             responses: CLASSES.map(|class| metrics.counter(names::PROXY_RESPONSES, &[name, class])),
             errors: ErrorKind::ALL
                 .map(|kind| metrics.counter(names::PROXY_ERRORS, &[name, kind.name()])),
@@ -125,6 +130,11 @@ impl Route {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The number of a connection that was just accepted.
+    pub(crate) fn next_connection(&self) -> u64 {
+        self.accepted.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn upstream(&self) -> Arc<Upstream> {

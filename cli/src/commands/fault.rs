@@ -51,7 +51,10 @@ pub(crate) async fn run(args: FaultArgs) -> Result<Exit, Failure> {
                     ),
                 });
         }
-        FaultCommand::Kinds => print_kinds(),
+        FaultCommand::Kinds => {
+            args.api
+                .print(&brownout_fault::reference::kinds_value(), print_kinds);
+        }
     }
     Ok(Exit::Ok)
 }
@@ -255,10 +258,7 @@ fn print_kinds() {
                 param.name, param.help, param.accepts
             );
         }
-        println!(
-            "  example: {{\"route\":\"web\",\"{}\":{}}}",
-            kind.name, kind.example
-        );
+        println!("  example: {}", kind.example_fault());
         println!();
     }
 }

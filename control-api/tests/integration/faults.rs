@@ -62,7 +62,7 @@ async fn the_answer_says_how_the_fault_was_understood() {
     assert_eq!(fault["id"], "latency-1");
     assert_eq!(
         fault["latency"],
-        json!({ "p50": "120ms", "p99": "900ms", "cap": "30s" })
+        json!({ "p50": "120ms", "p99": "900ms", "cap": "30s", "mode": "add", "side": "request" })
     );
     assert_eq!(fault["percent"], 20);
     assert_eq!(fault["ttl"], "10m");

@@ -1,6 +1,9 @@
 //! Faults as they are shown: the spec as understood, and what became of it.
 
-use brownout_fault::{FaultSpec, FaultStatus, State, units::show_duration};
+use brownout_fault::{
+    FaultSpec, FaultStatus, Magnitude, State,
+    units::{show_duration, show_rate},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
@@ -52,15 +55,45 @@ pub struct CountersAnswer {
     pub client_gave_up: u64,
 }
 
-/// What a fault really did, as measured; empty until it did something that is measured.
+/// What a fault was to do and really did, as measured; empty until it did something that is measured.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MagnitudeAnswer {
+    /// The median of the delays that were asked for, as text; of holds that were not cut short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_p50: Option<String>,
+    /// The 99th percentile of the delays that were asked for, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_p99: Option<String>,
     /// The median of the achieved delays, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_p50: Option<String>,
     /// The 99th percentile of the achieved delays, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_p99: Option<String>,
+    /// Bytes of bodies that went through it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Bytes a second of those bodies while they went, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
+    /// Requests that came back before the time they were told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_returns: Option<u64>,
+}
+
+impl From<Magnitude> for MagnitudeAnswer {
+    fn from(magnitude: Magnitude) -> Self {
+        let show = |delay: Option<std::time::Duration>| delay.map(show_duration);
+        Self {
+            asked_p50: show(magnitude.asked.map(|delays| delays.p50)),
+            asked_p99: show(magnitude.asked.map(|delays| delays.p99)),
+            delay_p50: show(magnitude.achieved.map(|delays| delays.p50)),
+            delay_p99: show(magnitude.achieved.map(|delays| delays.p99)),
+            bytes: magnitude.bytes,
+            rate: magnitude.bytes_per_second.map(show_rate),
+            early_returns: magnitude.early_returns,
+        }
+    }
 }
 
 /// The members that stand beside the spec.
@@ -106,10 +139,7 @@ impl From<FaultStatus> for FaultAnswer {
                 active: counters.active,
                 client_gave_up: counters.client_gave_up,
             },
-            magnitude: MagnitudeAnswer {
-                delay_p50: status.magnitude.map(|m| show_duration(m.delay_p50)),
-                delay_p99: status.magnitude.map(|m| show_duration(m.delay_p99)),
-            },
+            magnitude: status.magnitude.into(),
         }
     }
 }
@@ -194,8 +224,8 @@ mod tests {
         assert_eq!(
             shown,
             json!({
-                "id": "latency-1", "route": "web", "latency": { "value": "250ms" }, "match": {},
-                "percent": 100, "skip_first": 0, "every": 1, "offset": 0, "start": "0s", "ttl": "10m",
+                "id": "latency-1", "route": "web", "latency": { "value": "250ms", "mode": "add", "side": "request" },
+                "match": {}, "percent": 100, "per": "request", "skip_first": 0, "every": 1, "offset": 0, "start": "0s", "ttl": "10m",
                 "max_active": 1000, "priority": 0, "stealth": false,
                 "state": "active", "created_at": "2027-01-15T08:00:00Z",
                 "expires_at": "2027-01-15T08:10:00Z", "revision": 1,

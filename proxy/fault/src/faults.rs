@@ -1,21 +1,29 @@
 //! The kinds of faults: one file each, and one line in the registry below.
 
-use std::{fmt, time::Instant};
+use std::{fmt, sync::Arc, time::Instant};
 
 use serde_json::{Map, Value};
 
 use crate::{
     injection::Injection,
+    ledger::Ledger,
     matcher::Subject,
     read::{Object, Problem},
     roll::Roll,
+    spec::FaultSpec,
 };
 
-/// Where in an exchange a kind acts. Faults act in this order; inside a phase by priority, then by creation.
+/// Where in an exchange a fault acts. Faults act in this order; inside a phase by priority, then by creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
+    /// Before a request comes: the connection itself.
+    Connect,
     /// Before the request is forwarded.
     Request,
+    /// Once the upstream has answered, before a byte of it is passed on.
+    ResponseHead,
+    /// While the answer's body streams.
+    ResponseBody,
 }
 
 impl Phase {
@@ -23,7 +31,10 @@ impl Phase {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Connect => "connect",
             Self::Request => "request",
+            Self::ResponseHead => "response_head",
+            Self::ResponseBody => "response_body",
         }
     }
 }
@@ -41,6 +52,22 @@ pub struct Param {
     pub help: &'static str,
 }
 
+impl Param {
+    pub(crate) const fn new(
+        name: &'static str,
+        accepts: &'static str,
+        default: &'static str,
+        help: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            accepts,
+            default,
+            help,
+        }
+    }
+}
+
 /// What a kind may use to decide what it does to one request.
 #[derive(Debug)]
 pub struct Draw<'a, S> {
@@ -50,8 +77,18 @@ pub struct Draw<'a, S> {
     pub subject: &'a Subject<'a>,
     /// The time of the decision.
     pub now: Instant,
+    /// How much of its magnitude a ramp lets through, from 0 to 1.
+    pub scale: f64,
     /// What the kind keeps between requests.
     pub state: &'a S,
+    ledger: &'a Ledger,
+}
+
+impl<S> Draw<'_, S> {
+    /// Notes that a client came back before the time it was told.
+    pub fn note_early_return(&self) {
+        self.ledger.note_early_return();
+    }
 }
 
 /// One kind of fault: its parameters, and what they put into an [`Injection`].
@@ -60,12 +97,8 @@ pub trait FaultKind: Clone + PartialEq + fmt::Debug + Send + Sync + Sized + 'sta
     const NAME: &'static str;
     /// What it does, in one line.
     const SUMMARY: &'static str;
-    /// Where it acts.
+    /// Where it acts, unless its parameters say otherwise.
     const PHASE: Phase;
-    /// Whether it ends the exchange: of those, only the first acts.
-    const ENDS: bool;
-    /// Whether it holds requests: those are limited, and let go when the fault is removed.
-    const HOLDS: bool;
     /// Its parameters.
     const PARAMS: &'static [Param];
     /// A value for its key, as JSON, to show and to try.
@@ -83,7 +116,42 @@ pub trait FaultKind: Clone + PartialEq + fmt::Debug + Send + Sync + Sized + 'sta
     /// The parameters with every default written out.
     fn to_value(&self) -> Value;
 
-    /// Says what is done to one request. Does no I/O, reads no clock and allocates nothing.
+    /// Where it acts with these parameters.
+    fn phase(&self) -> Phase {
+        Self::PHASE
+    }
+
+    /// Whether it may end the exchange: of those, only the first acts.
+    fn ends(&self) -> bool {
+        false
+    }
+
+    /// Whether it holds requests: those are limited, and let go when the fault is removed.
+    fn holds(&self) -> bool {
+        false
+    }
+
+    /// Whether a ramp may scale its magnitude.
+    fn scales(&self) -> bool {
+        false
+    }
+
+    /// Checks the fields beside its parameters.
+    ///
+    /// # Errors
+    /// What does not go with it, with its place in the fault.
+    fn check(&self, _spec: &FaultSpec) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    /// Whether it acts on a request that everything else lets through to it; if not, the request is skipped.
+    /// May fill slots that leave the request as it is. For kinds that depend on what came before.
+    fn takes(&self, _draw: &mut Draw<'_, Self::State>, _into: &mut Injection) -> bool {
+        true
+    }
+
+    /// Says what is done to one request. Does no I/O and reads no clock; what is done before the request is
+    /// forwarded it says without allocating.
     fn inject(&self, draw: &mut Draw<'_, Self::State>, into: &mut Injection);
 }
 
@@ -94,7 +162,7 @@ pub struct KindInfo {
     pub name: &'static str,
     /// What it does, in one line.
     pub summary: &'static str,
-    /// Where it acts.
+    /// Where it acts, unless its parameters say otherwise.
     pub phase: Phase,
     /// Its parameters.
     pub params: &'static [Param],
@@ -102,9 +170,19 @@ pub struct KindInfo {
     pub example: &'static str,
 }
 
+/// One decision, as the plan hands it to an armed kind.
+pub(crate) struct Decision<'a> {
+    pub(crate) roll: &'a mut Roll,
+    pub(crate) subject: &'a Subject<'a>,
+    pub(crate) now: Instant,
+    pub(crate) scale: f64,
+    pub(crate) ledger: &'a Ledger,
+}
+
 /// A kind with the state it keeps, armed.
 pub(crate) trait Inject: fmt::Debug + Send + Sync {
-    fn inject(&self, roll: &mut Roll, subject: &Subject<'_>, now: Instant, into: &mut Injection);
+    fn takes(&self, decision: &mut Decision<'_>, into: &mut Injection) -> bool;
+    fn inject(&self, decision: &mut Decision<'_>, into: &mut Injection);
 }
 
 struct Armed<K: FaultKind> {
@@ -118,30 +196,47 @@ impl<K: FaultKind> fmt::Debug for Armed<K> {
     }
 }
 
-impl<K: FaultKind> Inject for Armed<K> {
-    fn inject(&self, roll: &mut Roll, subject: &Subject<'_>, now: Instant, into: &mut Injection) {
-        let mut draw = Draw {
-            roll,
-            subject,
-            now,
+impl<K: FaultKind> Armed<K> {
+    fn draw<'a>(&'a self, decision: &'a mut Decision<'_>) -> Draw<'a, K::State> {
+        Draw {
+            roll: decision.roll,
+            subject: decision.subject,
+            now: decision.now,
+            scale: decision.scale,
             state: &self.state,
-        };
-        self.kind.inject(&mut draw, into);
+            ledger: decision.ledger,
+        }
     }
 }
 
+impl<K: FaultKind> Inject for Armed<K> {
+    fn takes(&self, decision: &mut Decision<'_>, into: &mut Injection) -> bool {
+        self.kind.takes(&mut self.draw(decision), into)
+    }
+
+    fn inject(&self, decision: &mut Decision<'_>, into: &mut Injection) {
+        self.kind.inject(&mut self.draw(decision), into);
+    }
+}
+
+mod fields;
+
 macro_rules! registry {
     ($($module:ident :: $Kind:ident),+ $(,)?) => {
-        $(
-            mod $module;
-            pub use $module::$Kind;
-        )+
+        $(mod $module;)+
+
+        /// The kinds.
+        pub mod kinds {
+            $(pub use super::$module::$Kind;)+
+        }
+
+        use kinds::{$($Kind),+};
 
         /// A fault's kind with its parameters.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Fault {
             $(
-                #[doc = concat!("See [`", stringify!($Kind), "`].")]
+                #[doc = concat!("See [`", stringify!($Kind), "`](kinds::", stringify!($Kind), ").")]
                 $Kind($Kind),
             )+
         }
@@ -168,18 +263,26 @@ macro_rules! registry {
                 match self { $(Self::$Kind(_) => <$Kind as FaultKind>::NAME),+ }
             }
 
-            /// Where the kind acts.
+            /// Where it acts.
             #[must_use]
             pub fn phase(&self) -> Phase {
-                match self { $(Self::$Kind(_) => <$Kind as FaultKind>::PHASE),+ }
+                match self { $(Self::$Kind(kind) => kind.phase()),+ }
             }
 
             pub(crate) fn ends(&self) -> bool {
-                match self { $(Self::$Kind(_) => <$Kind as FaultKind>::ENDS),+ }
+                match self { $(Self::$Kind(kind) => kind.ends()),+ }
             }
 
             pub(crate) fn holds(&self) -> bool {
-                match self { $(Self::$Kind(_) => <$Kind as FaultKind>::HOLDS),+ }
+                match self { $(Self::$Kind(kind) => kind.holds()),+ }
+            }
+
+            pub(crate) fn scales(&self) -> bool {
+                match self { $(Self::$Kind(kind) => kind.scales()),+ }
+            }
+
+            pub(crate) fn check(&self, spec: &FaultSpec) -> Result<(), Problem> {
+                match self { $(Self::$Kind(kind) => kind.check(spec)),+ }
             }
 
             /// Reads the value of the key `name`; `None` when no kind has that name.
@@ -198,9 +301,9 @@ macro_rules! registry {
                 match self { $(Self::$Kind(kind) => kind.to_value()),+ }
             }
 
-            pub(crate) fn arm(&self) -> Box<dyn Inject> {
+            pub(crate) fn arm(&self) -> Arc<dyn Inject> {
                 match self {
-                    $(Self::$Kind(kind) => Box::new(Armed {
+                    $(Self::$Kind(kind) => Arc::new(Armed {
                         kind: kind.clone(),
                         state: <<$Kind as FaultKind>::State>::default(),
                     })),+
@@ -214,8 +317,30 @@ registry! {
     latency::Latency,
     abort::Abort,
     reset::Reset,
+    close::Close,
     blackhole::Blackhole,
+    refuse::Refuse,
+    truncate::Truncate,
+    stall::Stall,
+    dribble::Dribble,
+    bandwidth::Bandwidth,
+    corrupt::Corrupt,
+    malformed::Malformed,
+    rate_limit::RateLimit,
+    saturate::Saturate,
+    duplicate::Duplicate,
+    mutate::Mutate,
+    redirect::Redirect,
+    replay_stale::ReplayStale,
 }
+
+/// Kinds that are known and cannot be done yet, with the reason: they are refused, never taken for another.
+pub(crate) const NOT_YET: &[(&str, &str)] = &[
+    ("grpc_abort", "needs HTTP/2, which routes do not speak yet"),
+    ("goaway", "needs HTTP/2, which routes do not speak yet"),
+    ("tls", "needs TLS, which routes do not end yet"),
+    ("dns", "needs a resolver of our own, which is still to come"),
+];
 
 /// Takes `value` as the parameters of `K`: an object with none but its keys.
 fn params<K: FaultKind>(value: &Value) -> Result<Object<'_>, Problem> {
@@ -226,7 +351,7 @@ fn params<K: FaultKind>(value: &Value) -> Result<Object<'_>, Problem> {
 }
 
 /// An object of the members that are there.
-fn written(members: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Value {
+pub(crate) fn written(members: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Value {
     let members = members.into_iter();
     let present = members.filter_map(|(key, value)| Some((key.to_owned(), value?)));
     Value::Object(present.collect::<Map<_, _>>())

@@ -1,17 +1,34 @@
 //! What is to be done to one request: the answer of a decision.
 
+mod answer;
+mod bucket;
+mod change;
+mod corruption;
+mod fired;
+mod shape;
+mod shelf;
+
+pub(crate) use self::answer::has_no_body;
+pub use self::{
+    answer::Answer,
+    bucket::{Bucket, Buckets, Taken},
+    change::{BodyChange, Change},
+    corruption::{Corruption, How},
+    fired::Fired,
+    shape::{Break, Cut, CutAt, Dribble, Shape, Stall},
+    shelf::{Keep, Shelf},
+};
+
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use smallvec::SmallVec;
 
-use crate::{faults::Phase, ledger::Held, plan::ArmedFault};
+use crate::{faults::Phase, roll::Roll};
 
 /// What the armed faults do to one request.
 ///
-/// The slots are closed: delays add, the first ending wins. The proxy carries out each slot in one place
-/// and never asks which kind of fault filled it.
+/// The slots are closed: delays add, the first ending wins, changes and shapes combine in order. The proxy
+/// carries out each slot in one place and never asks which kind of fault filled it.
 #[derive(Debug, Default)]
 pub struct Injection {
     /// Every fault that matched, and what became of it. For counting.
@@ -20,8 +37,34 @@ pub struct Injection {
     pub fired: SmallVec<[Fired; 2]>,
     /// Waits before the request is forwarded, one after the other.
     pub delays: SmallVec<[Delay; 2]>,
-    /// How the exchange ends, and the index in `fired` of the fault that ends it.
+    /// How the exchange ends instead of being forwarded, and the index in `fired` of the fault that ends it.
     pub ending: Option<(usize, Ending)>,
+    /// What is done from then on. Boxed, as most requests and most faults have nothing there.
+    pub later: Option<Box<Later>>,
+    /// The phase of the ending, once there is one.
+    ends_in: Option<Phase>,
+}
+
+/// What is done to a request that is forwarded, and to its answer. Each slot names the fault that filled it by its
+/// index in [`Injection::fired`].
+#[derive(Debug, Default)]
+pub struct Later {
+    /// Changes of the request's head.
+    pub request: SmallVec<[(usize, Arc<Change>); 1]>,
+    /// What paces the request's body.
+    pub upload: SmallVec<[(usize, Arc<Bucket>); 1]>,
+    /// How often the request is sent once more.
+    pub copies: Option<(usize, Copies)>,
+    /// Waits between the upstream's answer and its first byte to the client, one after the other.
+    pub delays: SmallVec<[Delay; 1]>,
+    /// How the exchange ends instead of the upstream's answer being passed on.
+    pub ending: Option<(usize, Ending)>,
+    /// Changes of the answer.
+    pub answer: SmallVec<[(usize, Arc<Change>); 1]>,
+    /// What is done to the answer's body, in this order.
+    pub shapes: SmallVec<[(usize, Shape); 1]>,
+    /// Keeps the answer as it is, to be given again.
+    pub keep: Option<Keep>,
 }
 
 impl Injection {
@@ -31,18 +74,85 @@ impl Injection {
         self.fired.is_empty()
     }
 
-    /// Adds a wait, on behalf of the fault that is being injected.
+    /// Whether a fault of `phase` comes too late: an earlier phase ends the exchange, or `ends` and this would be
+    /// the second ending.
+    pub(crate) fn is_over(&self, phase: Phase, ends: bool) -> bool {
+        self.ends_in.is_some_and(|over| ends || phase > over)
+    }
+
+    /// Adds a wait before the request is forwarded, on behalf of the fault that is being injected.
     pub(crate) fn delay(&mut self, span: Duration) {
+        let by = self.injecting();
         self.delays.push(Delay {
-            by: self.injecting(),
+            by,
             span,
+            since: Since::Now,
         });
     }
 
-    /// Sets the ending, on behalf of the fault that is being injected. The first ending wins.
-    pub(crate) fn end(&mut self, ending: Ending) {
+    /// Adds a wait before the answer is passed on.
+    pub(crate) fn delay_answer(&mut self, span: Duration, since: Since) {
         let by = self.injecting();
-        self.ending.get_or_insert((by, ending));
+        self.later().delays.push(Delay { by, span, since });
+    }
+
+    /// Sets the ending. The first ending wins.
+    pub(crate) fn end(&mut self, ending: Ending) {
+        if self.ends_in.is_none() {
+            self.ends_in = Some(Phase::Request);
+            self.ending = Some((self.injecting(), ending));
+        }
+    }
+
+    /// Ends the exchange once the upstream has answered. The first ending wins.
+    pub(crate) fn end_answer(&mut self, ending: Ending) {
+        if self.ends_in.is_none() {
+            self.ends_in = Some(Phase::ResponseHead);
+            let by = self.injecting();
+            self.later().ending = Some((by, ending));
+        }
+    }
+
+    /// Does something to the answer's body.
+    pub(crate) fn shape(&mut self, shape: Shape) {
+        if shape.ends() {
+            self.ends_in.get_or_insert(Phase::ResponseBody);
+        }
+        let by = self.injecting();
+        self.later().shapes.push((by, shape));
+    }
+
+    /// Changes the request.
+    pub(crate) fn change_request(&mut self, change: &Arc<Change>) {
+        let by = self.injecting();
+        self.later().request.push((by, Arc::clone(change)));
+    }
+
+    /// Changes the answer.
+    pub(crate) fn change_answer(&mut self, change: &Arc<Change>) {
+        let by = self.injecting();
+        self.later().answer.push((by, Arc::clone(change)));
+    }
+
+    /// Paces the request's body.
+    pub(crate) fn pace_upload(&mut self, bucket: Arc<Bucket>) {
+        let by = self.injecting();
+        self.later().upload.push((by, bucket));
+    }
+
+    /// Sends the request more than once. The first to ask wins.
+    pub(crate) fn copy(&mut self, copies: Copies) {
+        let by = self.injecting();
+        self.later().copies.get_or_insert((by, copies));
+    }
+
+    /// Keeps the answer of this request. The first to ask wins.
+    pub(crate) fn keep(&mut self, keep: Keep) {
+        self.later().keep.get_or_insert(keep);
+    }
+
+    fn later(&mut self) -> &mut Later {
+        self.later.get_or_insert_default()
     }
 
     fn injecting(&self) -> usize {
@@ -70,22 +180,35 @@ pub enum Outcome {
     Overflow,
 }
 
-/// One wait before the request is forwarded.
+/// One wait.
 #[derive(Debug, Clone, Copy)]
 pub struct Delay {
     /// The index in [`Injection::fired`] of the fault that asks for it.
     pub by: usize,
     /// How long.
     pub span: Duration,
+    /// From when on.
+    pub since: Since,
 }
 
-/// How an exchange ends instead of being forwarded.
+/// From when on a wait is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// The moment its turn comes.
+    Now,
+    /// The arrival of the request: what was spent since then counts.
+    Arrival,
+}
+
+/// How an exchange ends, before it is forwarded or once the upstream has answered.
 #[derive(Debug, Clone)]
 pub enum Ending {
     /// The proxy answers.
     Answer(Arc<Answer>),
     /// The client's connection is reset (RST, zero linger). Zero bytes of an answer.
     Reset,
+    /// The request is read whole, then the connection is closed in good order (FIN). Zero bytes of an answer.
+    Close,
     /// The request is read whole and never answered.
     Hang {
         /// How long; `None` until the fault is removed.
@@ -93,6 +216,8 @@ pub enum Ending {
         /// What then becomes of the connection.
         then: Then,
     },
+    /// Bytes that are no HTTP, or wrong HTTP, then a close.
+    Malformed(Malformed),
 }
 
 /// What becomes of a connection whose request was held without an answer.
@@ -104,194 +229,31 @@ pub enum Then {
     Close,
 }
 
-/// An answer that the proxy gives in the upstream's place.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    /// The status, 200 to 599.
-    pub status: StatusCode,
-    /// Header fields besides `content-type`.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    body: AnswerBody,
+/// What is wrong about an answer. The rest of it is the upstream's own.
+#[derive(Debug, Clone)]
+pub enum Malformed {
+    /// The first chunk's size is no number.
+    Chunk,
+    /// A field has a byte that no field may have (RFC 9110 §5.5).
+    Header,
+    /// The status line is none.
+    StatusLine,
+    /// Bytes drawn by chance instead of an answer.
+    Random(Roll),
+    /// Two `Content-Length` that differ (RFC 9112 §6.3).
+    DupContentLength,
+    /// A field of 1 MiB.
+    OversizedHeader,
 }
 
-#[derive(Debug, Clone, PartialEq)]
-enum AnswerBody {
-    Given(HeaderValue, Bytes),
-    ByAccept { text: Bytes, json: Bytes },
-    None,
+/// Further copies of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copies {
+    /// How many, besides the request itself.
+    pub count: u32,
+    /// How long after the one before each is sent.
+    pub gap: Duration,
 }
 
-impl Answer {
-    /// An answer with the body the user gave.
-    pub(crate) fn with_body(
-        status: StatusCode,
-        headers: Vec<(HeaderName, HeaderValue)>,
-        content_type: HeaderValue,
-        body: Bytes,
-    ) -> Self {
-        Self {
-            status,
-            headers,
-            body: AnswerBody::Given(content_type, body),
-        }
-    }
-
-    /// An answer whose body names the status, as problem+json or text; none where a status has no body.
-    pub(crate) fn plain(status: StatusCode, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
-        let reason = status.canonical_reason().unwrap_or("Unknown");
-        let code = status.as_u16();
-        let body = if has_no_body(status) {
-            AnswerBody::None
-        } else {
-            AnswerBody::ByAccept {
-                text: Bytes::from(format!("{code} {reason}\n")),
-                json: Bytes::from(format!(
-                    "{{\"type\":\"about:blank\",\"title\":\"{reason}\",\"status\":{code}}}\n"
-                )),
-            }
-        };
-        Self {
-            status,
-            headers,
-            body,
-        }
-    }
-
-    /// The content type and body for a request with these header fields: problem+json (RFC 9457) when its
-    /// `Accept` names JSON, text otherwise, or what the user gave. `None` where a status has no body.
-    #[must_use]
-    pub fn body(&self, request: &HeaderMap) -> Option<(HeaderValue, Bytes)> {
-        match &self.body {
-            AnswerBody::None => None,
-            AnswerBody::Given(content_type, body) => Some((content_type.clone(), body.clone())),
-            AnswerBody::ByAccept { json, .. } if accepts_json(request) => Some((
-                HeaderValue::from_static("application/problem+json"),
-                json.clone(),
-            )),
-            AnswerBody::ByAccept { text, .. } => Some((
-                HeaderValue::from_static("text/plain; charset=utf-8"),
-                text.clone(),
-            )),
-        }
-    }
-}
-
-/// Statuses that never carry content (RFC 9110 §15.3.5, §15.3.6, §15.4.5).
-pub(crate) fn has_no_body(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
-    )
-}
-
-fn accepts_json(request: &HeaderMap) -> bool {
-    let mut values = request.get_all(header::ACCEPT).iter();
-    values.any(|value| {
-        value
-            .as_bytes()
-            .windows(4)
-            .any(|word| word.eq_ignore_ascii_case(b"json"))
-    })
-}
-
-/// A fault that acts on a request. Dropping it gives back the place it held.
-#[derive(Debug)]
-pub struct Fired {
-    pub(crate) fault: Arc<ArmedFault>,
-    pub(crate) held: Option<Held>,
-}
-
-impl Fired {
-    /// The fault's id.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        self.fault.id()
-    }
-
-    /// The name of the fault's kind.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        self.fault.kind()
-    }
-
-    /// The phase in which the kind acts.
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        self.fault.phase()
-    }
-
-    /// The revision of the fault set in which this form of the fault was made.
-    #[must_use]
-    pub fn revision(&self) -> u64 {
-        self.fault.revision()
-    }
-
-    /// The value of the header that marks an injected answer; `None` when the fault is stealthy.
-    #[must_use]
-    pub fn marker(&self) -> Option<&HeaderValue> {
-        self.fault.marker()
-    }
-
-    /// Whether it holds the request, counted in `active` until this is dropped.
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        self.held.is_some()
-    }
-
-    /// Gives back the place that the fault held for the request: it holds it no longer.
-    pub fn let_go(&mut self) {
-        self.held = None;
-    }
-
-    /// Ends when the fault is removed, expires or is given other parameters: what it holds is let go.
-    ///
-    /// A fault that holds nothing is never released.
-    pub async fn released(&self) {
-        match &self.held {
-            Some(held) => held.released().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Notes how long a request was really held.
-    pub fn note_delay(&self, achieved: Duration) {
-        self.fault.ledger().note_delay(achieved);
-    }
-
-    /// Notes that the client left while the fault acted on its request.
-    pub fn note_client_gave_up(&self) {
-        self.fault.ledger().note_client_gave_up();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn body(accept: &str) -> (HeaderValue, Bytes) {
-        let request = http::Request::get("/")
-            .header("accept", accept)
-            .body(())
-            .unwrap();
-        Answer::plain(StatusCode::SERVICE_UNAVAILABLE, Vec::new())
-            .body(request.headers())
-            .unwrap()
-    }
-
-    #[test]
-    fn the_body_follows_accept() {
-        assert_eq!(body("*/*").1, "503 Service Unavailable\n");
-        let (content_type, json) = body("text/html, application/JSON;q=0.9");
-
-        assert_eq!(content_type, "application/problem+json");
-        let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
-        assert_eq!(value["status"], 503);
-    }
-
-    #[test]
-    fn a_status_without_content_gets_no_body() {
-        let answer = Answer::plain(StatusCode::NO_CONTENT, Vec::new());
-
-        assert_eq!(answer.body(&HeaderMap::new()), None);
-    }
-}
+/// The longest body of a request that is sent more than once: it must be kept.
+pub const COPIED_BYTES_MAX: u64 = 64 * 1024;

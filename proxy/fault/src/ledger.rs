@@ -28,13 +28,28 @@ pub struct Counters {
     pub client_gave_up: u64,
 }
 
-/// What a fault really did, as measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a fault was to do and really did, as measured. Empty until it did something that is measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Magnitude {
-    /// The median of the achieved delays.
-    pub delay_p50: Duration,
-    /// The 99th percentile of the achieved delays.
-    pub delay_p99: Duration,
+    /// What was asked for, of holds that were not cut short.
+    pub asked: Option<Delays>,
+    /// What was achieved.
+    pub achieved: Option<Delays>,
+    /// Bytes of bodies that it let through.
+    pub bytes: Option<u64>,
+    /// Bytes a second while it did, over all bodies, each counted from its first byte to its last.
+    pub bytes_per_second: Option<u64>,
+    /// Requests that came back before the time they were told.
+    pub early_returns: Option<u64>,
+}
+
+/// Delays, summed up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delays {
+    /// The median.
+    pub p50: Duration,
+    /// The 99th percentile.
+    pub p99: Duration,
 }
 
 /// The books of one fault; kept across its revisions, so that counts stay exact while it is patched.
@@ -46,7 +61,11 @@ pub(crate) struct Ledger {
     overflow: AtomicU64,
     active: AtomicU64,
     client_gave_up: AtomicU64,
-    delays: OnceLock<AtomicHistogram>,
+    asked: OnceLock<AtomicHistogram>,
+    achieved: OnceLock<AtomicHistogram>,
+    bytes: AtomicU64,
+    bytes_took_nanos: AtomicU64,
+    early_returns: AtomicU64,
 }
 
 impl Ledger {
@@ -78,15 +97,22 @@ impl Ledger {
         limit.is_some_and(|limit| self.injected.load(Ordering::Acquire) >= limit)
     }
 
-    pub(crate) fn note_delay(&self, achieved: Duration) {
-        // 64 steps for each power of two keep the error under 1.6 %; 2^38 µs are three days.
-        let delays = self.delays.get_or_init(|| {
-            AtomicHistogram::new(6, 38).expect("6 and 38 are a valid histogram configuration")
-        });
-        let micros = u64::try_from(achieved.as_micros()).unwrap_or(u64::MAX);
-        delays
-            .increment(micros.min((1 << 38) - 1))
-            .expect("the value is below the histogram's maximum");
+    /// Notes a hold: what was asked for, unless the fault ended before that time, and what came of it.
+    pub(crate) fn note_delay(&self, asked: Option<Duration>, achieved: Duration) {
+        if let Some(asked) = asked {
+            record(&self.asked, asked);
+        }
+        record(&self.achieved, achieved);
+    }
+
+    pub(crate) fn note_bytes(&self, bytes: u64, took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes_took_nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_early_return(&self) {
+        self.early_returns.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn note_client_gave_up(&self) {
@@ -104,24 +130,58 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn magnitude(&self) -> Option<Magnitude> {
-        let delays = self.delays.get()?.load();
-        let at = |quantile: f64| {
-            let bucket = delays.quantile_bucket(quantile).ok().flatten()?;
-            Some(Duration::from_micros(bucket.end()))
+    pub(crate) fn magnitude(&self) -> Magnitude {
+        let given = |counter: &AtomicU64| match counter.load(Ordering::Relaxed) {
+            0 => None,
+            count => Some(count),
         };
-        Some(Magnitude {
-            delay_p50: at(0.5)?,
-            delay_p99: at(0.99)?,
-        })
+        let bytes = given(&self.bytes);
+        let nanos = given(&self.bytes_took_nanos);
+        let rate = bytes.zip(nanos).map(|(bytes, nanos)| {
+            let rate = u128::from(bytes) * 1_000_000_000 / u128::from(nanos);
+            u64::try_from(rate).unwrap_or(u64::MAX)
+        });
+        Magnitude {
+            asked: delays(&self.asked),
+            achieved: delays(&self.achieved),
+            bytes,
+            bytes_per_second: rate,
+            early_returns: given(&self.early_returns),
+        }
     }
+}
+
+/// The longest delay that is told apart from longer ones: 2^38 µs are three days.
+const DELAY_BITS: u8 = 38;
+
+fn record(into: &OnceLock<AtomicHistogram>, delay: Duration) {
+    // 64 steps for each power of two keep the error under 1.6 %.
+    let delays = into.get_or_init(|| {
+        AtomicHistogram::new(6, DELAY_BITS).expect("6 and 38 are a valid histogram configuration")
+    });
+    let micros = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
+    delays
+        .increment(micros.min((1 << DELAY_BITS) - 1))
+        .expect("the value is below the histogram's maximum");
+}
+
+fn delays(of: &OnceLock<AtomicHistogram>) -> Option<Delays> {
+    let delays = of.get()?.load();
+    let at = |quantile: f64| {
+        let bucket = delays.quantile_bucket(quantile).ok().flatten()?;
+        Some(Duration::from_micros(bucket.end()))
+    };
+    Some(Delays {
+        p50: at(0.5)?,
+        p99: at(0.99)?,
+    })
 }
 
 /// Adds one unless `limit` is reached, by compare-and-swap.
 fn take_below(counter: &AtomicU64, limit: u64) -> bool {
     counter
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
-            (count < limit).then_some(count + 1)
+            (count < limit).then(|| count + 1)
         })
         .is_ok()
 }
@@ -132,22 +192,27 @@ pub(crate) struct Hold {
     ledger: Arc<Ledger>,
     /// Held requests of the whole process.
     process: Arc<AtomicU64>,
+    /// Held requests of this form; [`Hold::RELEASED`] once they were let go.
+    inside: AtomicU64,
     released: watch::Sender<bool>,
 }
 
 impl Hold {
     /// Requests the whole process may hold.
     pub(crate) const PROCESS_MAX: u64 = 10_000;
+    const RELEASED: u64 = u64::MAX;
 
     pub(crate) fn new(ledger: Arc<Ledger>, process: Arc<AtomicU64>) -> Arc<Self> {
         Arc::new(Self {
             ledger,
             process,
+            inside: AtomicU64::new(0),
             released: watch::Sender::new(false),
         })
     }
 
-    /// Takes a place, or `None` when the fault holds `max` requests or the process its maximum.
+    /// Takes a place, or `None` when the fault holds `max` requests or the process its maximum, or when it was
+    /// released already.
     pub(crate) fn enter(self: &Arc<Self>, max: u64) -> Option<Held> {
         if !take_below(&self.process, Self::PROCESS_MAX) {
             return None;
@@ -156,12 +221,26 @@ impl Hold {
             self.process.fetch_sub(1, Ordering::AcqRel);
             return None;
         }
+        if !take_below(&self.inside, Self::RELEASED - 1) {
+            self.give_back(1);
+            return None;
+        }
         Some(Held(Arc::clone(self)))
     }
 
-    /// Lets all held requests go, and whoever enters later.
+    /// Lets all held requests go, and gives back their places at once: some may take long to notice, such as one
+    /// whose client has stopped reading.
     pub(crate) fn release(&self) {
+        match self.inside.swap(Self::RELEASED, Ordering::AcqRel) {
+            Self::RELEASED => {}
+            held => self.give_back(held),
+        }
         self.released.send_replace(true);
+    }
+
+    fn give_back(&self, places: u64) {
+        self.ledger.active.fetch_sub(places, Ordering::AcqRel);
+        self.process.fetch_sub(places, Ordering::AcqRel);
     }
 }
 
@@ -169,18 +248,37 @@ impl Hold {
 #[derive(Debug)]
 pub(crate) struct Held(Arc<Hold>);
 
-impl Held {
-    pub(crate) async fn released(&self) {
-        let mut bell = self.0.released.subscribe();
-        bell.wait_for(|released| *released)
-            .await
-            .expect("the sender lives as long as this place");
+impl Drop for Held {
+    fn drop(&mut self) {
+        let left = |inside: u64| (inside != Hold::RELEASED).then(|| inside.saturating_sub(1));
+        let inside = &self.0.inside;
+        if inside
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, left)
+            .is_ok()
+        {
+            self.0.give_back(1);
+        }
     }
 }
 
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.ledger.active.fetch_sub(1, Ordering::AcqRel);
-        self.0.process.fetch_sub(1, Ordering::AcqRel);
+/// Tells when a fault is removed, expires or is given other parameters.
+#[derive(Debug, Clone)]
+pub struct Bell(watch::Receiver<bool>);
+
+impl Bell {
+    pub(crate) fn of(hold: &Hold) -> Self {
+        Self(hold.released.subscribe())
+    }
+
+    /// Whether it has happened.
+    #[must_use]
+    pub fn has_rung(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Ends when it happens.
+    pub async fn released(mut self) {
+        // The sender is gone only after everybody was let go.
+        drop(self.0.wait_for(|released| *released).await);
     }
 }

@@ -23,34 +23,43 @@
 //!     method: request.method(),
 //!     uri: request.uri(),
 //!     headers: request.headers(),
+//!     peer: ([127, 0, 0, 1], 40_000).into(),
+//!     connection: 0,
 //! };
 //! let injection = reader.plan().decide(&subject, now.instant);
 //! assert_eq!(injection.fired[0].id(), "reset-1");
 //! ```
 
 pub mod read;
+pub mod reference;
 pub mod units;
 
 mod faults;
 mod injection;
 mod ledger;
 mod matcher;
+mod merge;
 mod plan;
 mod probability;
 mod roll;
 mod schedule;
 mod spec;
 mod store;
+mod wait;
 
-pub use faults::{
-    Abort, Blackhole, Draw, Fault, FaultKind, KindInfo, Latency, Param, Phase, Reset,
+pub use faults::{Draw, Fault, FaultKind, KindInfo, Param, Phase, kinds};
+pub use injection::{
+    Answer, BodyChange, Break, Bucket, Buckets, COPIED_BYTES_MAX, Change, Considered, Copies,
+    Corruption, Cut, CutAt, Delay, Dribble, Ending, Fired, How, Injection, Keep, Later, Malformed,
+    Outcome, Shape, Shelf, Since, Stall, Taken, Then,
 };
-pub use injection::{Answer, Considered, Delay, Ending, Fired, Injection, Outcome, Then};
-pub use ledger::{Counters, Magnitude};
-pub use matcher::{Glob, HeaderMatch, MatchSpec, Subject};
+pub use ledger::{Bell, Counters, Delays, Magnitude};
+pub use matcher::{FieldMatch, Glob, MatchSpec, Network, Pattern, Per, Subject};
 pub use plan::FaultPlan;
 pub use probability::Percent;
 pub use roll::Roll;
-pub use schedule::{Moment, State};
+pub use schedule::{
+    Burst, Course, Moment, Nemesis, Pulse, Ramp, RampOf, RampShape, State, Targets, Wave,
+};
 pub use spec::{FaultSpec, Routes, is_name};
 pub use store::{ArmError, FaultReader, FaultStatus, FaultWriter, PatchError, store};

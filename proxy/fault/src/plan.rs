@@ -1,16 +1,20 @@
 //! What is armed, compiled: immutable, read by every exchange.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use http::HeaderValue;
 
 use crate::{
-    faults::{Inject, Phase},
+    faults::{Decision, Inject, Phase},
     injection::{Considered, Fired, Injection, Outcome},
     ledger::{Hold, Ledger},
-    matcher::Subject,
-    roll::Dice,
-    schedule::{Schedule, State},
+    matcher::{Per, Subject},
+    roll::{Dice, Roll},
+    schedule::{Burst, Force, Schedule, Seat, State, Walk},
     spec::FaultSpec,
 };
 
@@ -19,9 +23,14 @@ use crate::{
 pub(crate) struct ArmedFault {
     id: String,
     spec: FaultSpec,
-    kind: Box<dyn Inject>,
+    kind: Arc<dyn Inject>,
+    /// The fault's own, or its group's.
     dice: Dice,
     schedule: Schedule,
+    /// Whether its percent and schedule leave nothing to look at.
+    is_steady: bool,
+    /// Where bursts by match are; also keeps the count of matches in step with it.
+    walk: Mutex<Walk>,
     ledger: Arc<Ledger>,
     hold: Arc<Hold>,
     marker: Option<HeaderValue>,
@@ -32,6 +41,8 @@ pub(crate) struct ArmedFault {
 #[derive(Debug)]
 pub(crate) struct Arming {
     pub(crate) id: String,
+    /// What the kind keeps, if the fault was armed before with the same parameters.
+    pub(crate) kind: Option<Arc<dyn Inject>>,
     pub(crate) seed: u64,
     pub(crate) schedule: Schedule,
     pub(crate) ledger: Arc<Ledger>,
@@ -43,12 +54,18 @@ impl ArmedFault {
     pub(crate) fn new(spec: FaultSpec, arming: Arming) -> Self {
         let Arming {
             id,
+            kind,
             seed,
             schedule,
             ledger,
             hold,
             revision,
         } = arming;
+        let seed = spec.seed.unwrap_or(seed);
+        let dice = match &spec.group {
+            Some(group) => Dice::new(seed, &format!("group {group}")),
+            None => Dice::new(seed, &id),
+        };
         let marker = format!(
             "{id}; type={}; phase={}",
             spec.fault.name(),
@@ -56,8 +73,10 @@ impl ArmedFault {
         );
         let marker = HeaderValue::try_from(marker).expect("ids and names are plain ASCII");
         Self {
-            kind: spec.fault.arm(),
-            dice: Dice::new(spec.seed.unwrap_or(seed), &id),
+            kind: kind.unwrap_or_else(|| spec.fault.arm()),
+            dice,
+            is_steady: spec.course.is_steady(),
+            walk: Mutex::default(),
             marker: (!spec.stealth).then_some(marker),
             id,
             spec,
@@ -74,6 +93,10 @@ impl ArmedFault {
 
     pub(crate) fn spec(&self) -> &FaultSpec {
         &self.spec
+    }
+
+    pub(crate) fn armed_kind(&self) -> &Arc<dyn Inject> {
+        &self.kind
     }
 
     pub(crate) fn kind(&self) -> &'static str {
@@ -116,13 +139,39 @@ impl ArmedFault {
         }
     }
 
+    /// How strong the fault is; `None` while its schedule says nothing is to happen.
+    pub(crate) fn force(&self, now: Instant, place: &Place) -> Option<Force> {
+        if !self.schedule.is_on(now) {
+            return None;
+        }
+        if self.is_steady {
+            return Some(Force::FULL);
+        }
+        let at = now.saturating_duration_since(place.begin);
+        let left = self.schedule.left(now);
+        self.spec.course.force(at, left, &self.dice, place.seat)
+    }
+
     /// Decides for one request, counts it, and fills the slots if the fault acts.
-    fn consider(self: &Arc<Self>, subject: &Subject<'_>, now: Instant, into: &mut Injection) {
-        if !self.schedule.is_on(now) || !self.spec.matching.matches(subject) {
+    fn consider(
+        self: &Arc<Self>,
+        place: &Place,
+        subject: &Subject<'_>,
+        now: Instant,
+        into: &mut Injection,
+    ) {
+        if !self.spec.matching.matches(subject) {
             return;
         }
-        let count = self.ledger.count_match();
-        let outcome = self.attempt(count, subject, now, into);
+        let Some(force) = self.force(now, place) else {
+            return;
+        };
+        let (count, is_bad) = self.count_match();
+        let outcome = if is_bad {
+            self.attempt(count, force, subject, now, into)
+        } else {
+            Outcome::Skipped
+        };
         match outcome {
             Outcome::Injected => {}
             Outcome::Skipped => self.ledger.count_skipped(),
@@ -134,20 +183,50 @@ impl ArmedFault {
         });
     }
 
+    /// The number of the match, and whether it falls into a burst.
+    fn count_match(&self) -> (u64, bool) {
+        let Some(burst @ Burst::Matches { .. }) = self.spec.course.burst else {
+            return (self.ledger.count_match(), true);
+        };
+        // Each state follows from the one before, so matches are counted one after the other here.
+        let mut walk = self.walk.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = self.ledger.count_match();
+        (count, walk.step(burst, &self.dice, count))
+    }
+
+    /// The chance of this match: its own, or that of its key.
+    fn roll(&self, count: u64, subject: &Subject<'_>) -> Roll {
+        let keyed = match &self.spec.per {
+            Per::Request => None,
+            per => per.key(subject, |key| self.dice.keyed_roll(key)),
+        };
+        keyed.unwrap_or_else(|| self.dice.roll(count))
+    }
+
     fn attempt(
         self: &Arc<Self>,
         count: u64,
+        force: Force,
         subject: &Subject<'_>,
         now: Instant,
         into: &mut Injection,
     ) -> Outcome {
-        let mut roll = self.dice.roll(count);
-        let loses = self.spec.fault.ends() && into.ending.is_some();
-        if loses
+        let mut roll = self.roll(count, subject);
+        if into.is_over(self.phase(), self.spec.fault.ends())
             || !self.spec.counts_in(count)
-            || !self.spec.percent.hits(roll.draw())
+            || !self.spec.percent.hits_scaled(roll.draw(), force.percent)
             || self.ledger.is_spent(self.spec.limit)
         {
+            return Outcome::Skipped;
+        }
+        let mut decision = Decision {
+            roll: &mut roll,
+            subject,
+            now,
+            scale: force.value,
+            ledger: &self.ledger,
+        };
+        if !self.kind.takes(&mut decision, into) {
             return Outcome::Skipped;
         }
         let held = if self.spec.fault.holds() {
@@ -165,8 +244,62 @@ impl ArmedFault {
             fault: Arc::clone(self),
             held,
         });
-        self.kind.inject(&mut roll, subject, now, into);
+        self.kind.inject(&mut decision, into);
         Outcome::Injected
+    }
+}
+
+/// A fault in a plan, with its place among those of its group.
+#[derive(Debug, Clone)]
+struct Placed {
+    fault: Arc<ArmedFault>,
+    place: Place,
+}
+
+/// See [`Placed`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    seat: Seat,
+    /// From when its schedule is counted: its start, or the earliest of its group.
+    begin: Instant,
+}
+
+impl Placed {
+    fn all(faults: &[Arc<ArmedFault>]) -> Vec<Self> {
+        let group = |fault: &Arc<ArmedFault>| fault.spec().group.clone();
+        let begin = |fault: &Arc<ArmedFault>| fault.schedule().starts_at.instant;
+        let place = |fault: &Arc<ArmedFault>| {
+            let Some(name) = group(fault) else {
+                return Place {
+                    seat: Seat::ALONE,
+                    begin: begin(fault),
+                };
+            };
+            let members: Vec<_> = faults
+                .iter()
+                .filter(|other| group(other).as_ref() == Some(&name))
+                .collect();
+            let index = members
+                .iter()
+                .filter(|other| other.id() < fault.id())
+                .count();
+            Place {
+                seat: Seat {
+                    index: index as u64,
+                    of: members.len() as u64,
+                },
+                begin: members
+                    .iter()
+                    .map(|other| begin(other))
+                    .min()
+                    .unwrap_or_else(|| begin(fault)),
+            }
+        };
+        let placed = faults.iter().map(|fault| Self {
+            fault: Arc::clone(fault),
+            place: place(fault),
+        });
+        placed.collect()
     }
 }
 
@@ -177,36 +310,81 @@ impl ArmedFault {
 pub struct FaultPlan {
     revision: u64,
     /// The faults of each route that some fault names, those for all routes included.
-    named: HashMap<String, Vec<Arc<ArmedFault>>>,
+    named: HashMap<String, Vec<Placed>>,
     /// The faults of every other route.
-    elsewhere: Vec<Arc<ArmedFault>>,
+    elsewhere: Vec<Placed>,
+    /// Those that act on listeners and so on no request.
+    listening: Vec<Placed>,
 }
 
 impl FaultPlan {
     /// Compiles `faults`, given in the order of their creation.
     pub(crate) fn new(revision: u64, faults: &[Arc<ArmedFault>]) -> Self {
-        let mut sorted = faults.to_vec();
+        let (listening, mut sorted): (Vec<Placed>, Vec<Placed>) = Placed::all(faults)
+            .into_iter()
+            .partition(|placed| placed.fault.phase() == Phase::Connect);
         // Stable: inside a phase and a priority the order of creation stays.
-        sorted.sort_by_key(|fault| (fault.phase(), -fault.spec().priority));
-
-        let names = sorted.iter().flat_map(|fault| match &fault.spec().route {
-            crate::Routes::All => &[],
-            crate::Routes::Named(names) => names.as_slice(),
-        });
-        let on = |name: &String| {
-            let here = sorted
-                .iter()
-                .filter(|fault| fault.spec().route.include(name));
-            (name.clone(), here.cloned().collect())
-        };
-        let everywhere = sorted
-            .iter()
-            .filter(|fault| fault.spec().route == crate::Routes::All);
+        sorted.sort_by_key(|placed| (placed.fault.phase(), -placed.fault.spec().priority));
+        let mut named: HashMap<String, Vec<Placed>> = HashMap::new();
+        for placed in &sorted {
+            if let crate::Routes::Named(names) = &placed.fault.spec().route {
+                for name in names {
+                    named.entry(name.clone()).or_default();
+                }
+            }
+        }
+        let mut elsewhere = Vec::new();
+        for placed in sorted {
+            match &placed.fault.spec().route {
+                crate::Routes::All => {
+                    for here in named.values_mut() {
+                        here.push(placed.clone());
+                    }
+                    elsewhere.push(placed);
+                }
+                crate::Routes::Named(names) => {
+                    for (at, name) in names.iter().enumerate() {
+                        if names[..at].contains(name) {
+                            continue; // Named twice is still once.
+                        }
+                        if let Some(here) = named.get_mut(name) {
+                            here.push(placed.clone());
+                        }
+                    }
+                }
+            }
+        }
         Self {
             revision,
-            named: names.map(on).collect(),
-            elsewhere: everywhere.cloned().collect(),
+            named,
+            elsewhere,
+            listening,
         }
+    }
+
+    /// Whether new connections to a route are refused.
+    #[must_use]
+    pub fn refuses(&self, route: &str, now: Instant) -> bool {
+        let mut here = self
+            .listening
+            .iter()
+            .filter(|placed| placed.fault.spec().route.include(route));
+        here.any(|placed| placed.fault.force(now, &placed.place).is_some())
+    }
+
+    /// When the answer of [`refuses`](Self::refuses) may change by itself; `None` if it does not.
+    pub(crate) fn look_again(&self, now: Instant) -> Option<Instant> {
+        /// How exactly a wave of refusals is kept.
+        const STEP: Duration = Duration::from_millis(10);
+        let next = |placed: &Placed| {
+            let starts_at = placed.fault.schedule().starts_at.instant;
+            if starts_at > now {
+                Some(starts_at)
+            } else {
+                (!placed.fault.is_steady).then_some(now + STEP)
+            }
+        };
+        self.listening.iter().filter_map(next).min()
     }
 
     /// The number of the change that made this plan; grows by one with each.
@@ -217,7 +395,8 @@ impl FaultPlan {
 
     /// Says what is done to one request.
     ///
-    /// Does no I/O, reads no clock and, as long as at most two faults of the route match, allocates nothing.
+    /// Does no I/O and reads no clock. It allocates nothing as long as at most two faults of the route match, and
+    /// those that act do so before the request is forwarded.
     /// Its one side effect is in the ledgers of the faults: matches are counted and injections taken.
     /// To be called once for each request.
     #[must_use]
@@ -226,9 +405,15 @@ impl FaultPlan {
         if self.named.is_empty() && self.elsewhere.is_empty() {
             return injection;
         }
-        for fault in self.named.get(subject.route).unwrap_or(&self.elsewhere) {
-            fault.consider(subject, now, &mut injection);
+        for placed in self.on(subject.route) {
+            placed
+                .fault
+                .consider(&placed.place, subject, now, &mut injection);
         }
         injection
+    }
+
+    fn on(&self, route: &str) -> &[Placed] {
+        self.named.get(route).unwrap_or(&self.elsewhere)
     }
 }

@@ -103,6 +103,27 @@ impl Percent {
         // draw / 2^64 < hits / of, in whole numbers.
         u128::from(draw) * u128::from(of) < u128::from(hits) << 64
     }
+
+    /// As [`hits`](Self::hits), with the share multiplied by `scale`, from 0 to 1.
+    #[must_use]
+    pub(crate) fn hits_scaled(self, draw: u64, scale: f64) -> bool {
+        const ALL: f64 = 18_446_744_073_709_551_616.0; // 2^64
+        if scale >= 1.0 {
+            return self.hits(draw);
+        }
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "53 bits are enough for a share that changes with time"
+        )]
+        let scaled = draw as f64 / scale;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "positive and below 2^64, as checked"
+        )]
+        let fits = scaled < ALL && self.hits(scaled as u64);
+        fits
+    }
 }
 
 #[cfg(test)]
@@ -131,6 +152,21 @@ mod tests {
         assert!(finest.hits(u64::MAX / 1_000_000 - 1));
         assert!(!finest.hits(u64::MAX / 1_000_000 + 1));
         assert!(Percent::read(&json!(0.00001)).is_err());
+    }
+
+    #[test]
+    fn a_scale_makes_the_share_smaller() {
+        let share = |percent: Percent, scale: f64| {
+            let draws = (0..1_000_u64).map(|n| n * (u64::MAX / 1_000));
+            draws
+                .filter(|draw| percent.hits_scaled(*draw, scale))
+                .count()
+        };
+
+        assert_eq!(share(Percent::ALL, 1.0), 1_000);
+        assert_eq!(share(Percent::ALL, 0.25), 250);
+        assert_eq!(share(percent(json!(50)), 0.5), 250);
+        assert_eq!(share(Percent::ALL, 0.0), 0);
     }
 
     #[test]

@@ -192,6 +192,19 @@ pub fn boolean(value: &Value) -> Result<bool, Problem> {
         .ok_or_else(|| expected("true or false", value))
 }
 
+/// Reads one of the words of `known`; `what` names them in the message.
+///
+/// # Errors
+/// When it is no text or another word.
+pub fn one_of<'k>(what: &str, known: &'k [&'k str]) -> impl Fn(&Value) -> Result<&'k str, Problem> {
+    move |value| {
+        let word = text(value)?;
+        let found = known.iter().find(|candidate| **candidate == word);
+        let wrong = || Problem::here(unknown(what, word, known));
+        found.copied().ok_or_else(wrong)
+    }
+}
+
 /// Reads a whole number from `min` to `max`, both included.
 ///
 /// # Errors

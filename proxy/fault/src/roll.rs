@@ -26,8 +26,24 @@ impl Dice {
 
     /// The roll for the match number `count`, counted from 0.
     pub(crate) fn roll(&self, count: u64) -> Roll {
+        self.hash(&[&count.to_le_bytes()])
+    }
+
+    /// The roll for everything that has this key: always the same.
+    pub(crate) fn keyed_roll(&self, key: &[u8]) -> Roll {
+        self.hash(&[b"key", key])
+    }
+
+    /// A roll beside those of the matches, for `what`.
+    pub(crate) fn side_roll(&self, what: &[u8], count: u64) -> Roll {
+        self.hash(&[what, &count.to_le_bytes()])
+    }
+
+    fn hash(&self, parts: &[&[u8]]) -> Roll {
         let mut hasher = SipHasher13::new_with_keys(self.seed, self.fault);
-        hasher.write(&count.to_le_bytes());
+        for part in parts {
+            hasher.write(part);
+        }
         Roll {
             state: hasher.finish(),
         }

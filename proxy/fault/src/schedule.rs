@@ -1,4 +1,16 @@
-//! When a fault is in force.
+//! When a fault is in force, and how strongly.
+
+mod burst;
+mod course;
+
+pub use self::{
+    burst::Burst,
+    course::{Course, Nemesis, Pulse, Ramp, RampOf, RampShape, Targets, Wave},
+};
+pub(crate) use self::{
+    burst::Walk,
+    course::{Force, Seat},
+};
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -37,6 +49,12 @@ impl Schedule {
 
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         self.expires_at.is_some_and(|end| now >= end.instant)
+    }
+
+    /// The time until the end, if there is one.
+    pub(crate) fn left(&self, now: Instant) -> Option<Duration> {
+        let end = self.expires_at?;
+        Some(end.instant.saturating_duration_since(now))
     }
 
     pub(crate) fn is_on(&self, now: Instant) -> bool {

@@ -1,15 +1,19 @@
 //! A fault as it is written and sent.
 
+mod fields;
+mod kind;
+
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use crate::{
-    faults::Fault,
-    matcher::{MatchSpec, single_or_list},
+    faults::{Fault, NOT_YET},
+    matcher::{MatchSpec, Per, single_or_list},
     probability::Percent,
-    read::{Object, Problem, boolean, expected, nearest, one_or_many, text, whole},
-    units::{duration, show_duration},
+    read::{Object, Problem, boolean, one_or_many, text, whole},
+    schedule::{Burst, Course, Nemesis, Pulse, Ramp, RampOf, Wave},
+    units::show_duration,
 };
 
 /// The routes a fault is for.
@@ -46,7 +50,7 @@ impl Routes {
     fn to_value(&self) -> Value {
         match self {
             Self::All => json!("*"),
-            Self::Named(names) => single_or_list(names.iter().map(String::as_str)),
+            Self::Named(names) => single_or_list(names.iter().cloned()),
         }
     }
 }
@@ -62,6 +66,8 @@ pub struct FaultSpec {
     pub matching: MatchSpec,
     /// What share of those.
     pub percent: Percent,
+    /// To what a draw belongs.
+    pub per: Per,
     /// So many matches pass first.
     pub skip_first: u64,
     /// Then one match in so many is taken, at least 1.
@@ -74,6 +80,10 @@ pub struct FaultSpec {
     pub start: Duration,
     /// Counted from arming; `None` for ever.
     pub ttl: Option<Duration>,
+    /// How strong it is over time.
+    pub course: Course,
+    /// Faults of one group share their draws and their schedule's chance.
+    pub group: Option<String>,
     /// Requests it may hold at once; more pass untouched.
     pub max_active: u64,
     /// Its own seed instead of the process's.
@@ -97,17 +107,24 @@ impl FaultSpec {
     pub const NOTE_BYTES_MAX: usize = 1_024;
 
     /// The keys that every kind shares.
-    pub const KEYS: [&'static str; 15] = [
+    pub const KEYS: [&'static str; 22] = [
         "id",
         "route",
         "match",
         "percent",
+        "per",
         "skip_first",
         "every",
         "offset",
         "limit",
         "start",
         "ttl",
+        "ramp",
+        "wave",
+        "pulses",
+        "nemesis",
+        "burst",
+        "group",
         "max_active",
         "seed",
         "priority",
@@ -124,53 +141,97 @@ impl FaultSpec {
         let mut problems = Problems::default();
 
         let known: Vec<&str> = Self::KEYS.iter().chain(Fault::NAMES).copied().collect();
-        problems.0.extend(object.unknown(&known));
-        let fault = problems.keep(kind(&object));
+        let refused = |problem: &Problem| {
+            let key = problem.pointer.trim_start_matches('/');
+            NOT_YET.iter().any(|(name, _)| *name == key)
+        };
+        problems
+            .0
+            .extend(object.unknown(&known).filter(|problem| !refused(problem)));
+        let fault = problems.keep(kind::read(&object));
 
-        let id = problems.optional(&object, "id", id);
+        let id = problems.optional(&object, "id", fields::id);
         let route = problems.keep(object.required("route", Routes::read));
         let matching = problems.optional(&object, "match", MatchSpec::read);
         let percent = problems.optional(&object, "percent", Percent::read);
+        let per = problems.optional(&object, "per", Per::read);
         let skip_first = problems.optional(&object, "skip_first", whole(0, u64::MAX));
         let every = problems
             .optional(&object, "every", whole(1, u64::MAX))
             .unwrap_or(1);
         let offset = problems
-            .optional(&object, "offset", offset(every))
+            .optional(&object, "offset", fields::offset(every))
             .unwrap_or(0);
-        let limit = problems.optional(&object, "limit", limit);
+        let limit = problems.optional(&object, "limit", fields::limit);
         let ttl = problems
-            .optional(&object, "ttl", ttl)
+            .optional(&object, "ttl", fields::ttl)
             .unwrap_or(Some(Self::TTL));
-        let start = problems.optional(&object, "start", start(ttl));
+        let start = problems.optional(&object, "start", fields::start(ttl));
+        let course = Course {
+            ramp: problems.optional(&object, "ramp", Ramp::read),
+            wave: problems.optional(&object, "wave", Wave::read),
+            pulses: problems
+                .optional(&object, "pulses", Pulse::read_all)
+                .unwrap_or_default(),
+            nemesis: problems.optional(&object, "nemesis", Nemesis::read),
+            burst: problems.optional(&object, "burst", Burst::read),
+        };
+        let group = problems.optional(&object, "group", fields::group);
         let max_active = problems.optional(&object, "max_active", whole(1, 10_000));
         let seed = problems.optional(&object, "seed", whole(0, u64::MAX));
-        let priority = problems.optional(&object, "priority", priority);
+        let priority = problems.optional(&object, "priority", fields::priority);
         let stealth = problems.optional(&object, "stealth", boolean);
-        let note = problems.optional(&object, "note", note);
+        let note = problems.optional(&object, "note", fields::note);
 
         let (Some(route), Some(fault), true) = (route, fault.flatten(), problems.0.is_empty())
         else {
             return Err(problems.0);
         };
-        Ok(Self {
+        let spec = Self {
             id,
             route,
             matching: matching.unwrap_or_default(),
             percent: percent.unwrap_or(Percent::ALL),
+            per: per.unwrap_or_default(),
             skip_first: skip_first.unwrap_or(0),
             every,
             offset,
             limit,
             start: start.unwrap_or_default(),
             ttl,
+            course,
+            group,
             max_active: max_active.unwrap_or(Self::MAX_ACTIVE),
             seed,
             priority: priority.unwrap_or(0),
             stealth: stealth.unwrap_or(false),
             note,
             fault,
-        })
+        };
+        match spec.agrees() {
+            Ok(()) => Ok(spec),
+            Err(problem) => Err(vec![problem]),
+        }
+    }
+
+    /// Checks what concerns more than one field.
+    fn agrees(&self) -> Result<(), Problem> {
+        if let Some(ramp) = self.course.ramp {
+            if ramp.of == RampOf::Value && !self.fault.scales() {
+                let detail = format!("`{}` has no magnitude that grows", self.fault.name());
+                return Err(Problem::at("of", detail).under("ramp"));
+            }
+            let room = self.ttl.map(|ttl| ttl - self.start);
+            if !ramp.down.is_zero() && room.is_none() {
+                let detail = "fades before the end, but the ttl is \"none\"";
+                return Err(Problem::at("down", detail).under("ramp"));
+            }
+            if room.is_some_and(|room| ramp.up.saturating_add(ramp.down) > room) {
+                let detail = "`up` and `down` together are longer than the fault is armed";
+                return Err(Problem::at("ramp", detail));
+            }
+        }
+        self.fault.check(self)
     }
 
     /// The form in which it is written, with every default written out.
@@ -185,6 +246,7 @@ impl FaultSpec {
         put(self.fault.name(), self.fault.to_value());
         put("match", self.matching.to_value());
         put("percent", self.percent.to_value());
+        put("per", json!(self.per.to_text()));
         put("skip_first", json!(self.skip_first));
         put("every", json!(self.every));
         put("offset", json!(self.offset));
@@ -196,6 +258,12 @@ impl FaultSpec {
             "ttl",
             json!(self.ttl.map_or("none".to_owned(), show_duration)),
         );
+        for (key, value) in self.course.members() {
+            put(key, value);
+        }
+        if let Some(group) = &self.group {
+            put("group", json!(group));
+        }
         put("max_active", json!(self.max_active));
         if let Some(seed) = self.seed {
             put("seed", json!(seed));
@@ -245,123 +313,6 @@ impl Problems {
     }
 }
 
-/// The one kind that is named; `None` when a misspelt one is reported as an unknown key already.
-fn kind(object: &Object<'_>) -> Result<Option<Fault>, Problem> {
-    let named: Vec<&str> = object
-        .keys()
-        .filter(|key| Fault::NAMES.contains(key))
-        .collect();
-    match named.as_slice() {
-        [name] => object
-            .optional(name, |value| {
-                Fault::read(name, value).expect("the name was found in the registry")
-            })
-            .map_err(|problem| shorthand_hint(problem, name)),
-        [] if object.keys().any(is_near_a_kind) => Ok(None),
-        [] => Err(Problem::here(format!(
-            "names no kind of fault; give one of {}",
-            Fault::NAMES.join(", ")
-        ))),
-        [first, second, ..] => Err(Problem::at(
-            second,
-            format!("is a second kind beside `{first}`; a fault has one"),
-        )),
-    }
-}
-
-/// A key that no kind and no common field has, and that is nearest to a kind.
-fn is_near_a_kind(key: &str) -> bool {
-    let known: Vec<&str> = FaultSpec::KEYS
-        .iter()
-        .chain(Fault::NAMES)
-        .copied()
-        .collect();
-    !known.contains(&key) && nearest(key, &known).is_some_and(|near| Fault::NAMES.contains(&near))
-}
-
-/// Names the empty object where a kind without parameters was given something else.
-fn shorthand_hint(problem: Problem, name: &str) -> Problem {
-    if problem.pointer == format!("/{name}") && problem.detail.starts_with("expected an object") {
-        let detail = format!("{}; write {{}} for its defaults", problem.detail);
-        return Problem { detail, ..problem };
-    }
-    problem
-}
-
-fn id(value: &Value) -> Result<String, Problem> {
-    let word = text(value)?;
-    if is_name(word) {
-        return Ok(word.to_owned());
-    }
-    Err(Problem::here(
-        "is not an id: up to 64 of a-z, 0-9, `.`, `_` and `-`, the first a letter or digit",
-    ))
-}
-
-fn offset(every: u64) -> impl Fn(&Value) -> Result<u64, Problem> {
-    move |value| match whole(0, u64::MAX)(value)? {
-        offset if offset < every => Ok(offset),
-        offset => Err(Problem::here(format!(
-            "{offset} is outside 0 to {}, as `every` is {every}",
-            every - 1
-        ))),
-    }
-}
-
-fn limit(value: &Value) -> Result<u64, Problem> {
-    if value == 0 {
-        return Err(Problem::here(
-            "0 would never fire; write `percent` 0 for a silent fault",
-        ));
-    }
-    whole(1, u64::MAX)(value)
-}
-
-fn ttl(value: &Value) -> Result<Option<Duration>, Problem> {
-    if value == "none" {
-        return Ok(None);
-    }
-    let ttl = duration(value)?;
-    if ttl.is_zero() {
-        return Err(Problem::here(
-            "must be longer than 0s; \"none\" means for ever",
-        ));
-    }
-    Ok(Some(ttl))
-}
-
-fn start(ttl: Option<Duration>) -> impl Fn(&Value) -> Result<Duration, Problem> {
-    move |value| {
-        let start = duration(value)?;
-        match ttl {
-            Some(ttl) if start >= ttl => Err(Problem::here(format!(
-                "{} is not before the end of its ttl ({}), which also counts from arming",
-                show_duration(start),
-                show_duration(ttl)
-            ))),
-            _ => Ok(start),
-        }
-    }
-}
-
-fn priority(value: &Value) -> Result<i64, Problem> {
-    match value.as_i64() {
-        Some(priority) if (-1_000_000..=1_000_000).contains(&priority) => Ok(priority),
-        Some(priority) => Err(Problem::here(format!(
-            "{priority} is outside -1000000 to 1000000"
-        ))),
-        None => Err(expected("a whole number", value)),
-    }
-}
-
-fn note(value: &Value) -> Result<String, Problem> {
-    let note = text(value)?;
-    if note.len() > FaultSpec::NOTE_BYTES_MAX {
-        return Err(Problem::here("is longer than 1024 bytes"));
-    }
-    Ok(note.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -384,7 +335,7 @@ mod tests {
         assert_eq!(
             written,
             json!({
-                "route": "web", "reset": {}, "match": {}, "percent": 100, "skip_first": 0, "every": 1,
+                "route": "web", "reset": { "at": "request" }, "match": {}, "percent": 100, "per": "request", "skip_first": 0, "every": 1,
                 "offset": 0, "start": "0s", "ttl": "10m", "max_active": 1000, "priority": 0,
                 "stealth": false,
             })
@@ -395,10 +346,15 @@ mod tests {
     #[test]
     fn a_fault_with_everything_reads_back_as_itself() {
         let value = json!({
-            "id": "flaky", "route": ["a", "b"], "abort": { "status": 503, "headers": {} },
+            "id": "flaky", "route": ["a", "b"], "abort": { "status": 503, "headers": {}, "at": "before" },
             "match": { "method": "GET", "path": "/v1/*", "header": { "x-user": "user-7" } },
-            "percent": "1/1000", "skip_first": 3, "every": 5, "offset": 2, "limit": 7,
-            "start": "10s", "ttl": "none", "max_active": 12, "seed": 99, "priority": -3,
+            "percent": "1/1000", "per": "cookie:sid", "skip_first": 3, "every": 5, "offset": 2, "limit": 7,
+            "start": "10s", "ttl": "1h", "group": "zone-a",
+            "ramp": { "up": "1m", "down": "30s", "shape": "steps", "steps": 4, "of": "percent" },
+            "wave": { "period": "20s", "duty": 0.25, "phase": "5s" },
+            "pulses": [{ "start": "1m", "for": "30s" }],
+            "nemesis": { "every": "10s", "jitter": "2s", "for": "4s", "targets": "one" },
+            "burst": { "p_bad": 0.01, "p_good": 0.2 }, "max_active": 12, "seed": 99, "priority": -3,
             "stealth": true, "note": "INC-1412",
         });
 
@@ -427,41 +383,6 @@ mod tests {
     }
 
     #[test]
-    fn no_kind_two_kinds_and_a_misspelt_kind_are_told_apart() {
-        let none = problems(json!({ "route": "web" }));
-        let two = problems(json!({ "route": "web", "reset": {}, "abort": 503 }));
-        let misspelt = problems(json!({ "route": "web", "latencey": "1s" }));
-
-        assert_eq!(none[0].0, "");
-        assert!(
-            none[0].1.contains("latency, abort, reset, blackhole"),
-            "{}",
-            none[0].1
-        );
-        assert_eq!(two[0].0, "/abort");
-        assert_eq!(
-            misspelt,
-            [(
-                "/latencey".to_owned(),
-                "unknown key `latencey`; did you mean `latency`?".to_owned()
-            )]
-        );
-    }
-
-    #[test]
-    fn a_kind_without_parameters_says_how_to_write_it() {
-        let found = problems(json!({ "route": "web", "reset": true }));
-
-        assert_eq!(
-            found,
-            [(
-                "/reset".to_owned(),
-                "expected an object, found `true`; write {} for its defaults".to_owned()
-            )]
-        );
-    }
-
-    #[test]
     fn fields_that_contradict_each_other_are_refused() {
         let cases = [
             (json!({ "every": 3, "offset": 3 }), "/offset"),
@@ -473,6 +394,23 @@ mod tests {
             (json!({ "route": [] }), "/route"),
             (json!({ "route": "" }), "/route"),
             (json!({ "percent": null }), "/percent"),
+            (json!({ "per": "user" }), "/per"),
+            (json!({ "ramp": {} }), "/ramp"),
+            (json!({ "ramp": { "up": "1m", "of": "value" } }), "/ramp/of"),
+            (json!({ "ramp": { "up": "11m" } }), "/ramp"),
+            (
+                json!({ "ramp": { "down": "1m" }, "ttl": "none" }),
+                "/ramp/down",
+            ),
+            (json!({ "wave": { "duty": 1 } }), "/wave/duty"),
+            (
+                json!({ "wave": { "period": "1s", "phase": "1s" } }),
+                "/wave/phase",
+            ),
+            (json!({ "pulses": [{ "start": "1s" }] }), "/pulses/0/for"),
+            (json!({ "nemesis": { "for": "11s" } }), "/nemesis"),
+            (json!({ "burst": { "p_bad": 1 } }), "/burst/p_good"),
+            (json!({ "group": "Zone A" }), "/group"),
         ];
         for (extra, pointer) in cases {
             let mut value = json!({ "route": "web", "reset": {} });

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Instant,
 };
 
@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::{
     faults::Fault,
     ledger::{Counters, Hold, Ledger, Magnitude},
+    merge::merge,
     plan::{ArmedFault, Arming, FaultPlan},
     read::Problem,
     schedule::{Moment, Schedule, State},
@@ -25,21 +26,45 @@ use crate::{
 #[must_use]
 pub fn store(seed: u64) -> (FaultWriter, FaultReader) {
     let plan = Arc::new(ArcSwap::from_pointee(FaultPlan::default()));
+    let watchers = Arc::new(Watchers::default());
     let writer = FaultWriter {
         seed,
         plan: Arc::clone(&plan),
+        watchers: Arc::clone(&watchers),
         entries: Vec::new(),
         made: HashMap::new(),
         held: Arc::default(),
         revision: 0,
     };
-    (writer, FaultReader { plan })
+    (writer, FaultReader { plan, watchers })
 }
 
 /// Sees what is armed. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct FaultReader {
     plan: Arc<ArcSwap<FaultPlan>>,
+    watchers: Arc<Watchers>,
+}
+
+/// Who is called when what is armed has changed.
+#[derive(Default)]
+struct Watchers(Mutex<Vec<Watcher>>);
+
+type Watcher = Box<dyn Fn(&FaultPlan) + Send>;
+
+impl Watchers {
+    fn call(&self, plan: &FaultPlan) {
+        let watchers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for watcher in watchers.iter() {
+            watcher(plan);
+        }
+    }
+}
+
+impl fmt::Debug for Watchers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watchers").finish_non_exhaustive()
+    }
 }
 
 impl FaultReader {
@@ -47,6 +72,17 @@ impl FaultReader {
     #[must_use]
     pub fn plan(&self) -> impl std::ops::Deref<Target = Arc<FaultPlan>> + use<> {
         self.plan.load()
+    }
+
+    /// Calls `watcher` with each new plan, on the thread of the change and before the change returns: what it does
+    /// is done when the one who made the change is told so. It must not change what is armed.
+    pub fn watch(&self, watcher: impl Fn(&FaultPlan) + Send + 'static) {
+        let mut watchers = self
+            .watchers
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        watchers.push(Box::new(watcher));
     }
 }
 
@@ -67,8 +103,8 @@ pub struct FaultStatus {
     pub revision: u64,
     /// What it did.
     pub counters: Counters,
-    /// What it achieved, once it did something that is measured.
-    pub magnitude: Option<Magnitude>,
+    /// What it was to do and achieved.
+    pub magnitude: Magnitude,
 }
 
 /// Why nothing was armed.
@@ -126,6 +162,7 @@ impl Entry {
 pub struct FaultWriter {
     seed: u64,
     plan: Arc<ArcSwap<FaultPlan>>,
+    watchers: Arc<Watchers>,
     /// In the order of creation.
     entries: Vec<Entry>,
     /// How many ids were made, by kind.
@@ -269,6 +306,7 @@ impl FaultWriter {
         };
         let arming = Arming {
             id: id.to_owned(),
+            kind: same_kind.then(|| Arc::clone(old.armed_kind())),
             seed: self.seed,
             schedule,
             ledger: Arc::clone(old.ledger()),
@@ -312,14 +350,19 @@ impl FaultWriter {
         self.remove_where(|_, _| true)
     }
 
-    /// Removes the faults whose ttl is over. The ids that are gone, and when the next one will be.
+    /// Removes the faults whose ttl is over, and lets listeners follow the schedules of the others. The ids that are
+    /// gone, and when to call again.
     pub fn expire(&mut self, now: Instant) -> (Vec<String>, Option<Instant>) {
         let gone = self.forget_expired(now);
         let ends = self
             .entries
             .iter()
             .filter_map(|entry| entry.fault.schedule().expires_at);
-        (gone, ends.map(|end| end.instant).min())
+        let ends = ends.map(|end| end.instant);
+        let plan = self.plan.load();
+        let look_again = plan.look_again(now);
+        self.watchers.call(&plan);
+        (gone, ends.chain(look_again).min())
     }
 
     /// The fault `id` at one moment.
@@ -369,6 +412,7 @@ impl FaultWriter {
         let ledger = Arc::new(Ledger::default());
         let arming = Arming {
             id: id.clone(),
+            kind: None,
             seed: self.seed,
             schedule: Schedule::new(now, spec.start, spec.ttl),
             hold: Hold::new(Arc::clone(&ledger), Arc::clone(&self.held)),
@@ -391,8 +435,9 @@ impl FaultWriter {
             .iter()
             .map(|entry| Arc::clone(&entry.fault))
             .collect();
-        self.plan
-            .store(Arc::new(FaultPlan::new(self.revision, &faults)));
+        let plan = Arc::new(FaultPlan::new(self.revision, &faults));
+        self.plan.store(Arc::clone(&plan));
+        self.watchers.call(&plan);
     }
 }
 
@@ -419,31 +464,4 @@ fn patched(spec: &FaultSpec, id: &str, patch: &Value) -> Result<FaultSpec, Vec<P
     let mut value = spec.to_value();
     merge(&mut value, patch);
     FaultSpec::read(&value)
-}
-
-/// JSON merge patch, RFC 7396 §2.
-fn merge(target: &mut Value, patch: &Value) {
-    let (Value::Object(target), Value::Object(patch)) = (&mut *target, patch) else {
-        patch.clone_into(target);
-        return;
-    };
-    for (key, value) in patch {
-        match value {
-            Value::Null => {
-                target.shift_remove(key);
-            }
-            Value::Object(_) => {
-                let member = target
-                    .entry(key.as_str())
-                    .or_insert_with(|| Value::Object(Default::default()));
-                if !member.is_object() {
-                    *member = Value::Object(Default::default());
-                }
-                merge(member, value);
-            }
-            other => {
-                target.insert(key.clone(), other.clone());
-            }
-        }
-    }
 }

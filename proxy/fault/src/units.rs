@@ -1,4 +1,8 @@
-//! Durations as text: `"250ms"`, `"1.5s"`, `"2m"`.
+//! Durations, sizes and rates as text: `"250ms"`, `"1.5s"`, `"64KiB"`, `"1MB/s"`.
+
+mod bytes;
+
+pub use self::bytes::{SIZE_MAX, parse_size, rate, show_rate, show_size, size};
 
 use std::time::Duration;
 

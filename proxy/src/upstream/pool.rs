@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    future::poll_fn,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -36,6 +37,26 @@ pub(crate) struct Sent {
     pub(crate) lease: Lease,
     /// Whether a stale connection was found on the way and the request was sent again.
     pub(crate) resent: bool,
+}
+
+impl Sent {
+    /// Reads the rest of the answer and gives the connection back.
+    pub(crate) async fn forget(self, pool: &Pool) {
+        let Self {
+            response,
+            mut lease,
+            ..
+        } = self;
+        let mut body = response.into_body();
+        loop {
+            match poll_fn(|cx| lease.poll_frame(&mut body, cx)).await {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => return,
+                None => break,
+            }
+        }
+        pool.give_back(lease);
+    }
 }
 
 impl Pool {

@@ -21,7 +21,8 @@ async fn each_of_ten_requests_on_one_connection_is_delayed() {
     }
     let status = proxy.fault("latency-1");
     assert_eq!(status.counters.injected, 10);
-    assert!(status.magnitude.unwrap().delay_p50 >= Duration::from_millis(300));
+    let magnitude = status.magnitude;
+    assert!(magnitude.achieved.unwrap().p50 >= Duration::from_millis(300));
 }
 
 #[tokio::test]

@@ -1,173 +1,174 @@
-//! `abort`: the proxy answers with an error; the upstream never sees the request.
+//! `abort`: the proxy answers with an error in the upstream's place.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, params, written};
+use super::{
+    Draw, FaultKind, Param, Phase,
+    fields::{Fields, flat, headers, headers_value, status},
+    params, written,
+};
 use crate::{
     injection::{Answer, Ending, Injection, has_no_body},
-    matcher::single_or_list,
-    read::{Object, Problem, one_or_many, text, whole},
+    read::{Object, Problem, one_of, text, whole},
     units::{duration, show_duration},
 };
 
-/// Answers each request with a status of your choice; the upstream never sees it.
+/// Answers each request with a status of your choice.
 ///
-/// Without a body of its own the answer names the status, as problem+json (RFC 9457) when the request's
-/// `Accept` names JSON, as text otherwise. The request's own body is read and discarded, up to 1 MiB.
+/// With `at` "before" the upstream never sees the request; its body is read and discarded, up to 1 MiB. With
+/// "after" the upstream does its work and its answer is replaced, which is how a client finds out whether it may
+/// repeat a request. Without a body of its own the answer names the status, as problem+json (RFC 9457) when the
+/// request's `Accept` names JSON, as text otherwise.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Abort {
-    status: StatusCode,
+    statuses: Statuses,
     body: Option<String>,
     content_type: Option<String>,
-    headers: Vec<(HeaderName, Vec<HeaderValue>)>,
-    retry_after: Option<std::time::Duration>,
-    /// All of the above, made ready once.
-    answer: Arc<Answer>,
+    headers: Fields,
+    retry_after: Option<Duration>,
+    after: bool,
+    /// All of the above, made ready once: weights that add up, and the answers.
+    answers: Vec<(u64, Arc<Answer>)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Statuses {
+    One(StatusCode),
+    Weighted(Vec<(StatusCode, u64)>),
 }
 
 /// The longest body that an abort may carry: 64 KiB.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-
-/// Fields that say how the message is framed or carried: the proxy writes those itself.
-const FRAMING: [HeaderName; 8] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::RETRY_AFTER,
+/// Fields with parameters of their own.
+const OWN_FIELDS: &[(HeaderName, &str)] = &[
+    (header::CONTENT_TYPE, "content_type"),
+    (header::RETRY_AFTER, "retry_after"),
 ];
 
 impl Abort {
     fn from_object(object: &Object<'_>) -> Result<Self, Problem> {
-        let status = object
-            .optional("status", status)?
-            .unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        let one = object.optional("status", status)?;
+        let weighted = object.optional("statuses", weighted)?;
+        let statuses = match (one, weighted) {
+            (Some(_), Some(_)) => {
+                return Err(Problem::at("statuses", "does not go with `status`"));
+            }
+            (one, None) => Statuses::One(one.unwrap_or(StatusCode::SERVICE_UNAVAILABLE)),
+            (None, Some(weighted)) => Statuses::Weighted(weighted),
+        };
         let body = object.optional("body", |value| text(value).map(str::to_owned))?;
         let content_type = object.optional("content_type", |value| text(value).map(str::to_owned))?;
-        let headers = object.optional("headers", headers)?.unwrap_or_default();
+        let headers = object
+            .optional("headers", headers(OWN_FIELDS))?
+            .unwrap_or_default();
         let retry_after = object.optional("retry_after", retry_after)?;
+        let at = object.optional("at", one_of("moment", &["before", "after"]))?;
 
-        if body.is_some() && has_no_body(status) {
-            let detail = format!("a {} answer never has a body", status.as_u16());
-            return Err(Problem::at("body", detail));
-        }
         if body.as_ref().is_some_and(|body| body.len() > BODY_BYTES_MAX) {
             return Err(Problem::at("body", "is longer than 64 KiB"));
         }
         if content_type.is_some() && body.is_none() {
             return Err(Problem::at("content_type", "goes with a `body` only"));
         }
-
-        let mut fields: Vec<(HeaderName, HeaderValue)> = Vec::new();
-        for (name, values) in &headers {
-            fields.extend(values.iter().map(|value| (name.clone(), value.clone())));
-        }
-        if let Some(after) = retry_after {
-            fields.push((header::RETRY_AFTER, HeaderValue::from(after.as_secs())));
-        }
-        let answer = match &body {
-            None => Answer::plain(status, fields),
-            Some(body) => {
-                let named = content_type.as_deref().unwrap_or("text/plain; charset=utf-8");
-                let content_type = HeaderValue::from_str(named)
-                    .map_err(|_| Problem::at("content_type", "is not a header value"))?;
-                Answer::with_body(status, fields, content_type, Bytes::from(body.clone()))
-            }
-        };
-        Ok(Self {
-            status,
+        let mut made = Self {
+            statuses,
             body,
             content_type,
             headers,
             retry_after,
-            answer: Arc::new(answer),
-        })
+            after: at == Some("after"),
+            answers: Vec::new(),
+        };
+        made.answers = made.make_answers()?;
+        Ok(made)
+    }
+
+    fn make_answers(&self) -> Result<Vec<(u64, Arc<Answer>)>, Problem> {
+        let mut fields: Vec<(HeaderName, HeaderValue)> = flat(&self.headers).collect();
+        if let Some(after) = self.retry_after {
+            fields.push((header::RETRY_AFTER, HeaderValue::from(after.as_secs())));
+        }
+        let answer = |status: StatusCode| {
+            let Some(body) = &self.body else {
+                return Ok(Answer::plain(status, fields.clone()));
+            };
+            if has_no_body(status) {
+                let detail = format!("a {} answer never has a body", status.as_u16());
+                return Err(Problem::at("body", detail));
+            }
+            let named = self.content_type.as_deref();
+            let content_type = HeaderValue::from_str(named.unwrap_or("text/plain; charset=utf-8"))
+                .map_err(|_| Problem::at("content_type", "is not a header value"))?;
+            let body = Bytes::from(body.clone());
+            Ok(Answer::with_body(status, fields.clone(), content_type, body))
+        };
+        let weighted = match &self.statuses {
+            Statuses::One(status) => &vec![(*status, 1)],
+            Statuses::Weighted(weighted) => weighted,
+        };
+        let mut upto = 0;
+        weighted
+            .iter()
+            .map(|(status, weight)| {
+                upto += weight;
+                Ok((upto, Arc::new(answer(*status)?)))
+            })
+            .collect()
+    }
+
+    fn answer(&self, draw: &mut Draw<'_, ()>) -> &Arc<Answer> {
+        let (all, last) = self.answers.last().expect("there is at least one status");
+        let lot = draw.roll.up_to(all - 1);
+        let mut drawn = self.answers.iter().filter(|(upto, _)| lot < *upto);
+        drawn.next().map_or(last, |(_, answer)| answer)
     }
 }
 
-fn status(value: &Value) -> Result<StatusCode, Problem> {
-    let code = whole(200, 599)(value)?;
-    Ok(u16::try_from(code)
-        .ok()
-        .and_then(|code| StatusCode::from_u16(code).ok())
-        .expect("200 to 599 are status codes"))
-}
-
-fn retry_after(value: &Value) -> Result<std::time::Duration, Problem> {
+fn retry_after(value: &Value) -> Result<Duration, Problem> {
     let after = duration(value)?;
     // RFC 9110 §10.2.3: a number of whole seconds.
     if after.subsec_nanos() != 0 {
-        return Err(Problem::here("must be whole seconds, as the header has no finer unit"));
+        return Err(Problem::here(
+            "must be whole seconds, as the header has no finer unit",
+        ));
     }
     Ok(after)
 }
 
-fn headers(value: &Value) -> Result<Vec<(HeaderName, Vec<HeaderValue>)>, Problem> {
-    let field = |name: &str, values: &Value| {
-        let name = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| Problem::here("is not a header name"))?;
-        if FRAMING.contains(&name) {
-            return Err(Problem::here(match name {
-                header::CONTENT_TYPE => "is said by `content_type`",
-                header::RETRY_AFTER => "is said by `retry_after`",
-                _ => "is written by the proxy, as it frames the answer",
-            }));
-        }
-        let values = one_or_many(|value| {
-            HeaderValue::from_str(text(value)?).map_err(|_| Problem::here("is not a header value"))
-        })(values)?;
-        Ok((name, values))
+fn weighted(value: &Value) -> Result<Vec<(StatusCode, u64)>, Problem> {
+    let object = Object::new(value)?;
+    let read = |code: &str, weight: &Value| {
+        let number: u64 = code
+            .parse()
+            .map_err(|_| Problem::here("is not a status; write it like { \"503\": 3, \"500\": 1 }"))?;
+        Ok((status(&json!(number))?, whole(1, 1_000_000)(weight)?))
     };
-    Object::new(value)?
+    let weighted: Vec<(StatusCode, u64)> = object
         .iter()
-        .map(|(name, values)| field(name, values).map_err(|problem| problem.under(name)))
-        .collect()
+        .map(|(code, weight)| read(code, weight).map_err(|problem: Problem| problem.under(code)))
+        .collect::<Result<_, _>>()?;
+    if weighted.is_empty() {
+        return Err(Problem::here("is empty; there is nothing to answer"));
+    }
+    Ok(weighted)
 }
 
 impl FaultKind for Abort {
     const NAME: &'static str = "abort";
-    const SUMMARY: &'static str = "answers with an error status; the upstream never sees the request";
+    const SUMMARY: &'static str = "answers with an error status in the upstream's place";
     const PHASE: Phase = Phase::Request;
-    const ENDS: bool = true;
-    const HOLDS: bool = false;
     const PARAMS: &'static [Param] = &[
-        Param {
-            name: "status",
-            accepts: "whole number, 200 to 599",
-            default: "503",
-            help: "the answer's status; the shorthand 503 means this",
-        },
-        Param {
-            name: "body",
-            accepts: "text, up to 64 KiB",
-            default: "names the status, as problem+json or text after the request's Accept",
-            help: "the answer's content",
-        },
-        Param {
-            name: "content_type",
-            accepts: "text",
-            default: "text/plain; charset=utf-8",
-            help: "of the body given",
-        },
-        Param {
-            name: "headers",
-            accepts: "object of texts or lists of texts",
-            default: "{}",
-            help: "further header fields of the answer",
-        },
-        Param {
-            name: "retry_after",
-            accepts: "duration in whole seconds",
-            default: "",
-            help: "the answer's Retry-After",
-        },
+        Param::new("status", "whole number, 200 to 599", "503", "the answer's status; the shorthand 503 means this"),
+        Param::new("statuses", "object of statuses with weights", "", "one of these, drawn for each request: {\"503\": 3, \"500\": 1}"),
+        Param::new("body", "text, up to 64 KiB", "names the status, as problem+json or text after the request's Accept", "the answer's content"),
+        Param::new("content_type", "text", "text/plain; charset=utf-8", "of the body given"),
+        Param::new("headers", "object of texts or lists of texts", "{}", "further header fields of the answer"),
+        Param::new("retry_after", "duration in whole seconds", "", "the answer's Retry-After"),
+        Param::new("at", "\"before\" or \"after\"", "before", "before the upstream sees the request, or after it did the work"),
     ];
     const EXAMPLE: &'static str = r#"{"status":503,"retry_after":"2s"}"#;
 
@@ -182,21 +183,46 @@ impl FaultKind for Abort {
     }
 
     fn to_value(&self) -> Value {
-        let fields = self.headers.iter().map(|(name, values)| {
-            let texts: Vec<&str> = values.iter().filter_map(|value| value.to_str().ok()).collect();
-            (name.to_string(), single_or_list(texts.into_iter()))
-        });
+        let (one, weighted) = match &self.statuses {
+            Statuses::One(status) => (Some(json!(status.as_u16())), None),
+            Statuses::Weighted(weighted) => {
+                let members = weighted
+                    .iter()
+                    .map(|(status, weight)| (status.as_str().to_owned(), json!(weight)));
+                (None, Some(Value::Object(members.collect::<Map<_, _>>())))
+            }
+        };
+        let at = if self.after { "after" } else { "before" };
         written([
-            ("status", Some(json!(self.status.as_u16()))),
+            ("status", one),
+            ("statuses", weighted),
             ("body", self.body.as_ref().map(|body| json!(body))),
             ("content_type", self.content_type.as_ref().map(|name| json!(name))),
-            ("headers", Some(Value::Object(fields.collect()))),
+            ("headers", Some(headers_value(&self.headers))),
             ("retry_after", self.retry_after.map(|after| json!(show_duration(after)))),
+            ("at", Some(json!(at))),
         ])
     }
 
-    fn inject(&self, _draw: &mut Draw<'_, ()>, into: &mut Injection) {
-        into.end(Ending::Answer(Arc::clone(&self.answer)));
+    fn phase(&self) -> Phase {
+        if self.after {
+            Phase::ResponseHead
+        } else {
+            Phase::Request
+        }
+    }
+
+    fn ends(&self) -> bool {
+        true
+    }
+
+    fn inject(&self, draw: &mut Draw<'_, ()>, into: &mut Injection) {
+        let ending = Ending::Answer(Arc::clone(self.answer(draw)));
+        if self.after {
+            into.end_answer(ending);
+        } else {
+            into.end(ending);
+        }
     }
 }
 
@@ -208,15 +234,16 @@ mod tests {
     fn the_shorthand_is_a_status() {
         let abort = Abort::read(&json!(418)).unwrap();
 
-        assert_eq!(abort.to_value(), json!({ "status": 418, "headers": {} }));
+        let written = abort.to_value();
+        assert_eq!(written, json!({ "status": 418, "headers": {}, "at": "before" }));
     }
 
     #[test]
     fn left_out_everything_is_a_503() {
         let abort = Abort::read(&json!({})).unwrap();
 
-        assert_eq!(abort.answer.status, 503);
-        assert!(abort.answer.headers.is_empty());
+        assert_eq!(abort.answers[0].1.status, 503);
+        assert!(abort.answers[0].1.headers.is_empty());
     }
 
     #[test]
@@ -227,15 +254,32 @@ mod tests {
             "content_type": "application/json",
             "headers": { "x-reason": ["a", "b"] },
             "retry_after": "2m",
+            "at": "after",
         });
 
         let abort = Abort::read(&spec).unwrap();
 
         assert_eq!(abort.to_value(), spec);
-        assert_eq!(abort.answer.headers[2], (header::RETRY_AFTER, HeaderValue::from(120)));
-        let (content_type, body) = abort.answer.body(&http::HeaderMap::new()).unwrap();
-        assert_eq!(content_type, "application/json");
+        let answer = &abort.answers[0].1;
+        assert_eq!(answer.headers[2], (header::RETRY_AFTER, HeaderValue::from(120)));
+        let (content_type, body) = answer.body(&http::HeaderMap::new()).unwrap();
+        assert_eq!(content_type.unwrap(), "application/json");
         assert_eq!(body, "{\"code\":17}");
+    }
+
+    #[test]
+    fn weights_add_up_in_the_order_given() {
+        let spec = json!({ "statuses": { "503": 3, "500": 1 }, "headers": {}, "at": "before" });
+
+        let abort = Abort::read(&spec).unwrap();
+
+        assert_eq!(abort.to_value(), spec);
+        let upto: Vec<(u64, u16)> = abort
+            .answers
+            .iter()
+            .map(|(upto, answer)| (*upto, answer.status.as_u16()))
+            .collect();
+        assert_eq!(upto, [(3, 503), (4, 500)]);
     }
 
     #[test]
@@ -244,13 +288,19 @@ mod tests {
             (json!(99), ""),
             (json!({ "status": 600 }), "/status"),
             (json!({ "status": "503" }), "/status"),
+            (json!({ "status": 503, "statuses": { "500": 1 } }), "/statuses"),
+            (json!({ "statuses": {} }), "/statuses"),
+            (json!({ "statuses": { "99": 1 } }), "/statuses/99"),
+            (json!({ "statuses": { "503": 0 } }), "/statuses/503"),
             (json!({ "status": 204, "body": "x" }), "/body"),
             (json!({ "content_type": "a/b" }), "/content_type"),
             (json!({ "headers": { "content-length": "3" } }), "/headers/content-length"),
+            (json!({ "headers": { "retry-after": "3" } }), "/headers/retry-after"),
             (json!({ "headers": { "x": "a\nb" } }), "/headers/x"),
             (json!({ "headers": { "x": ["a", 1] } }), "/headers/x/1"),
             (json!({ "retry_after": "1500ms" }), "/retry_after"),
             (json!({ "retry_after": 2 }), "/retry_after"),
+            (json!({ "at": "during" }), "/at"),
         ];
         for (value, pointer) in cases {
             assert_eq!(Abort::read(&value).unwrap_err().pointer, pointer, "{value}");

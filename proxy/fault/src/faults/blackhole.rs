@@ -49,8 +49,6 @@ impl FaultKind for Blackhole {
     const NAME: &'static str = "blackhole";
     const SUMMARY: &'static str = "takes each request and never answers it";
     const PHASE: Phase = Phase::Request;
-    const ENDS: bool = true;
-    const HOLDS: bool = true;
     const PARAMS: &'static [Param] = &[
         Param {
             name: "hold",
@@ -84,6 +82,14 @@ impl FaultKind for Blackhole {
             Then::Close => "close",
         };
         written([("hold", Some(json!(hold))), ("then", Some(json!(then)))])
+    }
+
+    fn ends(&self) -> bool {
+        true
+    }
+
+    fn holds(&self) -> bool {
+        true
     }
 
     fn inject(&self, _draw: &mut Draw<'_, ()>, into: &mut Injection) {

@@ -237,7 +237,7 @@ proptest! {
 
         for fired in &injection.fired {
             let status = writer.status(fired.id(), now.instant).unwrap();
-            prop_assert_eq!(status.spec.matching.path[0].as_str(), path.as_str());
+            prop_assert_eq!(status.spec.matching.path[0].to_text(), path.as_str());
         }
         let endings = injection.fired.iter().filter(|fired| fired.kind() != "latency").count();
         prop_assert!(endings <= 1);

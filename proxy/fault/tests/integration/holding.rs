@@ -1,6 +1,7 @@
 use std::{future::Future, pin::pin, task::Poll, time::Duration};
 
 use brownout_fault::{Injection, store};
+use brownout_fault::{Magnitude, Outcome};
 use serde_json::json;
 
 use crate::{arm, decide, start};
@@ -32,16 +33,20 @@ fn a_held_request_is_active_until_it_is_dropped() {
 }
 
 #[test]
-fn what_holds_nothing_is_never_active_nor_released() {
+fn what_holds_nothing_is_never_active_and_learns_of_the_end_all_the_same() {
     let (mut writer, reader) = store(1);
     let now = start();
     let id = arm(&mut writer, &json!({ "route": "web", "reset": {} }), now);
 
     let injection = decide(&reader.plan(), now);
     assert_eq!(writer.status(&id, now.instant).unwrap().counters.active, 0);
+    assert!(!is_released(&injection));
     writer.clear();
 
-    assert!(!is_released(&injection));
+    assert!(
+        is_released(&injection),
+        "a reset that waits for a drain waits no longer"
+    );
 }
 
 #[test]
@@ -89,7 +94,10 @@ fn a_patch_lets_go_only_if_it_changes_the_parameters_of_the_kind() {
     assert!(is_released(&held));
 
     let counters = writer.status("x", now.instant).unwrap().counters;
-    assert_eq!(counters.active, 1, "it is still counted until it goes");
+    assert_eq!(counters.active, 0, "its place is free at once");
+    drop(held);
+    let counters = writer.status("x", now.instant).unwrap().counters;
+    assert_eq!(counters.active, 0);
 }
 
 #[test]
@@ -145,11 +153,44 @@ fn achieved_delays_are_shown_as_magnitude() {
         &json!({ "route": "web", "latency": "300ms" }),
         now,
     );
-    assert_eq!(writer.status(&id, now.instant).unwrap().magnitude, None);
+    let magnitude = || writer.status(&id, now.instant).unwrap().magnitude;
+    assert_eq!(magnitude(), Magnitude::default());
 
-    decide(&reader.plan(), now).fired[0].note_delay(Duration::from_micros(300_400));
+    let asked = Some(Duration::from_millis(300));
+    decide(&reader.plan(), now).fired[0].note_delay(asked, Duration::from_micros(300_400));
 
-    let magnitude = writer.status(&id, now.instant).unwrap().magnitude.unwrap();
-    let p50 = magnitude.delay_p50.as_secs_f64();
-    assert!((0.300..0.306).contains(&p50), "{p50}");
+    for delays in [magnitude().asked, magnitude().achieved] {
+        let p50 = delays.unwrap().p50.as_secs_f64();
+        assert!((0.300..0.306).contains(&p50), "{p50}");
+    }
+}
+
+#[test]
+fn a_removed_fault_gives_its_places_back_though_nobody_has_left_yet() {
+    let (mut writer, reader) = store(1);
+    let now = start();
+    let fault = json!({ "route": "web", "latency": "1h", "max_active": 1 });
+    let id = arm(&mut writer, &fault, now);
+    let held = decide(&reader.plan(), now);
+    assert!(held.fired[0].holds());
+    let before = reader.plan().clone();
+
+    writer.remove(&id, now.instant);
+
+    arm(&mut writer, &fault, now);
+    assert_eq!(decide(&reader.plan(), now).fired.len(), 1);
+    // Who decided by the old plan is let through, not held by a fault that is gone.
+    assert_eq!(
+        decide(&before, now).considered[0].outcome,
+        Outcome::Overflow
+    );
+    drop(held);
+    assert_eq!(
+        writer
+            .status("latency-2", now.instant)
+            .unwrap()
+            .counters
+            .active,
+        0
+    );
 }

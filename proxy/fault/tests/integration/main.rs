@@ -10,6 +10,9 @@ mod arming;
 mod deciding;
 mod draws;
 mod holding;
+mod reference;
+mod schedules;
+mod sticky;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -26,9 +29,13 @@ fn start() -> Moment {
 }
 
 fn later(start: Moment, seconds: u64) -> Moment {
+    after(start, Duration::from_secs(seconds))
+}
+
+fn after(start: Moment, span: Duration) -> Moment {
     Moment {
-        instant: start.instant + Duration::from_secs(seconds),
-        wall: start.wall + Duration::from_secs(seconds),
+        instant: start.instant + span,
+        wall: start.wall + span,
     }
 }
 
@@ -46,11 +53,23 @@ fn decide(plan: &FaultPlan, now: Moment) -> Injection {
 }
 
 fn decide_for(plan: &FaultPlan, route: &str, request: &Request<()>, now: Moment) -> Injection {
+    decide_on(plan, route, request, 0, now)
+}
+
+fn decide_on(
+    plan: &FaultPlan,
+    route: &str,
+    request: &Request<()>,
+    connection: u64,
+    now: Moment,
+) -> Injection {
     let subject = Subject {
         route,
         method: request.method(),
         uri: request.uri(),
         headers: request.headers(),
+        peer: ([127, 0, 0, 1], 40_000).into(),
+        connection,
     };
     plan.decide(&subject, now.instant)
 }

@@ -1,0 +1,117 @@
+//! `bandwidth`: bodies go no faster than a rate.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Draw, FaultKind, Param, Phase, params, written};
+use crate::{
+    injection::{Bucket, Buckets, Injection, Shape},
+    read::{Problem, one_of},
+    units::{rate, show_rate, show_size, size},
+};
+
+/// Lets bodies through at a rate: a token bucket that moves in slots of a sixteenth of a second.
+///
+/// Only body bytes count, of answers or of requests. The budget is of each stream, of the whole fault, or of each
+/// route and so of the upstream behind it. A removed fault lets the rest go at full speed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bandwidth {
+    rate: u64,
+    burst: u64,
+    share: Share,
+    side: Side,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Share {
+    Stream,
+    Fault,
+    Upstream,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Request,
+    Response,
+}
+
+impl FaultKind for Bandwidth {
+    const NAME: &'static str = "bandwidth";
+    const SUMMARY: &'static str = "lets bodies through no faster than a rate";
+    const PHASE: Phase = Phase::ResponseBody;
+    const PARAMS: &'static [Param] = &[
+        Param::new("rate", "rate, 1B/s to 1TiB/s", "64KiB/s", "bytes a second; the shorthand \"64KiB/s\" means this"),
+        Param::new("burst", "size", "16KiB", "bytes that may go at once after a rest"),
+        Param::new("share", "\"stream\", \"fault\" or \"upstream\"", "stream", "whose budget it is: each body's, all of the fault's, or all of a route's"),
+        Param::new("side", "\"request\" or \"response\"", "response", "which bodies"),
+    ];
+    const EXAMPLE: &'static str = r#"{"rate":"1KiB/s","burst":"0B"}"#;
+
+    type State = Buckets;
+
+    fn read(value: &Value) -> Result<Self, Problem> {
+        if value.is_string() {
+            rate(value)?;
+            return Self::read(&json!({ "rate": value }));
+        }
+        let object = params::<Self>(value)?;
+        let share = object.optional("share", one_of("share", &["stream", "fault", "upstream"]))?;
+        let side = object.optional("side", one_of("side", &["request", "response"]))?;
+        Ok(Self {
+            rate: object.optional("rate", rate)?.unwrap_or(64 * 1024),
+            burst: object.optional("burst", size)?.unwrap_or(16 * 1024),
+            share: match share {
+                Some("fault") => Share::Fault,
+                Some("upstream") => Share::Upstream,
+                _ => Share::Stream,
+            },
+            side: match side {
+                Some("request") => Side::Request,
+                _ => Side::Response,
+            },
+        })
+    }
+
+    fn to_value(&self) -> Value {
+        let share = match self.share {
+            Share::Stream => "stream",
+            Share::Fault => "fault",
+            Share::Upstream => "upstream",
+        };
+        let side = match self.side {
+            Side::Request => "request",
+            Side::Response => "response",
+        };
+        written([
+            ("rate", Some(json!(show_rate(self.rate)))),
+            ("burst", Some(json!(show_size(self.burst)))),
+            ("share", Some(json!(share))),
+            ("side", Some(json!(side))),
+        ])
+    }
+
+    fn phase(&self) -> Phase {
+        match self.side {
+            Side::Request => Phase::Request,
+            Side::Response => Phase::ResponseBody,
+        }
+    }
+
+    fn holds(&self) -> bool {
+        true
+    }
+
+    fn inject(&self, draw: &mut Draw<'_, Buckets>, into: &mut Injection) {
+        let make = || Bucket::new(self.rate, self.burst);
+        let bucket = match self.share {
+            Share::Stream => Arc::new(make()),
+            Share::Fault => draw.state.named("", make),
+            Share::Upstream => draw.state.named(draw.subject.route, make),
+        };
+        match self.side {
+            Side::Request => into.pace_upload(bucket),
+            Side::Response => into.shape(Shape::Pace(bucket)),
+        }
+    }
+}

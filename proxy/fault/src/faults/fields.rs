@@ -1,0 +1,86 @@
+//! Parameters that several kinds have.
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde_json::{Map, Value};
+
+use crate::{
+    matcher::single_or_list,
+    read::{Object, Problem, one_or_many, text, whole},
+};
+
+/// Fields that say how the message is framed or carried: the proxy writes those itself.
+const FRAMING: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// A status that an answer may have.
+pub(super) fn status(value: &Value) -> Result<StatusCode, Problem> {
+    let code = whole(200, 599)(value)?;
+    Ok(u16::try_from(code)
+        .ok()
+        .and_then(|code| StatusCode::from_u16(code).ok())
+        .expect("200 to 599 are status codes"))
+}
+
+/// Names and values of header fields.
+pub(super) type Fields = Vec<(HeaderName, Vec<HeaderValue>)>;
+
+/// Header fields that a fault sets. `own` are set by parameters of their own, which are named.
+pub(super) fn headers(
+    own: &'static [(HeaderName, &'static str)],
+) -> impl Fn(&Value) -> Result<Fields, Problem> {
+    move |value| {
+        let field = |name: &str, values: &Value| {
+            let name = header_name(name)?;
+            if let Some((_, parameter)) = own.iter().find(|(taken, _)| *taken == name) {
+                return Err(Problem::here(format!("is said by `{parameter}`")));
+            }
+            let values = one_or_many(|value| {
+                HeaderValue::from_str(text(value)?)
+                    .map_err(|_| Problem::here("is not a header value"))
+            })(values)?;
+            Ok((name, values))
+        };
+        let object = Object::new(value)?;
+        object
+            .iter()
+            .map(|(name, values)| field(name, values).map_err(|problem| problem.under(name)))
+            .collect()
+    }
+}
+
+/// The name of a field that does not frame the message.
+pub(super) fn header_name(name: &str) -> Result<HeaderName, Problem> {
+    let name = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| Problem::here("is not a header name"))?;
+    if FRAMING.contains(&name) {
+        return Err(Problem::here(
+            "is written by the proxy, as it frames the message",
+        ));
+    }
+    Ok(name)
+}
+
+/// The form in which header fields are written.
+pub(super) fn headers_value(fields: &Fields) -> Value {
+    let members = fields.iter().map(|(name, values)| {
+        let texts = values.iter().filter_map(|value| value.to_str().ok());
+        (name.to_string(), single_or_list(texts.map(str::to_owned)))
+    });
+    Value::Object(members.collect::<Map<_, _>>())
+}
+
+/// One pair for each value.
+pub(super) fn flat(fields: &Fields) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let each = |(name, values): &(HeaderName, Vec<HeaderValue>)| {
+        let values = values.clone().into_iter();
+        let name = name.clone();
+        values.map(move |value| (name.clone(), value))
+    };
+    fields.iter().flat_map(each)
+}

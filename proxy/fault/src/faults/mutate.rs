@@ -1,0 +1,178 @@
+//! `mutate`: requests and answers are changed on their way.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderName, StatusCode};
+use serde_json::{Value, json};
+
+use super::{
+    Draw, FaultKind, Param, Phase,
+    fields::{Fields, flat, header_name, headers, headers_value, status},
+    params, written,
+};
+use crate::{
+    injection::{BodyChange, Change, Injection},
+    matcher::single_or_list,
+    read::{Object, Problem, one_or_many, text},
+};
+
+/// Changes requests before the upstream sees them, and answers before the client does: fields, status, body.
+///
+/// A JSON merge patch (RFC 7396) needs the whole body and so applies to bodies of known length up to 1 MiB that
+/// are JSON and not compressed; others pass as they are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mutate {
+    request: Option<Side>,
+    response: Option<Side>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Side {
+    set: Fields,
+    remove: Vec<HeaderName>,
+    status: Option<StatusCode>,
+    body: Option<String>,
+    json_merge: Option<Value>,
+    /// All of the above, made ready once.
+    change: Arc<Change>,
+}
+
+/// The longest body that may be given: 64 KiB.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+impl Side {
+    fn read(keys: &'static [&'static str]) -> impl Fn(&Value) -> Result<Self, Problem> {
+        move |value| {
+            let object = Object::new(value)?;
+            object.only(keys)?;
+            if object.keys().next().is_none() {
+                let known = keys.join("`, `");
+                return Err(Problem::here(format!("changes nothing; give `{known}`")));
+            }
+            Self::from_object(&object)
+        }
+    }
+
+    fn from_object(object: &Object<'_>) -> Result<Self, Problem> {
+        let set = object.optional("set", headers(&[]))?.unwrap_or_default();
+        let remove = object.optional("remove", one_or_many(|value| header_name(text(value)?)))?;
+        let remove = remove.unwrap_or_default();
+        let status = object.optional("status", status)?;
+        let body = object.optional("body", |value| text(value).map(str::to_owned))?;
+        let json_merge = object.optional("json_merge", |value| Ok(value.clone()))?;
+        if body.as_ref().is_some_and(|body| body.len() > BODY_BYTES_MAX) {
+            return Err(Problem::at("body", "is longer than 64 KiB"));
+        }
+        let change = match (&body, &json_merge) {
+            (Some(_), Some(_)) => {
+                return Err(Problem::at("json_merge", "does not go with `body`"));
+            }
+            (Some(body), None) => Some(BodyChange::Replace(Bytes::from(body.clone()))),
+            (None, Some(patch)) => Some(BodyChange::Merge(patch.clone())),
+            (None, None) => None,
+        };
+        let change = Change {
+            status,
+            remove: remove.clone(),
+            set: flat(&set).collect(),
+            body: change,
+        };
+        Ok(Self {
+            set,
+            remove,
+            status,
+            body,
+            json_merge,
+            change: Arc::new(change),
+        })
+    }
+
+    fn to_value(&self) -> Value {
+        let remove = self.remove.iter().map(ToString::to_string);
+        written([
+            ("set", (!self.set.is_empty()).then(|| headers_value(&self.set))),
+            ("remove", (!self.remove.is_empty()).then(|| single_or_list(remove))),
+            ("status", self.status.map(|status| json!(status.as_u16()))),
+            ("body", self.body.as_ref().map(|body| json!(body))),
+            ("json_merge", self.json_merge.clone()),
+        ])
+    }
+}
+
+impl FaultKind for Mutate {
+    const NAME: &'static str = "mutate";
+    const SUMMARY: &'static str = "changes requests and answers on their way";
+    const PHASE: Phase = Phase::ResponseHead;
+    const PARAMS: &'static [Param] = &[
+        Param::new("request", "object of set and remove", "", "header fields that are set, and names of those that go, before the upstream sees them"),
+        Param::new("response", "object of set, remove, status, body and json_merge", "", "the same for the answer, another status, another body (up to 64 KiB), or a JSON merge patch of it"),
+    ];
+    const EXAMPLE: &'static str = r#"{"response":{"status":201,"set":{"x-mutated":"yes"}}}"#;
+
+    type State = ();
+
+    fn read(value: &Value) -> Result<Self, Problem> {
+        let object = params::<Self>(value)?;
+        let request = object.optional("request", Side::read(&["set", "remove"]))?;
+        let keys = &["set", "remove", "status", "body", "json_merge"];
+        let response = object.optional("response", Side::read(keys))?;
+        if request.is_none() && response.is_none() {
+            return Err(Problem::here("changes nothing; give `request` or `response`"));
+        }
+        Ok(Self { request, response })
+    }
+
+    fn to_value(&self) -> Value {
+        written([
+            ("request", self.request.as_ref().map(Side::to_value)),
+            ("response", self.response.as_ref().map(Side::to_value)),
+        ])
+    }
+
+    fn phase(&self) -> Phase {
+        match self.request {
+            Some(_) => Phase::Request,
+            None => Phase::ResponseHead,
+        }
+    }
+
+    fn inject(&self, _draw: &mut Draw<'_, ()>, into: &mut Injection) {
+        if let Some(side) = &self.request {
+            into.change_request(&side.change);
+        }
+        if let Some(side) = &self.response {
+            into.change_answer(&side.change);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_reads_back_as_it_was_written() {
+        let spec = json!({
+            "request": { "set": { "x-a": ["1", "2"] }, "remove": "cookie" },
+            "response": { "status": 201, "json_merge": { "price": null } },
+        });
+
+        assert_eq!(Mutate::read(&spec).unwrap().to_value(), spec);
+    }
+
+    #[test]
+    fn what_changes_nothing_or_breaks_framing_is_refused_with_its_place() {
+        let cases = [
+            (json!({}), ""),
+            (json!({ "response": {} }), "/response"),
+            (json!({ "request": { "status": 200 } }), "/request/status"),
+            (json!({ "request": { "remove": "content-length" } }), "/request/remove"),
+            (json!({ "response": { "set": { "transfer-encoding": "x" } } }), "/response/set/transfer-encoding"),
+            (json!({ "response": { "body": "a", "json_merge": {} } }), "/response/json_merge"),
+        ];
+        for (value, pointer) in cases {
+            assert_eq!(Mutate::read(&value).unwrap_err().pointer, pointer, "{value}");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! `rate_limit`: too many requests are refused, as a service with a quota does.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::{Draw, FaultKind, Param, Phase, fields::status, params, written};
+use crate::{
+    injection::{Answer, Ending, Injection},
+    matcher::{Per, Subject},
+    read::{Problem, one_of, whole},
+    units::{duration_up_to, show_duration},
+};
+
+/// Refuses requests over a quota with 429, `Retry-After` and the `RateLimit` fields of
+/// draft-ietf-httpapi-ratelimit-headers-06.
+///
+/// Requests within the quota pass untouched and count as `skipped`. Clients that come back before the time they
+/// were told are counted as `early_returns` in the fault's `magnitude`, by IP address.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RateLimit {
+    limit: u32,
+    window: Duration,
+    kind: Kind,
+    status: StatusCode,
+    retry_after: RetryAfter,
+    key: Per,
+    answer: Arc<Answer>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    TokenBucket,
+    FixedWindow,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RetryAfter {
+    Auto,
+    None,
+    Given(Duration),
+}
+
+const GLOBAL: &str = "global";
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+
+/// What was used of the quotas.
+#[derive(Debug, Default)]
+pub struct Quotas(Mutex<Used>);
+
+#[derive(Debug, Default)]
+struct Used {
+    by_key: HashMap<Vec<u8>, Usage>,
+    /// Until when each client was told to stay away.
+    told: HashMap<IpAddr, Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Usage {
+    /// Of a window, when it began; of a bucket, when all that was taken is paid.
+    at: Instant,
+    count: u32,
+}
+
+impl Used {
+    /// The most keys and clients; more share one quota, or are not watched.
+    const KEYS_MAX: usize = 10_000;
+}
+
+impl RateLimit {
+    /// Takes one of the quota. How long to wait when there is none.
+    fn take(&self, usage: &mut Usage, now: Instant) -> Result<(), Duration> {
+        match self.kind {
+            Kind::FixedWindow => {
+                if now.saturating_duration_since(usage.at) >= self.window {
+                    *usage = Usage { at: now, count: 0 };
+                }
+                if usage.count < self.limit {
+                    usage.count += 1;
+                    return Ok(());
+                }
+                Err(usage.at + self.window - now)
+            }
+            Kind::TokenBucket => {
+                let one = self.window / self.limit;
+                let full = now + self.window;
+                let paid = usage.at.max(now) + one;
+                if paid <= full {
+                    usage.at = paid;
+                    return Ok(());
+                }
+                Err(paid - full)
+            }
+        }
+    }
+
+    fn with_usage<T>(
+        &self,
+        state: &Quotas,
+        subject: &Subject<'_>,
+        now: Instant,
+        with: impl FnOnce(&mut Used, &[u8], Usage) -> T,
+    ) -> T {
+        let mut used = state.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = self.key.key(subject, <[u8]>::to_vec).unwrap_or_default();
+        let known = used.by_key.contains_key(&key) || used.by_key.len() < Used::KEYS_MAX;
+        let key = if known { key } else { Vec::new() };
+        let usage = used.by_key.get(&key).copied();
+        let usage = usage.unwrap_or(Usage { at: now, count: 0 });
+        with(&mut used, &key, usage)
+    }
+
+    fn told(&self, wait: Duration) -> Option<Duration> {
+        match self.retry_after {
+            RetryAfter::None => None,
+            RetryAfter::Given(after) => Some(after),
+            // Whole seconds, up: who waits so long is not early.
+            RetryAfter::Auto => Some(Duration::from_secs(whole_seconds(wait).max(1))),
+        }
+    }
+}
+
+fn whole_seconds(span: Duration) -> u64 {
+    span.as_secs() + u64::from(span.subsec_nanos() > 0)
+}
+
+impl FaultKind for RateLimit {
+    const NAME: &'static str = "rate_limit";
+    const SUMMARY: &'static str = "refuses requests over a quota with 429 and Retry-After";
+    const PHASE: Phase = Phase::Request;
+    const PARAMS: &'static [Param] = &[
+        Param::new("limit", "whole number, 1 to 1000000", "10", "requests of a window; the shorthand 10 means this"),
+        Param::new("window", "duration, up to 24h", "1s", "how long a quota lasts, or takes to fill again"),
+        Param::new("kind", "\"token_bucket\" or \"fixed_window\"", "token_bucket", "fill again evenly, or all at once"),
+        Param::new("status", "whole number, 200 to 599", "429", "the answer's status"),
+        Param::new("retry_after", "\"auto\", \"none\" or a duration in whole seconds", "auto", "what the answer tells the client; auto is the truth"),
+        Param::new("key", "\"global\", or as per: \"client\", \"header:NAME\", \"cookie:NAME\", ...", GLOBAL, "whose quota it is"),
+    ];
+    const EXAMPLE: &'static str = r#"{"limit":2,"window":"10s"}"#;
+
+    type State = Quotas;
+
+    fn read(value: &Value) -> Result<Self, Problem> {
+        if value.is_number() {
+            return Self::read(&json!({ "limit": value })).map_err(|problem| Problem::here(problem.detail));
+        }
+        let object = params::<Self>(value)?;
+        let limit = object.optional("limit", whole(1, 1_000_000))?.unwrap_or(10);
+        let kinds = ["token_bucket", "fixed_window"];
+        let kind = object.optional("kind", one_of("kind", &kinds))?;
+        let status = object
+            .optional("status", status)?
+            .unwrap_or(StatusCode::TOO_MANY_REQUESTS);
+        let day = Duration::from_secs(24 * 60 * 60);
+        let retry_after = object.optional("retry_after", |value| {
+            if value == "auto" || value == "none" {
+                let auto = value == "auto";
+                return Ok(if auto { RetryAfter::Auto } else { RetryAfter::None });
+            }
+            match duration_up_to(day)(value)? {
+                after if after.subsec_nanos() == 0 => Ok(RetryAfter::Given(after)),
+                _ => Err(Problem::here("must be whole seconds, as the header has no finer unit")),
+            }
+        })?;
+        let key = object.optional("key", |value| match value {
+            value if value == GLOBAL => Ok(Per::Request),
+            value if value == "request" => Err(Problem::here("would never be used up; write \"global\"")),
+            other => Per::read(other),
+        })?;
+        Ok(Self {
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
+            window: object
+                .optional("window", duration_up_to(day))?
+                .unwrap_or(Duration::from_secs(1)),
+            kind: match kind {
+                Some("fixed_window") => Kind::FixedWindow,
+                _ => Kind::TokenBucket,
+            },
+            status,
+            retry_after: retry_after.unwrap_or(RetryAfter::Auto),
+            key: key.unwrap_or_default(),
+            answer: Arc::new(Answer::plain(status, Vec::new())),
+        })
+    }
+
+    fn to_value(&self) -> Value {
+        let kind = match self.kind {
+            Kind::TokenBucket => "token_bucket",
+            Kind::FixedWindow => "fixed_window",
+        };
+        let retry_after = match self.retry_after {
+            RetryAfter::Auto => "auto".to_owned(),
+            RetryAfter::None => "none".to_owned(),
+            RetryAfter::Given(after) => show_duration(after),
+        };
+        let key = match &self.key {
+            Per::Request => GLOBAL.to_owned(),
+            per => per.to_text(),
+        };
+        written([
+            ("limit", Some(json!(self.limit))),
+            ("window", Some(json!(show_duration(self.window)))),
+            ("kind", Some(json!(kind))),
+            ("status", Some(json!(self.status.as_u16()))),
+            ("retry_after", Some(json!(retry_after))),
+            ("key", Some(json!(key))),
+        ])
+    }
+
+    fn ends(&self) -> bool {
+        true
+    }
+
+    fn takes(&self, draw: &mut Draw<'_, Quotas>, _into: &mut Injection) -> bool {
+        let (now, peer) = (draw.now, draw.subject.peer.ip());
+        let (over, early) = self.with_usage(draw.state, draw.subject, now, |used, key, mut usage| {
+            let early = used.told.remove(&peer).is_some_and(|until| now < until);
+            let over = self.take(&mut usage, now).is_err();
+            used.by_key.insert(key.to_vec(), usage);
+            (over, early)
+        });
+        if early {
+            draw.note_early_return();
+        }
+        over
+    }
+
+    fn inject(&self, draw: &mut Draw<'_, Quotas>, into: &mut Injection) {
+        let (now, peer) = (draw.now, draw.subject.peer.ip());
+        let wait = self.with_usage(draw.state, draw.subject, now, |used, _, mut usage| {
+            let wait = self.take(&mut usage, now).err().unwrap_or_default();
+            if let Some(told) = self.told(wait)
+                && used.told.len() < Used::KEYS_MAX
+            {
+                used.told.insert(peer, now + told);
+            }
+            wait
+        });
+        let mut fields = vec![
+            (LIMIT, HeaderValue::from(self.limit)),
+            (REMAINING, HeaderValue::from(0)),
+            (RESET, HeaderValue::from(whole_seconds(wait))),
+        ];
+        if let Some(told) = self.told(wait) {
+            fields.push((header::RETRY_AFTER, HeaderValue::from(told.as_secs())));
+        }
+        into.end(Ending::Answer(Arc::new(self.answer.with_fields(fields))));
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a beginning of time for tests")]
+mod tests {
+    use super::*;
+
+    /// Which of the requests at these milliseconds pass.
+    #[expect(clippy::needless_pass_by_value, reason = "a json!() reads better bare")]
+    fn pass(spec: Value, at: &[u64]) -> Vec<bool> {
+        let limit = RateLimit::read(&spec).unwrap();
+        assert_eq!(RateLimit::read(&limit.to_value()), Ok(limit.clone()));
+        let began = Instant::now();
+        let mut usage = Usage { at: began, count: 0 };
+        let take = |millis: &u64| limit.take(&mut usage, began + Duration::from_millis(*millis)).is_ok();
+        at.iter().map(take).collect()
+    }
+
+    #[test]
+    fn a_bucket_fills_evenly_and_a_window_at_once() {
+        let at = [0, 0, 0, 400, 500, 999, 1_000, 1_000, 1_000];
+
+        let bucket = pass(json!({ "limit": 2 }), &at);
+        let window = pass(json!({ "limit": 2, "kind": "fixed_window" }), &at);
+
+        assert_eq!(bucket, [true, true, false, false, true, false, true, false, false]);
+        assert_eq!(window, [true, true, false, false, false, false, true, true, false]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_its_place() {
+        let cases = [
+            (json!(0), ""),
+            (json!({ "limit": 0 }), "/limit"),
+            (json!({ "key": "request" }), "/key"),
+            (json!({ "retry_after": "1500ms" }), "/retry_after"),
+            (json!({ "kind": "leaky" }), "/kind"),
+        ];
+        for (value, pointer) in cases {
+            assert_eq!(RateLimit::read(&value).unwrap_err().pointer, pointer, "{value}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! `refuse`: nobody listens.
+
+use serde_json::{Value, json};
+
+use super::{Draw, FaultKind, Param, Phase, params};
+use crate::{injection::Injection, matcher::Per, probability::Percent, read::Problem, spec::FaultSpec};
+
+/// Closes the listening sockets of a route: new connections are refused by the kernel, as if no process were
+/// there. Open connections stay. When the fault ends the route listens again at the same address.
+///
+/// As no request is ever seen, it goes with nothing that looks at requests, and its counters stay 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refuse;
+
+impl FaultKind for Refuse {
+    const NAME: &'static str = "refuse";
+    const SUMMARY: &'static str = "refuses new connections; open ones stay";
+    const PHASE: Phase = Phase::Connect;
+    const PARAMS: &'static [Param] = &[];
+    const EXAMPLE: &'static str = "{}";
+
+    type State = ();
+
+    fn read(value: &Value) -> Result<Self, Problem> {
+        params::<Self>(value).map(|_| Self)
+    }
+
+    fn to_value(&self) -> Value {
+        json!({})
+    }
+
+    fn check(&self, spec: &FaultSpec) -> Result<(), Problem> {
+        let refused = |key: &str, detail: &str| Err(Problem::at(key, detail));
+        if spec.percent != Percent::ALL {
+            return refused("percent", "a listener is open or closed; below 100 write \"reset\"");
+        }
+        if !spec.matching.is_empty() {
+            return refused("match", "no request is seen when connections are refused; write \"reset\"");
+        }
+        if spec.per != Per::Request {
+            return refused("per", "no request is seen when connections are refused");
+        }
+        let counts = [
+            ("skip_first", spec.skip_first > 0),
+            ("every", spec.every > 1),
+            ("limit", spec.limit.is_some()),
+            ("burst", matches!(spec.course.burst, Some(crate::Burst::Matches { .. }))),
+        ];
+        match counts.iter().find(|(_, given)| *given) {
+            Some((key, _)) => refused(key, "nothing can be counted when connections are refused"),
+            None => Ok(()),
+        }
+    }
+
+    /// The listeners do it; there is no request.
+    fn inject(&self, _draw: &mut Draw<'_, ()>, _into: &mut Injection) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_at_requests_is_refused_with_its_place() {
+        for (key, value) in [
+            ("percent", json!(50)),
+            ("match", json!({ "path": "/" })),
+            ("per", json!("client")),
+            ("skip_first", json!(1)),
+            ("limit", json!(1)),
+        ] {
+            let mut spec = json!({ "route": "web", "refuse": {} });
+            spec[key] = value;
+            let problems = FaultSpec::read(&spec).unwrap_err();
+            assert_eq!(problems[0].pointer, format!("/{key}"));
+        }
+    }
+}

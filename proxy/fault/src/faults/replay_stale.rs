@@ -1,0 +1,72 @@
+//! `replay_stale`: old answers are given again.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderValue, Method, header};
+use serde_json::{Value, json};
+
+use super::{Draw, FaultKind, Param, Phase, params, written};
+use crate::{
+    injection::{Ending, Injection, Shelf},
+    read::Problem,
+    units::{duration_up_to, show_duration},
+};
+
+/// Gives the first answer to each GET again and again, as a cache or a replica that lags does.
+///
+/// The fault keeps answers of status 200 up to 64 KiB from the moment it is armed, by route, host and target; a
+/// request for which it has none is `skipped` and goes to the upstream. The answer's own fields stay as they
+/// were, `Date` included, with `Age` beside them (RFC 9111 §5.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayStale {
+    age: Duration,
+}
+
+impl FaultKind for ReplayStale {
+    const NAME: &'static str = "replay_stale";
+    const SUMMARY: &'static str = "gives old answers again, as a replica that lags does";
+    const PHASE: Phase = Phase::Request;
+    const PARAMS: &'static [Param] = &[Param::new(
+        "age",
+        "duration, up to 24h",
+        "5m",
+        "how old an answer may get before the next request is let through",
+    )];
+    const EXAMPLE: &'static str = r#"{"age":"5m"}"#;
+
+    type State = Arc<Shelf>;
+
+    fn read(value: &Value) -> Result<Self, Problem> {
+        let object = params::<Self>(value)?;
+        let age = object.optional("age", duration_up_to(Duration::from_secs(24 * 60 * 60)))?;
+        Ok(Self {
+            age: age.unwrap_or(Duration::from_secs(5 * 60)),
+        })
+    }
+
+    fn to_value(&self) -> Value {
+        written([("age", Some(json!(show_duration(self.age))))])
+    }
+
+    fn ends(&self) -> bool {
+        true
+    }
+
+    fn takes(&self, draw: &mut Draw<'_, Arc<Shelf>>, into: &mut Injection) -> bool {
+        if *draw.subject.method != Method::GET {
+            return false;
+        }
+        let kept = draw.state.find(draw.subject, self.age, draw.now);
+        if kept.is_none() {
+            into.keep(draw.state.keep(draw.subject));
+        }
+        kept.is_some()
+    }
+
+    fn inject(&self, draw: &mut Draw<'_, Arc<Shelf>>, into: &mut Injection) {
+        if let Some((answer, age)) = draw.state.find(draw.subject, self.age, draw.now) {
+            let age = [(header::AGE, HeaderValue::from(age.as_secs()))];
+            into.end(Ending::Answer(Arc::new(answer.with_fields(age))));
+        }
+    }
+}

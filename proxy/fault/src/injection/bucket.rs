@@ -1,0 +1,158 @@
+//! Budgets of bytes over time.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// A token bucket of bytes: so many a second, with a burst that may go at once.
+///
+/// It is kept as a time, the one at which the debt of what was taken is paid (GCRA, ATM Forum 1996): nothing is
+/// lost to rounding, and a late timer is made up for by the next take. Streams may share one.
+#[derive(Debug)]
+pub struct Bucket {
+    rate: u64,
+    burst: u64,
+    /// When all that was taken is paid; `None` until the first take.
+    paid_at: Mutex<Option<Instant>>,
+}
+
+/// What a [`Bucket`] gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// So many bytes may go now, at least one.
+    Bytes(u64),
+    /// Nothing before so long.
+    Wait(Duration),
+}
+
+impl Bucket {
+    /// Full slots a second: a slow stream still moves in small, even steps (Envoy's rule).
+    const SLOTS: u64 = 16;
+
+    /// A full bucket of `rate` bytes a second, at least 1.
+    #[must_use]
+    pub fn new(rate: u64, burst: u64) -> Self {
+        Self {
+            rate: rate.max(1),
+            burst,
+            paid_at: Mutex::new(None),
+        }
+    }
+
+    /// Takes up to `wanted` bytes, at least 1, at the time `now`.
+    pub fn take(&self, wanted: u64, now: Instant) -> Taken {
+        let mut paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = now.checked_sub(self.time_of(self.burst)).unwrap_or(now);
+        let paid = paid_at.map_or(full, |paid| paid.max(full));
+        if paid > now {
+            // Waits for a whole slot, not for a byte.
+            return Taken::Wait(paid - now);
+        }
+        let slot = (self.rate / Self::SLOTS).max(1);
+        let saved = self.bytes_in(now - paid);
+        let given = wanted.min(saved.max(slot));
+        *paid_at = Some(paid + self.time_of(given));
+        Taken::Bytes(given)
+    }
+
+    /// Gives back what was taken and not used.
+    pub fn give_back(&self, bytes: u64) {
+        let mut paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(paid) = *paid_at {
+            *paid_at = paid.checked_sub(self.time_of(bytes));
+        }
+    }
+
+    fn time_of(&self, bytes: u64) -> Duration {
+        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.rate);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    fn bytes_in(&self, span: Duration) -> u64 {
+        let bytes = span.as_nanos() * u128::from(self.rate) / 1_000_000_000;
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+}
+
+/// Buckets by name, made when first asked for.
+#[derive(Debug, Default)]
+pub struct Buckets(Mutex<HashMap<String, Arc<Bucket>>>);
+
+impl Buckets {
+    pub(crate) fn named(&self, name: &str, make: impl FnOnce() -> Bucket) -> Arc<Bucket> {
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = buckets.get(name) {
+            return Arc::clone(bucket);
+        }
+        let bucket = Arc::new(make());
+        buckets.insert(name.to_owned(), Arc::clone(&bucket));
+        bucket
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a beginning of time for tests")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Takes all of `bytes` on a stepped clock whose timers are `late`. How long it took.
+    fn drain(bucket: &Bucket, bytes: u64, late: Duration) -> Duration {
+        let began = Instant::now();
+        let (mut now, mut left) = (began, bytes);
+        while left > 0 {
+            match bucket.take(left, now) {
+                Taken::Bytes(taken) => left -= taken,
+                Taken::Wait(wait) => now += wait + late,
+            }
+        }
+        now - began
+    }
+
+    #[test]
+    fn the_burst_goes_at_once_and_the_rest_at_the_rate() {
+        let bucket = Bucket::new(1_000, 200);
+
+        assert_eq!(drain(&bucket, 200, Duration::ZERO), Duration::ZERO);
+        let took = drain(&Bucket::new(1_000, 200), 2_200, Duration::ZERO);
+        // The last slot goes when it may begin, not when it is paid.
+        assert!(
+            (1_900..=2_000).contains(&took.as_millis()),
+            "2,000 B at 1,000 B/s took {took:?}"
+        );
+    }
+
+    #[test]
+    fn late_timers_do_not_slow_a_stream_down() {
+        for rate in [10_000, 1_000_000, 100_000_000] {
+            let took = drain(&Bucket::new(rate, 0), rate * 2, Duration::from_millis(1));
+            let error = (took.as_secs_f64() / 2.0 - 1.0).abs();
+            assert!(error < 0.05, "{rate} B/s: 2 s of bytes took {took:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_than_rate_and_burst_and_one_slot(
+            rate in 1_u64..1_000_000,
+            burst in 0_u64..100_000,
+            steps in prop::collection::vec((0_u64..50, 1_u64..10_000), 1..200),
+        ) {
+            let bucket = Bucket::new(rate, burst);
+            let began = Instant::now();
+            let (mut now, mut taken) = (began, 0);
+            for (millis, wanted) in steps {
+                now += Duration::from_millis(millis);
+                if let Taken::Bytes(bytes) = bucket.take(wanted, now) {
+                    prop_assert!(bytes <= wanted && bytes > 0);
+                    taken += bytes;
+                }
+                let allowed = burst + (rate / Bucket::SLOTS).max(1) + bucket.bytes_in(now - began) + 1;
+                prop_assert!(taken <= allowed, "{} of {}", taken, allowed);
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Answers that are kept, to be given again.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use super::Answer;
+use crate::matcher::Subject;
+
+/// Answers of upstreams by request. Bounded: when it is full, what comes is not kept.
+#[derive(Default)]
+pub struct Shelf(Mutex<HashMap<String, Kept>>);
+
+struct Kept {
+    at: Instant,
+    answer: Arc<Answer>,
+}
+
+/// Leave to put the answer of one request on a shelf.
+#[derive(Debug)]
+pub struct Keep {
+    shelf: Arc<Shelf>,
+    key: String,
+}
+
+impl Shelf {
+    /// The most answers.
+    const ANSWERS_MAX: usize = 1_000;
+
+    /// The answer that was kept for this request and how old it is, if it is not older than `age`.
+    pub(crate) fn find(
+        &self,
+        subject: &Subject<'_>,
+        age: Duration,
+        now: Instant,
+    ) -> Option<(Arc<Answer>, Duration)> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = key(subject);
+        let found = kept.get(&key)?;
+        let is_old = now.saturating_duration_since(found.at);
+        if is_old > age {
+            kept.remove(&key);
+            return None;
+        }
+        Some((Arc::clone(&found.answer), is_old))
+    }
+
+    pub(crate) fn keep(self: &Arc<Self>, subject: &Subject<'_>) -> Keep {
+        Keep {
+            shelf: Arc::clone(self),
+            key: key(subject),
+        }
+    }
+}
+
+/// Answers differ by route, method, host and target.
+fn key(subject: &Subject<'_>) -> String {
+    let host = subject.headers.get(header::HOST);
+    let host = host.map(HeaderValue::as_bytes).unwrap_or_default();
+    format!(
+        "{} {} {} {}",
+        subject.route,
+        subject.method,
+        host.escape_ascii(),
+        subject.uri
+    )
+}
+
+impl Keep {
+    /// The longest body that is kept.
+    pub const BYTES_MAX: usize = 64 * 1024;
+
+    /// Whether answers of this method and status are kept.
+    #[must_use]
+    pub fn takes(method: &Method, status: StatusCode) -> bool {
+        *method == Method::GET && status == StatusCode::OK
+    }
+
+    /// Keeps a whole answer.
+    pub fn put(self, status: StatusCode, mut headers: HeaderMap, body: Bytes, now: Instant) {
+        for name in [
+            header::CONTENT_LENGTH,
+            header::TRANSFER_ENCODING,
+            header::CONNECTION,
+            header::TRAILER,
+        ] {
+            headers.remove(name);
+        }
+        let fields = headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()));
+        let answer = Answer::whole(status, fields.collect(), body);
+        let mut kept = self.shelf.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < Shelf::ANSWERS_MAX {
+            // The first stays: it is the oldest that is still allowed.
+            kept.entry(self.key).or_insert(Kept {
+                at: now,
+                answer: Arc::new(answer),
+            });
+        }
+    }
+}
+
+impl fmt::Debug for Shelf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shelf").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,163 @@
+//! The reference of all kinds, made from the registry: for people as a page, for programs as a value.
+
+use serde_json::{Map, Value, json};
+
+use crate::faults::{Fault, KindInfo, NOT_YET};
+
+impl KindInfo {
+    /// The fault of its example on the route `web`, as it is sent.
+    ///
+    /// # Panics
+    /// When the example is no JSON; a test reads all of them.
+    #[must_use]
+    pub fn example_fault(&self) -> Value {
+        let value: Value = serde_json::from_str(self.example).expect("examples are JSON");
+        let mut fault = Map::new();
+        fault.insert("route".to_owned(), json!("web"));
+        fault.insert(self.name.to_owned(), value);
+        Value::Object(fault)
+    }
+
+    /// A line for the shell that arms its example.
+    #[must_use]
+    pub fn curl(&self) -> String {
+        format!(
+            "curl -X POST localhost:8474/faults -d '{}'",
+            self.example_fault()
+        )
+    }
+
+    /// Its example as lines of a TOML file.
+    #[must_use]
+    pub fn toml(&self) -> String {
+        let fault = self.example_fault();
+        format!(
+            "[[fault]]\nroute = \"web\"\n{} = {}",
+            self.name,
+            toml(&fault[self.name])
+        )
+    }
+
+    /// Everything about it, for programs.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let param = |param: &crate::Param| {
+            let default = match param.default {
+                "" => Value::Null,
+                default => json!(default),
+            };
+            json!({
+                "name": param.name, "accepts": param.accepts, "default": default, "help": param.help,
+            })
+        };
+        let params: Vec<Value> = self.params.iter().map(param).collect();
+        json!({
+            "name": self.name,
+            "summary": self.summary,
+            "phase": self.phase.name(),
+            "params": params,
+            "example": self.example_fault(),
+            "curl": self.curl(),
+            "toml": self.toml(),
+        })
+    }
+}
+
+/// A value as TOML writes it on one line.
+fn toml(value: &Value) -> String {
+    match value {
+        Value::Object(members) if members.is_empty() => "{}".to_owned(),
+        Value::Object(members) => {
+            let members = members.iter().map(|(key, value)| {
+                let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+                let key = if key.chars().all(bare) {
+                    key.clone()
+                } else {
+                    json!(key).to_string()
+                };
+                format!("{key} = {}", toml(value))
+            });
+            format!("{{ {} }}", members.collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(toml).collect();
+            format!("[{}]", items.join(", "))
+        }
+        // JSON's texts, numbers and truths are TOML's as well, for what examples hold.
+        other => other.to_string(),
+    }
+}
+
+/// All kinds, for programs: what `GET /faults/kinds` answers.
+#[must_use]
+pub fn kinds_value() -> Value {
+    let kinds: Vec<Value> = Fault::kinds().iter().map(KindInfo::to_value).collect();
+    let not_yet: Map<String, Value> = NOT_YET
+        .iter()
+        .map(|(name, reason)| ((*name).to_owned(), json!(reason)))
+        .collect();
+    json!({ "kinds": kinds, "not_yet": not_yet })
+}
+
+/// The reference page, in Markdown.
+#[must_use]
+pub fn page() -> String {
+    let kinds = Fault::kinds();
+    let row = |kind: &KindInfo| {
+        let (name, phase, summary) = (kind.name, kind.phase.name(), kind.summary);
+        format!("| [`{name}`](#{name}) | {phase} | {summary} |\n")
+    };
+    let not_yet = |(name, reason): &(&str, &str)| format!("- `{name}`: {reason}\n");
+    [
+        INTRODUCTION.to_owned(),
+        kinds.iter().map(row).collect(),
+        kinds.iter().map(section).collect(),
+        NOT_YET_INTRODUCTION.to_owned(),
+        NOT_YET.iter().map(not_yet).collect(),
+    ]
+    .concat()
+}
+
+const INTRODUCTION: &str = "\
+# Faults
+
+<!-- Made from the registry of kinds; a test compares it. To write it anew:
+     BROWNOUT_WRITE=1 cargo test -p brownout-fault the_reference_page_is_up_to_date -->
+
+A fault names one kind and where it applies. `GET /faults/kinds` and `brownout fault kinds` say the same as this page.
+Fields that every kind has, such as `match` and `percent`, are told in [matching and schedules](matching.md).
+
+Faults act in the order of their phases, inside a phase by `priority` (higher first) and then by creation. Delays add
+up, changes and shapes of a body combine in that order, and at most one fault ends an exchange: one that comes too late
+is counted as `skipped`.
+
+| kind | phase | what it does |
+|---|---|---|
+";
+
+const NOT_YET_INTRODUCTION: &str = "
+## Not yet
+
+These are refused with 422 and the reason, never taken for something else.
+
+";
+
+fn section(kind: &KindInfo) -> String {
+    let summary = kind.summary.split_at(1);
+    let summary = format!("{}{}", summary.0.to_ascii_uppercase(), summary.1);
+    let row = |param: &crate::Param| {
+        let default = match param.default {
+            "" => "–",
+            default => default,
+        };
+        let (name, accepts, help) = (param.name, param.accepts, param.help);
+        format!("| `{name}` | {accepts} | {default} | {help} |\n")
+    };
+    let rows: String = kind.params.iter().map(row).collect();
+    let table = match rows.as_str() {
+        "" => String::new(),
+        rows => format!("| parameter | accepts | default | meaning |\n|---|---|---|---|\n{rows}\n"),
+    };
+    let (name, curl, toml) = (kind.name, kind.curl(), kind.toml());
+    format!("\n## {name}\n\n{summary}.\n\n{table}```sh\n{curl}\n```\n\n```toml\n{toml}\n```\n")
+}

@@ -1,0 +1,115 @@
+//! The one kind that a fault names.
+
+use super::FaultSpec;
+use crate::{
+    faults::{Fault, NOT_YET},
+    read::{Object, Problem, nearest},
+};
+
+/// The one kind that is named; `None` when a misspelt one is reported as an unknown key already.
+pub(super) fn read(object: &Object<'_>) -> Result<Option<Fault>, Problem> {
+    let named: Vec<&str> = object
+        .keys()
+        .filter(|key| Fault::NAMES.contains(key))
+        .collect();
+    let not_yet = |key: &str| NOT_YET.iter().find(|(name, _)| *name == key);
+    if let Some((name, reason)) = object.keys().find_map(not_yet) {
+        return Err(Problem::at(name, *reason));
+    }
+    match named.as_slice() {
+        [name] => object
+            .optional(name, |value| {
+                Fault::read(name, value).expect("the name was found in the registry")
+            })
+            .map_err(|problem| shorthand_hint(problem, name)),
+        [] if object.keys().any(is_near_a_kind) => Ok(None),
+        [] => Err(Problem::here(format!(
+            "names no kind of fault; give one of {}",
+            Fault::NAMES.join(", ")
+        ))),
+        [first, second, ..] => Err(Problem::at(
+            second,
+            format!("is a second kind beside `{first}`; a fault has one"),
+        )),
+    }
+}
+
+/// A key that no kind and no common field has, and that is nearest to a kind.
+fn is_near_a_kind(key: &str) -> bool {
+    let known: Vec<&str> = FaultSpec::KEYS
+        .iter()
+        .chain(Fault::NAMES)
+        .copied()
+        .collect();
+    !known.contains(&key) && nearest(key, &known).is_some_and(|near| Fault::NAMES.contains(&near))
+}
+
+/// Names the empty object where a kind without parameters was given something else.
+fn shorthand_hint(problem: Problem, name: &str) -> Problem {
+    if problem.pointer == format!("/{name}") && problem.detail.starts_with("expected an object") {
+        let detail = format!("{}; write {{}} for its defaults", problem.detail);
+        return Problem { detail, ..problem };
+    }
+    problem
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[expect(clippy::needless_pass_by_value, reason = "a json!() reads better bare")]
+    fn problems(value: Value) -> Vec<(String, String)> {
+        let problems = FaultSpec::read(&value).unwrap_err();
+        problems
+            .into_iter()
+            .map(|p| (p.pointer, p.detail))
+            .collect()
+    }
+
+    #[test]
+    fn no_kind_two_kinds_and_a_misspelt_kind_are_told_apart() {
+        let none = problems(json!({ "route": "web" }));
+        let two = problems(json!({ "route": "web", "reset": {}, "abort": 503 }));
+        let misspelt = problems(json!({ "route": "web", "latencey": "1s" }));
+
+        assert_eq!(none[0].0, "");
+        assert!(
+            none[0]
+                .1
+                .contains("latency, abort, reset, close, blackhole"),
+            "{}",
+            none[0].1
+        );
+        let later = problems(json!({ "route": "web", "grpc_abort": {} }));
+        assert_eq!(
+            later,
+            [(
+                "/grpc_abort".to_owned(),
+                "needs HTTP/2, which routes do not speak yet".to_owned()
+            )]
+        );
+        assert_eq!(two[0].0, "/abort");
+        assert_eq!(
+            misspelt,
+            [(
+                "/latencey".to_owned(),
+                "unknown key `latencey`; did you mean `latency`?".to_owned()
+            )]
+        );
+    }
+
+    #[test]
+    fn a_kind_without_parameters_says_how_to_write_it() {
+        let found = problems(json!({ "route": "web", "reset": true }));
+
+        assert_eq!(
+            found,
+            [(
+                "/reset".to_owned(),
+                "expected an object, found `true`; write {} for its defaults".to_owned()
+            )]
+        );
+    }
+}

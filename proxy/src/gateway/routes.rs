@@ -1,0 +1,109 @@
+//! Routes as they are asked for and shown.
+
+use std::{io, net::SocketAddr};
+
+use super::GatewayHandle;
+use crate::{
+    listener::ListenAddress,
+    upstream::{Protocol, Upstream},
+};
+
+/// A route to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRoute {
+    /// Its name, unique in the gateway.
+    pub name: String,
+    /// Where to listen.
+    pub listen: ListenAddress,
+    /// Where requests go.
+    pub upstream: Upstream,
+    /// Whether it accepts connections at once.
+    pub enabled: bool,
+}
+
+/// What to change about a route; `None` leaves it as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RouteChange {
+    /// Where to listen.
+    pub listen: Option<ListenAddress>,
+    /// Where requests go from now on.
+    pub upstream: Option<Upstream>,
+    /// Whether it accepts connections.
+    pub enabled: Option<bool>,
+}
+
+/// A route as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it listens, with the port it got.
+    pub listen: SocketAddr,
+    /// Where requests go.
+    pub upstream: String,
+    /// What it carries.
+    pub protocol: Protocol,
+    /// Whether it accepts connections.
+    pub enabled: bool,
+    /// Client connections that are open.
+    pub connections: u64,
+    /// Requests since it was made; none on a `tcp` route.
+    pub requests: u64,
+    /// Bytes of request content since it was made; on a `tcp` route all bytes to the upstream.
+    pub bytes_in: u64,
+    /// Bytes of answer content since it was made; on a `tcp` route all bytes to clients.
+    pub bytes_out: u64,
+}
+
+/// Why a route was not made or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    /// There is a route of that name.
+    #[error("the route name `{name}` is taken")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// There is no route of that name.
+    #[error("there is no route `{name}`")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// Another socket listens there.
+    #[error("the address {address} is taken")]
+    AddressTaken {
+        /// The address.
+        address: ListenAddress,
+    },
+    /// Requests would go round for ever.
+    #[error("leads back to the route `{name}` itself")]
+    Loop {
+        /// The route.
+        name: String,
+    },
+    /// A route carries one protocol from its making to its deletion.
+    #[error(
+        "the route carries {carries}, and {upstream} does not; delete the route and make a new one"
+    )]
+    OtherProtocol {
+        /// What it carries.
+        carries: Protocol,
+        /// The upstream that it should have got.
+        upstream: Upstream,
+    },
+    /// The address cannot be listened on for another reason.
+    #[error("could not listen on {address}")]
+    Listen {
+        /// The address.
+        address: ListenAddress,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// More routes than a gateway carries.
+    #[error("there may be {max} routes at a time", max = GatewayHandle::ROUTES_MAX)]
+    TooMany,
+    /// The gateway is being stopped.
+    #[error("the proxy is shutting down")]
+    ShuttingDown,
+}

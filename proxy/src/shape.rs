@@ -1,0 +1,173 @@
+//! Carrying out what was decided about a request that is forwarded, and about its answer.
+
+use std::{rc::Rc, sync::Arc};
+
+use brownout_fault::{BodyChange, Change, Copies, Ending, Keep, Later};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use tokio::time::sleep;
+
+use crate::{
+    body::{Pace, RequestBody, ResponseBody, Shaper, UploadProgress},
+    error::Cut,
+    inject, malformed,
+    record::Record,
+    upstream::Upstream,
+};
+
+/// What paces the body of the request.
+pub(crate) fn pace(later: &mut Later, record: &Record) -> Option<Box<Pace>> {
+    let upload = std::mem::take(&mut later.upload);
+    if upload.is_empty() {
+        return None;
+    }
+    let with_bell = |(by, bucket)| (bucket, record.fired(by).bell());
+    Some(Pace::new(upload.into_iter().map(with_bell)))
+}
+
+/// Sends copies of a request in the background and gives back the body of the first. Their answers are read and
+/// forgotten. Copies that were not sent yet when the fault is removed are never sent.
+pub(crate) async fn send_copies(
+    (by, copies): (usize, Copies),
+    parts: &Parts,
+    incoming: Incoming,
+    upstream: &Arc<Upstream>,
+    record: &Record,
+) -> Result<(RequestBody, UploadProgress), Cut> {
+    // Its length is known and small: the fault looked at it.
+    let content = incoming.collect().await.map_err(|_| Cut)?.to_bytes();
+    record.scope().route.bytes_in.add(content.len() as u64);
+    for number in 1..=copies.count {
+        let mut copy = Request::new(RequestBody::whole(content.clone()));
+        copy.method_mut().clone_from(&parts.method);
+        copy.uri_mut().clone_from(&parts.uri);
+        copy.headers_mut().clone_from(&parts.headers);
+        let scope = Rc::clone(record.scope());
+        let upstream = Arc::clone(upstream);
+        let bell = record.fired(by).bell();
+        record.scope().tasks.spawn_local(async move {
+            tokio::select! {
+                () = sleep(copies.gap * number) => {}
+                () = bell.released() => return,
+            }
+            match scope.pool.send(copy, &upstream).await {
+                Ok(sent) => sent.forget(&scope.pool).await,
+                Err(error) => tracing::debug!(%error, "a copy of a request was not answered"),
+            }
+        });
+    }
+    Ok((RequestBody::whole(content), UploadProgress::default()))
+}
+
+/// Waits, ends the exchange or changes the answer, as `later` says. `asked` is the request's head, for an answer
+/// in the upstream's place.
+pub(crate) async fn after_upstream(
+    later: Later,
+    mut response: Response<ResponseBody>,
+    method: &Method,
+    asked: &HeaderMap,
+) -> Result<Response<ResponseBody>, Cut> {
+    let Later {
+        request: _,
+        upload: _,
+        copies: _,
+        delays,
+        ending,
+        answer,
+        shapes,
+        keep,
+    } = later;
+    for delay in delays {
+        inject::wait(delay, response.body_mut().record_mut()).await?;
+    }
+    match ending {
+        None => {}
+        Some((by, Ending::Answer(answer))) => {
+            inject::answer_instead(&mut response, by, &answer, asked);
+            return Ok(response);
+        }
+        Some((by, Ending::Malformed(how))) => return Err(malformed::send(how, by, response).await),
+        Some((by, Ending::Reset)) => {
+            response.body_mut().record_mut().cut_by_fault(by);
+            return Err(inject::reset(by, response.body().record()).await);
+        }
+        // The request is read by now; what is left of it is read on while the connection closes.
+        Some((by, Ending::Close | Ending::Hang { .. })) => {
+            response.body_mut().record_mut().cut_by_fault(by);
+            response.body().record().client().linger_on_close();
+            return Err(Cut);
+        }
+    }
+    // What another fault changes is not the upstream's answer any more.
+    let keep = keep.filter(|_| answer.is_empty() && Keep::takes(method, response.status()));
+    for (_, change) in &answer {
+        change_answer(change, &mut response, method).await;
+    }
+    if shapes.is_empty() && keep.is_none() {
+        return Ok(response);
+    }
+    let length = body_length(&response);
+    let mut shaper = Shaper::new(shapes, length, response.body().record());
+    if let Some(keep) = keep {
+        shaper.keep(keep, response.status(), response.headers().clone());
+    }
+    if let (Some(reframed), Some(length)) = (shaper.reframed(), length)
+        && response.headers().contains_key(header::CONTENT_LENGTH)
+    {
+        let shown = HeaderValue::from(reframed.min(length));
+        response.headers_mut().insert(header::CONTENT_LENGTH, shown);
+    }
+    response.body_mut().set_shaper(shaper);
+    Ok(response)
+}
+
+fn body_length(response: &Response<ResponseBody>) -> Option<u64> {
+    response.body().size_hint().exact()
+}
+
+async fn change_answer(change: &Change, response: &mut Response<ResponseBody>, method: &Method) {
+    if let Some(status) = change.status {
+        *response.status_mut() = status;
+        response
+            .extensions_mut()
+            .remove::<hyper::ext::ReasonPhrase>();
+    }
+    if let Some(body) = &change.body
+        && *method != Method::HEAD
+    {
+        change_body(body, response).await;
+    }
+    change.apply_to(response.headers_mut());
+}
+
+async fn change_body(change: &BodyChange, response: &mut Response<ResponseBody>) {
+    let changed = match change {
+        BodyChange::Replace(_) => change.apply(&[]),
+        BodyChange::Merge(_) => {
+            let length = body_length(response).and_then(|length| usize::try_from(length).ok());
+            let fits = length.is_some_and(|length| length <= Change::MERGED_BYTES_MAX);
+            if !fits || response.headers().contains_key(header::CONTENT_ENCODING) {
+                return;
+            }
+            let Some(body) = response.body_mut().gather(Change::MERGED_BYTES_MAX).await else {
+                return;
+            };
+            Some(change.apply(&body).unwrap_or(body))
+        }
+    };
+    let Some(changed) = changed else { return };
+    set_content(response, changed);
+}
+
+fn set_content(response: &mut Response<ResponseBody>, content: Bytes) {
+    for name in [
+        header::CONTENT_LENGTH,
+        header::CONTENT_ENCODING,
+        header::TRAILER,
+    ] {
+        response.headers_mut().remove(name);
+    }
+    response.body_mut().set_content(content);
+}
