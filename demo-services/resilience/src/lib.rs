@@ -44,7 +44,7 @@
 //!     })
 //!     .await;
 //!
-//! assert_eq!(called.result.unwrap(), []);
+//! assert!(called.result.unwrap().is_empty());
 //! assert_eq!(called.report.answer, Answer::Fallback);
 //! assert_eq!(called.report.attempts, 2);
 //! # Ok(())
@@ -58,6 +58,7 @@ mod chance;
 mod client;
 mod deadline;
 mod fallback;
+pub mod health;
 mod observer;
 mod outcome;
 pub mod policy;
@@ -67,8 +68,8 @@ mod word;
 
 pub use backoff::{Backoff, Growth, Jitter};
 pub use breaker::{
-    Breaker, Event, EventKind, Listener, Metrics, Permit, Rejected, Setup, State,
-    TransitionRefused, Verdict,
+    Breaker, Event, EventKind, EventLog, EventRecord, Listener, Metrics, Permit, Rejected, Setup,
+    State, TransitionRefused, Verdict,
 };
 pub use client::{Attempt, Call, CallError, Called, Client};
 pub use deadline::TimeoutError;

@@ -40,7 +40,7 @@ use toml::de::DeTable;
 
 use self::section::{Section, Sheet, join, word};
 pub use self::{
-    breaker::{AfterMaxWait, BreakerPolicy, Scope, WindowKind},
+    breaker::{AfterMaxWait, BreakerPolicy, HealthIndicator, Scope, WindowKind},
     fallback::{FallbackKind, FallbackPolicy},
     retry::RetryPolicy,
     sets::{ErrorSet, NotAStatus, OutcomeSet, StatusSet},

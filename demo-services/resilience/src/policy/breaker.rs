@@ -65,6 +65,14 @@ pub struct BreakerPolicy {
     pub failure: OutcomeSet,
     /// `ignore_status`, `ignore_error`: what counts as nothing, though it be in the former. Default `[]`.
     pub ignore: OutcomeSet,
+    /// `open_on_retry_after`: an answer that would be a failure and carries `Retry-After` opens the breaker for so long
+    /// at once, whatever the rates say. Default false.
+    pub open_on_retry_after: bool,
+    /// `event_buffer`: how many of its last events are kept for whoever asks. Default 100; from 1 to 10,000.
+    pub event_buffer: u32,
+    /// `health`: whether the health page shows it (`"shown"`), and is down while it is open (`"may_fail"`). Default
+    /// `"hidden"`.
+    pub health: HealthIndicator,
 }
 
 /// Who shares a breaker.
@@ -80,6 +88,26 @@ pub enum Scope {
 impl Word for Scope {
     const WORDS: &'static [(&'static str, Self)] =
         &[("shared", Self::Shared), ("worker", Self::Worker)];
+}
+
+/// What a breaker is to the health page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HealthIndicator {
+    /// Not on it.
+    #[default]
+    Hidden,
+    /// On it, with a status of its own while it is open.
+    Shown,
+    /// On it, and down while it is open.
+    MayFail,
+}
+
+impl Word for HealthIndicator {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("hidden", Self::Hidden),
+        ("shown", Self::Shown),
+        ("may_fail", Self::MayFail),
+    ];
 }
 
 /// What the window slides over.
@@ -144,6 +172,9 @@ impl Default for BreakerPolicy {
                 error: ErrorSet::of(&ErrorKind::ALL),
             },
             ignore: OutcomeSet::default(),
+            open_on_retry_after: false,
+            event_buffer: 100,
+            health: HealthIndicator::default(),
         }
     }
 }
@@ -241,6 +272,13 @@ impl BreakerPolicy {
                 status: section.get("ignore_status", statuses).unwrap_or_default(),
                 error: section.get("ignore_error", errors).unwrap_or_default(),
             },
+            open_on_retry_after: section
+                .get("open_on_retry_after", boolean)
+                .unwrap_or(default.open_on_retry_after),
+            event_buffer: section
+                .get("event_buffer", integer)
+                .unwrap_or(default.event_buffer),
+            health: section.get("health", word).unwrap_or(default.health),
         };
         section.finish_with(policy, Self::refusals, SYNONYMS)
     }
@@ -294,6 +332,7 @@ impl BreakerPolicy {
             "max_wait_in_half_open",
             stay.and_then(|stay| show::outside(stay, MS..=WAIT_MAX)),
         );
+        note("event_buffer", show::beyond(self.event_buffer, 1..=10_000));
         found
     }
 
@@ -327,6 +366,9 @@ impl BreakerPolicy {
         out.plain("failure_error", show::list(&self.failure.error.words()));
         out.plain("ignore_status", show::list(&self.ignore.status.words()));
         out.plain("ignore_error", show::list(&self.ignore.error.words()));
+        out.plain("open_on_retry_after", self.open_on_retry_after);
+        out.plain("event_buffer", self.event_buffer);
+        out.text("health", self.health.word());
     }
 }
 
@@ -353,4 +395,8 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("exponential_max_wait_duration_in_open_state", "wait_cap"),
     ("record_exceptions", "failure_error"),
     ("ignore_exceptions", "ignore_error"),
+    ("transition_on_result", "open_on_retry_after"),
+    ("event_consumer_buffer_size", "event_buffer"),
+    ("register_health_indicator", "health"),
+    ("allow_health_indicator_to_fail", "health"),
 ];

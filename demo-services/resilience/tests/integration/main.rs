@@ -7,6 +7,8 @@
 
 mod breaker;
 mod chain;
+mod events;
+mod health;
 mod observer;
 mod policies;
 mod retry;
