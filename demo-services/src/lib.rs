@@ -49,10 +49,12 @@ mod config;
 mod front;
 mod homepage;
 mod inbound;
+pub mod library;
 mod popular_items;
 mod recommendations;
 mod server;
 mod service;
+mod serving;
 mod stats;
 mod tally;
 mod upstream;
@@ -61,7 +63,9 @@ mod workers;
 
 pub use crate::{
     config::{ServiceConfig, StartError},
-    server::{Running, ShutdownTimeout, start},
+    library::AnyService,
+    server::{Running, start},
     service::{Service, UnknownService},
+    serving::ShutdownTimeout,
     stats::{BreakerStats, OutcomeStats, Stats, UpstreamStats},
 };

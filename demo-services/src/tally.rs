@@ -52,10 +52,14 @@ const CLASSES: usize = 5;
 
 impl ServiceTally {
     pub(crate) fn new(service: Service, metrics: &Metrics) -> Self {
-        let name = service.metric_name();
         let method = service.method().as_str().to_lowercase();
+        Self::named(service.metric_name(), &method, metrics)
+    }
+
+    /// Of the service `name`, whose requests are counted as `NAME.RECEIVED`.
+    pub(crate) fn named(name: &str, received: &str, metrics: &Metrics) -> Self {
         Self {
-            received: Tally::new(metrics.counter_named(format!("{name}.{method}"))),
+            received: Tally::new(metrics.counter_named(format!("{name}.{received}"))),
             answered: Counter::default(),
             abandoned: Counter::default(),
             shed: Counter::default(),

@@ -19,15 +19,14 @@ use http::{
     HeaderValue, Method, Request, StatusCode, Uri,
     header::{AUTHORIZATION, CONTENT_LENGTH},
 };
-use http_body_util::Empty;
+use http_body_util::Full;
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::transport::Transport;
-use self::{
+pub(crate) use self::{
     attempt::AttemptSpan,
     breakers::BreakerTally,
     tally::{UpstreamTally, Watch},
-    transport::AttemptError,
+    transport::{AttemptError, Transport},
 };
 use crate::{
     config::{ServiceConfig, StartError},
@@ -98,7 +97,12 @@ impl Upstream {
             clients: (0..config.workers as u64)
                 .map(|worker| client.for_worker(worker))
                 .collect(),
-            tally: UpstreamTally::new(config.service, upstream, &config.metrics),
+            tally: UpstreamTally::new(
+                caller,
+                upstream.metric_name(),
+                upstream.path(),
+                &config.metrics,
+            ),
             breakers,
         })
     }
@@ -128,7 +132,7 @@ impl Upstream {
         inbound: &Inbound,
         call: &Span,
     ) -> impl Future<Output = Result<Reply<T>, AttemptError>> + use<'a, T> {
-        let mut request = Request::new(Empty::new());
+        let mut request = Request::new(Full::default());
         request.method_mut().clone_from(&self.method);
         request.uri_mut().clone_from(&self.target);
         let mut span = AttemptSpan::begin(call, attempt, &request);
@@ -208,7 +212,7 @@ fn outcome<T>(result: &Result<Reply<T>, AttemptError>) -> Outcome {
 }
 
 /// Says on a call's span how it went. What was made good is no error of the whole.
-fn describe(span: &mut Span, client: &Client, report: &Report) {
+pub(crate) fn describe(span: &mut Span, client: &Client, report: &Report) {
     if !span.is_recording() {
         return;
     }

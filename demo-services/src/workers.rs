@@ -16,8 +16,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    answer::Answer, authentication::Authentication, homepage::Homepage, inbound::Inbound,
-    popular_items, recommendations::Recommendations, tally::ServiceTally,
+    answer::Answer,
+    authentication::Authentication,
+    homepage::Homepage,
+    inbound::Inbound,
+    library::{BookService, Gate},
+    popular_items,
+    recommendations::Recommendations,
+    tally::ServiceTally,
 };
 
 /// Where requests wait: one line for all workers, first come, first served.
@@ -100,6 +106,8 @@ pub(crate) enum Role {
     Authentication(Authentication),
     Recommendations(Recommendations),
     PopularItems,
+    LibraryGate(Arc<Gate>),
+    LibraryBooks(Arc<BookService>),
 }
 
 impl Role {
@@ -109,6 +117,8 @@ impl Role {
             Self::Authentication(authentication) => authentication.answer(inbound),
             Self::Recommendations(recommendations) => recommendations.answer(inbound).await,
             Self::PopularItems => popular_items::answer(),
+            Self::LibraryGate(gate) => gate.answer(inbound).await,
+            Self::LibraryBooks(books) => books.answer(inbound).await,
         }
     }
 }

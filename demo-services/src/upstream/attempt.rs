@@ -11,14 +11,14 @@ use super::transport::AttemptError;
 ///
 /// An attempt that runs out of time is dropped by the policy, and this with it: it then says so itself.
 #[derive(Debug)]
-pub(super) struct AttemptSpan {
+pub(crate) struct AttemptSpan {
     span: Span,
     deadline: Option<Instant>,
     ended: bool,
 }
 
 impl AttemptSpan {
-    pub(super) fn begin<B>(call: &Span, attempt: Attempt, request: &Request<B>) -> Self {
+    pub(crate) fn begin<B>(call: &Span, attempt: Attempt, request: &Request<B>) -> Self {
         let sent = ClientRequest {
             resend_count: attempt.number - 1,
             ..ClientRequest::to(request.method(), request.uri())
@@ -30,15 +30,15 @@ impl AttemptSpan {
         }
     }
 
-    pub(super) fn inject(&self, headers: &mut HeaderMap) {
+    pub(crate) fn inject(&self, headers: &mut HeaderMap) {
         self.span.inject(headers);
     }
 
-    pub(super) fn status(&mut self, status: StatusCode) {
+    pub(crate) fn status(&mut self, status: StatusCode) {
         self.span.status_code(status.as_u16());
     }
 
-    pub(super) fn end(mut self, error: Option<&AttemptError>) {
+    pub(crate) fn end(mut self, error: Option<&AttemptError>) {
         if let Some(error) = error {
             self.span.error(error.span_type(), "");
         }

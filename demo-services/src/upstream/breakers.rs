@@ -12,7 +12,7 @@ use crate::{stats::BreakerStats, tally::Tally};
 
 /// What they do, all together.
 #[derive(Debug)]
-pub(super) struct BreakerTally {
+pub(crate) struct BreakerTally {
     scope: Scope,
     opened: Tally,
     closed: Counter,
@@ -26,7 +26,7 @@ pub(super) struct BreakerTally {
 
 impl BreakerTally {
     /// For the breakers `name` of so many workers.
-    pub(super) fn new(
+    pub(crate) fn new(
         name: &str,
         policy: &BreakerPolicy,
         workers: usize,
@@ -55,7 +55,7 @@ impl BreakerTally {
     }
 
     /// With the states of the breakers of all workers' `clients`.
-    pub(super) fn stats(&self, clients: &[Client]) -> BreakerStats {
+    pub(crate) fn stats(&self, clients: &[Client]) -> BreakerStats {
         let (scope, clients) = match self.scope {
             Scope::Shared => ("shared", &clients[..1]),
             Scope::Worker => ("worker", clients),
@@ -69,7 +69,7 @@ impl BreakerTally {
         }
     }
 
-    pub(super) fn hear(&self, event: &Event) {
+    pub(crate) fn hear(&self, event: &Event) {
         match event.kind {
             EventKind::NotPermitted => self.not_permitted.count(),
             EventKind::StateTransition { from, to, .. } => self.went(from, to),

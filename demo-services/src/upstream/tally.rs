@@ -5,14 +5,13 @@ use brownout_telemetry::{Counter, Histogram, Metrics, names};
 use tokio::time::Instant;
 
 use crate::{
-    service::Service,
     stats::{BreakerStats, OutcomeStats, UpstreamStats},
     tally::Tally,
 };
 
 /// Calls and attempts, by all workers.
 #[derive(Debug)]
-pub(super) struct UpstreamTally {
+pub(crate) struct UpstreamTally {
     calls: Tally,
     attempts: Tally,
     retries: Tally,
@@ -44,13 +43,13 @@ struct Failures {
 }
 
 impl UpstreamTally {
-    pub(super) fn new(service: Service, upstream: Service, metrics: &Metrics) -> Self {
-        let tags = &[service.metric_name(), upstream.metric_name()];
+    /// For the calls of `client` to `upstream`, whose resource is at `path`.
+    pub(crate) fn new(client: &str, upstream: &str, path: &str, metrics: &Metrics) -> Self {
+        let tags = &[client, upstream];
         let outcome = |answer: Answer| {
             let tags = &[tags[0], tags[1], answer.as_str()];
             Tally::new(metrics.counter(names::CLIENT_OUTCOME, tags))
         };
-        let path = upstream.path();
         Self {
             calls: Tally::new(metrics.counter(names::CLIENT_CALLS, tags)),
             attempts: Tally::new(metrics.counter(names::CLIENT_ATTEMPTS, tags)),
@@ -76,7 +75,7 @@ impl UpstreamTally {
         }
     }
 
-    pub(super) fn stats(&self, policy: &str, breaker: Option<BreakerStats>) -> UpstreamStats {
+    pub(crate) fn stats(&self, policy: &str, breaker: Option<BreakerStats>) -> UpstreamStats {
         let outcomes = &self.outcomes;
         UpstreamStats {
             policy: policy.to_owned(),
@@ -126,14 +125,14 @@ impl Failures {
 
 /// Watches one call, and counts.
 #[derive(Debug)]
-pub(super) struct Watch<'t> {
+pub(crate) struct Watch<'t> {
     tally: &'t UpstreamTally,
     began: Instant,
     attempt_began: Instant,
 }
 
 impl<'t> Watch<'t> {
-    pub(super) fn new(tally: &'t UpstreamTally) -> Self {
+    pub(crate) fn new(tally: &'t UpstreamTally) -> Self {
         tally.calls.count();
         let now = Instant::now();
         Self {

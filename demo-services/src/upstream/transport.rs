@@ -4,8 +4,8 @@ use std::{error::Error as _, io, time::Duration};
 
 use brownout_resilience::ErrorKind;
 use bytes::Bytes;
-use http::Request;
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::rt::Executor;
 use hyper_util::{
     client::legacy::{Client, Error as ClientError, connect::HttpConnector},
@@ -36,7 +36,7 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 ///
 /// Dropping an exchange, as a timeout does, closes its connection: the upstream learns that nobody waits.
 #[derive(Debug, Clone)]
-pub(crate) struct Transport(Client<HttpConnector, Empty<Bytes>>);
+pub(crate) struct Transport(Client<HttpConnector, Full<Bytes>>);
 
 impl Transport {
     /// Its connections run as `tasks`, and end when it and all its exchanges are dropped.
@@ -53,23 +53,33 @@ impl Transport {
         )
     }
 
-    /// Sends a request and reads its answer to the end, so that the connection can be used again.
+    /// Sends a request and reads what its answer says.
     pub(super) async fn exchange<T: DeserializeOwned>(
         &self,
-        request: Request<Empty<Bytes>>,
+        request: Request<Full<Bytes>>,
         span: &mut AttemptSpan,
     ) -> Result<Reply<T>, AttemptError> {
+        let (status, body) = self.send(request, span).await?;
+        if !status.is_success() {
+            return Ok(Reply::Refused(status));
+        }
+        let content = serde_json::from_slice(&body).map_err(AttemptError::Content)?;
+        Ok(Reply::Content(content))
+    }
+
+    /// Sends a request and reads its answer to the end, so that the connection can be used again.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        span: &mut AttemptSpan,
+    ) -> Result<(StatusCode, Bytes), AttemptError> {
         let answer = self.0.request(request).await;
         let answer = answer.map_err(AttemptError::before_the_head)?;
         let status = answer.status();
         span.status(status);
         let body = Limited::new(answer.into_body(), BODY_BYTES_MAX);
         let body = body.collect().await.map_err(AttemptError::in_the_body)?;
-        if !status.is_success() {
-            return Ok(Reply::Refused(status));
-        }
-        let content = serde_json::from_slice(&body.to_bytes()).map_err(AttemptError::Content)?;
-        Ok(Reply::Content(content))
+        Ok((status, body.to_bytes()))
     }
 }
 
@@ -112,7 +122,7 @@ impl AttemptError {
     }
 
     /// Its kind, as policies know it.
-    pub(super) fn kind(&self) -> ErrorKind {
+    pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::Connect(_) => ErrorKind::Connect,
             Self::Broken(_) => ErrorKind::Reset,

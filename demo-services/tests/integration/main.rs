@@ -4,6 +4,7 @@
 
 mod answers;
 mod degradation;
+mod library;
 mod metrics;
 mod policies;
 mod starting;
