@@ -11,9 +11,11 @@ mod config;
 mod demo_system;
 mod exit;
 mod house;
+mod library_system;
 mod policy;
 mod show;
 mod signals;
+mod stage;
 mod toml_tree;
 
 use std::process::ExitCode;
