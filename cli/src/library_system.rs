@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use brownout_telemetry::Telemetry;
 use demo_services::library::{
     DatabaseUrl, GateName, LibraryConfig, LibraryRole, LibraryService, LibraryStartError, Running,
-    gate_policy, start,
+    start,
 };
 
 use crate::{
@@ -136,16 +136,7 @@ pub(crate) fn with_policies(
         })?;
         let gate = name.parse::<GateName>();
         let gate = gate.map_err(|error| Failure::chain(Exit::Usage, &error))?;
-        policies[gate as usize] = library_policy(policy)?;
+        policies[gate as usize] = policy::find(policy)?;
     }
     Ok(config)
-}
-
-/// A gate's own policy by its name, `gate-1`, or any other by name or file.
-fn library_policy(word: &str) -> Result<brownout_resilience::Policy, Failure> {
-    let own = GateName::ALL.map(gate_policy).into_iter();
-    match own.into_iter().find(|policy| policy.name == word) {
-        Some(policy) => Ok(policy),
-        None => policy::find(word),
-    }
 }

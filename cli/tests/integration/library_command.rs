@@ -402,7 +402,7 @@ async fn the_services_run_alone_as_well() {
 
     assert_eq!(book["title"], "Wild");
     assert_eq!(book["source"], "primary");
-    assert_eq!(stats["upstreams"]["g1"]["policy"], "gate-1");
+    assert_eq!(stats["upstreams"]["g1"]["policy"], "library-gate-1");
     assert_eq!(stats["upstreams"]["g2"]["policy"], "patient");
     assert_eq!(stats["workers"], 64);
 }

@@ -1,4 +1,4 @@
-//! Timeout, retry, circuit breaker and fallback for a client, set by a policy file.
+//! Timeout, retry, circuit breaker, rate limit, bulkhead, hedge and fallback for a client, set by a policy file.
 //!
 //! A [`Policy`] says how a client protects itself and is read from TOML. A [`Client`] puts it to work for the
 //! calls to one dependency: it starts an operation as often, for as long and as soon as the policy permits, and
@@ -58,12 +58,14 @@ mod chance;
 mod client;
 mod deadline;
 mod fallback;
+mod guards;
 pub mod health;
 mod observer;
 mod outcome;
 pub mod policy;
 mod report;
 mod retry;
+pub mod time_left;
 mod word;
 
 pub use backoff::{Backoff, Growth, Jitter};
@@ -74,7 +76,8 @@ pub use breaker::{
 pub use client::{Attempt, Call, CallError, Called, Client};
 pub use deadline::TimeoutError;
 pub use fallback::{Fallback, NoFallback};
+pub use guards::{Guard, Levels};
 pub use observer::Observer;
-pub use outcome::{ErrorKind, Outcome};
+pub use outcome::{ErrorKind, Outcome, Pushback, Reading};
 pub use policy::{InvalidPolicy, Order, Policy};
 pub use report::{Answer, Cause, Report, RetryEnd};

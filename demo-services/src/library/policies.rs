@@ -1,49 +1,32 @@
-//! The policies of the library's gate: the files in the repository's `policies/library/`, word for word.
+//! The policies of the library's gate: the built-in ones of `policies/library/`.
 
 use brownout_resilience::Policy;
 
 use super::service::GateName;
+use crate::policies;
 
-const FALLBACK: &str = include_str!("../../../policies/library/fallback.toml");
-
-/// How `gate` asks the primary, unless configured.
+/// How `gate` asks the primary, unless configured: `library/gate-1` for the first.
 ///
 /// # Panics
 /// Never: a test reads them all.
 #[must_use]
 pub fn gate_policy(gate: GateName) -> Policy {
-    let (name, text) = file(gate);
-    Policy::from_toml(name, text).expect("a test reads every policy")
+    named(match gate {
+        GateName::G1 => "library/gate-1",
+        GateName::G2 => "library/gate-2",
+        GateName::G3 => "library/gate-3",
+        GateName::G4 => "library/gate-4",
+        GateName::G5 => "library/gate-5",
+    })
 }
 
 /// How the gate asks the fallback.
 pub(super) fn fallback() -> Policy {
-    Policy::from_toml("fallback", FALLBACK).expect("a test reads every policy")
+    named("library/fallback")
 }
 
-fn file(gate: GateName) -> (&'static str, &'static str) {
-    match gate {
-        GateName::G1 => (
-            "gate-1",
-            include_str!("../../../policies/library/gate-1.toml"),
-        ),
-        GateName::G2 => (
-            "gate-2",
-            include_str!("../../../policies/library/gate-2.toml"),
-        ),
-        GateName::G3 => (
-            "gate-3",
-            include_str!("../../../policies/library/gate-3.toml"),
-        ),
-        GateName::G4 => (
-            "gate-4",
-            include_str!("../../../policies/library/gate-4.toml"),
-        ),
-        GateName::G5 => (
-            "gate-5",
-            include_str!("../../../policies/library/gate-5.toml"),
-        ),
-    }
+fn named(name: &str) -> Policy {
+    policies::named(name).expect("a test reads every policy of the library")
 }
 
 #[cfg(test)]

@@ -113,6 +113,7 @@ impl Failures {
     fn of(&self, cause: Cause) -> &Counter {
         match cause {
             Cause::Rejected => &self.breaker_open,
+            Cause::Refused(_) => &self.error,
             Cause::Outcome(Outcome::Error(kind)) => match kind {
                 ErrorKind::Connect | ErrorKind::Reset => &self.connection_error,
                 ErrorKind::Timeout => &self.timeout,

@@ -215,8 +215,11 @@ impl BreakerPolicy {
         backoff.wait(openings, None, &mut chance)
     }
 
-    pub(super) fn read(mut section: Section<'_, '_>) -> Self {
-        let default = Self::default();
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "as for the other sections, of which some are taken apart"
+    )]
+    pub(super) fn read(mut section: Section<'_, '_>, default: Self) -> Self {
         let window = section.get("window", word).unwrap_or(default.window);
         let size = section.get("size", integer).unwrap_or(default.size);
         let usual_minimum = match window {
@@ -244,13 +247,15 @@ impl BreakerPolicy {
             wait_multiplier: section
                 .get("wait_multiplier", number)
                 .unwrap_or(default.wait_multiplier),
-            wait_cap: section.get("wait_cap", duration_or_none).flatten(),
+            wait_cap: section
+                .get("wait_cap", duration_or_none)
+                .unwrap_or(default.wait_cap),
             randomized_wait_factor: section
                 .get("randomized_wait_factor", number)
                 .unwrap_or(default.randomized_wait_factor),
             max_wait_in_half_open: section
                 .get("max_wait_in_half_open", duration_or_none)
-                .flatten(),
+                .unwrap_or(default.max_wait_in_half_open),
             after_max_wait: section
                 .get("after_max_wait", word)
                 .unwrap_or(default.after_max_wait),
@@ -269,8 +274,12 @@ impl BreakerPolicy {
                     .unwrap_or(default.failure.error),
             },
             ignore: OutcomeSet {
-                status: section.get("ignore_status", statuses).unwrap_or_default(),
-                error: section.get("ignore_error", errors).unwrap_or_default(),
+                status: section
+                    .get("ignore_status", statuses)
+                    .unwrap_or(default.ignore.status),
+                error: section
+                    .get("ignore_error", errors)
+                    .unwrap_or(default.ignore.error),
             },
             open_on_retry_after: section
                 .get("open_on_retry_after", boolean)

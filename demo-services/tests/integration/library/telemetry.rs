@@ -76,7 +76,7 @@ async fn one_trace_goes_from_the_gate_to_the_database() {
     let named = |name: &str| spans.iter().find(|span| span.name == name).unwrap();
     let primary = named("call library_primary");
     assert_eq!(text(primary, "fallback.reason"), Some("reset"));
-    assert_eq!(text(primary, "resilience.policy"), Some("gate-1"));
+    assert_eq!(text(primary, "resilience.policy"), Some("library-gate-1"));
     assert_eq!(text(primary, "circuitbreaker.name"), Some("g1"));
     assert_eq!(primary.error, None, "it was made good");
     let statement = named("SELECT book");
