@@ -4,17 +4,25 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Instant};
 
 use brownout_telemetry::{RouteMatch, ServerRequest, Tracer};
 use http::{Method, Request, StatusCode, request::Parts};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Body;
 use serde::Serialize;
 
 use crate::{
     answer::{self, Answer},
     inbound::Inbound,
     service::Service,
+    settings::{Change, Settings},
     stats::Stats,
     tally::ServiceTally,
     upstream::Upstream,
     workers::Line,
 };
+
+/// A policy file is far shorter.
+const SETTINGS_BYTES_MAX: usize = 64 * 1024;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What all connections of a service share.
 #[derive(Debug)]
@@ -24,20 +32,27 @@ pub(crate) struct Front {
     pub(crate) line: Line,
     pub(crate) tally: Arc<ServiceTally>,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) tracer: Tracer,
 }
 
 impl Front {
-    /// Answers a request. No resource takes content, so what is sent of it is left unread.
+    /// Answers a request. No resource but the settings takes content, so what is sent of it is left unread.
     pub(crate) async fn answer<B>(
         &self,
         request: Request<B>,
         peer: SocketAddr,
-    ) -> Result<Answer, Infallible> {
-        let (head, _) = request.into_parts();
+    ) -> Result<Answer, Infallible>
+    where
+        B: Body<Error: Into<BoxError>>,
+    {
+        let (head, body) = request.into_parts();
         let resource = match head.uri.path() {
             "/healthz" => Resource::Health,
             "/stats" => Resource::Stats,
+            "/settings" if !self.upstreams.is_empty() => {
+                return Ok(self.settings(&head.method, body).await);
+            }
             path if path == self.service.path() => Resource::Work,
             _ => return Ok(answer::problem(StatusCode::NOT_FOUND, "no such resource")),
         };
@@ -75,10 +90,7 @@ impl Front {
             peer: Some(peer),
             route: RouteMatch::Pattern(self.service.path()),
         });
-        let inbound = Inbound {
-            headers: head.headers,
-            span,
-        };
+        let inbound = Inbound::arrived(head.headers, span);
         match self.line.join(inbound, received) {
             Ok(answer) => answer
                 .await
@@ -90,6 +102,27 @@ impl Front {
                 inbound.span.status_code(answer.status().as_u16());
                 answer
             }
+        }
+    }
+
+    /// Shows the policy, or changes it and shows the new one.
+    async fn settings<B>(&self, method: &Method, body: B) -> Answer
+    where
+        B: Body<Error: Into<BoxError>>,
+    {
+        let change = match *method {
+            Method::GET | Method::HEAD => return answer::json(&self.settings.shown()),
+            Method::PUT => Change::Replace,
+            Method::PATCH => Change::Merge,
+            _ => return answer::method_not_allowed("GET, HEAD, PUT, PATCH"),
+        };
+        let Ok(body) = Limited::new(body, SETTINGS_BYTES_MAX).collect().await else {
+            let detail = "the body is longer than 64 KiB, or broke off";
+            return answer::problem(StatusCode::BAD_REQUEST, detail);
+        };
+        match self.settings.change(change, &body.to_bytes()) {
+            Ok(()) => answer::json(&self.settings.shown()),
+            Err(why) => answer::problem(StatusCode::BAD_REQUEST, &why),
         }
     }
 
@@ -105,6 +138,7 @@ impl Front {
             answered: tally.answered.total(),
             abandoned: tally.abandoned.total(),
             shed: tally.shed.total(),
+            expired: tally.expired.total(),
             queued: taken.saturating_sub(running),
             running,
             upstreams: self

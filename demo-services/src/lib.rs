@@ -12,7 +12,9 @@
 //! | recommendations | `GET /recommendations` | authentication |
 //! | popular items | `GET /popular_items` | |
 //!
-//! Each has `GET /healthz` and `GET /stats` as well ([`Stats`]), which no worker is needed for.
+//! Each has `GET /healthz` and `GET /stats` as well ([`Stats`]), which no worker is needed for. Those that call others
+//! show their policy at `GET /settings` and take another one at `PUT` and `PATCH /settings`, with the keys of the
+//! original or a policy's name or text; calls that are being made end under the one they began with.
 //!
 //! ```
 //! use std::time::Duration;
@@ -53,6 +55,7 @@ mod popular_items;
 mod recommendations;
 mod server;
 mod service;
+mod settings;
 mod stats;
 mod tally;
 mod upstream;
@@ -63,5 +66,5 @@ pub use crate::{
     config::{ServiceConfig, StartError},
     server::{Running, ShutdownTimeout, start},
     service::{Service, UnknownService},
-    stats::{BreakerStats, OutcomeStats, Stats, UpstreamStats},
+    stats::{BreakerStats, OutcomeStats, RefusalStats, Stats, UpstreamStats},
 };

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use brownout_resilience::{InvalidPolicy, Policy};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
@@ -21,6 +22,7 @@ use crate::{
     homepage::Homepage,
     recommendations::Recommendations,
     service::Service,
+    settings::Settings,
     tally::ServiceTally,
     upstream::{Transport, Upstream, UpstreamClient},
     workers::{Line, Role, Worker},
@@ -88,6 +90,7 @@ pub async fn start(config: ServiceConfig) -> Result<Running, StartError> {
         workers: config.workers,
         line,
         tally,
+        settings: Arc::new(Settings::new(config.policy, upstreams.clone())),
         upstreams,
         tracer: config.tracer,
     });
@@ -136,6 +139,15 @@ impl Running {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Makes further calls under this policy. Calls that are being made end under the one they began with; a breaker
+    /// stays as it is unless its section has changed.
+    ///
+    /// # Errors
+    /// When a value of the policy is out of range; the present one stays then.
+    pub fn use_policy(&self, policy: Policy) -> Result<(), InvalidPolicy> {
+        self.front.settings.take(policy)
     }
 
     /// Stops accepting, lets requests end for at most `limit`, then cuts.

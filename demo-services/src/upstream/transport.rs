@@ -1,10 +1,14 @@
 //! HTTP to upstreams: one attempt is one request on the wire.
 
-use std::{error::Error as _, io, time::Duration};
+use std::{
+    error::Error as _,
+    io,
+    time::{Duration, SystemTime},
+};
 
-use brownout_resilience::ErrorKind;
+use brownout_resilience::{ErrorKind, Pushback};
 use bytes::Bytes;
-use http::Request;
+use http::{Request, header::RETRY_AFTER};
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::rt::Executor;
 use hyper_util::{
@@ -63,10 +67,14 @@ impl Transport {
         let answer = answer.map_err(AttemptError::before_the_head)?;
         let status = answer.status();
         span.status(status);
+        let asks = answer.headers().get(RETRY_AFTER);
+        let asks = asks
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| Pushback::from_retry_after(value, SystemTime::now()));
         let body = Limited::new(answer.into_body(), BODY_BYTES_MAX);
         let body = body.collect().await.map_err(AttemptError::in_the_body)?;
         if !status.is_success() {
-            return Ok(Reply::Refused(status));
+            return Ok(Reply::Refused(status, asks));
         }
         let content = serde_json::from_slice(&body.to_bytes()).map_err(AttemptError::Content)?;
         Ok(Reply::Content(content))
