@@ -4,6 +4,7 @@ pub(crate) mod demo;
 pub(crate) mod demo_service;
 pub(crate) mod fault;
 pub(crate) mod halt;
+pub(crate) mod policy;
 pub(crate) mod proxy;
 pub(crate) mod route;
 

@@ -9,7 +9,7 @@ use std::{
 
 use brownout_control_api::new_route;
 use brownout_proxy::{GatewayConfig, NewRoute, RouteStatus};
-use brownout_resilience::Policy;
+use brownout_resilience::{InvalidPolicy, Policy};
 use brownout_telemetry::Telemetry;
 use brownout_wire::{Protocol, RouteSpec};
 use demo_services::{Running, Service, ServiceConfig, StartError, start};
@@ -175,6 +175,11 @@ impl DemoSystem {
             return Ok(status);
         }
         self.house.add_route(route(0)?)
+    }
+
+    /// Protects the homepage by another policy from now on.
+    pub(crate) fn use_policy(&self, policy: Policy) -> Result<(), InvalidPolicy> {
+        self.services[&Service::Homepage].use_policy(policy)
     }
 
     /// Where a service listens.

@@ -22,7 +22,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let plan = DemoPlan {
         control: args.control,
         seed: args.seed,
-        policy,
+        policy: policy.clone(),
         usual_ports: true,
     };
     let system = DemoSystem::start(plan, telemetry).await?;
@@ -30,7 +30,11 @@ pub(crate) async fn run(args: DemoArgs) -> Result<Exit, Failure> {
         Output::Text => announce(&system, &args.policy),
         Output::Json => announce_json(&system),
     }
-    stop.asked().await;
+    let take = |policy| system.use_policy(policy);
+    tokio::select! {
+        () = stop.asked() => {}
+        never = policy::follow(&args.policy, policy, take) => match never {},
+    }
     system.stop().await?;
     Ok(Exit::Ok)
 }

@@ -51,7 +51,7 @@ pub(crate) async fn run(args: DemoServiceArgs) -> Result<Exit, Failure> {
     let running = start(ServiceConfig {
         listen,
         upstreams,
-        policy,
+        policy: policy.clone(),
         workers: args.workers,
         queue: args.queue,
         seed: args.seed,
@@ -70,7 +70,11 @@ pub(crate) async fn run(args: DemoServiceArgs) -> Result<Exit, Failure> {
             json!({ "event": "ready", "service": service.as_str(), "listen": address.to_string() })
         ),
     }
-    stop.asked().await;
+    let take = |policy| running.use_policy(policy);
+    tokio::select! {
+        () = stop.asked() => {}
+        never = policy::follow(&args.policy, policy, take) => match never {},
+    }
     if let Err(error) = running.shutdown(GRACE).await {
         tracing::warn!(%error, "cut what did not end in time");
     }

@@ -5,6 +5,7 @@
 mod demo_command;
 mod fault_commands;
 mod laws;
+mod policy_command;
 mod proxy_command;
 
 use std::{
