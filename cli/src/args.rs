@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Route(RouteArgs),
     /// Remove every fault at once: the red button
     Halt(HaltArgs),
+    /// See what policies say, and check your own
+    Policy(PolicyArgs),
 }
 
 /// How answers are printed.
@@ -108,7 +110,7 @@ pub(crate) struct DemoArgs {
     #[command(subcommand)]
     pub(crate) story: Option<DemoStory>,
 
-    /// How the homepage protects itself: a built-in policy (none, timeout, retries, circuit-breakers, gold) or a file
+    /// How the homepage protects itself: a built-in policy (see: policy ls) or a file, which is read again when it changes
     #[arg(long, default_value = "gold", value_name = "NAME|FILE")]
     pub(crate) policy: String,
 
@@ -192,7 +194,7 @@ pub(crate) struct DemoServiceArgs {
     #[arg(long = "upstream", value_name = "SERVICE=URL")]
     pub(crate) upstreams: Vec<String>,
 
-    /// How it protects itself: a built-in policy (none, timeout, retries, circuit-breakers, gold) or a file
+    /// How it protects itself: a built-in policy (see: policy ls) or a file, which is read again when it changes
     /// [default: none]
     #[arg(long, value_name = "NAME|FILE")]
     pub(crate) policy: Option<String>,
@@ -221,6 +223,30 @@ pub(crate) struct DemoServiceArgs {
     /// How the start is announced; json prints one object with the address
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PolicyArgs {
+    #[command(subcommand)]
+    pub(crate) command: PolicyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Print a policy as a file that says everything: what it inherits and every default
+    Show {
+        /// A built-in policy's name, or a file
+        #[arg(value_name = "NAME|FILE")]
+        policy: String,
+    },
+    /// Read policies and tell what is wrong with them
+    Check {
+        /// Built-in policies' names, or files
+        #[arg(required = true, value_name = "NAME|FILE")]
+        policies: Vec<String>,
+    },
+    /// List the built-in policies
+    Ls,
 }
 
 /// Which control API to call, and how to print what it says.

@@ -6,6 +6,7 @@ pub(crate) mod demo_service;
 pub(crate) mod fault;
 pub(crate) mod halt;
 mod library_service;
+pub(crate) mod policy;
 pub(crate) mod proxy;
 pub(crate) mod route;
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use brownout_resilience::Policy;
+use brownout_resilience::{InvalidPolicy, Policy};
 use brownout_telemetry::Telemetry;
 use demo_services::{Running, Service, ServiceConfig, StartError, start};
 
@@ -130,6 +130,11 @@ impl DemoSystem {
             .await?;
         self.services.insert(service, running);
         Ok(())
+    }
+
+    /// Protects the homepage by another policy from now on.
+    pub(crate) fn use_policy(&self, policy: Policy) -> Result<(), InvalidPolicy> {
+        self.services[&Service::Homepage].use_policy(policy)
     }
 
     /// Where a service listens.

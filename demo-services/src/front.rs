@@ -4,7 +4,8 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Instant};
 
 use brownout_telemetry::{RouteMatch, ServerRequest, Tracer};
 use http::{Method, Request, StatusCode, request::Parts};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Body, Incoming};
 use serde::Serialize;
 
 use crate::{
@@ -12,11 +13,17 @@ use crate::{
     inbound::Inbound,
     service::Service,
     serving::Face,
+    settings::{Change, Settings},
     stats::{Stats, UpstreamStats},
     tally::ServiceTally,
     upstream::Upstream,
     workers::Line,
 };
+
+/// A policy file is far shorter.
+const SETTINGS_BYTES_MAX: usize = 64 * 1024;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What all connections of a service share.
 #[derive(Debug)]
@@ -26,6 +33,7 @@ pub(crate) struct Front {
     pub(crate) line: Line,
     pub(crate) tally: Arc<ServiceTally>,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) tracer: Tracer,
 }
 
@@ -34,16 +42,19 @@ impl Face for Front {
         self.service.as_str()
     }
 
-    /// Answers a request. No resource takes content, so what is sent of it is left unread.
+    /// Answers a request. No resource but the settings takes content, so what is sent of it is left unread.
     async fn answer(
         &self,
         request: Request<Incoming>,
         peer: SocketAddr,
     ) -> Result<Answer, Infallible> {
-        let (head, _) = request.into_parts();
+        let (head, body) = request.into_parts();
         let resource = match head.uri.path() {
             "/healthz" => Resource::Health,
             "/stats" => Resource::Stats,
+            "/settings" if !self.upstreams.is_empty() => {
+                return Ok(self.settings(&head.method, body).await);
+            }
             path if path == self.service.path() => Resource::Work,
             _ => return Ok(answer::problem(StatusCode::NOT_FOUND, "no such resource")),
         };
@@ -83,12 +94,29 @@ impl Front {
             peer: Some(peer),
             route: RouteMatch::Pattern(self.service.path()),
         });
-        let inbound = Inbound {
-            headers: head.headers,
-            span,
-            book: None,
-        };
+        let inbound = Inbound::arrived(head.headers, span);
         wait_in_line(&self.line, &self.tally, inbound, received).await
+    }
+
+    /// Shows the policy, or changes it and shows the new one.
+    async fn settings<B>(&self, method: &Method, body: B) -> Answer
+    where
+        B: Body<Error: Into<BoxError>>,
+    {
+        let change = match *method {
+            Method::GET | Method::HEAD => return answer::json(&self.settings.shown()),
+            Method::PUT => Change::Replace,
+            Method::PATCH => Change::Merge,
+            _ => return answer::method_not_allowed("GET, HEAD, PUT, PATCH"),
+        };
+        let Ok(body) = Limited::new(body, SETTINGS_BYTES_MAX).collect().await else {
+            let detail = "the body is longer than 64 KiB, or broke off";
+            return answer::problem(StatusCode::BAD_REQUEST, detail);
+        };
+        match self.settings.change(change, &body.to_bytes()) {
+            Ok(()) => answer::json(&self.settings.shown()),
+            Err(why) => answer::problem(StatusCode::BAD_REQUEST, &why),
+        }
     }
 
     fn stats(&self) -> Stats {
@@ -151,6 +179,7 @@ pub(crate) fn stats(
         answered: tally.answered.total(),
         abandoned: tally.abandoned.total(),
         shed: tally.shed.total(),
+        expired: tally.expired.total(),
         queued: taken.saturating_sub(running),
         running,
         upstreams: upstreams.collect(),

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use brownout_resilience::{InvalidPolicy, Policy};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
@@ -14,6 +15,7 @@ use crate::{
     recommendations::Recommendations,
     service::Service,
     serving::{Serving, ShutdownTimeout},
+    settings::Settings,
     tally::ServiceTally,
     upstream::{Transport, Upstream, UpstreamClient},
     workers::{Line, Role, Worker},
@@ -64,6 +66,7 @@ pub async fn start(config: ServiceConfig) -> Result<Running, StartError> {
         workers: config.workers,
         line,
         tally,
+        settings: Arc::new(Settings::new(config.policy, upstreams.clone())),
         upstreams,
         tracer: config.tracer,
     };
@@ -104,6 +107,15 @@ impl Running {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Makes further calls under this policy. Calls that are being made end under the one they began with; a breaker
+    /// stays as it is unless its section has changed.
+    ///
+    /// # Errors
+    /// When a value of the policy is out of range; the present one stays then.
+    pub fn use_policy(&self, policy: Policy) -> Result<(), InvalidPolicy> {
+        self.serving.front().settings.take(policy)
     }
 
     /// Stops accepting, lets requests end for at most `limit`, then cuts.

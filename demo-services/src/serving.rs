@@ -74,6 +74,10 @@ impl<F: Face> Serving<F> {
         }
     }
 
+    pub(crate) fn front(&self) -> &F {
+        &self.front
+    }
+
     /// Stops accepting, lets requests end for at most `limit`, then cuts.
     ///
     /// Requests whose callers wait are answered. Once no caller is left, workers finish what they have in hand; what

@@ -41,6 +41,7 @@ pub(crate) struct ServiceTally {
     pub(crate) answered: Counter,
     pub(crate) abandoned: Counter,
     pub(crate) shed: Counter,
+    pub(crate) expired: Counter,
     pub(crate) running: Gauge,
     responses: [Counter; CLASSES],
     errors: Counter,
@@ -63,6 +64,7 @@ impl ServiceTally {
             answered: Counter::default(),
             abandoned: Counter::default(),
             shed: Counter::default(),
+            expired: metrics.counter_named(format!("{name}.expired")),
             running: Gauge::default(),
             responses: [1, 2, 3, 4, 5]
                 .map(|class| metrics.counter_named(format!("{name}.responses.{class}xx"))),

@@ -23,7 +23,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let plan = DemoPlan {
         control: args.control,
         seed: args.seed,
-        policy,
+        policy: policy.clone(),
         usual_ports: true,
     };
     let system = DemoSystem::start(plan, telemetry).await?;
@@ -31,7 +31,11 @@ pub(crate) async fn run(args: DemoArgs) -> Result<Exit, Failure> {
         Output::Text => announce_text(&system, &args.policy),
         Output::Json => announce_json(&system),
     }
-    stop.asked().await;
+    let take = |policy| system.use_policy(policy);
+    tokio::select! {
+        () = stop.asked() => {}
+        never = policy::follow(&args.policy, policy, take) => match never {},
+    }
     system.stop().await?;
     Ok(Exit::Ok)
 }

@@ -54,13 +54,14 @@ async fn run_homepage(
         let upstream: Service = name.parse().map_err(usage)?;
         upstreams.insert(upstream, url.to_owned());
     }
-    let policy = policy::find(args.policy.as_deref().unwrap_or("none"))?;
+    let word = args.policy.as_deref().unwrap_or("none");
+    let policy = policy::find(word)?;
     let telemetry = start_telemetry(args.telemetry.statsd, args.telemetry.otlp)?;
     let defaults = ServiceConfig::new(service);
     let running = start(ServiceConfig {
         listen,
         upstreams,
-        policy,
+        policy: policy.clone(),
         workers: args.workers.unwrap_or(defaults.workers),
         queue: args.queue,
         seed: args.seed,
@@ -71,7 +72,11 @@ async fn run_homepage(
     .await
     .map_err(|error| Failure::chain(Exit::Usage, &error))?;
     announce(service.as_str(), running.address(), args.output);
-    stop.asked().await;
+    let take = |policy| running.use_policy(policy);
+    tokio::select! {
+        () = stop.asked() => {}
+        never = policy::follow(word, policy, take) => match never {},
+    }
     ended(service, |grace| running.shutdown(grace)).await;
     if let Err(error) = telemetry.shutdown(FLUSH) {
         tracing::warn!(%error, "not all telemetry was sent");

@@ -238,6 +238,12 @@ impl<'a, O, B> Call<'a, O, B> {
     where
         G: FnOnce(Cause) -> T,
     {
+        self.falling_back(fallback)
+    }
+
+    /// As [`or_else`](Self::or_else), with a fallback of any kind, [`NoFallback`] for instance.
+    #[must_use]
+    pub fn falling_back<G>(self, fallback: G) -> Call<'a, O, G> {
         Call {
             method: self.method,
             repeatable: self.repeatable,

@@ -123,9 +123,8 @@ impl LibraryFront {
             route: RouteMatch::Pattern(pattern),
         });
         let inbound = Inbound {
-            headers: head.headers,
-            span,
             book: Some(Box::new(book)),
+            ..Inbound::arrived(head.headers, span)
         };
         wait_in_line(&self.line, &self.tally, inbound, received).await
     }

@@ -48,7 +48,7 @@ impl Gate {
             .await;
         let primary = match asked.result {
             Ok(Reply::Book(book)) => return found(*gate, task, &book),
-            Ok(Reply::Refused(status, body)) if !status.is_server_error() => {
+            Ok(Reply::Refused(status, body, _)) if !status.is_server_error() => {
                 return passed_on(status, body);
             }
             // The policy wants nobody else asked.
@@ -60,7 +60,7 @@ impl Gate {
         let asked = self.fallback.call(inbound, task, key.as_ref()).await;
         let mut answer = match asked.result {
             Ok(Reply::Book(book)) => found(*gate, task, &book),
-            Ok(Reply::Refused(status, body)) if !status.is_server_error() => {
+            Ok(Reply::Refused(status, body, _)) if !status.is_server_error() => {
                 passed_on(status, body)
             }
             Ok(Reply::Refused(..) | Reply::Fallback) | Err(_) => {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use brownout_resilience::{Attempt, Breaker, Call, Called, Client, Outcome, Policy, Setup};
+use brownout_resilience::{
+    Attempt, Breaker, Call, Called, Client, Outcome, Policy, Pushback, Reading,
+};
 use brownout_telemetry::{Metrics, forward_context};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header::CONTENT_TYPE, uri::Authority};
@@ -17,7 +19,7 @@ use crate::{
     inbound::Inbound,
     stats::UpstreamStats,
     upstream::{
-        AttemptError, AttemptSpan, BreakerTally, Transport, UpstreamTally, Watch, describe,
+        AttemptError, AttemptSpan, Exchanged, Protection, Transport, UpstreamTally, Watch, describe,
     },
 };
 
@@ -27,9 +29,8 @@ pub(super) struct Hop {
     upstream: LibraryService,
     authority: Authority,
     transport: Transport,
-    client: Client,
+    protection: Protection,
     tally: UpstreamTally,
-    breaker: Option<Arc<BreakerTally>>,
 }
 
 /// What a call brought.
@@ -37,8 +38,8 @@ pub(super) struct Hop {
 pub(super) enum Reply {
     /// A book, found or made.
     Book(Book),
-    /// Another status than 2xx, with what was said.
-    Refused(StatusCode, Bytes),
+    /// Another status than 2xx, with what was said, and what it asks of those who would try again.
+    Refused(StatusCode, Bytes, Option<Pushback>),
     /// Nothing usable; the policy wants somebody else asked.
     Fallback,
 }
@@ -48,7 +49,7 @@ impl Hop {
     pub(super) fn new(
         name: &str,
         (upstream, url): (LibraryService, &str),
-        policy: Policy,
+        policy: &Policy,
         seed: u64,
         metrics: &Metrics,
         transport: Transport,
@@ -60,35 +61,33 @@ impl Hop {
         })?;
         let caller = format!("library_gate_{name}");
         let tally = UpstreamTally::new(&caller, upstream.metric_name(), upstream.path(), metrics);
-        let mut setup = Setup::seeded(seed);
-        let breaker = policy.breaker.as_ref();
-        let breaker = breaker.map(|policy| Arc::new(BreakerTally::new(name, policy, 1, metrics)));
-        if let Some(breaker) = &breaker {
-            let breaker = Arc::clone(breaker);
-            setup = setup.listening(move |event| breaker.hear(event));
-        }
+        let (name, metrics) = (name.to_owned(), metrics.clone());
+        // One client for all workers: the gate's breakers are shared.
+        let protection = Protection::made(name, seed, metrics, 1, policy);
         Ok(Self {
             upstream,
             authority,
             transport,
-            client: Client::new(name, policy, setup).map_err(LibraryStartError::Policy)?,
+            protection: protection.map_err(LibraryStartError::Policy)?,
             tally,
-            breaker,
         })
     }
 
     pub(super) fn name(&self) -> &str {
-        self.client.name()
+        self.client().name()
     }
 
     pub(super) fn breaker(&self) -> Option<&Breaker> {
-        self.client.breaker().map(Arc::as_ref)
+        self.client().breaker().map(Arc::as_ref)
+    }
+
+    fn client(&self) -> &Client {
+        self.protection.client(0)
     }
 
     pub(super) fn stats(&self) -> UpstreamStats {
-        let breaker = self.breaker.as_ref();
-        let breaker = breaker.map(|it| it.stats(std::slice::from_ref(&self.client)));
-        self.tally.stats(&self.client.policy().name, breaker)
+        let protection = &self.protection;
+        self.tally.stats(protection.policy(), protection.breakers())
     }
 
     /// Calls. A creation is sent with its key in every attempt.
@@ -101,16 +100,18 @@ impl Hop {
         let name = self.upstream.metric_name();
         let mut span = inbound.span.internal(format!("call {name}"));
         let request = self.request(task, key);
+        let client = self.client();
         let call = Call::method(request.method().as_str())
-            .observed_by(Watch::new(&self.tally))
+            .before(inbound.deadline)
+            .observed_by(Watch::new(&self.tally, client))
             .or_else(|_| Reply::Fallback);
-        let called = self
-            .client
-            .call(call, outcome, |attempt| {
+        let called = client
+            .call(call, read, |attempt| {
                 self.attempt(attempt, request.clone(), inbound, &span)
             })
             .await;
-        describe(&mut span, &self.client, &called.report);
+        self.protection.note_rate(client);
+        describe(&mut span, client, &called.report);
         called
     }
 
@@ -147,14 +148,20 @@ impl Hop {
         call: &brownout_telemetry::Span,
     ) -> impl Future<Output = Result<Reply, AttemptError>> + use<'a> {
         let mut span = AttemptSpan::begin(call, attempt, &request);
-        forward_context(&inbound.headers, request.headers_mut());
-        span.inject(request.headers_mut());
+        let headers = request.headers_mut();
+        if let Some((name, time_left)) = attempt.time_left_header()
+            && let Ok(time_left) = HeaderValue::try_from(time_left)
+        {
+            headers.insert(name, time_left);
+        }
+        forward_context(&inbound.headers, headers);
+        span.inject(headers);
 
         async move {
             let answered = self.transport.send(request, &mut span).await;
-            let result = answered.and_then(|(status, body)| {
+            let result = answered.and_then(|Exchanged { status, asks, body }| {
                 if !status.is_success() {
-                    return Ok(Reply::Refused(status, body));
+                    return Ok(Reply::Refused(status, body, asks));
                 }
                 let book = serde_json::from_slice(&body).map_err(AttemptError::Content)?;
                 Ok(Reply::Book(book))
@@ -170,10 +177,10 @@ impl Hop {
 }
 
 /// What a result means in the words of a policy.
-fn outcome(result: &Result<Reply, AttemptError>) -> Outcome {
+fn read(result: &Result<Reply, AttemptError>) -> Reading {
     match result {
-        Ok(Reply::Book(_) | Reply::Fallback) => Outcome::Success,
-        Ok(Reply::Refused(status, _)) => Outcome::Status(status.as_u16()),
-        Err(error) => Outcome::Error(error.kind()),
+        Ok(Reply::Book(_) | Reply::Fallback) => Outcome::Success.into(),
+        Ok(Reply::Refused(status, _, asks)) => Outcome::Status(status.as_u16()).asking(*asks),
+        Err(error) => Outcome::Error(error.kind()).into(),
     }
 }

@@ -123,12 +123,12 @@ fn gate(
     let mut ways = Vec::new();
     for (gate, policy) in GateName::ALL.into_iter().zip(policies) {
         let to = (LibraryService::Primary, primary);
-        ways.push(hop(gate.as_str(), to, policy.clone())?);
+        ways.push(hop(gate.as_str(), to, policy)?);
     }
     let to = (LibraryService::Fallback, fallback);
     Ok(Gate {
         primary: ways.try_into().expect("as many ways as names"),
-        fallback: hop("fallback", to, policies::fallback())?,
+        fallback: hop("fallback", to, &policies::fallback())?,
     })
 }
 

@@ -1,7 +1,7 @@
 //! The span of one attempt.
 
 use brownout_resilience::Attempt;
-use brownout_telemetry::{ClientRequest, Span};
+use brownout_telemetry::{ClientRequest, Span, names::attr};
 use http::{HeaderMap, Request, StatusCode};
 use tokio::time::Instant;
 
@@ -9,7 +9,8 @@ use super::transport::AttemptError;
 
 /// CLIENT, from the sending of a request to the end of its answer, or to the moment when it is given up.
 ///
-/// An attempt that runs out of time is dropped by the policy, and this with it: it then says so itself.
+/// An attempt that runs out of time is dropped by the policy, and this with it: it then says so itself. So is one that
+/// another one of the same attempt was quicker than.
 #[derive(Debug)]
 pub(crate) struct AttemptSpan {
     span: Span,
@@ -23,8 +24,12 @@ impl AttemptSpan {
             resend_count: attempt.number - 1,
             ..ClientRequest::to(request.method(), request.uri())
         };
+        let mut span = call.client(&sent);
+        if attempt.hedge > 0 {
+            span.set_int(attr::HEDGE_INDEX, attempt.hedge.into());
+        }
         Self {
-            span: call.client(&sent),
+            span,
             deadline: attempt.time_limit.map(|limit| Instant::now() + limit),
             ended: false,
         }

@@ -50,8 +50,14 @@ impl BreakerTally {
             state: metrics.gauge(names::CIRCUITBREAKER_STATE, &[name]),
             levels: Mutex::new(levels),
         };
-        tally.state.set(worst(&levels));
+        tally.show();
         tally
+    }
+
+    /// Sets the gauge, which several tallies of one name share, to what these breakers are at.
+    pub(super) fn show(&self) {
+        let levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        self.state.set(worst(&levels));
     }
 
     /// With the states of the breakers of all workers' `clients`.

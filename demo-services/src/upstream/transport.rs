@@ -1,10 +1,14 @@
 //! HTTP to upstreams: one attempt is one request on the wire.
 
-use std::{error::Error as _, io, time::Duration};
+use std::{
+    error::Error as _,
+    io,
+    time::{Duration, SystemTime},
+};
 
-use brownout_resilience::ErrorKind;
+use brownout_resilience::{ErrorKind, Pushback};
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, header::RETRY_AFTER};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::rt::Executor;
 use hyper_util::{
@@ -59,9 +63,9 @@ impl Transport {
         request: Request<Full<Bytes>>,
         span: &mut AttemptSpan,
     ) -> Result<Reply<T>, AttemptError> {
-        let (status, body) = self.send(request, span).await?;
+        let Exchanged { status, asks, body } = self.send(request, span).await?;
         if !status.is_success() {
-            return Ok(Reply::Refused(status));
+            return Ok(Reply::Refused(status, asks));
         }
         let content = serde_json::from_slice(&body).map_err(AttemptError::Content)?;
         Ok(Reply::Content(content))
@@ -72,15 +76,32 @@ impl Transport {
         &self,
         request: Request<Full<Bytes>>,
         span: &mut AttemptSpan,
-    ) -> Result<(StatusCode, Bytes), AttemptError> {
+    ) -> Result<Exchanged, AttemptError> {
         let answer = self.0.request(request).await;
         let answer = answer.map_err(AttemptError::before_the_head)?;
         let status = answer.status();
         span.status(status);
+        let asks = answer.headers().get(RETRY_AFTER);
+        let asks = asks
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| Pushback::from_retry_after(value, SystemTime::now()));
         let body = Limited::new(answer.into_body(), BODY_BYTES_MAX);
         let body = body.collect().await.map_err(AttemptError::in_the_body)?;
-        Ok((status, body.to_bytes()))
+        Ok(Exchanged {
+            status,
+            asks,
+            body: body.to_bytes(),
+        })
     }
+}
+
+/// An answer, whole.
+#[derive(Debug)]
+pub(crate) struct Exchanged {
+    pub(crate) status: StatusCode,
+    /// What it asks of those who would try again.
+    pub(crate) asks: Option<Pushback>,
+    pub(crate) body: Bytes,
 }
 
 /// Why an attempt brought no answer.
