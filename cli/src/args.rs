@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Route(RouteArgs),
     /// Remove every fault at once: the red button
     Halt(HaltArgs),
+    /// See what policies say, and check your own
+    Policy(PolicyArgs),
 }
 
 /// How answers are printed.
@@ -107,8 +109,12 @@ pub(crate) struct TelemetryArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct DemoArgs {
-    /// How the homepage protects itself: a built-in policy (none, timeout, retries, circuit-breakers, gold) or a file
+    #[command(subcommand)]
+    pub(crate) story: Option<DemoStory>,
+
+    /// How the homepage protects itself: a built-in policy (see: policy ls) or a file, which is read again when it changes
     #[arg(long, default_value = "gold", value_name = "NAME|FILE")]
     pub(crate) policy: String,
 
@@ -128,9 +134,60 @@ pub(crate) struct DemoArgs {
     pub(crate) output: Output,
 }
 
+/// Another demo than the homepage.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DemoStory {
+    /// A gate with five circuit breakers before a primary and a fallback book service
+    Library(LibraryArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LibraryArgs {
+    #[command(flatten)]
+    pub(crate) books: DatabaseArgs,
+
+    #[command(flatten)]
+    pub(crate) gate: GateArgs,
+
+    /// Where the control API listens
+    #[arg(long, default_value = ControlConfig::LISTEN, value_name = "ADDR")]
+    pub(crate) control: String,
+
+    /// Draws repeat for the same seed
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+
+    #[command(flatten)]
+    pub(crate) telemetry: TelemetryArgs,
+
+    /// How the start is announced; json prints one object with the addresses
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DatabaseArgs {
+    /// Where the books are: a SQLite file, made if it is not there, or postgres://user:password@host/name
+    #[arg(long, value_name = "FILE|URL", help = format!(
+        "Where the library's books are: a SQLite file, made if it is not there, or postgres://USER:PASSWORD@HOST/NAME \
+        [default: {}]", Self::DEFAULT))]
+    pub(crate) database: Option<String>,
+}
+
+impl DatabaseArgs {
+    pub(crate) const DEFAULT: &str = "brownout-library.db";
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct GateArgs {
+    /// Another policy for one of the library gate's ways, such as g1=mine.toml; may be repeated
+    #[arg(long = "gate-policy", value_name = "GATE=NAME|FILE")]
+    pub(crate) policies: Vec<String>,
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoServiceArgs {
-    /// homepage, authentication, recommendations or popular-items
+    /// homepage, authentication, recommendations, popular-items, library-gate, library-primary or library-fallback
     pub(crate) name: String,
 
     /// Where it listens; port 0 asks for a free one
@@ -141,13 +198,20 @@ pub(crate) struct DemoServiceArgs {
     #[arg(long = "upstream", value_name = "SERVICE=URL")]
     pub(crate) upstreams: Vec<String>,
 
-    /// How it protects itself: a built-in policy (none, timeout, retries, circuit-breakers, gold) or a file
-    #[arg(long, default_value = "none", value_name = "NAME|FILE")]
-    pub(crate) policy: String,
+    /// How it protects itself: a built-in policy (see: policy ls) or a file, which is read again when it changes
+    /// [default: none]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) policy: Option<String>,
 
-    /// Requests it works on at once
-    #[arg(long, default_value_t = 8, value_name = "N")]
-    pub(crate) workers: usize,
+    #[command(flatten)]
+    pub(crate) books: DatabaseArgs,
+
+    #[command(flatten)]
+    pub(crate) gate: GateArgs,
+
+    /// Requests it works on at once [default: 8, library-gate 64]
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<usize>,
 
     /// Further requests that may wait for a worker
     #[arg(long, default_value_t = 2048, value_name = "N")]
@@ -250,6 +314,30 @@ fn seconds(text: &str) -> Result<Duration, String> {
         return Err("it must be above zero".to_owned());
     }
     Ok(duration)
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PolicyArgs {
+    #[command(subcommand)]
+    pub(crate) command: PolicyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Print a policy as a file that says everything: what it inherits and every default
+    Show {
+        /// A built-in policy's name, or a file
+        #[arg(value_name = "NAME|FILE")]
+        policy: String,
+    },
+    /// Read policies and tell what is wrong with them
+    Check {
+        /// Built-in policies' names, or files
+        #[arg(required = true, value_name = "NAME|FILE")]
+        policies: Vec<String>,
+    },
+    /// List the built-in policies
+    Ls,
 }
 
 /// Which control API to call, and how to print what it says.

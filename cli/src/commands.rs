@@ -1,9 +1,12 @@
 //! One file for each command.
 
 pub(crate) mod demo;
+mod demo_library;
 pub(crate) mod demo_service;
 pub(crate) mod fault;
 pub(crate) mod halt;
+mod library_service;
+pub(crate) mod policy;
 pub(crate) mod proxy;
 pub(crate) mod route;
 pub(crate) mod simulate;

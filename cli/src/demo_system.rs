@@ -1,26 +1,15 @@
 //! The demo system: four services, with a proxy route before each upstream.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    net::{Ipv4Addr, SocketAddr},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr};
 
-use brownout_control_api::new_route;
-use brownout_proxy::{GatewayConfig, NewRoute, RouteStatus};
-use brownout_resilience::Policy;
+use brownout_resilience::{InvalidPolicy, Policy};
 use brownout_telemetry::Telemetry;
-use brownout_wire::RouteSpec;
 use demo_services::{Running, Service, ServiceConfig, StartError, start};
 
 use crate::{
-    exit::{Exit, Failure},
-    house::{House, Plan},
+    exit::Failure,
+    stage::{Stage, ended},
 };
-
-/// How long the services' requests in progress may take to end.
-const GRACE: Duration = Duration::from_secs(30);
 
 /// What the demo is made of.
 #[derive(Debug)]
@@ -36,7 +25,7 @@ pub(crate) struct DemoPlan {
 /// The running demo.
 #[derive(Debug)]
 pub(crate) struct DemoSystem {
-    pub(crate) house: House,
+    pub(crate) stage: Stage,
     services: BTreeMap<Service, Running>,
 }
 
@@ -98,20 +87,8 @@ const fn usual_port(service: Service) -> u16 {
 impl DemoSystem {
     /// Starts the upstreams before those who call them, each behind its routes.
     pub(crate) async fn start(plan: DemoPlan, telemetry: Telemetry) -> Result<Self, Failure> {
-        let house = House::start(
-            Plan {
-                control: plan.control.clone(),
-                insecure: false,
-                allow_hosts: Vec::new(),
-                seed: plan.seed,
-                connections_max: GatewayConfig::CONNECTIONS_MAX,
-                routes: Vec::new(),
-                faults: Vec::new(),
-            },
-            telemetry,
-        )?;
         let mut system = Self {
-            house,
+            stage: Stage::start(&plan.control, plan.seed, plan.usual_ports, telemetry)?,
             services: BTreeMap::new(),
         };
         for service in [
@@ -128,53 +105,36 @@ impl DemoSystem {
     async fn start_service(&mut self, service: Service, plan: &DemoPlan) -> Result<(), Failure> {
         let mut config = ServiceConfig::new(service);
         for hop in HOPS.iter().filter(|hop| hop.caller == service) {
-            let route = self.add_route(hop, plan)?;
+            let upstream = self.address(hop.upstream);
+            let route = self.stage.add_route(hop.route, upstream, hop.listen_port)?;
             config = config.calling(hop.upstream, format!("http://{}", route.listen));
         }
         if service == Service::Homepage {
             config.policy = plan.policy.clone();
         }
         config.seed = plan.seed;
-        config.metrics = self.house.telemetry().metrics();
-        config.tracer = self.house.telemetry().tracer(service.as_str());
-        config.listen.set_port(if plan.usual_ports {
-            usual_port(service)
-        } else {
-            0
-        });
-        let running = match start(config.clone()).await {
-            Err(StartError::Listen { source, .. }) if is_taken(&source) => {
-                config.listen.set_port(0);
-                start(config).await
-            }
-            other => other,
+        config.metrics = self.stage.house.telemetry().metrics();
+        config.tracer = self.stage.house.telemetry().tracer(service.as_str());
+        let start = async |port| {
+            let mut config = config.clone();
+            config.listen.set_port(port);
+            start(config).await
         };
-        let running = running.map_err(|error| Failure::chain(Exit::Internal, &error))?;
+        let taken = |error: &StartError| match error {
+            StartError::Listen { source, .. } => Some(source.kind()),
+            _ => None,
+        };
+        let running = self
+            .stage
+            .start_service(usual_port(service), start, taken)
+            .await?;
         self.services.insert(service, running);
         Ok(())
     }
 
-    fn add_route(&mut self, hop: &Hop, plan: &DemoPlan) -> Result<RouteStatus, Failure> {
-        let upstream = self.address(hop.upstream);
-        let route = |port: u16| -> Result<NewRoute, Failure> {
-            let spec = RouteSpec {
-                name: hop.route.to_owned(),
-                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string(),
-                upstream: format!("http://{upstream}"),
-                protocol: None,
-                enabled: true,
-            };
-            new_route(&spec).map_err(|problems| {
-                let told = problems.first().map(ToString::to_string);
-                Failure::new(Exit::Internal, told.unwrap_or_default())
-            })
-        };
-        if plan.usual_ports
-            && let Ok(status) = self.house.add_route(route(hop.listen_port)?)
-        {
-            return Ok(status);
-        }
-        self.house.add_route(route(0)?)
+    /// Protects the homepage by another policy from now on.
+    pub(crate) fn use_policy(&self, policy: Policy) -> Result<(), InvalidPolicy> {
+        self.services[&Service::Homepage].use_policy(policy)
     }
 
     /// Where a service listens.
@@ -182,32 +142,19 @@ impl DemoSystem {
         self.services[&service].address()
     }
 
-    /// The route of a hop.
-    pub(crate) fn route(&self, name: &str) -> Option<&RouteStatus> {
-        self.house.routes().iter().find(|route| route.name == name)
-    }
-
     /// Removes all faults, lets the services end from the front to the back, then stops the proxy.
     pub(crate) async fn stop(mut self) -> Result<(), Failure> {
-        self.house.remove_all_faults();
+        self.stage.house.remove_all_faults();
         for service in [
             Service::Homepage,
             Service::Recommendations,
             Service::PopularItems,
             Service::Authentication,
         ] {
-            if let Some(running) = self.services.remove(&service)
-                && let Err(error) = running.shutdown(GRACE).await
-            {
-                tracing::warn!(%error, %service, "cut what did not end in time");
+            if let Some(running) = self.services.remove(&service) {
+                ended(service, |grace| running.shutdown(grace)).await;
             }
         }
-        let house = self.house;
-        let stopped = tokio::task::spawn_blocking(move || house.stop()).await;
-        stopped.map_err(|error| Failure::new(Exit::Internal, error))
+        self.stage.stop().await
     }
-}
-
-fn is_taken(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrInUse
 }

@@ -11,9 +11,11 @@ mod config;
 mod demo_system;
 mod exit;
 mod house;
+mod library_system;
 mod policy;
 mod show;
 mod signals;
+mod stage;
 mod toml_tree;
 
 use std::process::ExitCode;
@@ -60,6 +62,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Fault(args) => commands::fault::run(args).await,
         Command::Route(args) => commands::route::run(args).await,
         Command::Halt(args) => commands::halt::run(args).await,
+        Command::Policy(args) => commands::policy::run(&args),
     }
 }
 

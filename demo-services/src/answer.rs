@@ -1,5 +1,7 @@
 //! What a service answers with: JSON, or a problem body (RFC 9457).
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
@@ -15,7 +17,12 @@ const CHALLENGE: HeaderValue = HeaderValue::from_static("Token realm=\"demo\"");
 
 /// 200 with `content`.
 pub(crate) fn json(content: &impl Serialize) -> Answer {
-    with_body(StatusCode::OK, "application/json", content)
+    json_with(StatusCode::OK, content)
+}
+
+/// This status with `content`.
+pub(crate) fn json_with(status: StatusCode, content: &impl Serialize) -> Answer {
+    with_body(status, "application/json", content)
 }
 
 /// A failure, and why.
@@ -32,6 +39,26 @@ pub(crate) fn problem(status: StatusCode, detail: &str) -> Answer {
         detail,
     };
     with_body(status, "application/problem+json", &problem)
+}
+
+/// Why there is no answer but a failure.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) status: StatusCode,
+    pub(crate) detail: Cow<'static, str>,
+}
+
+impl Refused {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        let detail = detail.into();
+        Self { status, detail }
+    }
+}
+
+impl From<Refused> for Answer {
+    fn from(refused: Refused) -> Self {
+        problem(refused.status, &refused.detail)
+    }
 }
 
 /// 401, and what would help.

@@ -64,10 +64,10 @@ impl Authorization {
         }
         let user: User = match self.authentication.call(inbound).await {
             Ok(Reply::Content(user)) => user,
-            Ok(Reply::Refused(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) => {
+            Ok(Reply::Refused(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _)) => {
                 return Err(Refusal::BadToken);
             }
-            Ok(Reply::Refused(_) | Reply::Fallback) | Err(_) => return Err(Refusal::Unknown),
+            Ok(Reply::Refused(..) | Reply::Fallback) | Err(_) => return Err(Refusal::Unknown),
         };
         if !user.permissions.iter().any(|it| it == self.permission) {
             self.denied.add(1);

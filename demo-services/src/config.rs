@@ -150,6 +150,21 @@ pub enum StartError {
 
 /// `path` at `base`, if that is `http://HOST:PORT` and nothing more. Without a port it is 80.
 fn target(base: &str, path: &'static str) -> Option<Uri> {
+    at(authority(base)?, path)
+}
+
+/// `path_and_query` at this host and port.
+pub(crate) fn at(authority: uri::Authority, path_and_query: &str) -> Option<Uri> {
+    Uri::builder()
+        .scheme(uri::Scheme::HTTP)
+        .authority(authority)
+        .path_and_query(path_and_query)
+        .build()
+        .ok()
+}
+
+/// The host and port of `base`, if it is `http://HOST:PORT` and nothing more.
+pub(crate) fn authority(base: &str) -> Option<uri::Authority> {
     let base: Uri = base.parse().ok()?;
     let authority = base.authority()?;
     let has_port = authority.as_str().len() > authority.host().len();
@@ -159,15 +174,7 @@ fn target(base: &str, path: &'static str) -> Option<Uri> {
         && !authority.as_str().contains('@')
         && !authority.host().is_empty()
         && (!has_port || authority.port_u16().is_some_and(|port| port != 0));
-    if !well_formed {
-        return None;
-    }
-    Uri::builder()
-        .scheme(uri::Scheme::HTTP)
-        .authority(authority.clone())
-        .path_and_query(path)
-        .build()
-        .ok()
+    well_formed.then(|| authority.clone())
 }
 
 #[cfg(test)]

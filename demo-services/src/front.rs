@@ -4,17 +4,26 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Instant};
 
 use brownout_telemetry::{RouteMatch, ServerRequest, Tracer};
 use http::{Method, Request, StatusCode, request::Parts};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Body, Incoming};
 use serde::Serialize;
 
 use crate::{
     answer::{self, Answer},
     inbound::Inbound,
     service::Service,
-    stats::Stats,
+    serving::Face,
+    settings::{Change, Settings},
+    stats::{Stats, UpstreamStats},
     tally::ServiceTally,
     upstream::Upstream,
     workers::Line,
 };
+
+/// A policy file is far shorter.
+const SETTINGS_BYTES_MAX: usize = 64 * 1024;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What all connections of a service share.
 #[derive(Debug)]
@@ -24,20 +33,28 @@ pub(crate) struct Front {
     pub(crate) line: Line,
     pub(crate) tally: Arc<ServiceTally>,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) tracer: Tracer,
 }
 
-impl Front {
-    /// Answers a request. No resource takes content, so what is sent of it is left unread.
-    pub(crate) async fn answer<B>(
+impl Face for Front {
+    fn name(&self) -> &'static str {
+        self.service.as_str()
+    }
+
+    /// Answers a request. No resource but the settings takes content, so what is sent of it is left unread.
+    async fn answer(
         &self,
-        request: Request<B>,
+        request: Request<Incoming>,
         peer: SocketAddr,
     ) -> Result<Answer, Infallible> {
-        let (head, _) = request.into_parts();
+        let (head, body) = request.into_parts();
         let resource = match head.uri.path() {
             "/healthz" => Resource::Health,
             "/stats" => Resource::Stats,
+            "/settings" if !self.upstreams.is_empty() => {
+                return Ok(self.settings(&head.method, body).await);
+            }
             path if path == self.service.path() => Resource::Work,
             _ => return Ok(answer::problem(StatusCode::NOT_FOUND, "no such resource")),
         };
@@ -60,7 +77,9 @@ impl Front {
             Resource::Work => self.work(head, peer).await,
         })
     }
+}
 
+impl Front {
     /// Hands a request to the workers and waits for the answer, or tells that there is no room.
     ///
     /// Dropped, as when the caller leaves, it ends nothing: the request goes on.
@@ -75,44 +94,36 @@ impl Front {
             peer: Some(peer),
             route: RouteMatch::Pattern(self.service.path()),
         });
-        let inbound = Inbound {
-            headers: head.headers,
-            span,
+        let inbound = Inbound::arrived(head.headers, span);
+        wait_in_line(&self.line, &self.tally, inbound, received).await
+    }
+
+    /// Shows the policy, or changes it and shows the new one.
+    async fn settings<B>(&self, method: &Method, body: B) -> Answer
+    where
+        B: Body<Error: Into<BoxError>>,
+    {
+        let change = match *method {
+            Method::GET | Method::HEAD => return answer::json(&self.settings.shown()),
+            Method::PUT => Change::Replace,
+            Method::PATCH => Change::Merge,
+            _ => return answer::method_not_allowed("GET, HEAD, PUT, PATCH"),
         };
-        match self.line.join(inbound, received) {
-            Ok(answer) => answer
-                .await
-                .unwrap_or_else(|_| unavailable("the service is shutting down")),
-            Err(mut inbound) => {
-                let answer = unavailable("all workers are busy and the queue is full");
-                self.tally.shed.add(1);
-                self.tally.responded(answer.status(), received.elapsed());
-                inbound.span.status_code(answer.status().as_u16());
-                answer
-            }
+        let Ok(body) = Limited::new(body, SETTINGS_BYTES_MAX).collect().await else {
+            let detail = "the body is longer than 64 KiB, or broke off";
+            return answer::problem(StatusCode::BAD_REQUEST, detail);
+        };
+        match self.settings.change(change, &body.to_bytes()) {
+            Ok(()) => answer::json(&self.settings.shown()),
+            Err(why) => answer::problem(StatusCode::BAD_REQUEST, &why),
         }
     }
 
     fn stats(&self) -> Stats {
-        let tally = &self.tally;
-        // Read first: what has been taken since looks queued for a moment, never gone.
-        let running = u64::try_from(tally.running.value()).unwrap_or(0);
-        let taken = self.line.taken() as u64;
-        Stats {
-            service: self.service.metric_name().to_owned(),
-            workers: self.workers as u64,
-            received: tally.received.total(),
-            answered: tally.answered.total(),
-            abandoned: tally.abandoned.total(),
-            shed: tally.shed.total(),
-            queued: taken.saturating_sub(running),
-            running,
-            upstreams: self
-                .upstreams
-                .iter()
-                .map(|it| (it.name().to_owned(), it.stats()))
-                .collect(),
-        }
+        let upstreams = self.upstreams.iter();
+        let upstreams = upstreams.map(|it| (it.name().to_owned(), it.stats()));
+        let name = self.service.metric_name();
+        stats(name, self.workers, &self.line, &self.tally, upstreams)
     }
 }
 
@@ -123,9 +134,56 @@ enum Resource {
     Work,
 }
 
+/// The body of `GET /healthz`.
 #[derive(Serialize)]
-struct Health {
-    status: &'static str,
+pub(crate) struct Health {
+    pub(crate) status: &'static str,
+}
+
+/// Hands a request to the workers and waits for the answer, or tells that there is no room.
+pub(crate) async fn wait_in_line(
+    line: &Line,
+    tally: &ServiceTally,
+    inbound: Inbound,
+    received: Instant,
+) -> Answer {
+    match line.join(inbound, received) {
+        Ok(answer) => answer
+            .await
+            .unwrap_or_else(|_| unavailable("the service is shutting down")),
+        Err(mut inbound) => {
+            let answer = unavailable("all workers are busy and the queue is full");
+            tally.shed.add(1);
+            tally.responded(answer.status(), received.elapsed());
+            inbound.span.status_code(answer.status().as_u16());
+            answer
+        }
+    }
+}
+
+/// The account of a service of so many workers.
+pub(crate) fn stats(
+    service: &str,
+    workers: usize,
+    line: &Line,
+    tally: &ServiceTally,
+    upstreams: impl Iterator<Item = (String, UpstreamStats)>,
+) -> Stats {
+    // Read first: what has been taken since looks queued for a moment, never gone.
+    let running = u64::try_from(tally.running.value()).unwrap_or(0);
+    let taken = line.taken() as u64;
+    Stats {
+        service: service.to_owned(),
+        workers: workers as u64,
+        received: tally.received.total(),
+        answered: tally.answered.total(),
+        abandoned: tally.abandoned.total(),
+        shed: tally.shed.total(),
+        expired: tally.expired.total(),
+        queued: taken.saturating_sub(running),
+        running,
+        upstreams: upstreams.collect(),
+    }
 }
 
 fn unavailable(detail: &str) -> Answer {

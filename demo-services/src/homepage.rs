@@ -57,6 +57,6 @@ impl Homepage {
 async fn list(upstream: &UpstreamClient, inbound: &Inbound) -> Option<Vec<u32>> {
     match upstream.call_or_fall_back(inbound).await {
         Ok(Reply::Content(list)) => Some(list),
-        Ok(Reply::Refused(_) | Reply::Fallback) | Err(_) => None,
+        Ok(Reply::Refused(..) | Reply::Fallback) | Err(_) => None,
     }
 }

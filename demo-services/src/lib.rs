@@ -12,7 +12,9 @@
 //! | recommendations | `GET /recommendations` | authentication |
 //! | popular items | `GET /popular_items` | |
 //!
-//! Each has `GET /healthz` and `GET /stats` as well ([`Stats`]), which no worker is needed for.
+//! Each has `GET /healthz` and `GET /stats` as well ([`Stats`]), which no worker is needed for. Those that call others
+//! show their policy at `GET /settings` and take another one at `PUT` and `PATCH /settings`, with the keys of the
+//! original or a policy's name or text; calls that are being made end under the one they began with.
 //!
 //! ```
 //! use std::time::Duration;
@@ -49,10 +51,13 @@ mod config;
 mod front;
 mod homepage;
 mod inbound;
+pub mod library;
 mod popular_items;
 mod recommendations;
 mod server;
 mod service;
+mod serving;
+mod settings;
 mod stats;
 mod tally;
 mod upstream;
@@ -61,7 +66,9 @@ mod workers;
 
 pub use crate::{
     config::{ServiceConfig, StartError},
-    server::{Running, ShutdownTimeout, start},
+    library::AnyService,
+    server::{Running, start},
     service::{Service, UnknownService},
-    stats::{BreakerStats, OutcomeStats, Stats, UpstreamStats},
+    serving::ShutdownTimeout,
+    stats::{BreakerStats, OutcomeStats, RefusalStats, Stats, UpstreamStats},
 };

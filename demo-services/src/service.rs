@@ -106,10 +106,7 @@ impl FromStr for Service {
 
     fn from_str(name: &str) -> Result<Self, UnknownService> {
         let named = Self::ALL.into_iter().find(|it| it.as_str() == name);
-        named.ok_or_else(|| UnknownService {
-            hint: word::hint(name, &Self::ALL.map(Self::as_str)),
-            name: name.to_owned(),
-        })
+        named.ok_or_else(|| UnknownService::among(name, &Self::ALL.map(Self::as_str)))
     }
 }
 
@@ -120,6 +117,15 @@ pub struct UnknownService {
     /// What was asked for.
     pub name: String,
     hint: String,
+}
+
+impl UnknownService {
+    pub(crate) fn among(name: &str, known: &[&str]) -> Self {
+        Self {
+            hint: word::hint(name, known),
+            name: name.to_owned(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,18 +8,20 @@ use serde::{Deserialize, Serialize};
 ///
 /// Asking is not counted and waits for no worker. What a request has caused is counted before its answer leaves, so
 /// whoever has the answer finds it here. Once nothing is queued or running, `received` is the sum of `answered`,
-/// `abandoned` and `shed`.
+/// `abandoned`, `shed` and `expired`.
 ///
 /// ```json
 /// {
 ///   "service": "homepage",
 ///   "workers": 2,
-///   "received": 30, "answered": 30, "abandoned": 0, "shed": 0,
+///   "received": 30, "answered": 30, "abandoned": 0, "shed": 0, "expired": 0,
 ///   "queued": 0, "running": 0,
 ///   "upstreams": {
 ///     "recommendations": {
 ///       "policy": "gold",
-///       "calls": 30, "attempts": 10, "retries": 0, "timeouts": 10, "rejected": 20, "fallbacks": 30,
+///       "calls": 30, "attempts": 10, "retries": 0, "retry_budget_exhausted": 0, "hedges": 0,
+///       "timeouts": 10, "rejected": 20, "fallbacks": 30,
+///       "refused": { "rate_limited": 0, "bulkhead_full": 0, "load_shed": 0 },
 ///       "outcomes": { "ok": 0, "retried_ok": 0, "fallback": 30, "failed": 0, "rejected": 0 },
 ///       "breaker": { "scope": "worker", "states": ["open", "open"], "opened": 2, "not_permitted": 20 }
 ///     }
@@ -40,6 +42,8 @@ pub struct Stats {
     pub abandoned: u64,
     /// Requests refused because the queue was full.
     pub shed: u64,
+    /// Requests dropped before they were begun, because the time that their caller gave them was over.
+    pub expired: u64,
     /// Requests that wait for a worker, whether or not their caller still waits.
     pub queued: u64,
     /// Requests that a worker has, whether or not their caller still waits.
@@ -55,10 +59,16 @@ pub struct UpstreamStats {
     pub policy: String,
     /// Calls, however many attempts each took.
     pub calls: u64,
-    /// Requests sent, retries included.
+    /// Requests sent, retries and hedges included.
     pub attempts: u64,
     /// Attempts after the first of a call.
     pub retries: u64,
+    /// Calls that were not tried again, only because the budget for retries was used up.
+    pub retry_budget_exhausted: u64,
+    /// Requests sent because another one of the same attempt took long.
+    pub hedges: u64,
+    /// Calls that a guard other than the breaker refused.
+    pub refused: RefusalStats,
     /// Attempts that ran out of time.
     pub timeouts: u64,
     /// Calls that the breaker refused.
@@ -69,6 +79,17 @@ pub struct UpstreamStats {
     pub outcomes: OutcomeStats,
     /// Its breakers, if the policy has one.
     pub breaker: Option<BreakerStats>,
+}
+
+/// Calls that a guard refused without sending anything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusalStats {
+    /// By the rate limit.
+    pub rate_limited: u64,
+    /// By the bulkhead.
+    pub bulkhead_full: u64,
+    /// By the adaptive bound.
+    pub load_shed: u64,
 }
 
 /// How calls ended.

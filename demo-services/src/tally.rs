@@ -41,6 +41,7 @@ pub(crate) struct ServiceTally {
     pub(crate) answered: Counter,
     pub(crate) abandoned: Counter,
     pub(crate) shed: Counter,
+    pub(crate) expired: Counter,
     pub(crate) running: Gauge,
     responses: [Counter; CLASSES],
     errors: Counter,
@@ -52,13 +53,18 @@ const CLASSES: usize = 5;
 
 impl ServiceTally {
     pub(crate) fn new(service: Service, metrics: &Metrics) -> Self {
-        let name = service.metric_name();
         let method = service.method().as_str().to_lowercase();
+        Self::named(service.metric_name(), &method, metrics)
+    }
+
+    /// Of the service `name`, whose requests are counted as `NAME.RECEIVED`.
+    pub(crate) fn named(name: &str, received: &str, metrics: &Metrics) -> Self {
         Self {
-            received: Tally::new(metrics.counter_named(format!("{name}.{method}"))),
+            received: Tally::new(metrics.counter_named(format!("{name}.{received}"))),
             answered: Counter::default(),
             abandoned: Counter::default(),
             shed: Counter::default(),
+            expired: metrics.counter_named(format!("{name}.expired")),
             running: Gauge::default(),
             responses: [1, 2, 3, 4, 5]
                 .map(|class| metrics.counter_named(format!("{name}.responses.{class}xx"))),

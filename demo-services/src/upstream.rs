@@ -6,28 +6,30 @@
 
 mod attempt;
 mod breakers;
+mod protection;
 mod tally;
 mod transport;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use brownout_resilience::{
-    Answer, Attempt, Call, CallError, Client, Fallback, Outcome, Report, Setup,
+    Answer, Attempt, Call, CallError, Client, Fallback, InvalidPolicy, NoFallback, Outcome, Policy,
+    Pushback, Reading, Report,
 };
 use brownout_telemetry::{Span, forward_context, names::attr};
 use http::{
     HeaderValue, Method, Request, StatusCode, Uri,
     header::{AUTHORIZATION, CONTENT_LENGTH},
 };
-use http_body_util::Empty;
+use http_body_util::Full;
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::transport::Transport;
-use self::{
+pub(crate) use self::{
     attempt::AttemptSpan,
-    breakers::BreakerTally,
+    protection::Protection,
     tally::{UpstreamTally, Watch},
-    transport::AttemptError,
+    transport::{AttemptError, Exchanged, Transport},
 };
 use crate::{
     config::{ServiceConfig, StartError},
@@ -43,10 +45,9 @@ pub(crate) struct Upstream {
     method: Method,
     target: Uri,
     transport: Transport,
-    /// One for each worker, on one breaker or on breakers of their own.
-    clients: Vec<Client>,
+    /// Changed as a whole when the policy does. A call keeps to the end what it began with.
+    protection: ArcSwap<Protection>,
     tally: UpstreamTally,
-    breakers: Option<Arc<BreakerTally>>,
 }
 
 /// One worker's way to an upstream.
@@ -61,8 +62,8 @@ pub(crate) struct UpstreamClient {
 pub(crate) enum Reply<T> {
     /// The content of a 2xx.
     Content(T),
-    /// Another status.
-    Refused(StatusCode),
+    /// Another status, and what it asks of those who would try again.
+    Refused(StatusCode, Option<Pushback>),
     /// Nothing usable; the policy wants it done without.
     Fallback,
 }
@@ -77,30 +78,27 @@ impl Upstream {
         let caller = config.service.metric_name();
         // Names its breaker in metrics and spans, where the breakers of all services meet.
         let name = format!("{caller}-{}", upstream.metric_name());
-        let mut setup = Setup::seeded(config.seed);
-        let breakers = config
-            .policy
-            .breaker
-            .as_ref()
-            .map(|policy| BreakerTally::new(&name, policy, config.workers, &config.metrics));
-        let breakers = breakers.map(Arc::new);
-        if let Some(breakers) = &breakers {
-            let breakers = Arc::clone(breakers);
-            setup = setup.listening(move |event| breakers.hear(event));
-        }
-        let client =
-            Client::new(&name, config.policy.clone(), setup).map_err(StartError::Policy)?;
+        let protection = Protection::new(name, config).map_err(StartError::Policy)?;
         Ok(Self {
             upstream,
             method: upstream.method(),
             target,
             transport,
-            clients: (0..config.workers as u64)
-                .map(|worker| client.for_worker(worker))
-                .collect(),
-            tally: UpstreamTally::new(config.service, upstream, &config.metrics),
-            breakers,
+            protection: ArcSwap::from_pointee(protection),
+            tally: UpstreamTally::new(
+                caller,
+                upstream.metric_name(),
+                upstream.path(),
+                &config.metrics,
+            ),
         })
+    }
+
+    /// Makes further calls under this policy. What has not changed in it goes on: an open breaker stays open.
+    pub(crate) fn protect(&self, policy: &Policy) -> Result<(), InvalidPolicy> {
+        let next = self.protection.load().under(policy)?;
+        self.protection.store(Arc::new(next));
+        Ok(())
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -108,14 +106,8 @@ impl Upstream {
     }
 
     pub(crate) fn stats(&self) -> UpstreamStats {
-        let policy = self.clients[0].policy();
-        let breakers = self.breakers.as_ref();
-        let breaker = breakers.map(|it| it.stats(&self.clients));
-        self.tally.stats(&policy.name, breaker)
-    }
-
-    fn begin(&self) -> Call<'_, Watch<'_>> {
-        Call::method(self.method.as_str()).observed_by(Watch::new(&self.tally))
+        let protection = self.protection.load();
+        self.tally.stats(protection.policy(), protection.breakers())
     }
 
     /// Sends one request, and reads the whole of its answer.
@@ -128,7 +120,7 @@ impl Upstream {
         inbound: &Inbound,
         call: &Span,
     ) -> impl Future<Output = Result<Reply<T>, AttemptError>> + use<'a, T> {
-        let mut request = Request::new(Empty::new());
+        let mut request = Request::new(Full::default());
         request.method_mut().clone_from(&self.method);
         request.uri_mut().clone_from(&self.target);
         let mut span = AttemptSpan::begin(call, attempt, &request);
@@ -139,6 +131,11 @@ impl Upstream {
         if self.method == Method::POST {
             // hyper says nothing of content that there is none of; servers may want to know (RFC 9110 §8.6).
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        if let Some((name, time_left)) = attempt.time_left_header()
+            && let Ok(time_left) = HeaderValue::try_from(time_left)
+        {
+            headers.insert(name, time_left);
         }
         forward_context(&inbound.headers, headers);
         span.inject(headers);
@@ -168,7 +165,7 @@ impl UpstreamClient {
         &self,
         inbound: &Inbound,
     ) -> Result<Reply<T>, CallError<AttemptError>> {
-        self.run(inbound, self.upstream.begin()).await
+        self.run(inbound, NoFallback).await
     }
 
     /// Calls, and does without if the policy says so.
@@ -176,45 +173,51 @@ impl UpstreamClient {
         &self,
         inbound: &Inbound,
     ) -> Result<Reply<T>, CallError<AttemptError>> {
-        let call = self.upstream.begin().or_else(|_| Reply::Fallback);
-        self.run(inbound, call).await
+        self.run(inbound, |_| Reply::Fallback).await
     }
 
-    async fn run<T: DeserializeOwned, B: Fallback<Reply<T>>>(
+    async fn run<T: DeserializeOwned>(
         &self,
         inbound: &Inbound,
-        call: Call<'_, Watch<'_>, B>,
+        fallback: impl Fallback<Reply<T>>,
     ) -> Result<Reply<T>, CallError<AttemptError>> {
         let upstream = &*self.upstream;
-        let client = &upstream.clients[self.worker];
+        let protection = upstream.protection.load_full();
+        let client = protection.client(self.worker);
         let mut span = inbound.span.internal(format!("call {}", upstream.name()));
+        let call = Call::method(upstream.method.as_str())
+            .before(inbound.deadline)
+            .observed_by(Watch::new(&upstream.tally, client))
+            .falling_back(fallback);
         let called = client
-            .call(call, outcome, |attempt| {
+            .call(call, read, |attempt| {
                 upstream.attempt(attempt, inbound, &span)
             })
             .await;
+        protection.note_rate(client);
         describe(&mut span, client, &called.report);
         called.result
     }
 }
 
 /// What a result means in the words of a policy.
-fn outcome<T>(result: &Result<Reply<T>, AttemptError>) -> Outcome {
+fn read<T>(result: &Result<Reply<T>, AttemptError>) -> Reading {
     match result {
-        Ok(Reply::Content(_) | Reply::Fallback) => Outcome::Success,
-        Ok(Reply::Refused(status)) => Outcome::Status(status.as_u16()),
-        Err(error) => Outcome::Error(error.kind()),
+        Ok(Reply::Content(_) | Reply::Fallback) => Outcome::Success.into(),
+        Ok(Reply::Refused(status, asks)) => Outcome::Status(status.as_u16()).asking(*asks),
+        Err(error) => Outcome::Error(error.kind()).into(),
     }
 }
 
 /// Says on a call's span how it went. What was made good is no error of the whole.
-fn describe(span: &mut Span, client: &Client, report: &Report) {
+pub(crate) fn describe(span: &mut Span, client: &Client, report: &Report) {
     if !span.is_recording() {
         return;
     }
     span.set_str(attr::RESILIENCE_POLICY, &client.policy().name);
     span.set_str(attr::RESILIENCE_OUTCOME, report.answer.as_str());
-    span.set_int(attr::RESILIENCE_ATTEMPTS, report.attempts.into());
+    let requests = report.attempts + report.hedges;
+    span.set_int(attr::RESILIENCE_ATTEMPTS, requests.into());
     if let Some(state) = report.breaker {
         span.set_str(attr::CIRCUITBREAKER_NAME, client.name());
         span.set_str(attr::CIRCUITBREAKER_STATE, state.as_str());

@@ -2,7 +2,8 @@
 //!
 //! The services this system is modelled on answer with eight synchronous workers. That limit is what an outage of an
 //! upstream works through, so it is kept: a request holds its worker until its work is done, and whether its caller
-//! still waits changes nothing.
+//! still waits changes nothing. Only a caller that said how long it would wait is taken at its word: what is due before
+//! a worker comes to it is not begun.
 
 use std::{
     sync::Arc,
@@ -15,9 +16,17 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use http::StatusCode;
+
 use crate::{
-    answer::Answer, authentication::Authentication, homepage::Homepage, inbound::Inbound,
-    popular_items, recommendations::Recommendations, tally::ServiceTally,
+    answer::{self, Answer},
+    authentication::Authentication,
+    homepage::Homepage,
+    inbound::Inbound,
+    library::{BookService, Gate},
+    popular_items,
+    recommendations::Recommendations,
+    tally::ServiceTally,
 };
 
 /// Where requests wait: one line for all workers, first come, first served.
@@ -70,9 +79,9 @@ impl Line {
         &self,
         inbound: Inbound,
         received: Instant,
-    ) -> Result<oneshot::Receiver<Answer>, Inbound> {
+    ) -> Result<oneshot::Receiver<Answer>, Box<Inbound>> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            return Err(inbound);
+            return Err(Box::new(inbound));
         };
         let (caller, answer) = oneshot::channel();
         let job = Job {
@@ -100,6 +109,8 @@ pub(crate) enum Role {
     Authentication(Authentication),
     Recommendations(Recommendations),
     PopularItems,
+    LibraryGate(Arc<Gate>),
+    LibraryBooks(Arc<BookService>),
 }
 
 impl Role {
@@ -109,6 +120,8 @@ impl Role {
             Self::Authentication(authentication) => authentication.answer(inbound),
             Self::Recommendations(recommendations) => recommendations.answer(inbound).await,
             Self::PopularItems => popular_items::answer(),
+            Self::LibraryGate(gate) => gate.answer(inbound).await,
+            Self::LibraryBooks(books) => books.answer(inbound).await,
         }
     }
 }
@@ -127,14 +140,34 @@ impl Worker {
     pub(crate) async fn run(self, stop: CancellationToken) {
         while let Some(Some(job)) = stop.run_until_cancelled(self.line.next()).await {
             self.tally.running.add(1);
+            if job.inbound.is_expired() {
+                self.expire(job);
+                continue;
+            }
             sleep(self.work).await;
             let answer = self.role.answer(&job.inbound).await;
             self.finish(job, answer);
         }
     }
 
-    /// Counts everything before the answer leaves: whoever has it finds itself in the numbers.
     fn finish(&self, job: Job, answer: Answer) {
+        if job.caller.is_closed() {
+            self.tally.abandoned.add(1);
+        } else {
+            self.tally.answered.add(1);
+        }
+        self.send(job, answer);
+    }
+
+    /// Says of work that it was not begun.
+    fn expire(&self, job: Job) {
+        self.tally.expired.add(1);
+        let late = "the caller's time was over before the work could begin";
+        self.send(job, answer::problem(StatusCode::GATEWAY_TIMEOUT, late));
+    }
+
+    /// Counts everything before the answer leaves: whoever has it finds itself in the numbers.
+    fn send(&self, job: Job, answer: Answer) {
         let Job {
             inbound: Inbound { mut span, .. },
             received,
@@ -144,11 +177,6 @@ impl Worker {
         self.tally.responded(answer.status(), received.elapsed());
         span.status_code(answer.status().as_u16());
         span.end();
-        if caller.is_closed() {
-            self.tally.abandoned.add(1);
-        } else {
-            self.tally.answered.add(1);
-        }
         // In this order, so that it does not look queued again.
         drop(place);
         self.tally.running.sub(1);

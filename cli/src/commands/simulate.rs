@@ -92,7 +92,7 @@ fn simulation(
         recommendations: url(Service::Recommendations),
         popular_items: url(Service::PopularItems),
     };
-    let control = Client::new(&system.house.control().to_string())?;
+    let control = Client::new(&system.stage.house.control().to_string())?;
     let homepage = system.address(Service::Homepage);
     Ok(Simulation {
         duration: args.duration,

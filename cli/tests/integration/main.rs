@@ -6,6 +6,8 @@ mod demo_command;
 mod demo_trace;
 mod fault_commands;
 mod laws;
+mod library_command;
+mod policy_command;
 mod proxy_command;
 mod simulate_command;
 

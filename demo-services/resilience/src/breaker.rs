@@ -4,7 +4,10 @@
 //! differ, it mends a race (see [`Breaker`]).
 
 mod event;
+mod log;
 mod machine;
+#[cfg(test)]
+mod stress;
 mod window;
 
 use std::{
@@ -16,8 +19,11 @@ use std::{
 use thiserror::Error;
 use tokio::time::Instant;
 
-pub use self::event::{Event, EventKind, Listener, State, Verdict};
 use self::machine::{Events, Machine, Ticket};
+pub use self::{
+    event::{Event, EventKind, Listener, State, Verdict},
+    log::{EventLog, EventRecord},
+};
 use crate::{
     backoff::WAIT_MAX,
     chance,
@@ -36,6 +42,7 @@ use crate::{
 /// back never exceed the permitted number of probes; calls refused while forced open are published.
 pub struct Breaker {
     name: Box<str>,
+    policy: BreakerPolicy,
     machine: Mutex<Machine>,
     listener: Option<Listener>,
 }
@@ -57,6 +64,7 @@ impl Breaker {
         let machine = Machine::new(policy.clone(), seed, setup.epoch.unwrap_or(now), now);
         Self {
             name: name.into(),
+            policy: policy.clone(),
             machine: Mutex::new(machine),
             listener: setup.listener,
         }
@@ -66,6 +74,12 @@ impl Breaker {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The policy it works by.
+    #[must_use]
+    pub fn policy(&self) -> &BreakerPolicy {
+        &self.policy
     }
 
     /// The present state.
@@ -168,6 +182,19 @@ impl Permit<'_> {
         if let Some(ticket) = self.ticket.take() {
             self.breaker
                 .step(|machine, now, events| machine.record(now, ticket, verdict, events));
+        }
+    }
+
+    /// As [`record`](Self::record), and then opens the breaker for `wait`, whatever the rates say: what an answer with
+    /// `Retry-After` asks for. resilience4j's `transitionOnResult`; unlike there, a failure does it as well.
+    ///
+    /// A late outcome, and one in a state that is left by hand only, is recorded and opens nothing.
+    pub fn record_and_open(mut self, verdict: Verdict, wait: Duration) {
+        if let Some(ticket) = self.ticket.take() {
+            let wait = wait.min(WAIT_MAX);
+            self.breaker.step(|machine, now, events| {
+                machine.record_and_open(now, ticket, verdict, now + wait, events);
+            });
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 /// A time limit passed, and what was under way was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -14,16 +14,24 @@ pub enum TimeoutError {
     /// The whole call took this long.
     #[error("no answer within {0:?}, all attempts together")]
     Total(Duration),
+    /// The moment passed at which the caller's own caller stops waiting.
+    #[error("no answer before the caller's deadline")]
+    Deadline,
 }
 
-/// When a whole call must have ended.
+/// When a whole call must have ended: by the policy's total, or by the deadline it is made under, whichever is first.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Deadline(Option<(Instant, Duration)>);
+pub(crate) struct Deadline(Option<(Instant, TimeoutError)>);
 
 impl Deadline {
-    /// So long from now, if there is a limit.
-    pub(crate) fn after(total: Option<Duration>) -> Self {
-        Self(total.map(|total| (Instant::now() + total, total)))
+    pub(crate) fn first(total: Option<Duration>, outer: Option<Instant>) -> Self {
+        let total = total.map(|total| (Instant::now() + total, TimeoutError::Total(total)));
+        let outer = outer.map(|at| (at, TimeoutError::Deadline));
+        Self(match (total, outer) {
+            (Some(total), Some(outer)) if total.0 <= outer.0 => Some(total),
+            (total, None) => total,
+            (_, outer) => outer,
+        })
     }
 
     /// What is left, if there is a limit.
@@ -32,16 +40,18 @@ impl Deadline {
         Some(at.saturating_duration_since(Instant::now()))
     }
 
-    /// How long an attempt that starts now may take, with the error it ends in otherwise.
-    pub(crate) fn limit(&self, attempt: Option<Duration>) -> Option<(Duration, TimeoutError)> {
-        let attempt = attempt.map(|limit| (limit, TimeoutError::Attempt(limit)));
-        let total = self
-            .time_left()
-            .zip(self.0)
-            .map(|(left, (_, total))| (left, TimeoutError::Total(total)));
-        match (attempt, total) {
-            (Some(attempt), Some(total)) if attempt.0 < total.0 => Some(attempt),
-            (_, Some(total)) => Some(total),
+    /// The error of a call whose time is over.
+    pub(crate) fn passed(&self) -> Option<TimeoutError> {
+        let (at, error) = self.0?;
+        (Instant::now() >= at).then_some(error)
+    }
+
+    /// When an attempt that starts now must have ended, with the error it ends in otherwise.
+    pub(crate) fn limit(&self, attempt: Option<Duration>) -> Option<(Instant, TimeoutError)> {
+        let attempt = attempt.map(|limit| (Instant::now() + limit, TimeoutError::Attempt(limit)));
+        match (attempt, self.0) {
+            (Some(attempt), Some(whole)) if attempt.0 < whole.0 => Some(attempt),
+            (_, Some(whole)) => Some(whole),
             (attempt, None) => attempt,
         }
     }
@@ -49,11 +59,11 @@ impl Deadline {
 
 /// Runs a future to its end or to the limit, whichever comes first; at the limit it is dropped.
 pub(crate) async fn within<T>(
-    limit: Option<(Duration, TimeoutError)>,
+    limit: Option<(Instant, TimeoutError)>,
     future: impl Future<Output = T>,
 ) -> Result<T, TimeoutError> {
     match limit {
-        Some((limit, error)) => timeout(limit, future).await.map_err(|_| error),
+        Some((at, error)) => timeout_at(at, future).await.map_err(|_| error),
         None => Ok(future.await),
     }
 }

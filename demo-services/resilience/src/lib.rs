@@ -1,4 +1,4 @@
-//! Timeout, retry, circuit breaker and fallback for a client, set by a policy file.
+//! Timeout, retry, circuit breaker, rate limit, bulkhead, hedge and fallback for a client, set by a policy file.
 //!
 //! A [`Policy`] says how a client protects itself and is read from TOML. A [`Client`] puts it to work for the
 //! calls to one dependency: it starts an operation as often, for as long and as soon as the policy permits, and
@@ -44,7 +44,7 @@
 //!     })
 //!     .await;
 //!
-//! assert_eq!(called.result.unwrap(), []);
+//! assert!(called.result.unwrap().is_empty());
 //! assert_eq!(called.report.answer, Answer::Fallback);
 //! assert_eq!(called.report.attempts, 2);
 //! # Ok(())
@@ -58,22 +58,26 @@ mod chance;
 mod client;
 mod deadline;
 mod fallback;
+mod guards;
+pub mod health;
 mod observer;
 mod outcome;
 pub mod policy;
 mod report;
 mod retry;
+pub mod time_left;
 mod word;
 
 pub use backoff::{Backoff, Growth, Jitter};
 pub use breaker::{
-    Breaker, Event, EventKind, Listener, Metrics, Permit, Rejected, Setup, State,
-    TransitionRefused, Verdict,
+    Breaker, Event, EventKind, EventLog, EventRecord, Listener, Metrics, Permit, Rejected, Setup,
+    State, TransitionRefused, Verdict,
 };
 pub use client::{Attempt, Call, CallError, Called, Client};
 pub use deadline::TimeoutError;
 pub use fallback::{Fallback, NoFallback};
+pub use guards::{Guard, Levels};
 pub use observer::Observer;
-pub use outcome::{ErrorKind, Outcome};
+pub use outcome::{ErrorKind, Outcome, Pushback, Reading};
 pub use policy::{InvalidPolicy, Order, Policy};
 pub use report::{Answer, Cause, Report, RetryEnd};

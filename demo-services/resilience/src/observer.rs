@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     breaker::Rejected,
     client::Attempt,
+    guards::Guard,
     outcome::Outcome,
     report::{Cause, Report},
 };
@@ -15,7 +16,7 @@ use crate::{
 /// what must be ended then, an observer ends in its own `Drop`. What happens to a breaker, its
 /// [`Listener`](crate::Listener) hears.
 pub trait Observer {
-    /// An attempt is about to start.
+    /// An attempt is about to start, or a hedge of one.
     fn attempt_started(&mut self, attempt: Attempt) {
         let _ = attempt;
     }
@@ -29,6 +30,20 @@ pub trait Observer {
     fn rejected(&mut self, rejected: Rejected) {
         let _ = rejected;
     }
+
+    /// A request was dropped because another one of its attempt was answered first. One that runs out of time is not
+    /// told of: the attempt has ended, and with it all its requests.
+    fn attempt_cancelled(&mut self, attempt: Attempt) {
+        let _ = attempt;
+    }
+
+    /// A guard other than the breaker refused an attempt: nothing was sent.
+    fn refused(&mut self, guard: Guard) {
+        let _ = guard;
+    }
+
+    /// There will be no further attempt, only because the budget for retries is used up.
+    fn retry_budget_exhausted(&mut self) {}
 
     /// There will be another attempt after `wait`.
     fn backing_off(&mut self, after: Attempt, wait: Duration) {
@@ -59,6 +74,18 @@ impl<O: Observer + ?Sized> Observer for &mut O {
 
     fn rejected(&mut self, rejected: Rejected) {
         (**self).rejected(rejected);
+    }
+
+    fn attempt_cancelled(&mut self, attempt: Attempt) {
+        (**self).attempt_cancelled(attempt);
+    }
+
+    fn refused(&mut self, guard: Guard) {
+        (**self).refused(guard);
+    }
+
+    fn retry_budget_exhausted(&mut self) {
+        (**self).retry_budget_exhausted();
     }
 
     fn backing_off(&mut self, after: Attempt, wait: Duration) {

@@ -1,6 +1,9 @@
 //! What an attempt came to, in words that a policy can name and any transport can be put into.
 
-use std::fmt;
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use crate::word::Word;
 
@@ -21,6 +24,15 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// This outcome, of an answer that asks for something.
+    #[must_use]
+    pub fn asking(self, pushback: Option<Pushback>) -> Reading {
+        Reading {
+            outcome: self,
+            pushback,
+        }
+    }
+
     /// Whether it is bad in itself, whatever a policy says: an error, or a status from 500.
     #[must_use]
     pub fn is_failure(self) -> bool {
@@ -29,6 +41,48 @@ impl Outcome {
             Self::Status(status) => status >= 500,
             Self::Error(_) => true,
         }
+    }
+}
+
+/// What an attempt came to, and what its answer asks of the caller. An [`Outcome`] alone is one that asks nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// What it came to.
+    pub outcome: Outcome,
+    /// What its answer asks.
+    pub pushback: Option<Pushback>,
+}
+
+impl From<Outcome> for Reading {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            pushback: None,
+        }
+    }
+}
+
+/// What an answer asks of those who would try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushback {
+    /// To wait so long.
+    After(Duration),
+    /// Not to.
+    Never,
+}
+
+impl Pushback {
+    /// What the field `Retry-After` asks (RFC 9110 §10.2.3): whole seconds, or an HTTP date, which is compared with
+    /// `now`; a date in the past asks for no wait. None if it is neither.
+    #[must_use]
+    pub fn from_retry_after(value: &str, now: SystemTime) -> Option<Self> {
+        let value = value.trim();
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            let seconds = value.parse().unwrap_or(u64::MAX);
+            return Some(Self::After(Duration::from_secs(seconds)));
+        }
+        let at = httpdate::parse_http_date(value).ok()?;
+        Some(Self::After(at.duration_since(now).unwrap_or_default()))
     }
 }
 
@@ -92,5 +146,30 @@ impl Word for ErrorKind {
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let after = |secs| Some(Pushback::After(Duration::from_secs(secs)));
+
+        for (value, asks) in [
+            ("0", after(0)),
+            (" 120 ", after(120)),
+            ("99999999999999999999", after(u64::MAX)),
+            ("Sun, 06 Nov 1994 08:49:40 GMT", after(3)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", after(0)),
+            ("", None),
+            ("-1", None),
+            ("1.5", None),
+            ("soon", None),
+        ] {
+            assert_eq!(Pushback::from_retry_after(value, now), asks, "{value}");
+        }
     }
 }

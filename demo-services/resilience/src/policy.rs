@@ -21,12 +21,22 @@
 //! ```
 //!
 //! A section that is missing is a protection that is missing. Every key has a default, a bound and a line of
-//! documentation at its field: [`TimeoutPolicy`], [`RetryPolicy`], [`BreakerPolicy`], [`FallbackPolicy`].
+//! documentation at its field: [`TimeoutPolicy`], [`RetryPolicy`], [`BreakerPolicy`], [`RateLimitPolicy`],
+//! [`BulkheadPolicy`], [`AdaptivePolicy`], [`HedgePolicy`], [`FallbackPolicy`].
+//!
+//! With `base = "other"` a file begins with all that `other.toml` beside it says and changes what it names; a section
+//! set to `"none"` is taken away.
+//!
 //! Durations are text with a unit, in whole milliseconds. Nothing is clamped or guessed: what is unknown, out
 //! of range or without effect is refused, all of it at once.
 
+mod adaptive;
+mod base;
 mod breaker;
+mod bulkhead;
 mod fallback;
+mod hedge;
+mod rate_limit;
 mod retry;
 mod section;
 mod sets;
@@ -36,13 +46,17 @@ mod timeout;
 use std::{fmt, time::Duration};
 
 use thiserror::Error;
-use toml::de::DeTable;
 
-use self::section::{Section, Sheet, join, word};
+use self::section::{Section, join, word};
 pub use self::{
-    breaker::{AfterMaxWait, BreakerPolicy, Scope, WindowKind},
+    adaptive::{AdaptivePolicy, Algorithm},
+    base::{Library, NoLibrary, ReadPolicyError, Source},
+    breaker::{AfterMaxWait, BreakerPolicy, HealthIndicator, Scope, WindowKind},
+    bulkhead::BulkheadPolicy,
     fallback::{FallbackKind, FallbackPolicy},
-    retry::RetryPolicy,
+    hedge::HedgePolicy,
+    rate_limit::RateLimitPolicy,
+    retry::{BudgetPolicy, RetryPolicy},
     sets::{ErrorSet, NotAStatus, OutcomeSet, StatusSet},
     timeout::TimeoutPolicy,
 };
@@ -64,6 +78,14 @@ pub struct Policy {
     pub retry: Option<RetryPolicy>,
     /// `[breaker]`: when to stop trying.
     pub breaker: Option<BreakerPolicy>,
+    /// `[rate_limit]`: how many attempts may start in each period.
+    pub rate_limit: Option<RateLimitPolicy>,
+    /// `[bulkhead]`: how many attempts may be under way at once.
+    pub bulkhead: Option<BulkheadPolicy>,
+    /// `[adaptive]`: the same, with a bound that finds itself.
+    pub adaptive: Option<AdaptivePolicy>,
+    /// `[hedge]`: when to ask a second time before the first answer.
+    pub hedge: Option<HedgePolicy>,
     /// `[fallback]`: what to answer when there is no answer.
     pub fallback: Option<FallbackPolicy>,
 }
@@ -71,12 +93,12 @@ pub struct Policy {
 /// Which protection stands around which, from the outside in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
-    /// Fallback, total timeout, retry, breaker, attempt timeout, call: every attempt counts for the breaker, and an
-    /// open breaker stops the retries.
+    /// Fallback, total timeout, retry, breaker, rate limit, attempt timeout, bulkhead and adaptive bound, hedge, call:
+    /// every attempt counts for the breaker, and an open breaker stops the retries.
     #[default]
     Resilience4j,
-    /// Fallback, breaker, total timeout, retry, attempt timeout, call: all attempts of a call count as one for the
-    /// breaker. As in `abrookins/reliable_service_calls_with_python`.
+    /// Fallback, breaker, total timeout, retry, rate limit, attempt timeout, bulkhead and adaptive bound, hedge, call:
+    /// all attempts of a call count as one for the breaker. As in `abrookins/reliable_service_calls_with_python`.
     Original,
 }
 
@@ -105,32 +127,21 @@ impl Policy {
             timeout: TimeoutPolicy::default(),
             retry: None,
             breaker: None,
+            rate_limit: None,
+            bulkhead: None,
+            adaptive: None,
+            hedge: None,
             fallback: None,
         }
     }
 
-    /// Reads a policy file. `name` is what the policy will be called.
+    /// Reads a policy file that stands alone. `name` is what the policy will be called.
     ///
     /// # Errors
-    /// With everything that is wrong: not TOML, unknown keys, wrong types, values out of range or without effect.
+    /// With everything that is wrong: not TOML, unknown keys, wrong types, values out of range or without effect, a
+    /// `base`, which only [`Policy::from_toml_in`] and [`Policy::from_file`] can find.
     pub fn from_toml(name: &str, text: &str) -> Result<Self, InvalidPolicy> {
-        let sheet = Sheet::new(text);
-        let mut policy = Self::none(name);
-        match DeTable::parse(text) {
-            Ok(root) => policy.read(Section::root(&sheet, root.get_ref())),
-            Err(error) => {
-                let at = error.span().map(|span| span.start);
-                sheet.problem(String::new(), at, error.message().to_owned());
-            }
-        }
-        let problems = sheet.into_problems();
-        if problems.is_empty() {
-            return Ok(policy);
-        }
-        Err(InvalidPolicy {
-            policy: name.to_owned(),
-            problems,
-        })
+        Self::from_toml_in(name, text, &NoLibrary)
     }
 
     /// The policy file that says this, with all defaults written out. [`Policy::from_toml`] reads it back as the
@@ -149,6 +160,22 @@ impl Policy {
         match &self.breaker {
             Some(breaker) => breaker.write(&mut out),
             None => out.missing("breaker", "every call is made"),
+        }
+        match &self.rate_limit {
+            Some(rate_limit) => rate_limit.write(&mut out),
+            None => out.missing("rate_limit", "as many a second as there are"),
+        }
+        match &self.bulkhead {
+            Some(bulkhead) => bulkhead.write(&mut out),
+            None => out.missing("bulkhead", "as many at once as there are"),
+        }
+        match &self.adaptive {
+            Some(adaptive) => adaptive.write(&mut out),
+            None => out.missing("adaptive", "nothing is shed"),
+        }
+        match &self.hedge {
+            Some(hedge) => hedge.write(&mut out),
+            None => out.missing("hedge", "one request for each attempt"),
         }
         match &self.fallback {
             Some(fallback) => fallback.write(&mut out),
@@ -201,7 +228,7 @@ impl Policy {
             order: Order::Original,
             timeout: TimeoutPolicy {
                 attempt: timeout,
-                total: None,
+                ..TimeoutPolicy::default()
             },
             retry: retries.then_some(retry),
             breaker: circuit_breakers.then_some(breaker),
@@ -209,6 +236,7 @@ impl Policy {
                 on_status: StatusSet::known(&["3xx", "4xx", "5xx"]),
                 ..FallbackPolicy::default()
             }),
+            ..Self::none("original")
         }
     }
 
@@ -228,9 +256,24 @@ impl Policy {
         note("timeout", self.timeout.refusals());
         if let Some(retry) = &self.retry {
             note("retry", retry.refusals());
+            if let Some(budget) = &retry.budget {
+                note("retry.budget", budget.refusals());
+            }
         }
         if let Some(breaker) = &self.breaker {
             note("breaker", breaker.refusals());
+        }
+        if let Some(rate_limit) = &self.rate_limit {
+            note("rate_limit", rate_limit.refusals());
+        }
+        if let Some(bulkhead) = &self.bulkhead {
+            note("bulkhead", bulkhead.refusals());
+        }
+        if let Some(adaptive) = &self.adaptive {
+            note("adaptive", adaptive.refusals());
+        }
+        if let Some(hedge) = &self.hedge {
+            note("hedge", hedge.refusals());
         }
         if problems.is_empty() {
             return Ok(());
@@ -241,15 +284,38 @@ impl Policy {
         })
     }
 
+    /// Changes what the file says; the rest stays as inherited.
     fn read(&mut self, mut root: Section<'_, '_>) {
-        self.order = root.get("order", word).unwrap_or_default();
-        if let Some(section) = root.table("timeout") {
-            self.timeout = TimeoutPolicy::read(section);
-        }
-        self.retry = root.table("retry").map(RetryPolicy::read);
-        self.breaker = root.table("breaker").map(BreakerPolicy::read);
-        self.fallback = root.table("fallback").map(FallbackPolicy::read);
-        root.finish(&[]);
+        self.order = root.get("order", word).unwrap_or(self.order);
+        let timeout = (self.timeout != TimeoutPolicy::default()).then_some(self.timeout);
+        self.timeout = root
+            .protection("timeout", "timeout", timeout, TimeoutPolicy::read)
+            .unwrap_or_default();
+        self.retry = root.protection("retry", "retry", self.retry.take(), RetryPolicy::read);
+        let breaker = self.breaker.take();
+        self.breaker = root.protection("breaker", "breaker", breaker, BreakerPolicy::read);
+        let rate_limit = self.rate_limit;
+        self.rate_limit = root.protection(
+            "rate_limit",
+            "rate_limit",
+            rate_limit,
+            RateLimitPolicy::read,
+        );
+        let bulkhead = self.bulkhead;
+        self.bulkhead = root.protection("bulkhead", "bulkhead", bulkhead, BulkheadPolicy::read);
+        let adaptive = self.adaptive;
+        self.adaptive = root.protection("adaptive", "adaptive", adaptive, AdaptivePolicy::read);
+        self.hedge = root.protection("hedge", "hedge", self.hedge.take(), HedgePolicy::read);
+        let fallback = self.fallback;
+        self.fallback = root.protection("fallback", "fallback", fallback, FallbackPolicy::read);
+        root.finish(&[
+            ("circuit_breaker", "breaker"),
+            ("circuitbreaker", "breaker"),
+            ("time_limiter", "timeout"),
+            ("rate_limiter", "rate_limit"),
+            ("inherit", "base"),
+            ("base_config", "base"),
+        ]);
     }
 }
 

@@ -2,15 +2,17 @@
 
 use std::fmt;
 
-use crate::{breaker::State, outcome::Outcome};
+use crate::{breaker::State, guards::Guard, outcome::Outcome};
 
 /// How a call went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Report {
     /// What the caller got.
     pub answer: Answer,
-    /// How often the operation was started; 0 when the breaker refused.
+    /// How often the operation was tried; 0 when it was refused or its time was over. Hedges are part of an attempt.
     pub attempts: u32,
+    /// How many requests were sent besides, because an answer took long.
+    pub hedges: u32,
     /// How the retries ended.
     pub retries: RetryEnd,
     /// The state in which the breaker last admitted or refused; none without a breaker.
@@ -30,7 +32,7 @@ pub enum Answer {
     Fallback,
     /// An error, or an answer that is one: a status from 500, or one that is retried.
     Failed,
-    /// A refusal by the breaker, of the first attempt or of a retry.
+    /// A refusal by the breaker or another guard, of the first attempt or of a retry.
     Rejected,
 }
 
@@ -80,6 +82,8 @@ impl RetryEnd {
 pub enum Cause {
     /// The breaker refused it.
     Rejected,
+    /// Another guard refused it.
+    Refused(Guard),
     /// The last attempt came to this.
     Outcome(Outcome),
 }
@@ -88,6 +92,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rejected => f.write_str("circuit_breaker_open"),
+            Self::Refused(guard) => f.write_str(guard.as_str()),
             Self::Outcome(outcome) => outcome.fmt(f),
         }
     }

@@ -12,7 +12,7 @@ use crate::{stats::BreakerStats, tally::Tally};
 
 /// What they do, all together.
 #[derive(Debug)]
-pub(super) struct BreakerTally {
+pub(crate) struct BreakerTally {
     scope: Scope,
     opened: Tally,
     closed: Counter,
@@ -26,7 +26,7 @@ pub(super) struct BreakerTally {
 
 impl BreakerTally {
     /// For the breakers `name` of so many workers.
-    pub(super) fn new(
+    pub(crate) fn new(
         name: &str,
         policy: &BreakerPolicy,
         workers: usize,
@@ -50,12 +50,18 @@ impl BreakerTally {
             state: metrics.gauge(names::CIRCUITBREAKER_STATE, &[name]),
             levels: Mutex::new(levels),
         };
-        tally.state.set(worst(&levels));
+        tally.show();
         tally
     }
 
+    /// Sets the gauge, which several tallies of one name share, to what these breakers are at.
+    pub(super) fn show(&self) {
+        let levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        self.state.set(worst(&levels));
+    }
+
     /// With the states of the breakers of all workers' `clients`.
-    pub(super) fn stats(&self, clients: &[Client]) -> BreakerStats {
+    pub(crate) fn stats(&self, clients: &[Client]) -> BreakerStats {
         let (scope, clients) = match self.scope {
             Scope::Shared => ("shared", &clients[..1]),
             Scope::Worker => ("worker", clients),
@@ -69,7 +75,7 @@ impl BreakerTally {
         }
     }
 
-    pub(super) fn hear(&self, event: &Event) {
+    pub(crate) fn hear(&self, event: &Event) {
         match event.kind {
             EventKind::NotPermitted => self.not_permitted.count(),
             EventKind::StateTransition { from, to, .. } => self.went(from, to),

@@ -1,21 +1,26 @@
 //! What a service counts about its calls to one upstream.
 
-use brownout_resilience::{Answer, Attempt, Cause, ErrorKind, Observer, Outcome, Rejected, Report};
-use brownout_telemetry::{Counter, Histogram, Metrics, names};
+use brownout_resilience::{
+    Answer, Attempt, Cause, Client, ErrorKind, Guard, Observer, Outcome, Policy, Rejected, Report,
+};
+use brownout_telemetry::{Counter, Gauge, Histogram, Metrics, names};
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::{
-    service::Service,
-    stats::{BreakerStats, OutcomeStats, UpstreamStats},
+    stats::{BreakerStats, OutcomeStats, RefusalStats, UpstreamStats},
     tally::Tally,
 };
 
 /// Calls and attempts, by all workers.
 #[derive(Debug)]
-pub(super) struct UpstreamTally {
+pub(crate) struct UpstreamTally {
     calls: Tally,
     attempts: Tally,
     retries: Tally,
+    budget_exhausted: Tally,
+    hedges: Tally,
+    refused: Refusals,
     timeouts: Tally,
     rejected: Counter,
     fallbacks: Tally,
@@ -23,6 +28,16 @@ pub(super) struct UpstreamTally {
     latency: Histogram,
     attempt_latency: Histogram,
     failures: Failures,
+    in_flight: Gauge,
+    bulkhead_free: Gauge,
+}
+
+/// Calls that a guard other than the breaker refused.
+#[derive(Debug)]
+struct Refusals {
+    rate_limit: Tally,
+    bulkhead: Tally,
+    adaptive: Tally,
 }
 
 #[derive(Debug)]
@@ -44,17 +59,30 @@ struct Failures {
 }
 
 impl UpstreamTally {
-    pub(super) fn new(service: Service, upstream: Service, metrics: &Metrics) -> Self {
-        let tags = &[service.metric_name(), upstream.metric_name()];
+    /// For the calls of `client` to `upstream`, whose resource is at `path`.
+    pub(crate) fn new(client: &str, upstream: &str, path: &str, metrics: &Metrics) -> Self {
+        let tags = &[client, upstream];
         let outcome = |answer: Answer| {
             let tags = &[tags[0], tags[1], answer.as_str()];
             Tally::new(metrics.counter(names::CLIENT_OUTCOME, tags))
         };
-        let path = upstream.path();
+        let refused = |guard: Guard| {
+            let tags = &[tags[0], tags[1], guard.as_str()];
+            Tally::new(metrics.counter(names::CLIENT_REFUSED, tags))
+        };
         Self {
             calls: Tally::new(metrics.counter(names::CLIENT_CALLS, tags)),
             attempts: Tally::new(metrics.counter(names::CLIENT_ATTEMPTS, tags)),
             retries: Tally::new(metrics.counter(names::CLIENT_RETRIES, tags)),
+            budget_exhausted: Tally::new(
+                metrics.counter(names::CLIENT_RETRY_BUDGET_EXHAUSTED, tags),
+            ),
+            hedges: Tally::new(metrics.counter(names::CLIENT_HEDGES, tags)),
+            refused: Refusals {
+                rate_limit: refused(Guard::RateLimit),
+                bulkhead: refused(Guard::Bulkhead),
+                adaptive: refused(Guard::Adaptive),
+            },
             timeouts: Tally::new(metrics.counter(names::CLIENT_TIMEOUTS, tags)),
             rejected: Counter::default(),
             fallbacks: Tally::new(metrics.counter(names::CLIENT_FALLBACKS, tags)),
@@ -73,16 +101,25 @@ impl UpstreamTally {
                 error: metrics.counter_named(format!("{path}.error")),
                 breaker_open: metrics.counter_named(format!("circuitbreaker.{path}_breaker_open")),
             },
+            in_flight: metrics.gauge(names::CLIENT_IN_FLIGHT, tags),
+            bulkhead_free: metrics.gauge(names::CLIENT_BULKHEAD_FREE, tags),
         }
     }
 
-    pub(super) fn stats(&self, policy: &str, breaker: Option<BreakerStats>) -> UpstreamStats {
-        let outcomes = &self.outcomes;
+    pub(crate) fn stats(&self, policy: &Policy, breaker: Option<BreakerStats>) -> UpstreamStats {
+        let (outcomes, refused) = (&self.outcomes, &self.refused);
         UpstreamStats {
-            policy: policy.to_owned(),
+            policy: policy.name.clone(),
             calls: self.calls.total(),
             attempts: self.attempts.total(),
             retries: self.retries.total(),
+            retry_budget_exhausted: self.budget_exhausted.total(),
+            hedges: self.hedges.total(),
+            refused: RefusalStats {
+                rate_limited: refused.rate_limit.total(),
+                bulkhead_full: refused.bulkhead.total(),
+                load_shed: refused.adaptive.total(),
+            },
             timeouts: self.timeouts.total(),
             rejected: self.rejected.total(),
             fallbacks: self.fallbacks.total(),
@@ -114,6 +151,7 @@ impl Failures {
     fn of(&self, cause: Cause) -> &Counter {
         match cause {
             Cause::Rejected => &self.breaker_open,
+            Cause::Refused(_) => &self.error,
             Cause::Outcome(Outcome::Error(kind)) => match kind {
                 ErrorKind::Connect | ErrorKind::Reset => &self.connection_error,
                 ErrorKind::Timeout => &self.timeout,
@@ -124,38 +162,54 @@ impl Failures {
     }
 }
 
-/// Watches one call, and counts.
+/// Watches one call, and counts. Dropped before the call has ended, it no longer counts as under way.
 #[derive(Debug)]
-pub(super) struct Watch<'t> {
+pub(crate) struct Watch<'t> {
     tally: &'t UpstreamTally,
+    client: &'t Client,
     began: Instant,
-    attempt_began: Instant,
+    /// When the present attempt's requests were sent, by the number of the hedge.
+    sent: SmallVec<[Instant; 2]>,
 }
 
 impl<'t> Watch<'t> {
-    pub(super) fn new(tally: &'t UpstreamTally) -> Self {
+    pub(crate) fn new(tally: &'t UpstreamTally, client: &'t Client) -> Self {
         tally.calls.count();
-        let now = Instant::now();
+        tally.in_flight.add(1);
         Self {
             tally,
-            began: now,
-            attempt_began: now,
+            client,
+            began: Instant::now(),
+            sent: SmallVec::new(),
+        }
+    }
+
+    fn show_room(&self) {
+        if let Some(free) = self.client.levels().bulkhead_free {
+            self.tally.bulkhead_free.set(free.into());
         }
     }
 }
 
 impl Observer for Watch<'_> {
     fn attempt_started(&mut self, attempt: Attempt) {
-        self.attempt_began = Instant::now();
-        self.tally.attempts.count();
-        if attempt.number > 1 {
-            self.tally.retries.count();
+        if attempt.hedge > 0 {
+            self.tally.hedges.count();
+        } else {
+            self.sent.clear();
+            if attempt.number > 1 {
+                self.tally.retries.count();
+            }
         }
+        self.sent.push(Instant::now());
+        self.tally.attempts.count();
+        self.show_room();
     }
 
-    fn attempt_ended(&mut self, _: Attempt, outcome: Outcome) {
-        let latency = self.attempt_began.elapsed();
-        self.tally.attempt_latency.record(latency);
+    fn attempt_ended(&mut self, attempt: Attempt, outcome: Outcome) {
+        if let Some(sent) = self.sent.get(attempt.hedge as usize) {
+            self.tally.attempt_latency.record(sent.elapsed());
+        }
         if outcome == Outcome::Error(ErrorKind::Timeout) {
             self.tally.timeouts.count();
         }
@@ -163,6 +217,20 @@ impl Observer for Watch<'_> {
 
     fn rejected(&mut self, _: Rejected) {
         self.tally.rejected.add(1);
+    }
+
+    fn refused(&mut self, guard: Guard) {
+        let refused = &self.tally.refused;
+        match guard {
+            Guard::RateLimit => refused.rate_limit.count(),
+            Guard::Bulkhead => refused.bulkhead.count(),
+            Guard::Adaptive => refused.adaptive.count(),
+        }
+        self.show_room();
+    }
+
+    fn retry_budget_exhausted(&mut self) {
+        self.tally.budget_exhausted.count();
     }
 
     fn fell_back(&mut self, _: Cause) {
@@ -175,5 +243,12 @@ impl Observer for Watch<'_> {
         if let Some(cause) = report.cause {
             self.tally.failures.of(cause).add(1);
         }
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.tally.in_flight.sub(1);
+        self.show_room();
     }
 }

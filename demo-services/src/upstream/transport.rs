@@ -1,11 +1,15 @@
 //! HTTP to upstreams: one attempt is one request on the wire.
 
-use std::{error::Error as _, io, time::Duration};
+use std::{
+    error::Error as _,
+    io,
+    time::{Duration, SystemTime},
+};
 
-use brownout_resilience::ErrorKind;
+use brownout_resilience::{ErrorKind, Pushback};
 use bytes::Bytes;
-use http::Request;
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use http::{Request, StatusCode, header::RETRY_AFTER};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::rt::Executor;
 use hyper_util::{
     client::legacy::{Client, Error as ClientError, connect::HttpConnector},
@@ -36,7 +40,7 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 ///
 /// Dropping an exchange, as a timeout does, closes its connection: the upstream learns that nobody waits.
 #[derive(Debug, Clone)]
-pub(crate) struct Transport(Client<HttpConnector, Empty<Bytes>>);
+pub(crate) struct Transport(Client<HttpConnector, Full<Bytes>>);
 
 impl Transport {
     /// Its connections run as `tasks`, and end when it and all its exchanges are dropped.
@@ -53,24 +57,51 @@ impl Transport {
         )
     }
 
-    /// Sends a request and reads its answer to the end, so that the connection can be used again.
+    /// Sends a request and reads what its answer says.
     pub(super) async fn exchange<T: DeserializeOwned>(
         &self,
-        request: Request<Empty<Bytes>>,
+        request: Request<Full<Bytes>>,
         span: &mut AttemptSpan,
     ) -> Result<Reply<T>, AttemptError> {
+        let Exchanged { status, asks, body } = self.send(request, span).await?;
+        if !status.is_success() {
+            return Ok(Reply::Refused(status, asks));
+        }
+        let content = serde_json::from_slice(&body).map_err(AttemptError::Content)?;
+        Ok(Reply::Content(content))
+    }
+
+    /// Sends a request and reads its answer to the end, so that the connection can be used again.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        span: &mut AttemptSpan,
+    ) -> Result<Exchanged, AttemptError> {
         let answer = self.0.request(request).await;
         let answer = answer.map_err(AttemptError::before_the_head)?;
         let status = answer.status();
         span.status(status);
+        let asks = answer.headers().get(RETRY_AFTER);
+        let asks = asks
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| Pushback::from_retry_after(value, SystemTime::now()));
         let body = Limited::new(answer.into_body(), BODY_BYTES_MAX);
         let body = body.collect().await.map_err(AttemptError::in_the_body)?;
-        if !status.is_success() {
-            return Ok(Reply::Refused(status));
-        }
-        let content = serde_json::from_slice(&body.to_bytes()).map_err(AttemptError::Content)?;
-        Ok(Reply::Content(content))
+        Ok(Exchanged {
+            status,
+            asks,
+            body: body.to_bytes(),
+        })
     }
+}
+
+/// An answer, whole.
+#[derive(Debug)]
+pub(crate) struct Exchanged {
+    pub(crate) status: StatusCode,
+    /// What it asks of those who would try again.
+    pub(crate) asks: Option<Pushback>,
+    pub(crate) body: Bytes,
 }
 
 /// Why an attempt brought no answer.
@@ -112,7 +143,7 @@ impl AttemptError {
     }
 
     /// Its kind, as policies know it.
-    pub(super) fn kind(&self) -> ErrorKind {
+    pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::Connect(_) => ErrorKind::Connect,
             Self::Broken(_) => ErrorKind::Reset,

@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
 mod answers;
+mod deadlines;
 mod degradation;
+mod library;
 mod metrics;
 mod policies;
+mod settings;
 mod starting;
 mod stopping;
 mod system;

@@ -218,3 +218,30 @@ async fn two_services_on_one_registry_keep_their_own_account() {
 
     assert_eq!(count(&metrics, "popular_items.get"), 2);
 }
+
+#[tokio::test]
+async fn budgets_guards_and_rates_are_counted() {
+    let metrics = Metrics::new();
+    let upstream = answering(503, "{}").await;
+    let text = "[retry]\nbase = '0s'\nmethods = ['*']\n[retry.budget]\nmin_per_sec = 0\nratio = 0\n\
+                [breaker]\nminimum_calls = 2\ninitial_state = 'metrics_only'\n[bulkhead]\nmax_concurrent = 7\n\
+                [rate_limit]\nlimit = 4\nperiod = '1h'\ntimeout = '0s'";
+    let service = recommendations(&metrics, upstream.url(), text).await;
+
+    for _ in 0..5 {
+        get(service.address(), "/recommendations").await;
+    }
+
+    let tags = ["recommendations", "authentication"];
+    let refused = ["recommendations", "authentication", "rate_limited"];
+    let breaker = ["recommendations-authentication"];
+    for (name, values, total) in [
+        ("client.retry_budget_exhausted", &tags[..], 4),
+        ("client.refused", &refused, 1),
+        ("client.in_flight", &tags, 0),
+        ("client.bulkhead_free", &tags, 7),
+        ("circuitbreaker.failure_rate", &breaker, 100),
+    ] {
+        assert_eq!(tagged(&metrics, name, values), Some(total), "{name}");
+    }
+}

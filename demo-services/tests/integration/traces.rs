@@ -321,3 +321,67 @@ async fn work_for_nobody_is_in_the_trace_to_its_end() {
     assert_eq!(server.number("http.response.status_code"), Some(200));
     assert_eq!(server.error, None);
 }
+
+#[tokio::test]
+async fn hedges_are_siblings_and_the_loser_is_cancelled() {
+    let tracing = Tracing::start();
+    let first = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let upstream = brownout_testkit::TestUpstream::serving(move |_| {
+        let is_first = first.swap(false, std::sync::atomic::Ordering::SeqCst);
+        async move {
+            if is_first {
+                std::future::pending::<()>().await;
+            }
+            hyper::Response::new(http_body_util::Full::from(USER))
+        }
+    })
+    .await;
+    let hedging = "[hedge]\nafter = \"20ms\"\nmethods = [\"*\"]\n";
+    let service = recommendations(&tracing, upstream.url(), hedging).await;
+
+    assert_eq!(
+        get(service.address(), "/recommendations").await.status(),
+        200
+    );
+
+    let spans = tracing.spans();
+    let call = of_kind(&spans, ReceivedKind::Internal)[0];
+    assert_eq!(call.text("resilience.outcome"), Some("ok"));
+    assert_eq!(call.number("resilience.attempts"), Some(2));
+    let attempts = of_kind(&spans, ReceivedKind::Client);
+    let [loser, winner] = attempts[..] else {
+        panic!("two requests, not {attempts:#?}")
+    };
+    assert!(
+        [loser, winner]
+            .iter()
+            .all(|it| it.parent_id.as_ref() == Some(&call.span_id))
+    );
+    assert_eq!(loser.text("error.type"), Some("cancelled"));
+    assert_eq!(loser.number("hedge.index"), None);
+    assert_eq!(winner.error, None);
+    assert_eq!(winner.number("hedge.index"), Some(1));
+}
+
+#[tokio::test]
+async fn what_a_guard_refused_has_no_span_of_its_own() {
+    let tracing = Tracing::start();
+    let upstream = answering(200, USER).await;
+    let limit = "[rate_limit]\nlimit = 1\nperiod = \"1h\"\ntimeout = \"0s\"\n";
+    let service = recommendations(&tracing, upstream.url(), limit).await;
+    assert_eq!(
+        get(service.address(), "/recommendations").await.status(),
+        200
+    );
+
+    assert_eq!(
+        get(service.address(), "/recommendations").await.status(),
+        500
+    );
+
+    let spans = tracing.spans();
+    assert_eq!(of_kind(&spans, ReceivedKind::Client).len(), 1);
+    let call = of_kind(&spans, ReceivedKind::Internal)[1];
+    assert_eq!(call.text("resilience.outcome"), Some("rejected"));
+    assert_eq!(call.text("error.type"), Some("rate_limited"));
+}

@@ -29,6 +29,18 @@ impl State {
     pub fn as_str(self) -> &'static str {
         self.word()
     }
+
+    /// The name on resilience4j's pages: `CLOSED`, `HALF_OPEN`, ...
+    pub(crate) fn shouted(self) -> &'static str {
+        match self {
+            Self::Closed => "CLOSED",
+            Self::Open => "OPEN",
+            Self::HalfOpen => "HALF_OPEN",
+            Self::Disabled => "DISABLED",
+            Self::ForcedOpen => "FORCED_OPEN",
+            Self::MetricsOnly => "METRICS_ONLY",
+        }
+    }
 }
 
 impl Word for State {

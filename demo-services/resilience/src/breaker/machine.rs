@@ -24,7 +24,7 @@ const TURNS_MAX: u32 = 64;
 /// The right to make one call.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ticket {
-    generation: u64,
+    pub(super) generation: u64,
     admitted: Instant,
 }
 
@@ -173,6 +173,34 @@ impl Machine {
         self.window.record(second, Finished { failed, slow });
         if let Some(rates) = self.window.rates() {
             self.judge(rates, now, events);
+        }
+    }
+
+    /// Records, then opens until the given moment if the call was admitted in the present closed or half-open state.
+    /// What the rates decided on the way is replaced: the moment is what the dependency itself asked for.
+    pub(super) fn record_and_open(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        verdict: Verdict,
+        until: Instant,
+        events: &mut Events,
+    ) {
+        self.sync(now, events);
+        let admits = matches!(self.phase, Phase::Closed | Phase::HalfOpen { .. });
+        let current = admits && ticket.generation == self.generation;
+        self.record(now, ticket, verdict, events);
+        match &mut self.phase {
+            Phase::Open { until: planned } if current => *planned = until,
+            Phase::Closed | Phase::HalfOpen { .. } if current => {
+                self.enter(Phase::Open { until }, now, events);
+            }
+            Phase::Closed
+            | Phase::Open { .. }
+            | Phase::HalfOpen { .. }
+            | Phase::Disabled
+            | Phase::ForcedOpen
+            | Phase::MetricsOnly { .. } => {}
         }
     }
 

@@ -65,6 +65,14 @@ pub struct BreakerPolicy {
     pub failure: OutcomeSet,
     /// `ignore_status`, `ignore_error`: what counts as nothing, though it be in the former. Default `[]`.
     pub ignore: OutcomeSet,
+    /// `open_on_retry_after`: an answer that would be a failure and carries `Retry-After` opens the breaker for so long
+    /// at once, whatever the rates say. Default false.
+    pub open_on_retry_after: bool,
+    /// `event_buffer`: how many of its last events are kept for whoever asks. Default 100; from 1 to 10,000.
+    pub event_buffer: u32,
+    /// `health`: whether the health page shows it (`"shown"`), and is down while it is open (`"may_fail"`). Default
+    /// `"hidden"`.
+    pub health: HealthIndicator,
 }
 
 /// Who shares a breaker.
@@ -80,6 +88,26 @@ pub enum Scope {
 impl Word for Scope {
     const WORDS: &'static [(&'static str, Self)] =
         &[("shared", Self::Shared), ("worker", Self::Worker)];
+}
+
+/// What a breaker is to the health page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HealthIndicator {
+    /// Not on it.
+    #[default]
+    Hidden,
+    /// On it, with a status of its own while it is open.
+    Shown,
+    /// On it, and down while it is open.
+    MayFail,
+}
+
+impl Word for HealthIndicator {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("hidden", Self::Hidden),
+        ("shown", Self::Shown),
+        ("may_fail", Self::MayFail),
+    ];
 }
 
 /// What the window slides over.
@@ -144,6 +172,9 @@ impl Default for BreakerPolicy {
                 error: ErrorSet::of(&ErrorKind::ALL),
             },
             ignore: OutcomeSet::default(),
+            open_on_retry_after: false,
+            event_buffer: 100,
+            health: HealthIndicator::default(),
         }
     }
 }
@@ -184,8 +215,11 @@ impl BreakerPolicy {
         backoff.wait(openings, None, &mut chance)
     }
 
-    pub(super) fn read(mut section: Section<'_, '_>) -> Self {
-        let default = Self::default();
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "as for the other sections, of which some are taken apart"
+    )]
+    pub(super) fn read(mut section: Section<'_, '_>, default: Self) -> Self {
         let window = section.get("window", word).unwrap_or(default.window);
         let size = section.get("size", integer).unwrap_or(default.size);
         let usual_minimum = match window {
@@ -213,13 +247,15 @@ impl BreakerPolicy {
             wait_multiplier: section
                 .get("wait_multiplier", number)
                 .unwrap_or(default.wait_multiplier),
-            wait_cap: section.get("wait_cap", duration_or_none).flatten(),
+            wait_cap: section
+                .get("wait_cap", duration_or_none)
+                .unwrap_or(default.wait_cap),
             randomized_wait_factor: section
                 .get("randomized_wait_factor", number)
                 .unwrap_or(default.randomized_wait_factor),
             max_wait_in_half_open: section
                 .get("max_wait_in_half_open", duration_or_none)
-                .flatten(),
+                .unwrap_or(default.max_wait_in_half_open),
             after_max_wait: section
                 .get("after_max_wait", word)
                 .unwrap_or(default.after_max_wait),
@@ -238,9 +274,20 @@ impl BreakerPolicy {
                     .unwrap_or(default.failure.error),
             },
             ignore: OutcomeSet {
-                status: section.get("ignore_status", statuses).unwrap_or_default(),
-                error: section.get("ignore_error", errors).unwrap_or_default(),
+                status: section
+                    .get("ignore_status", statuses)
+                    .unwrap_or(default.ignore.status),
+                error: section
+                    .get("ignore_error", errors)
+                    .unwrap_or(default.ignore.error),
             },
+            open_on_retry_after: section
+                .get("open_on_retry_after", boolean)
+                .unwrap_or(default.open_on_retry_after),
+            event_buffer: section
+                .get("event_buffer", integer)
+                .unwrap_or(default.event_buffer),
+            health: section.get("health", word).unwrap_or(default.health),
         };
         section.finish_with(policy, Self::refusals, SYNONYMS)
     }
@@ -294,6 +341,7 @@ impl BreakerPolicy {
             "max_wait_in_half_open",
             stay.and_then(|stay| show::outside(stay, MS..=WAIT_MAX)),
         );
+        note("event_buffer", show::beyond(self.event_buffer, 1..=10_000));
         found
     }
 
@@ -327,6 +375,9 @@ impl BreakerPolicy {
         out.plain("failure_error", show::list(&self.failure.error.words()));
         out.plain("ignore_status", show::list(&self.ignore.status.words()));
         out.plain("ignore_error", show::list(&self.ignore.error.words()));
+        out.plain("open_on_retry_after", self.open_on_retry_after);
+        out.plain("event_buffer", self.event_buffer);
+        out.text("health", self.health.word());
     }
 }
 
@@ -353,4 +404,8 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("exponential_max_wait_duration_in_open_state", "wait_cap"),
     ("record_exceptions", "failure_error"),
     ("ignore_exceptions", "ignore_error"),
+    ("transition_on_result", "open_on_retry_after"),
+    ("event_consumer_buffer_size", "event_buffer"),
+    ("register_health_indicator", "health"),
+    ("allow_health_indicator_to_fail", "health"),
 ];

@@ -24,10 +24,13 @@ pub enum FallbackKind {
     /// What the caller calls empty: no recommendations, for instance.
     #[default]
     Empty,
+    /// What another upstream answers, which the caller asks then.
+    Upstream,
 }
 
 impl Word for FallbackKind {
-    const WORDS: &'static [(&'static str, Self)] = &[("empty", Self::Empty)];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("empty", Self::Empty), ("upstream", Self::Upstream)];
 }
 
 impl Default for FallbackPolicy {
@@ -40,8 +43,7 @@ impl Default for FallbackPolicy {
 }
 
 impl FallbackPolicy {
-    pub(super) fn read(mut section: Section<'_, '_>) -> Self {
-        let default = Self::default();
+    pub(super) fn read(mut section: Section<'_, '_>, default: Self) -> Self {
         let policy = Self {
             kind: section.get("kind", word).unwrap_or(default.kind),
             on_status: section

@@ -45,11 +45,69 @@ pub struct RetryPolicy {
     /// `fail_after_max_attempts`: what to give back when the last attempt brought an answer that would be tried again:
     /// that answer, or an error. Default false: the answer.
     pub fail_after_max_attempts: bool,
+    /// `honor_retry_after`: whether an answer's `Retry-After` takes the place of the back-off. Default true.
+    pub honor_retry_after: bool,
+    /// `retry_after_max`: an answer that asks to wait longer is not tried again. Default `"30s"`; from 0 to 1 h.
+    pub retry_after_max: Duration,
+    /// `[retry.budget]`: how many retries there may be for so many calls. Default none: as many as `max_attempts` says.
+    pub budget: Option<BudgetPolicy>,
+}
+
+/// `[retry.budget]`: a bound on retries that all calls of a client share, lest retries become the load: every call pays
+/// in, every retry draws out, and what is paid in is good for a while. Finagle's budget, as tower carries it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BudgetPolicy {
+    /// `ttl`: for how long a call's share may be used. Default `"10s"`; from 1 s to 60 s.
+    pub ttl: Duration,
+    /// `min_per_sec`: retries a second that need no calls to pay for them. Default 10; up to 100,000.
+    pub min_per_sec: u32,
+    /// `ratio`: retries for each call. Default 0.2; from 0 to 1000. Shares of a call are whole: 0.3 counts as a third.
+    pub ratio: f32,
+}
+
+impl Default for BudgetPolicy {
+    fn default() -> Self {
+        Self {
+            ttl: Duration::from_secs(10),
+            min_per_sec: 10,
+            ratio: 0.2,
+        }
+    }
+}
+
+impl BudgetPolicy {
+    fn read(mut section: Section<'_, '_>, default: Self) -> Self {
+        let policy = Self {
+            ttl: section.get("ttl", duration).unwrap_or(default.ttl),
+            min_per_sec: section
+                .get("min_per_sec", integer)
+                .unwrap_or(default.min_per_sec),
+            ratio: section.get("ratio", number).unwrap_or(default.ratio),
+        };
+        section.finish_with(policy, Self::refusals, &[("percent_can_retry", "ratio")])
+    }
+
+    pub(super) fn refusals(&self) -> Vec<Refusal> {
+        let second = Duration::from_secs(1);
+        let found = [
+            ("ttl", show::outside(self.ttl, second..=60 * second)),
+            ("min_per_sec", show::beyond(self.min_per_sec, 0..=100_000)),
+            ("ratio", show::beyond(self.ratio, 0.0..=1000.0)),
+        ];
+        let found = found.into_iter();
+        found.filter_map(|(key, why)| Some((key, why?))).collect()
+    }
+
+    fn write(&self, out: &mut Written) {
+        out.section("retry.budget");
+        out.text("ttl", &show::duration(self.ttl));
+        out.plain("min_per_sec", self.min_per_sec);
+        out.plain("ratio", format_args!("{:?}", self.ratio));
+    }
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        let methods = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"];
         Self {
             max_attempts: 3,
             backoff: Backoff {
@@ -67,8 +125,11 @@ impl Default for RetryPolicy {
                 ]),
             },
             ignore: OutcomeSet::default(),
-            methods: methods.map(str::to_owned).into(),
+            methods: idempotent_methods(),
             fail_after_max_attempts: false,
+            honor_retry_after: true,
+            retry_after_max: Duration::from_secs(30),
+            budget: None,
         }
     }
 }
@@ -86,8 +147,7 @@ impl RetryPolicy {
         self.methods.iter().any(|it| it == "*" || it == method)
     }
 
-    pub(super) fn read(mut section: Section<'_, '_>) -> Self {
-        let default = Self::default();
+    pub(super) fn read(mut section: Section<'_, '_>, default: Self) -> Self {
         let policy = Self {
             max_attempts: section
                 .get("max_attempts", integer)
@@ -100,13 +160,29 @@ impl RetryPolicy {
                 error: section.get("on_error", errors).unwrap_or(default.on.error),
             },
             ignore: OutcomeSet {
-                status: section.get("ignore_status", statuses).unwrap_or_default(),
-                error: section.get("ignore_error", errors).unwrap_or_default(),
+                status: section
+                    .get("ignore_status", statuses)
+                    .unwrap_or(default.ignore.status),
+                error: section
+                    .get("ignore_error", errors)
+                    .unwrap_or(default.ignore.error),
             },
             methods: section.get("methods", texts).unwrap_or(default.methods),
             fail_after_max_attempts: section
                 .get("fail_after_max_attempts", boolean)
                 .unwrap_or(default.fail_after_max_attempts),
+            honor_retry_after: section
+                .get("honor_retry_after", boolean)
+                .unwrap_or(default.honor_retry_after),
+            retry_after_max: section
+                .get("retry_after_max", duration)
+                .unwrap_or(default.retry_after_max),
+            budget: section.protection(
+                "budget",
+                "retry.budget",
+                default.budget,
+                BudgetPolicy::read,
+            ),
         };
         section.finish_with(policy, Self::refusals, SYNONYMS)
     }
@@ -138,6 +214,11 @@ impl RetryPolicy {
             shrinking.then(|| "decorrelated needs backoff = \"exponential\"".into()),
         );
         note("methods", refuse_methods(&self.methods));
+        let longest = self.retry_after_max;
+        note(
+            "retry_after_max",
+            show::outside(longest, Duration::ZERO..=BASE_MAX),
+        );
         found
     }
 
@@ -177,6 +258,11 @@ impl RetryPolicy {
         out.plain("ignore_error", show::list(&self.ignore.error.words()));
         out.plain("methods", show::list(&self.methods));
         out.plain("fail_after_max_attempts", self.fail_after_max_attempts);
+        out.plain("honor_retry_after", self.honor_retry_after);
+        out.text("retry_after_max", &show::duration(self.retry_after_max));
+        if let Some(budget) = &self.budget {
+            budget.write(out);
+        }
     }
 }
 
@@ -193,10 +279,14 @@ const JITTERS: &[(&str, Jitter)] = &[
 ];
 
 fn read_backoff(section: &mut Section<'_, '_>, default: Backoff) -> Backoff {
-    let growing = section.get("backoff", one_of(SHAPES)).unwrap_or_default();
+    let (grew, multiplier, cap) = match default.growth {
+        Growth::Fixed => (false, 1.5, None),
+        Growth::Exponential { multiplier, cap } => (true, multiplier, cap),
+    };
+    let growing = section.get("backoff", one_of(SHAPES)).unwrap_or(grew);
     let base = section.get("base", duration).unwrap_or(default.base);
-    let multiplier = section.get("multiplier", number).unwrap_or(1.5);
-    let cap = section.get("cap", duration_or_none).flatten();
+    let multiplier = section.get("multiplier", number).unwrap_or(multiplier);
+    let cap = section.get("cap", duration_or_none).unwrap_or(cap);
     let mut jitter = section
         .get("jitter", one_of(JITTERS))
         .unwrap_or(default.jitter);
@@ -220,7 +310,14 @@ fn read_backoff(section: &mut Section<'_, '_>, default: Backoff) -> Backoff {
     }
 }
 
-fn refuse_methods(methods: &[String]) -> Option<String> {
+/// Those of RFC 9110 §9.2.2.
+pub(super) fn idempotent_methods() -> Vec<String> {
+    ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]
+        .map(str::to_owned)
+        .into()
+}
+
+pub(super) fn refuse_methods(methods: &[String]) -> Option<String> {
     let usual = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     let odd = |method: &&String| match method.as_str() {
         "*" => false,

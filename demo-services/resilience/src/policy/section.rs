@@ -77,21 +77,34 @@ impl<'t, 'i> Section<'t, 'i> {
             .ok()
     }
 
-    /// The table under a key that may be left out.
-    pub(super) fn table(&mut self, key: &'static str) -> Option<Self> {
+    /// The protection under `key`, which is called `name` in problems: read on top of the `inherited` one, or of the
+    /// default where nothing was inherited. Left out, it is the inherited one; `"none"` takes that away.
+    pub(super) fn protection<P: Default>(
+        &mut self,
+        key: &'static str,
+        name: &'static str,
+        inherited: Option<P>,
+        read: impl FnOnce(Self, P) -> P,
+    ) -> Option<P> {
         self.known.push(key);
-        let (at, value) = self.find(key)?;
+        let Some((at, value)) = self.find(key) else {
+            return inherited;
+        };
+        if value.get_ref().as_str() == Some("none") {
+            return None;
+        }
         let Some(table) = value.get_ref().as_table() else {
-            let detail = format!("is {}, expected a table [{key}]", a(value.get_ref()));
-            self.refuse(key, detail);
+            let what = a(value.get_ref());
+            self.refuse(key, format!("is {what}, expected a table [{name}]"));
             return None;
         };
-        Some(Self {
-            name: key,
+        let section = Self {
+            name,
             at: Some(at),
             table,
             ..Self::root(self.sheet, table)
-        })
+        };
+        Some(read(section, inherited.unwrap_or_default()))
     }
 
     pub(super) fn has(&self, key: &str) -> bool {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Refusal, Written,
-    section::{Section, duration_or_none},
+    section::{Section, boolean, duration_or_none},
     show,
 };
 
@@ -20,15 +20,23 @@ pub struct TimeoutPolicy {
     /// left of it, and a retry that could not start in time is not waited for. Default `"none"`; from 1 ms to 1 h,
     /// not below `attempt`.
     pub total: Option<Duration>,
+    /// `propagate`: whether a request says in a header how much time is left for it
+    /// ([`time_left::HEADER`](crate::time_left::HEADER)), so that the other side can drop what nobody waits for any
+    /// more. A call made under somebody else's deadline always says so. Default false.
+    pub propagate: bool,
 }
 
 impl TimeoutPolicy {
-    pub(super) fn read(mut section: Section<'_, '_>) -> Self {
+    pub(super) fn read(mut section: Section<'_, '_>, base: Self) -> Self {
         let policy = Self {
-            attempt: section.get("attempt", duration_or_none).flatten(),
-            total: section.get("total", duration_or_none).flatten(),
+            attempt: section
+                .get("attempt", duration_or_none)
+                .unwrap_or(base.attempt),
+            total: section.get("total", duration_or_none).unwrap_or(base.total),
+            propagate: section.get("propagate", boolean).unwrap_or(base.propagate),
         };
-        if !section.has("attempt") && !section.has("total") {
+        let given = section.has("attempt") || section.has("total");
+        if !given && base.attempt.is_none() && base.total.is_none() {
             section.refuse("", "needs `attempt`, `total` or both");
         }
         section.finish_with(policy, Self::refusals, &[("timeout_duration", "attempt")])
@@ -52,5 +60,6 @@ impl TimeoutPolicy {
         out.section("timeout");
         out.text("attempt", &show::duration_or_none(self.attempt));
         out.text("total", &show::duration_or_none(self.total));
+        out.plain("propagate", self.propagate);
     }
 }

@@ -6,10 +6,17 @@
 )]
 
 mod breaker;
+mod budget;
 mod chain;
+mod events;
+mod guards;
+mod health;
+mod hedge;
+mod inheritance;
 mod observer;
 mod policies;
 mod retry;
+mod shipped;
 mod timeout;
 mod upstream;
 mod vectors;

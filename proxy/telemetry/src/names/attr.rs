@@ -34,6 +34,8 @@ pub const RESILIENCE_POLICY: &str = "resilience.policy";
 pub const RESILIENCE_OUTCOME: &str = "resilience.outcome";
 /// Requests that the call sent.
 pub const RESILIENCE_ATTEMPTS: &str = "resilience.attempts";
+/// Which request of an attempt a hedge is, from 1; the first request has none.
+pub const HEDGE_INDEX: &str = "hedge.index";
 /// Name of the circuit breaker.
 pub const CIRCUITBREAKER_NAME: &str = "circuitbreaker.name";
 /// Its state when the call asked: `closed`, `half_open` or `open`.

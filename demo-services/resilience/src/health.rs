@@ -1,0 +1,149 @@
+//! The health page: what Spring's actuator says of resilience4j's breakers and rate limiters, field by field.
+//!
+//! ```
+//! use brownout_resilience::{Breaker, Setup, health, policy::{BreakerPolicy, HealthIndicator}};
+//!
+//! let policy = BreakerPolicy { health: HealthIndicator::Shown, ..BreakerPolicy::default() };
+//! let breaker = Breaker::new("recommendations", &policy, Setup::seeded(1))?;
+//!
+//! let page = health::Page::of([&breaker]);
+//!
+//! assert_eq!(page.status, health::Status::Up);
+//! let recommendations = &page.to_json()["components"]["circuitBreakers"]["details"]["recommendations"];
+//! assert_eq!(recommendations["details"]["failureRate"], "-1.0%");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    breaker::{Breaker, State},
+    policy::HealthIndicator,
+};
+
+/// How a component is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Down: the page is to be answered with 503.
+    Down,
+    /// It works.
+    Up,
+    /// Nothing can be said, as of a breaker that is left by hand only.
+    Unknown,
+    /// An open breaker that may not take the page down.
+    CircuitOpen,
+    /// A breaker with its probes out.
+    CircuitHalfOpen,
+}
+
+impl Status {
+    /// The word on the page: `UP`, `CIRCUIT_OPEN`, ...
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Down => "DOWN",
+            Self::Up => "UP",
+            Self::Unknown => "UNKNOWN",
+            Self::CircuitOpen => "CIRCUIT_OPEN",
+            Self::CircuitHalfOpen => "CIRCUIT_HALF_OPEN",
+        }
+    }
+
+    /// The status of the page, for HTTP: 503 when down, else 200.
+    #[must_use]
+    pub fn http(self) -> u16 {
+        match self {
+            Self::Down => 503,
+            Self::Up | Self::Unknown | Self::CircuitOpen | Self::CircuitHalfOpen => 200,
+        }
+    }
+
+    /// That of several together: down if one is, else up if one is, else unknown. The words for circuits are no part
+    /// of Spring's order of statuses and do not count.
+    fn together(of: impl IntoIterator<Item = Self>) -> Self {
+        let mut together = Self::Unknown;
+        for status in of {
+            match status {
+                Self::Down => return Self::Down,
+                Self::Up => together = Self::Up,
+                Self::Unknown | Self::CircuitOpen | Self::CircuitHalfOpen => {}
+            }
+        }
+        together
+    }
+}
+
+/// The health page at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// That of all components together.
+    pub status: Status,
+    body: Value,
+}
+
+impl Page {
+    /// The page about those of the breakers whose policy shows them, in the order given.
+    #[must_use]
+    pub fn of<'b>(breakers: impl IntoIterator<Item = &'b Breaker>) -> Self {
+        let mut details = Map::new();
+        let mut statuses = Vec::new();
+        for breaker in breakers {
+            if breaker.policy().health == HealthIndicator::Hidden {
+                continue;
+            }
+            let (status, body) = indicator(breaker);
+            statuses.push(status);
+            details.insert(breaker.name().to_owned(), body);
+        }
+        let breakers = Status::together(statuses);
+        // A part without indicators is unknown and takes nothing away: the process answers, so it is up.
+        let status = Status::together([breakers, Status::Up]);
+        let body = json!({
+            "status": status.as_str(),
+            "components": {
+                "circuitBreakers": { "status": breakers.as_str(), "details": details },
+            },
+        });
+        Self { status, body }
+    }
+
+    /// The page's JSON.
+    #[must_use]
+    pub fn to_json(&self) -> &Value {
+        &self.body
+    }
+}
+
+/// One breaker's status and its details.
+fn indicator(breaker: &Breaker) -> (Status, Value) {
+    let policy = breaker.policy();
+    let metrics = breaker.metrics();
+    let status = match metrics.state {
+        State::Closed => Status::Up,
+        State::Open if policy.health == HealthIndicator::MayFail => Status::Down,
+        State::Open => Status::CircuitOpen,
+        State::HalfOpen => Status::CircuitHalfOpen,
+        State::Disabled | State::ForcedOpen | State::MetricsOnly => Status::Unknown,
+    };
+    let body = json!({
+        "status": status.as_str(),
+        "details": {
+            "failureRate": percent(metrics.failure_rate.unwrap_or(-1.0)),
+            "failureRateThreshold": percent(policy.failure_rate),
+            "slowCallRate": percent(metrics.slow_call_rate.unwrap_or(-1.0)),
+            "slowCallRateThreshold": percent(policy.slow_call_rate),
+            "bufferedCalls": metrics.buffered_calls,
+            "slowCalls": metrics.slow_calls,
+            "slowFailedCalls": metrics.slow_failed_calls,
+            "failedCalls": metrics.failed_calls,
+            "notPermittedCalls": metrics.not_permitted_calls,
+            "state": metrics.state.shouted(),
+        },
+    });
+    (status, body)
+}
+
+/// As Java writes a float: always with a decimal, with as few digits as tell it apart.
+fn percent(rate: f32) -> String {
+    format!("{rate:?}%")
+}
