@@ -27,9 +27,25 @@ pub(crate) struct Args {
         global = true,
         env = "BROWNOUT_LOG",
         default_value = "warn",
-        value_name = "FILTER"
+        value_name = "FILTER",
+        value_parser = log_filter
     )]
     pub(crate) log: String,
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    let word = text.trim();
+    // A bare word that is no level would be taken for the name of a crate, and nothing be logged.
+    if word.chars().all(|c| c.is_ascii_alphabetic())
+        && !LEVELS.contains(&word.to_lowercase().as_str())
+    {
+        return Err(brownout_fault::read::unknown("level", word, &LEVELS));
+    }
+    match tracing_subscriber::EnvFilter::builder().parse(word) {
+        Ok(_) => Ok(word.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -435,6 +451,10 @@ pub(crate) struct FaultAddArgs {
     /// Stop after so many injections
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
+
+    /// Hold at most so many requests at once; others pass untouched [default: 1000]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_active: Option<u64>,
 
     /// Leave no mark on injected answers
     #[arg(long)]

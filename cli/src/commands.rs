@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::{
     args::{ApiArgs, Output},
     exit::Failure,
+    show,
 };
 
 impl ApiArgs {
@@ -35,4 +36,12 @@ impl ApiArgs {
 
 fn to_json(answer: &impl serde::Serialize) -> Value {
     serde_json::to_value(answer).expect("answers of the API are JSON")
+}
+
+/// Keeps the last failure to end with, and tells the one before.
+fn tell_all_but_one(before: Option<Failure>, next: Failure) -> Option<Failure> {
+    if let Some(before) = before {
+        show::error(&before.message);
+    }
+    Some(next)
 }

@@ -33,6 +33,8 @@ pub(crate) struct House {
     gateway: Gateway,
     telemetry: Telemetry,
     routes: Vec<RouteStatus>,
+    /// How many faults were armed at the start.
+    armed: usize,
 }
 
 /// Starts what counts and traces, for everything in the process.
@@ -51,10 +53,16 @@ pub(crate) fn start_telemetry(
 impl House {
     /// Starts all of it, or nothing.
     pub(crate) fn start(plan: Plan, telemetry: Telemetry) -> Result<Self, Failure> {
-        raise_descriptor_limit();
+        let connections_max = plan.connections_max.min(connections_possible());
+        if connections_max < plan.connections_max {
+            tracing::info!(
+                connections_max,
+                "the limit of open descriptors allows no more"
+            );
+        }
         let (mut writer, reader) = store(plan.seed);
         let gateway = Gateway::start(GatewayConfig {
-            connections_max: plan.connections_max,
+            connections_max,
             metrics: telemetry.metrics(),
             tracer: telemetry.tracer("brownout-proxy"),
             ..GatewayConfig::new(reader)
@@ -70,6 +78,7 @@ impl House {
             instant: std::time::Instant::now(),
             wall: std::time::SystemTime::now(),
         };
+        let armed = plan.faults.len();
         writer
             .arm(plan.faults, now)
             .map_err(|error| Failure::chain(Exit::Usage, &error))?;
@@ -91,11 +100,17 @@ impl House {
             gateway,
             telemetry,
             routes,
+            armed,
         })
     }
 
     pub(crate) fn control(&self) -> SocketAddr {
         self.api.address()
+    }
+
+    /// How many faults were armed at the start.
+    pub(crate) fn armed(&self) -> usize {
+        self.armed
     }
 
     pub(crate) fn routes(&self) -> &[RouteStatus] {
@@ -131,8 +146,14 @@ impl House {
     }
 }
 
-/// A held request needs a descriptor; the default of many systems allows but 1,024.
-fn raise_descriptor_limit() {
+/// How many connections there are descriptors for: each needs one, and one more to its upstream. Some are kept back,
+/// so that the control API answers whatever the data plane is doing.
+///
+/// The default of many systems allows but 1,024; the limit is raised as far as it may be.
+fn connections_possible() -> usize {
+    /// The control API's connections, listeners, telemetry, files.
+    const KEPT_BACK: u64 = 320;
+    const CONNECTIONS_MIN: u64 = 16;
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -144,4 +165,7 @@ fn raise_descriptor_limit() {
     {
         tracing::warn!(%error, "could not raise the limit of open descriptors");
     }
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let connections = descriptors.saturating_sub(KEPT_BACK) / 2;
+    usize::try_from(connections.max(CONNECTIONS_MIN)).unwrap_or(usize::MAX)
 }

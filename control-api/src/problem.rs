@@ -137,7 +137,7 @@ impl From<ArmError> for Refusal {
             ArmError::Taken { .. } => Self::Taken(error.to_string()),
             ArmError::TooMany => {
                 let max = FaultWriter::FAULTS_MAX;
-                Self::TooMany(format!("{error}; remove some of the {max}"))
+                Self::TooMany(format!("{error}; that would be more than {max}"))
             }
         }
     }

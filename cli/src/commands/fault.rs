@@ -33,10 +33,18 @@ pub(crate) async fn run(args: FaultArgs) -> Result<Exit, Failure> {
             });
         }
         FaultCommand::Rm { ids } => {
+            // Each for itself: one that has expired meanwhile does not save the others.
+            let mut failed = None;
             for id in ids {
-                client.remove_fault(id).await?;
-                args.api
-                    .print(&json!({ "removed": id }), || println!("removed {id}"));
+                match client.remove_fault(id).await {
+                    Ok(()) => args
+                        .api
+                        .print(&json!({ "removed": id }), || println!("removed {id}")),
+                    Err(error) => failed = super::tell_all_but_one(failed, error.into()),
+                }
+            }
+            if let Some(failure) = failed {
+                return Err(failure);
             }
         }
         FaultCommand::Clear => {
@@ -93,7 +101,12 @@ fn spec(args: &FaultAddArgs) -> Result<Value, Failure> {
             let (name, glob) = header.split_once('=').ok_or_else(|| {
                 usage(format!("`--header {header}` is not of the form NAME=GLOB"))
             })?;
-            headers.insert(name.to_owned(), json!(glob));
+            // The same field twice: either value will do.
+            match headers.get_mut(name) {
+                None => drop(headers.insert(name.to_owned(), json!(glob))),
+                Some(Value::Array(globs)) => globs.push(json!(glob)),
+                Some(single) => *single = json!([single.take(), glob]),
+            }
         }
         matching.insert("header".to_owned(), Value::Object(headers));
     }
@@ -105,6 +118,7 @@ fn spec(args: &FaultAddArgs) -> Result<Value, Failure> {
     put("skip_first", args.skip_first.map(|n| json!(n)));
     put("every", args.every.map(|n| json!(n)));
     put("limit", args.limit.map(|n| json!(n)));
+    put("max_active", args.max_active.map(|n| json!(n)));
     put("start", args.start.as_ref().map(|span| json!(span)));
     put("ttl", args.ttl.as_ref().map(|span| json!(span)));
     put("stealth", args.stealth.then_some(json!(true)));
@@ -120,11 +134,17 @@ fn params(words: &[String]) -> Result<Value, String> {
         pairs => {
             let mut params = json!({});
             for pair in pairs {
-                let (path, value) = pair
-                    .split_once('=')
-                    .ok_or_else(|| format!("`{pair}` is not of the form KEY=VALUE"))?;
+                let (path, value) = pair.split_once('=').ok_or_else(|| {
+                    format!(
+                        "`{pair}` stands alone only where it is all; write it as KEY=VALUE, \
+                         such as status=503 (see: brownout fault kinds)"
+                    )
+                })?;
                 let mut target = &mut params;
                 for key in path.split('.') {
+                    if !target.is_object() && !target.is_null() {
+                        return Err(format!("`{pair}` goes into what is a single value before"));
+                    }
                     target = &mut target[key];
                 }
                 *target = scalar(value);
@@ -191,6 +211,13 @@ fn print_faults(faults: &[FaultAnswer]) {
         return;
     }
     let now = Timestamp::now();
+    for fault in faults.iter().filter(|fault| fault.counters.overflow > 0) {
+        let (id, passed) = (&fault.id, fault.counters.overflow);
+        show::warning(&format!(
+            "{id} let {passed} requests pass untouched: it holds at most {} at a time (max_active)",
+            fault.spec.max_active
+        ));
+    }
     show::table(
         [
             "ID", "ROUTE", "WHAT", "PERCENT", "STATE", "INJECTED", "ACTIVE", "ENDS IN",
@@ -288,6 +315,13 @@ mod tests {
             (
                 "brownout fault add reset web",
                 json!({ "route": "web", "reset": {} }),
+            ),
+            (
+                "brownout fault add reset web --header x-user=7 --header x-user=8 --max-active 5",
+                json!({
+                    "route": "web", "reset": {}, "max_active": 5,
+                    "match": { "header": { "x-user": ["7", "8"] } },
+                }),
             ),
             (
                 "brownout fault add abort web 503",

@@ -45,6 +45,9 @@ pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
         Output::Json => announce_json(&house),
     }
     stop.asked().await;
+    if output == Output::Text {
+        println!("stopping: requests in progress may take 30 s to end; Ctrl-C again stops at once");
+    }
     house.stop();
     Ok(Exit::Ok)
 }
@@ -120,12 +123,16 @@ fn announce(house: &House, seed: u64) {
     println!();
     for route in house.routes() {
         println!(
-            "  route {:<16} http://{} -> {}",
-            route.name, route.listen, route.upstream
+            "  route {:<16} {}://{} -> {}",
+            route.name, route.protocol, route.listen, route.upstream
         );
     }
     println!("  control API            http://{control}");
     println!("  seed                   {seed}");
+    if house.armed() > 0 {
+        let faults = show::count(house.armed(), "fault");
+        println!("  armed by the file      {faults}; see: brownout fault ls");
+    }
     println!();
     match house.routes().first() {
         Some(route) => {

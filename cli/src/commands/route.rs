@@ -34,11 +34,17 @@ pub(crate) async fn run(args: RouteArgs) -> Result<Exit, Failure> {
             args.api.print(&list, || print_routes(&list.routes));
         }
         RouteCommand::Rm { names } => {
+            let mut failed = None;
             for name in names {
-                client.remove_route(&name).await?;
-                args.api.print(&serde_json::json!({ "removed": name }), || {
-                    println!("deleted {name}");
-                });
+                match client.remove_route(&name).await {
+                    Ok(()) => args.api.print(&serde_json::json!({ "removed": name }), || {
+                        println!("deleted {name}");
+                    }),
+                    Err(error) => failed = super::tell_all_but_one(failed, error.into()),
+                }
+            }
+            if let Some(failure) = failed {
+                return Err(failure);
             }
         }
     }

@@ -1,4 +1,4 @@
-use brownout_testkit::TestUpstream;
+use brownout_testkit::{RawClient, TestUpstream, eventually};
 use serde_json::Value;
 
 use crate::{Ran, Server, run};
@@ -63,12 +63,14 @@ async fn a_fault_is_added_listed_shown_and_removed() {
         ]
     );
     assert_eq!(
-        rows[1][..8],
+        rows[1][..10],
         [
             "latency-1",
             "web",
             "latency",
             "value=250ms",
+            "mode=add",
+            "side=request",
             "20",
             "active",
             "0",
@@ -189,4 +191,53 @@ fn help_and_version_are_there() {
         format!("brownout {}\n", env!("CARGO_PKG_VERSION"))
     );
     assert_eq!(run(&["fualt"]).code(), 2);
+}
+
+#[tokio::test]
+async fn of_several_faults_to_remove_one_that_is_gone_saves_no_other() {
+    let world = World::start().await;
+    world.run("fault add reset web").ok();
+
+    let ran = world.run("fault rm nobody reset-1");
+
+    assert_eq!(ran.code(), 1);
+    assert_eq!(ran.out(), "removed reset-1\n");
+    assert!(ran.err().contains("there is no fault `nobody`"));
+}
+
+#[tokio::test]
+async fn parameters_that_cannot_be_are_refused_and_nothing_breaks() {
+    let world = World::start().await;
+    for line in [
+        "fault add abort web 503 body=hello",
+        "fault add latency web min=1 min.x=2",
+        "--log inof fault ls",
+    ] {
+        let ran = world.run(line);
+        assert_eq!(ran.code(), 2, "{line}: {}", ran.err());
+    }
+}
+
+#[tokio::test]
+async fn a_fault_that_lets_requests_pass_says_so() {
+    let world = World::start().await;
+    world
+        .run("fault add blackhole web --max-active 1 --id hole")
+        .ok();
+    let mut held = RawClient::connect(world.server.route("web")).await;
+    held.get("/").await;
+    let mut passed = RawClient::connect(world.server.route("web")).await;
+    eventually("one request to be held", || {
+        let shown: Value = serde_json::from_str(&world.run("fault show hole").ok()).unwrap();
+        shown["counters"]["active"] == 1
+    })
+    .await;
+    passed.get("/").await;
+    assert_eq!(passed.response().await.text(), "hello");
+
+    let ran = world.run("fault ls");
+
+    assert!(ran.ok().contains("hole"));
+    let wanted = "hole let 1 requests pass untouched: it holds at most 1 at a time (max_active)";
+    assert!(ran.err().contains(wanted), "{}", ran.err());
 }

@@ -260,6 +260,8 @@ fn endpoint(base: &str) -> Result<String, StartError> {
         });
     }
     let path = uri.path().trim_end_matches('/');
+    // The whole URL, as other programs want it, is as good.
+    let path = path.strip_suffix("/v1/traces").unwrap_or(path);
     Ok(format!("http://{authority}{path}/v1/traces"))
 }
 
@@ -274,6 +276,10 @@ mod tests {
             ("http://127.0.0.1:4318/", "http://127.0.0.1:4318/v1/traces"),
             ("http://127.0.0.1/otlp", "http://127.0.0.1/otlp/v1/traces"),
             ("http://[::1]:4318", "http://[::1]:4318/v1/traces"),
+            (
+                "http://127.0.0.1:4318/v1/traces",
+                "http://127.0.0.1:4318/v1/traces",
+            ),
         ] {
             assert_eq!(endpoint(base).expect(base), expected);
         }

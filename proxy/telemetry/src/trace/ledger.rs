@@ -18,6 +18,8 @@ pub(crate) struct Ledger {
     /// Queued or on their way to the collector.
     waiting: AtomicU64,
     given_up: AtomicBool,
+    /// Whether it was said that the collector takes nothing, since it last took something.
+    told: AtomicBool,
 }
 
 impl Ledger {
@@ -33,6 +35,7 @@ impl Ledger {
             export_time: metrics.histogram(names::TELEMETRY_EXPORT_TIME, &[]),
             waiting: AtomicU64::new(0),
             given_up: AtomicBool::new(false),
+            told: AtomicBool::new(false),
         }
     }
 
@@ -59,8 +62,15 @@ impl Ledger {
         }
         if delivered {
             self.exported.add(spans);
+            self.told.store(false, Ordering::Relaxed);
         } else {
             self.failed.add(spans);
+            if !self.told.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    spans,
+                    "the collector does not take traces; telemetry.spans_failed counts on"
+                );
+            }
         }
     }
 
