@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::{Server, run};
 
 /// How long an open gate waits.
-const WAIT: Duration = Duration::from_secs(4);
+const WAIT: Duration = Duration::from_secs(3);
 /// What the third gate calls slow, and a call that is.
 const SLOW: &str = "400ms";
 const SLOWER: &str = "500ms";
