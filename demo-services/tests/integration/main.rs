@@ -5,6 +5,7 @@
 mod answers;
 mod deadlines;
 mod degradation;
+mod example;
 mod metrics;
 mod policies;
 mod settings;

@@ -14,6 +14,7 @@ mod health;
 mod hedge;
 mod inheritance;
 mod observer;
+mod page;
 mod policies;
 mod retry;
 mod shipped;
