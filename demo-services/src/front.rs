@@ -9,6 +9,7 @@ use hyper::body::Body;
 use serde::Serialize;
 
 use crate::{
+    actuator,
     answer::{self, Answer},
     inbound::Inbound,
     service::Service,
@@ -53,11 +54,13 @@ impl Front {
             "/settings" if !self.upstreams.is_empty() => {
                 return Ok(self.settings(&head.method, body).await);
             }
+            "/actuator/health" => Resource::Actuator(actuator::health),
+            "/actuator/circuitbreakerevents" => Resource::Actuator(actuator::events),
             path if path == self.service.path() => Resource::Work,
             _ => return Ok(answer::problem(StatusCode::NOT_FOUND, "no such resource")),
         };
         let wanted = match resource {
-            Resource::Health | Resource::Stats => Method::GET,
+            Resource::Health | Resource::Stats | Resource::Actuator(_) => Method::GET,
             Resource::Work => self.service.method(),
         };
         let is_head = wanted == Method::GET && head.method == Method::HEAD;
@@ -72,6 +75,7 @@ impl Front {
         Ok(match resource {
             Resource::Health => answer::json(&Health { status: "ok" }),
             Resource::Stats => answer::json(&self.stats()),
+            Resource::Actuator(page) => page(&self.upstreams),
             Resource::Work => self.work(head, peer).await,
         })
     }
@@ -154,6 +158,8 @@ impl Front {
 enum Resource {
     Health,
     Stats,
+    /// A page about the upstreams.
+    Actuator(fn(&[Arc<Upstream>]) -> Answer),
     Work,
 }
 

@@ -25,13 +25,12 @@ use http::{
 use http_body_util::Empty;
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::transport::Transport;
 use self::{
     attempt::AttemptSpan,
-    protection::Protection,
     tally::{UpstreamTally, Watch},
     transport::AttemptError,
 };
+pub(crate) use self::{protection::Protection, transport::Transport};
 use crate::{
     config::{ServiceConfig, StartError},
     inbound::Inbound,
@@ -104,6 +103,11 @@ impl Upstream {
     pub(crate) fn stats(&self) -> UpstreamStats {
         let protection = self.protection.load();
         self.tally.stats(protection.policy(), protection.breakers())
+    }
+
+    /// What protects it at this moment.
+    pub(crate) fn protection(&self) -> Arc<Protection> {
+        self.protection.load_full()
     }
 
     /// Sends one request, and reads the whole of its answer.

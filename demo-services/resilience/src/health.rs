@@ -105,22 +105,24 @@ impl Page {
         Self::made(&[("circuitBreakers", circuits)])
     }
 
-    /// The page about clients: their breakers as [`Page::of`] shows them, and the rate limits of those whose breaker is
-    /// shown.
+    /// The page about clients by their names there: their breakers as [`Page::of`] shows them, and the rate limits of
+    /// those whose breaker is shown.
     #[must_use]
-    pub fn of_clients<'c>(clients: impl IntoIterator<Item = &'c Client>) -> Self {
+    pub fn of_clients<'c, N: AsRef<str>>(
+        clients: impl IntoIterator<Item = (N, &'c Client)>,
+    ) -> Self {
         let (mut circuits, mut rates) = (Part::default(), Part::default());
-        for client in clients {
+        for (name, client) in clients {
             let shown =
                 |breaker: &&Arc<Breaker>| breaker.policy().health != HealthIndicator::Hidden;
             let Some(breaker) = client.breaker().filter(shown) else {
                 continue;
             };
-            circuits.add(client.name(), indicator(breaker));
+            circuits.add(name.as_ref(), indicator(breaker));
             if let Some(limit) = &client.policy().rate_limit {
                 let may_fail = breaker.policy().health == HealthIndicator::MayFail;
                 let rate = rate_indicator(limit, &client.levels(), may_fail);
-                rates.add(client.name(), rate);
+                rates.add(name.as_ref(), rate);
             }
         }
         if rates.statuses.is_empty() {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
+mod actuator;
 mod answers;
 mod deadlines;
 mod degradation;

@@ -111,7 +111,7 @@ async fn a_rate_limit_is_up_unknown_or_limited_by_what_the_next_call_would_meet(
         "[breaker]\nhealth = 'shown'\n[rate_limit]\nlimit = 1\nperiod = '1s'\ntimeout = '2s'",
     );
     let rates = || {
-        let page = Page::of_clients([&client]);
+        let page = Page::of_clients([(client.name(), &client)]);
         let rate = &page.to_json()["components"]["rateLimiters"]["details"]["upstream"];
         let details = &rate["details"];
         [

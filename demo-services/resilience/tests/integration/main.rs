@@ -16,6 +16,7 @@ mod inheritance;
 mod observer;
 mod page;
 mod policies;
+mod properties;
 mod retry;
 mod shipped;
 mod timeout;
