@@ -6,6 +6,7 @@ mod demo_command;
 mod fault_commands;
 mod laws;
 mod library_command;
+mod library_usage;
 mod policy_command;
 mod proxy_command;
 
