@@ -9,6 +9,7 @@ use hyper::body::{Body, Incoming};
 use serde::Serialize;
 
 use crate::{
+    actuator,
     answer::{self, Answer},
     inbound::Inbound,
     service::Service,
@@ -55,11 +56,13 @@ impl Face for Front {
             "/settings" if !self.upstreams.is_empty() => {
                 return Ok(self.settings(&head.method, body).await);
             }
+            "/actuator/health" => Resource::Actuator(actuator::health),
+            "/actuator/circuitbreakerevents" => Resource::Actuator(actuator::events),
             path if path == self.service.path() => Resource::Work,
             _ => return Ok(answer::problem(StatusCode::NOT_FOUND, "no such resource")),
         };
         let wanted = match resource {
-            Resource::Health | Resource::Stats => Method::GET,
+            Resource::Health | Resource::Stats | Resource::Actuator(_) => Method::GET,
             Resource::Work => self.service.method(),
         };
         let is_head = wanted == Method::GET && head.method == Method::HEAD;
@@ -74,6 +77,7 @@ impl Face for Front {
         Ok(match resource {
             Resource::Health => answer::json(&Health { status: "ok" }),
             Resource::Stats => answer::json(&self.stats()),
+            Resource::Actuator(page) => page(&self.upstreams),
             Resource::Work => self.work(head, peer).await,
         })
     }
@@ -131,6 +135,8 @@ impl Front {
 enum Resource {
     Health,
     Stats,
+    /// A page about the upstreams.
+    Actuator(fn(&[Arc<Upstream>]) -> Answer),
     Work,
 }
 

@@ -14,7 +14,8 @@
 //!
 //! Each has `GET /healthz` and `GET /stats` as well ([`Stats`]), which no worker is needed for. Those that call others
 //! show their policy at `GET /settings` and take another one at `PUT` and `PATCH /settings`, with the keys of the
-//! original or a policy's name or text; calls that are being made end under the one they began with.
+//! original or a policy's name or text; calls that are being made end under the one they began with. What resilience4j
+//! shows of its breakers is at `GET /actuator/health` and `GET /actuator/circuitbreakerevents`.
 //!
 //! ```
 //! use std::time::Duration;
@@ -44,6 +45,7 @@
 
 pub mod policies;
 
+mod actuator;
 mod answer;
 mod authentication;
 mod authorization;

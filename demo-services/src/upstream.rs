@@ -110,6 +110,11 @@ impl Upstream {
         self.tally.stats(protection.policy(), protection.breakers())
     }
 
+    /// What protects it at this moment.
+    pub(crate) fn protection(&self) -> Arc<Protection> {
+        self.protection.load_full()
+    }
+
     /// Sends one request, and reads the whole of its answer.
     ///
     /// The span begins at once, not when the future is first polled: before the time limit, so that it can tell when

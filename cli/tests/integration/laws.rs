@@ -87,10 +87,11 @@ fn the_arrows_run_as_planned() {
 
 #[test]
 fn some_crates_are_used_in_their_houses_alone() {
-    let homes: [(&str, &[&str]); 3] = [
+    let homes: [(&str, &[&str]); 4] = [
         ("axum", &["brownout-control-api", "demo-services"]),
         ("opentelemetry", &["brownout-telemetry", "brownout-testkit"]),
         ("statsd", &["brownout-telemetry"]),
+        ("sqlx", &["demo-services"]),
     ];
     for package in packages() {
         for dependency in &package.dependencies {

@@ -7,6 +7,7 @@ mod demo_trace;
 mod fault_commands;
 mod laws;
 mod library_command;
+mod library_usage;
 mod policy_command;
 mod proxy_command;
 mod simulate_command;

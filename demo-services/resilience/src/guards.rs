@@ -117,6 +117,7 @@ impl Guards {
             concurrency_limit: self.adaptive.as_ref().map(Adaptive::limit),
             rate_permits: self.rate.as_ref().map(RateLimiter::permits),
             rate_waiting: self.rate.as_ref().map(RateLimiter::waiting),
+            rate_wait: self.rate.as_ref().map(RateLimiter::wait_for_one),
         }
     }
 }
@@ -141,4 +142,6 @@ pub struct Levels {
     pub rate_permits: Option<i64>,
     /// Calls that wait for a permit.
     pub rate_waiting: Option<u32>,
+    /// How long a call that came now would wait for its permit, if it could wait as long as it takes.
+    pub rate_wait: Option<Duration>,
 }

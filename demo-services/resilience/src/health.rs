@@ -14,11 +14,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use crate::{
     breaker::{Breaker, State},
-    policy::HealthIndicator,
+    client::Client,
+    guards::Levels,
+    policy::{HealthIndicator, RateLimitPolicy},
 };
 
 /// How a component is.
@@ -34,6 +38,8 @@ pub enum Status {
     CircuitOpen,
     /// A breaker with its probes out.
     CircuitHalfOpen,
+    /// A rate limit that would refuse the next call, and may not take the page down.
+    RateLimited,
 }
 
 impl Status {
@@ -46,6 +52,7 @@ impl Status {
             Self::Unknown => "UNKNOWN",
             Self::CircuitOpen => "CIRCUIT_OPEN",
             Self::CircuitHalfOpen => "CIRCUIT_HALF_OPEN",
+            Self::RateLimited => "RATE_LIMITED",
         }
     }
 
@@ -54,19 +61,23 @@ impl Status {
     pub fn http(self) -> u16 {
         match self {
             Self::Down => 503,
-            Self::Up | Self::Unknown | Self::CircuitOpen | Self::CircuitHalfOpen => 200,
+            Self::Up
+            | Self::Unknown
+            | Self::CircuitOpen
+            | Self::CircuitHalfOpen
+            | Self::RateLimited => 200,
         }
     }
 
-    /// That of several together: down if one is, else up if one is, else unknown. The words for circuits are no part
-    /// of Spring's order of statuses and do not count.
+    /// That of several together: down if one is, else up if one is, else unknown. The words for circuits and rates are
+    /// no part of Spring's order of statuses and do not count.
     fn together(of: impl IntoIterator<Item = Self>) -> Self {
         let mut together = Self::Unknown;
         for status in of {
             match status {
                 Self::Down => return Self::Down,
                 Self::Up => together = Self::Up,
-                Self::Unknown | Self::CircuitOpen | Self::CircuitHalfOpen => {}
+                Self::Unknown | Self::CircuitOpen | Self::CircuitHalfOpen | Self::RateLimited => {}
             }
         }
         together
@@ -85,26 +96,56 @@ impl Page {
     /// The page about those of the breakers whose policy shows them, in the order given.
     #[must_use]
     pub fn of<'b>(breakers: impl IntoIterator<Item = &'b Breaker>) -> Self {
-        let mut details = Map::new();
-        let mut statuses = Vec::new();
+        let mut circuits = Part::default();
         for breaker in breakers {
-            if breaker.policy().health == HealthIndicator::Hidden {
-                continue;
+            if breaker.policy().health != HealthIndicator::Hidden {
+                circuits.add(breaker.name(), indicator(breaker));
             }
-            let (status, body) = indicator(breaker);
-            statuses.push(status);
-            details.insert(breaker.name().to_owned(), body);
         }
-        let breakers = Status::together(statuses);
-        // A part without indicators is unknown and takes nothing away: the process answers, so it is up.
-        let status = Status::together([breakers, Status::Up]);
-        let body = json!({
-            "status": status.as_str(),
-            "components": {
-                "circuitBreakers": { "status": breakers.as_str(), "details": details },
-            },
-        });
-        Self { status, body }
+        Self::made(&[("circuitBreakers", circuits)])
+    }
+
+    /// The page about clients by their names there: their breakers as [`Page::of`] shows them, and the rate limits of
+    /// those whose breaker is shown.
+    #[must_use]
+    pub fn of_clients<'c, N: AsRef<str>>(
+        clients: impl IntoIterator<Item = (N, &'c Client)>,
+    ) -> Self {
+        let (mut circuits, mut rates) = (Part::default(), Part::default());
+        for (name, client) in clients {
+            let shown =
+                |breaker: &&Arc<Breaker>| breaker.policy().health != HealthIndicator::Hidden;
+            let Some(breaker) = client.breaker().filter(shown) else {
+                continue;
+            };
+            circuits.add(name.as_ref(), indicator(breaker));
+            if let Some(limit) = &client.policy().rate_limit {
+                let may_fail = breaker.policy().health == HealthIndicator::MayFail;
+                let rate = rate_indicator(limit, &client.levels(), may_fail);
+                rates.add(name.as_ref(), rate);
+            }
+        }
+        if rates.statuses.is_empty() {
+            return Self::made(&[("circuitBreakers", circuits)]);
+        }
+        Self::made(&[("circuitBreakers", circuits), ("rateLimiters", rates)])
+    }
+
+    fn made(parts: &[(&str, Part)]) -> Self {
+        let mut components = Map::new();
+        // A part that is unknown takes nothing away: the process answers, so it is up.
+        let mut statuses = vec![Status::Up];
+        for (name, part) in parts {
+            let status = Status::together(part.statuses.iter().copied());
+            statuses.push(status);
+            let details = json!({ "status": status.as_str(), "details": part.details });
+            components.insert((*name).to_owned(), details);
+        }
+        let status = Status::together(statuses);
+        Self {
+            status,
+            body: json!({ "status": status.as_str(), "components": components }),
+        }
     }
 
     /// The page's JSON.
@@ -112,6 +153,41 @@ impl Page {
     pub fn to_json(&self) -> &Value {
         &self.body
     }
+}
+
+/// The indicators of one kind.
+#[derive(Default)]
+struct Part {
+    statuses: Vec<Status>,
+    details: Map<String, Value>,
+}
+
+impl Part {
+    fn add(&mut self, name: &str, (status, body): (Status, Value)) {
+        self.statuses.push(status);
+        self.details.insert(name.to_owned(), body);
+    }
+}
+
+/// A rate limit's status and its details: limited when a call that came now would be refused, unknown when it would
+/// wait.
+fn rate_indicator(limit: &RateLimitPolicy, levels: &Levels, may_fail: bool) -> (Status, Value) {
+    let permits = levels.rate_permits.unwrap_or_default();
+    let waiting = levels.rate_waiting.unwrap_or_default();
+    let status = if permits > 0 || waiting == 0 {
+        Status::Up
+    } else if levels.rate_wait.is_some_and(|wait| wait <= limit.timeout) {
+        Status::Unknown
+    } else if may_fail {
+        Status::Down
+    } else {
+        Status::RateLimited
+    };
+    let body = json!({
+        "status": status.as_str(),
+        "details": { "availablePermissions": permits, "numberOfWaitingThreads": waiting },
+    });
+    (status, body)
 }
 
 /// One breaker's status and its details.

@@ -74,9 +74,9 @@ impl Gate {
         answer
     }
 
-    /// What its breakers say.
+    /// What its breakers and rate limits say.
     pub(super) fn health(&self) -> Answer {
-        let page = Page::of(self.primary.iter().filter_map(Hop::breaker));
+        let page = Page::of_clients(self.primary.iter().map(|hop| (hop.name(), hop.client())));
         let status = StatusCode::from_u16(page.status.http()).expect("200 or 503");
         answer::json_with(status, page.to_json())
     }

@@ -1,10 +1,6 @@
 //! The gate's calls to a book service, under a policy.
 
-use std::sync::Arc;
-
-use brownout_resilience::{
-    Attempt, Breaker, Call, Called, Client, Outcome, Policy, Pushback, Reading,
-};
+use brownout_resilience::{Attempt, Call, Called, Client, Outcome, Policy, Pushback, Reading};
 use brownout_telemetry::{Metrics, forward_context};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header::CONTENT_TYPE, uri::Authority};
@@ -77,11 +73,7 @@ impl Hop {
         self.client().name()
     }
 
-    pub(super) fn breaker(&self) -> Option<&Breaker> {
-        self.client().breaker().map(Arc::as_ref)
-    }
-
-    fn client(&self) -> &Client {
+    pub(super) fn client(&self) -> &Client {
         self.protection.client(0)
     }
 

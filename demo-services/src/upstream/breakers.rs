@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use brownout_resilience::{
-    Client, Event, EventKind, State,
+    Client, Event, EventKind, EventLog, EventRecord, State,
     policy::{BreakerPolicy, Scope},
 };
 use brownout_telemetry::{Counter, Gauge, Metrics, names};
@@ -22,6 +22,8 @@ pub(crate) struct BreakerTally {
     state: Gauge,
     /// How many are at each of these. Two threads' events may come in either order, so for a moment one may be below 0.
     levels: Mutex<[i64; 3]>,
+    /// The last events of all of them.
+    log: EventLog,
 }
 
 impl BreakerTally {
@@ -49,6 +51,7 @@ impl BreakerTally {
             not_permitted: Tally::new(metrics.counter(names::CIRCUITBREAKER_REJECTED, &[name])),
             state: metrics.gauge(names::CIRCUITBREAKER_STATE, &[name]),
             levels: Mutex::new(levels),
+            log: EventLog::new(name, policy.event_buffer),
         };
         tally.show();
         tally
@@ -75,7 +78,13 @@ impl BreakerTally {
         }
     }
 
+    /// Their last events, oldest first.
+    pub(super) fn events(&self) -> Vec<EventRecord> {
+        self.log.records()
+    }
+
     pub(crate) fn hear(&self, event: &Event) {
+        self.log.hear(event);
         match event.kind {
             EventKind::NotPermitted => self.not_permitted.count(),
             EventKind::StateTransition { from, to, .. } => self.went(from, to),

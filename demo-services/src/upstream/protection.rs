@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use brownout_resilience::{Client, InvalidPolicy, Policy, Setup};
+use brownout_resilience::{Client, EventRecord, InvalidPolicy, Policy, Setup, policy::Scope};
 use brownout_telemetry::{Gauge, Metrics, names};
 
 use super::breakers::BreakerTally;
@@ -88,6 +88,26 @@ impl Protection {
     pub(crate) fn breakers(&self) -> Option<BreakerStats> {
         let breakers = self.breakers.as_ref();
         breakers.map(|it| it.stats(&self.clients))
+    }
+
+    /// The clients with breakers of their own, by the names that tell these apart.
+    pub(crate) fn named(&self) -> Vec<(String, &Client)> {
+        let breaker = self.policy().breaker.as_ref();
+        match breaker.map(|breaker| breaker.scope) {
+            None => Vec::new(),
+            Some(Scope::Shared) => vec![(self.name.clone(), &self.clients[0])],
+            Some(Scope::Worker) => {
+                let clients = self.clients.iter().enumerate();
+                let named = |(worker, client)| (format!("{}-{worker}", self.name), client);
+                clients.map(named).collect()
+            }
+        }
+    }
+
+    /// What the breakers have told last, oldest first.
+    pub(crate) fn events(&self) -> Vec<EventRecord> {
+        let breakers = self.breakers.as_ref();
+        breakers.map(|it| it.events()).unwrap_or_default()
     }
 
     /// Shows the failure rate of the breaker that a call has just asked.

@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
+mod actuator;
 mod answers;
 mod deadlines;
 mod degradation;
+mod example;
 mod library;
 mod metrics;
 mod policies;

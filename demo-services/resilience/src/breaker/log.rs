@@ -90,10 +90,11 @@ impl EventLog {
         EventRecord {
             circuit_breaker_name: self.name.clone(),
             kind,
-            creation_time: timestamp
-                .saturating_add(since)
-                .unwrap_or(Timestamp::MAX)
-                .to_string(),
+            // Always so many digits, so that the texts sort as the times do.
+            creation_time: format!(
+                "{:.6}",
+                timestamp.saturating_add(since).unwrap_or(Timestamp::MAX)
+            ),
             error_message: None,
             duration_in_ms: took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
             state_transition: match event.kind {
@@ -122,7 +123,7 @@ pub struct EventRecord {
     /// `STATE_TRANSITION` or `RESET`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// When, in RFC 3339.
+    /// When, in RFC 3339 with microseconds.
     pub creation_time: String,
     /// Always none: a breaker is told verdicts, not messages. The field is kept for readers of the original's form.
     pub error_message: Option<String>,

@@ -57,6 +57,15 @@ impl RateLimiter {
         })
     }
 
+    pub(super) fn wait_for_one(&self) -> Duration {
+        let now = self.began.elapsed();
+        let wait = self.with(|periods| {
+            periods.go_to(now);
+            periods.wait_for_one(now)
+        });
+        Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
+    }
+
     pub(super) fn waiting(&self) -> u32 {
         self.waiting.load(Ordering::Relaxed)
     }

@@ -72,6 +72,7 @@ async fn a_record_has_the_fields_of_the_original() {
     assert!(records[1]["durationInMs"].is_null());
     let time = |n: usize| records[n]["creationTime"].as_str().unwrap().to_owned();
     assert!(time(0).ends_with('Z') && time(0) <= time(1));
+    assert_eq!(time(0).len(), "2026-11-22T03:36:08.000000Z".len());
 }
 
 #[tokio::test(start_paused = true)]

@@ -162,6 +162,7 @@ async fn a_call_that_is_dropped_while_it_waits_gives_its_permit_back() {
         Levels {
             rate_permits: Some(0),
             rate_waiting: Some(0),
+            rate_wait: Some(SECOND - ms(10)),
             ..Levels::default()
         }
     );

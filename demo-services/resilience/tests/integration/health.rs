@@ -6,6 +6,10 @@ use brownout_resilience::{
     policy::{BreakerPolicy, HealthIndicator},
 };
 use serde_json::json;
+use std::time::Duration;
+use tokio::time::sleep;
+
+use crate::upstream::{Script, Upstream, client};
 
 fn breaker(name: &str, health: HealthIndicator) -> Breaker {
     let policy = BreakerPolicy {
@@ -99,4 +103,31 @@ async fn a_page_is_down_and_answered_with_503_when_a_breaker_may_fail_it() {
 
     let page = Page::of([&failing, &working]);
     assert_eq!((page.status.as_str(), page.status.http()), ("DOWN", 503));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_limit_is_up_unknown_or_limited_by_what_the_next_call_would_meet() {
+    let client = client(
+        "[breaker]\nhealth = 'shown'\n[rate_limit]\nlimit = 1\nperiod = '1s'\ntimeout = '2s'",
+    );
+    let rates = || {
+        let page = Page::of_clients([(client.name(), &client)]);
+        let rate = &page.to_json()["components"]["rateLimiters"]["details"]["upstream"];
+        let details = &rate["details"];
+        [
+            rate["status"].clone(),
+            details["availablePermissions"].clone(),
+            details["numberOfWaitingThreads"].clone(),
+        ]
+    };
+    let upstream = Upstream::that([Script::Status(200)]);
+    let call = || upstream.called_by(&client, "GET");
+    assert_eq!(rates(), [json!("UP"), json!(1), json!(0)]);
+
+    let checks = async {
+        assert_eq!(rates(), [json!("RATE_LIMITED"), json!(-2), json!(2)]);
+        sleep(Duration::from_millis(1500)).await;
+        assert_eq!(rates(), [json!("UNKNOWN"), json!(-1), json!(1)]);
+    };
+    let (_, _, _, ()) = tokio::join!(call(), call(), call(), checks);
 }

@@ -340,11 +340,12 @@ async fn the_health_page_has_its_fields_in_order() {
 
     let breaker = r#"{"status":"UP","details":{"failureRate":"-1.0%","failureRateThreshold":"50.0%","slowCallRate":"-1.0%","slowCallRateThreshold":"50.0%","bufferedCalls":0,"slowCalls":0,"slowFailedCalls":0,"failedCalls":0,"notPermittedCalls":0,"state":"CLOSED"}}"#;
     let breakers = ["g1", "g2", "g3", "g4", "g5"].map(|name| format!(r#""{name}":{breaker}"#));
+    let rates = r#""rateLimiters":{"status":"UP","details":{"g1":{"status":"UP","details":{"availablePermissions":1000,"numberOfWaitingThreads":0}}}}"#;
     assert_eq!(page.status(), 200);
     assert_eq!(
         page.text(),
         format!(
-            r#"{{"status":"UP","components":{{"circuitBreakers":{{"status":"UP","details":{{{}}}}}}}}}"#,
+            r#"{{"status":"UP","components":{{"circuitBreakers":{{"status":"UP","details":{{{}}}}},{rates}}}}}"#,
             breakers.join(",")
         )
     );
