@@ -50,7 +50,7 @@ async fn a_fault_is_added_listed_shown_and_removed() {
     assert_eq!(
         added,
         format!(
-            "armed latency-1 on web: latency value=250ms\n\
+            "armed latency-1 on web: latency value=250ms mode=add side=request\n\
              it ends by itself after 2m\n\
              \n\
              the same with curl:\n  \
@@ -72,12 +72,14 @@ async fn a_fault_is_added_listed_shown_and_removed() {
         ]
     );
     assert_eq!(
-        rows[1][..8],
+        rows[1][..10],
         [
             "latency-1",
             "web",
             "latency",
             "value=250ms",
+            "mode=add",
+            "side=request",
             "20",
             "active",
             "0",
