@@ -52,7 +52,8 @@ pub(crate) async fn exchange(
         later,
         ..
     } = injection;
-    let ended_by = ending.as_ref().map(|(by, _)| *by);
+    let later_ending = later.as_ref().and_then(|later| later.ending.as_ref());
+    let ended_by = ending.as_ref().or(later_ending).map(|(by, _)| *by);
     record.decided(&request, &considered, fired, ended_by);
 
     if !delays.is_empty() || ending.is_some() {
