@@ -434,6 +434,17 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_says_the_same_in_toml_as_in_json() {
+        for kind in Fault::kinds() {
+            let file: toml::Value = toml::from_str(&kind.toml()).unwrap();
+
+            let read = serde_json::to_value(&file["fault"][0]).unwrap();
+
+            assert_eq!(read, kind.example_fault(), "{}", kind.name);
+        }
+    }
+
+    #[test]
     fn every_command_line_is_well_formed() {
         use clap::CommandFactory;
 

@@ -6,6 +6,9 @@ use std::{
 };
 
 use brownout_testkit::{TestUpstream, eventually};
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -107,7 +110,13 @@ async fn ask(stream: &mut TcpStream) -> Seen {
 
 /// Three exchanges, on one connection as long as it lives, and how many requests the upstream got.
 async fn watch(fault: Option<&Value>) -> (Vec<Seen>, usize) {
-    let world = World::before(TestUpstream::replying("0123456789".repeat(50)).await).await;
+    let upstream = TestUpstream::serving(|_| async {
+        let body = Bytes::from("0123456789".repeat(50));
+        // Else the upstream would say another date each second, and everything would differ.
+        let answer = Response::builder().header("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+        answer.body(Full::new(body)).unwrap()
+    });
+    let world = World::before(upstream.await).await;
     if let Some(fault) = fault {
         let (status, answer) = world.call("POST", "/faults", fault.clone()).await;
         assert_eq!(status, 201, "{fault}: {answer}");
