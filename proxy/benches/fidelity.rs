@@ -2,8 +2,8 @@
 //!
 //! `cargo bench -p brownout-proxy --bench fidelity`
 //!
-//! A thousand requests are held at once for 100 ms, on one core of the proxy; the error is the proxy's own measure, as
-//! `magnitude` tells it. Rates are measured by a client, from the first byte of the body to the last.
+//! A thousand requests are held at once, on one core of the proxy, and arrive one after the other; the error is the
+//! proxy's own measure, as `magnitude` tells it. Rates are measured by a client, from the first byte of the body to the last.
 
 #![expect(
     clippy::print_stdout,
@@ -41,23 +41,22 @@ async fn delays() {
         clients.push(proxy.connect().await);
     }
     println!("latency, {HELD} requests held at once");
-    for asked in ["100ms", "1s"] {
+    for asked in ["2s"] {
         let id = proxy.arm(&json!({ "latency": asked }));
         for _ in 0..3 {
             for client in &mut clients {
                 client.get("/").await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
             for client in &mut clients {
                 client.response().await;
             }
         }
         let magnitude = proxy.fault(&id).magnitude;
-        let (wanted, came) = (magnitude.asked.unwrap(), magnitude.achieved.unwrap());
-        let late = |wanted: Duration, came: Duration| came.saturating_sub(wanted);
+        let late = magnitude.late.unwrap();
         println!(
-            "  asked {asked:>6}: late by {:?} at p50, {:?} at p99 (to 1.6 % of the delay)",
-            late(wanted.p50, came.p50),
-            late(wanted.p99, came.p99)
+            "  asked {asked:>6}: late by {:?} at p50, {:?} at p99",
+            late.p50, late.p99
         );
         proxy.disarm(&id);
         eventually("all to be let go", || proxy.faults().clear().is_empty()).await;
