@@ -402,7 +402,7 @@ pub(crate) enum FaultCommand {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct FaultAddArgs {
-    /// What goes wrong: latency, abort, reset, blackhole (see: fault kinds)
+    /// What goes wrong: latency, abort, reset, ... (see: fault kinds)
     pub(crate) kind: String,
 
     /// The route, several with commas between, or '*' for all
@@ -432,13 +432,42 @@ pub(crate) struct FaultAddArgs {
     #[arg(long = "method", value_name = "METHOD")]
     pub(crate) methods: Vec<String>,
 
-    /// Only requests whose path fits this glob, such as '/v1/*'; may be repeated
-    #[arg(long = "path", value_name = "GLOB")]
+    /// Only requests whose path fits this glob, such as '/v1/*', or this expression, such as 're:^/v[12]/'; may be
+    /// repeated, as all of these
+    #[arg(long = "path", value_name = "PATTERN")]
     pub(crate) paths: Vec<String>,
 
-    /// Only requests with this header field; may be repeated
-    #[arg(long = "header", value_name = "NAME=GLOB")]
+    /// No requests whose path fits this
+    #[arg(long = "not-path", value_name = "PATTERN")]
+    pub(crate) not_paths: Vec<String>,
+
+    /// Only requests to this host
+    #[arg(long = "host", value_name = "PATTERN")]
+    pub(crate) hosts: Vec<String>,
+
+    /// Only requests with this header field
+    #[arg(long = "header", value_name = "NAME=PATTERN")]
     pub(crate) headers: Vec<String>,
+
+    /// Only requests with this parameter in their query
+    #[arg(long = "query", value_name = "NAME=PATTERN")]
+    pub(crate) queries: Vec<String>,
+
+    /// Only requests with this cookie
+    #[arg(long = "cookie", value_name = "NAME=PATTERN")]
+    pub(crate) cookies: Vec<String>,
+
+    /// Only requests with this member of W3C Baggage
+    #[arg(long = "baggage", value_name = "NAME=PATTERN")]
+    pub(crate) baggage: Vec<String>,
+
+    /// Only requests of clients in this range, such as 10.0.0.0/8
+    #[arg(long = "client", value_name = "CIDR")]
+    pub(crate) clients: Vec<String>,
+
+    /// To what a draw belongs: request, connection, client, trace, header:NAME or cookie:NAME [default: request]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) per: Option<String>,
 
     /// Let so many matches pass first
     #[arg(long, value_name = "N")]
@@ -448,13 +477,49 @@ pub(crate) struct FaultAddArgs {
     #[arg(long, value_name = "N")]
     pub(crate) every: Option<u64>,
 
+    /// Which one of those, from 0 to N-1
+    #[arg(long, value_name = "N")]
+    pub(crate) offset: Option<u64>,
+
+    /// Order among faults, higher first
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) priority: Option<i64>,
+
+    /// Requests it may hold at once
+    #[arg(long, value_name = "N")]
+    pub(crate) max_active: Option<u64>,
+
+    /// Draws begin from this
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// Faults of one group draw alike
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: Option<String>,
+
+    /// Grow to full strength, such as up=5m,down=1m
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    pub(crate) ramp: Option<String>,
+
+    /// On and off in turn, such as period=20s,duty=0.5
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    pub(crate) wave: Option<String>,
+
+    /// On in this window alone, such as start=1m,for=30s; may be repeated
+    #[arg(long = "pulse", value_name = "KEY=VALUE,...")]
+    pub(crate) pulses: Vec<String>,
+
+    /// On and off by chance, such as every=10s,for=5s,jitter=2s
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    pub(crate) nemesis: Option<String>,
+
+    /// In bursts, such as p_bad=0.01,p_good=0.2
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    pub(crate) burst: Option<String>,
+
     /// Stop after so many injections
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
-
-    /// Hold at most so many requests at once; others pass untouched [default: 1000]
-    #[arg(long, value_name = "N")]
-    pub(crate) max_active: Option<u64>,
 
     /// Leave no mark on injected answers
     #[arg(long)]

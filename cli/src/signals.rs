@@ -43,16 +43,20 @@ impl Stop {
 }
 
 /// From now on a signal finds a thread that does nothing but wait for it, however busy the others are.
+///
+/// It returns once that thread listens: a signal in between would be heard by nobody.
 fn exit_on_the_next() {
+    let (listens, is_listening) = std::sync::mpsc::channel::<()>();
     let waiting = std::thread::Builder::new()
         .name("signals".to_owned())
-        .spawn(|| {
+        .spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build();
             let Ok(runtime) = runtime else { return };
             runtime.block_on(async {
                 let Ok(mut stop) = Stop::listen() else { return };
+                drop(listens);
                 stop.next().await;
                 #[expect(clippy::exit, reason = "asked twice: nothing is waited for")]
                 std::process::exit(Exit::Interrupted.code().into());
@@ -61,4 +65,6 @@ fn exit_on_the_next() {
     if let Err(error) = waiting {
         tracing::warn!(%error, "a second signal will not end the process early");
     }
+    // Nothing is ever sent: the other end is dropped when it listens, or when it never will.
+    for () in is_listening {}
 }

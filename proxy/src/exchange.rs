@@ -52,7 +52,8 @@ pub(crate) async fn exchange(
         later,
         ..
     } = injection;
-    let ended_by = ending.as_ref().map(|(by, _)| *by);
+    let later_ending = later.as_ref().and_then(|later| later.ending.as_ref());
+    let ended_by = ending.as_ref().or(later_ending).map(|(by, _)| *by);
     record.decided(&request, &considered, fired, ended_by);
 
     if !delays.is_empty() || ending.is_some() {
@@ -79,7 +80,9 @@ pub(crate) async fn exchange(
             let asked = later.ending.is_some().then(|| request.headers().clone());
             let method = request.method().clone();
             let response = forward(request, record, Some(&mut later)).await?;
-            shape::after_upstream(*later, response, &method, &asked.unwrap_or_default()).await
+            let asked = asked.unwrap_or_default();
+            // Boxed, as every connection would have to keep room for it.
+            Box::pin(shape::after_upstream(*later, response, &method, &asked)).await
         }
     }
 }
@@ -118,7 +121,10 @@ async fn forward(
     let client = Arc::clone(record.client());
     let copies = later.as_mut().and_then(|later| later.copies.take());
     let (body, upload) = match copies {
-        Some(copies) => shape::send_copies(copies, &parts, incoming, &upstream, &record).await?,
+        Some(copies) => {
+            let sending = shape::send_copies(copies, &parts, incoming, &upstream, &record);
+            Box::pin(sending).await?
+        }
         None => {
             let pace = later.and_then(|later| shape::pace(later, &record));
             RequestBody::streaming(incoming, bytes_in, client, leave, pace)

@@ -89,41 +89,96 @@ fn spec(args: &FaultAddArgs) -> Result<Value, Failure> {
     put(&args.kind, Some(params(&args.params).map_err(usage)?));
 
     let mut matching = Map::new();
-    if !args.methods.is_empty() {
-        matching.insert("method".to_owned(), texts(&args.methods));
+    let lists = [
+        ("method", &args.methods),
+        ("path", &args.paths),
+        ("not_path", &args.not_paths),
+        ("host", &args.hosts),
+        ("client", &args.clients),
+    ];
+    for (key, words) in lists.into_iter().filter(|(_, words)| !words.is_empty()) {
+        matching.insert(key.to_owned(), texts(words));
     }
-    if !args.paths.is_empty() {
-        matching.insert("path".to_owned(), texts(&args.paths));
-    }
-    if !args.headers.is_empty() {
-        let mut headers = Map::new();
-        for header in &args.headers {
-            let (name, glob) = header.split_once('=').ok_or_else(|| {
-                usage(format!("`--header {header}` is not of the form NAME=GLOB"))
-            })?;
-            // The same field twice: either value will do.
-            match headers.get_mut(name) {
-                None => drop(headers.insert(name.to_owned(), json!(glob))),
-                Some(Value::Array(globs)) => globs.push(json!(glob)),
-                Some(single) => *single = json!([single.take(), glob]),
-            }
-        }
-        matching.insert("header".to_owned(), Value::Object(headers));
+    let fields = [
+        ("header", &args.headers),
+        ("query", &args.queries),
+        ("cookie", &args.cookies),
+        ("baggage", &args.baggage),
+    ];
+    for (key, words) in fields.into_iter().filter(|(_, words)| !words.is_empty()) {
+        let named = named(key, words).map_err(usage)?;
+        matching.insert(key.to_owned(), named);
     }
     put(
         "match",
         (!matching.is_empty()).then_some(Value::Object(matching)),
     );
     put("percent", args.percent.as_deref().map(scalar));
+    put("per", args.per.as_ref().map(|key| json!(key)));
     put("skip_first", args.skip_first.map(|n| json!(n)));
     put("every", args.every.map(|n| json!(n)));
+    put("offset", args.offset.map(|n| json!(n)));
     put("limit", args.limit.map(|n| json!(n)));
+    put("priority", args.priority.map(|n| json!(n)));
     put("max_active", args.max_active.map(|n| json!(n)));
+    put("seed", args.seed.map(|n| json!(n)));
+    put("group", args.group.as_ref().map(|name| json!(name)));
+    let schedules = [
+        ("ramp", &args.ramp),
+        ("wave", &args.wave),
+        ("nemesis", &args.nemesis),
+        ("burst", &args.burst),
+    ];
+    for (key, written) in schedules {
+        if let Some(written) = written {
+            put(key, Some(pairs(written).map_err(usage)?));
+        }
+    }
+    if !args.pulses.is_empty() {
+        let pulses: Result<Vec<Value>, String> = args.pulses.iter().map(|one| pairs(one)).collect();
+        put("pulses", Some(Value::Array(pulses.map_err(usage)?)));
+    }
     put("start", args.start.as_ref().map(|span| json!(span)));
     put("ttl", args.ttl.as_ref().map(|span| json!(span)));
     put("stealth", args.stealth.then_some(json!(true)));
     put("note", args.note.as_ref().map(|note| json!(note)));
     Ok(Value::Object(fault))
+}
+
+/// Members written as NAME=PATTERN; one name may be given more than once.
+fn named(flag: &str, words: &[String]) -> Result<Value, String> {
+    let mut members: Map<String, Value> = Map::new();
+    for word in words {
+        let (name, pattern) = word
+            .split_once('=')
+            .ok_or_else(|| format!("`--{flag} {word}` is not of the form NAME=PATTERN"))?;
+        match members.get_mut(name) {
+            None => drop(members.insert(name.to_owned(), json!(pattern))),
+            Some(Value::Array(patterns)) => patterns.push(json!(pattern)),
+            Some(first) => *first = json!([first.clone(), pattern]),
+        }
+    }
+    Ok(Value::Object(members))
+}
+
+/// Members written as `up=5m,down=1m`.
+fn pairs(written: &str) -> Result<Value, String> {
+    let words: Vec<String> = written
+        .split(',')
+        .map(|word| word.trim().to_owned())
+        .collect();
+    if let Some(word) = words.iter().find(|word| !word.contains('=')) {
+        return Err(format!("`{word}` is not of the form KEY=VALUE"));
+    }
+    params(&words)
+}
+
+/// The waits in a file, one to a line, for a latency that draws from them. Empty lines do not count.
+fn samples(path: &str) -> Result<Value, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("could not read samples from `{path}`: {error}"))?;
+    let lines = text.lines().map(str::trim);
+    Ok(lines.filter(|line| !line.is_empty()).collect())
 }
 
 /// A kind's parameters: nothing, a single value, or KEY=VALUE pairs; a dot in a key goes one level down.
@@ -148,6 +203,12 @@ fn params(words: &[String]) -> Result<Value, String> {
                     target = &mut target[key];
                 }
                 *target = scalar(value);
+                if path == "file" {
+                    params["samples"] = samples(value)?;
+                    params
+                        .as_object_mut()
+                        .map(|members| members.shift_remove("file"));
+                }
             }
             Ok(params)
         }
@@ -335,6 +396,23 @@ mod tests {
                 }),
             ),
             (
+                "brownout fault add latency web 1s --per cookie:sid --not-path /healthz --client 10.0.0.0/8 \
+                 --cookie sid=a* --cookie sid=b --query q=* --host shop.example --every 2 --offset 1 --seed 7 \
+                 --priority -1 --max-active 9 --group zone --ramp up=1m,of=value --pulse start=1s,for=2s \
+                 --burst p_bad=0.1,p_good=0.5",
+                json!({
+                    "route": "web", "latency": "1s",
+                    "match": {
+                        "not_path": "/healthz", "host": "shop.example", "client": "10.0.0.0/8",
+                        "query": { "q": "*" }, "cookie": { "sid": ["a*", "b"] },
+                    },
+                    "per": "cookie:sid", "every": 2, "offset": 1, "priority": -1, "max_active": 9,
+                    "seed": 7, "group": "zone", "ramp": { "up": "1m", "of": "value" },
+                    "burst": { "p_bad": 0.1, "p_good": 0.5 },
+                    "pulses": [{ "start": "1s", "for": "2s" }],
+                }),
+            ),
+            (
                 "brownout fault add abort * status=429 headers.x-why=quota --path /v1/* --method GET \
                  --header x-user=user-7 --limit 5 --percent 1/1000 --stealth --id flaky",
                 json!({
@@ -361,6 +439,37 @@ mod tests {
             "unknown kind of fault `latencey`; did you mean `latency`?"
         );
         assert_eq!(failure.exit, Exit::Usage);
+    }
+
+    #[test]
+    fn samples_come_from_a_file_of_this_machine() {
+        let path = std::env::temp_dir().join(format!("samples-{}", std::process::id()));
+        std::fs::write(&path, "12ms\n\n 1.5s \n").unwrap();
+
+        let fault = sent(&format!(
+            "brownout fault add latency web file={} times=2",
+            path.display()
+        ))
+        .unwrap();
+
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(
+            fault["latency"],
+            json!({ "samples": ["12ms", "1.5s"], "times": 2 })
+        );
+        let missing = sent("brownout fault add latency web file=/no/such/file").unwrap_err();
+        assert_eq!(missing.exit, Exit::Usage);
+    }
+
+    #[test]
+    fn the_reference_says_the_same_in_toml_as_in_json() {
+        for kind in Fault::kinds() {
+            let file: toml::Value = toml::from_str(&kind.toml()).unwrap();
+
+            let read = serde_json::to_value(&file["fault"][0]).unwrap();
+
+            assert_eq!(read, kind.example_fault(), "{}", kind.name);
+        }
     }
 
     #[test]

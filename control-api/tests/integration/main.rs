@@ -5,6 +5,7 @@
 mod calling;
 mod faults;
 mod halting;
+mod kinds;
 mod promise;
 mod routes;
 mod wrong_calls;
@@ -30,7 +31,12 @@ struct World {
 
 impl World {
     async fn start() -> Self {
-        let upstream = TestUpstream::replying("hello").await;
+        Self::before(TestUpstream::replying("hello").await).await
+    }
+
+    /// The same before another upstream.
+    #[expect(clippy::unused_async, reason = "the API wants a runtime around it")]
+    async fn before(upstream: TestUpstream) -> Self {
         let (writer, reader) = store(42);
         let metrics = Metrics::new();
         let gateway = Gateway::start(GatewayConfig {

@@ -70,6 +70,12 @@ pub struct MagnitudeAnswer {
     /// The 99th percentile of the achieved delays, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_p99: Option<String>,
+    /// The median of how much longer than asked for holds were, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_p50: Option<String>,
+    /// The 99th percentile of the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_p99: Option<String>,
     /// Bytes of bodies that went through it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
@@ -89,6 +95,8 @@ impl From<Magnitude> for MagnitudeAnswer {
             asked_p99: show(magnitude.asked.map(|delays| delays.p99)),
             delay_p50: show(magnitude.achieved.map(|delays| delays.p50)),
             delay_p99: show(magnitude.achieved.map(|delays| delays.p99)),
+            late_p50: show(magnitude.late.map(|delays| delays.p50)),
+            late_p99: show(magnitude.late.map(|delays| delays.p99)),
             bytes: magnitude.bytes,
             rate: magnitude.bytes_per_second.map(show_rate),
             early_returns: magnitude.early_returns,

@@ -6,15 +6,21 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
-use brownout_fault::store;
+use brownout_fault::{FaultSpec, FaultWriter, Moment, store};
 use brownout_proxy::{Gateway, GatewayConfig, ListenAddress, NewRoute, Upstream};
 use rustix::thread::{CpuSet, sched_setaffinity};
+use serde_json::json;
 
 /// The first argument by which this program becomes the proxy.
 pub(crate) const AS_PROXY: &str = "--as-proxy";
+
+/// With all the faults that may be armed, on a route that is not asked.
+const FAULTS_ELSEWHERE: &str = "elsewhere";
+/// With as many on the route that is asked, none of which fits.
+const FAULTS_HERE: &str = "same route";
 
 /// One way to the backend.
 pub(crate) struct Contender {
@@ -60,7 +66,9 @@ pub(crate) fn all(upstream: SocketAddr) -> Vec<Contender> {
             process: None,
             worker: None,
         },
-        brownout(upstream),
+        brownout(upstream, "brownout"),
+        brownout(upstream, FAULTS_ELSEWHERE),
+        brownout(upstream, FAULTS_HERE),
     ];
     for (name, found) in [("haproxy", haproxy(upstream)), ("nginx", nginx(upstream))] {
         match found {
@@ -80,9 +88,9 @@ pub(crate) fn pin(core: usize) {
     }
 }
 
-fn brownout(upstream: SocketAddr) -> Contender {
+fn brownout(upstream: SocketAddr, name: &'static str) -> Contender {
     let mut process = Command::new(std::env::current_exe().unwrap())
-        .args([AS_PROXY, &format!("http://{upstream}")])
+        .args([AS_PROXY, &format!("http://{upstream}"), name])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -92,7 +100,7 @@ fn brownout(upstream: SocketAddr) -> Contender {
         .read_line(&mut line)
         .unwrap();
     Contender {
-        name: "brownout",
+        name,
         address: line.trim().parse().unwrap(),
         process: Some(process),
         worker: None,
@@ -100,9 +108,20 @@ fn brownout(upstream: SocketAddr) -> Contender {
 }
 
 /// Runs the proxy until standard input ends.
-pub(crate) fn be_the_proxy(upstream: &str) {
+///
+/// By its name it has no fault armed, or as many as can be: on another route, or on this one with a path that no
+/// request has.
+pub(crate) fn be_the_proxy(upstream: &str, name: &str) {
     pin(1);
-    let (_writer, reader) = store(0);
+    let (mut writer, reader) = store(0);
+    let route = match name {
+        FAULTS_ELSEWHERE => Some("elsewhere"),
+        FAULTS_HERE => Some("bench"),
+        _ => None,
+    };
+    if let Some(route) = route {
+        arm_all(&mut writer, route);
+    }
     let gateway = Gateway::start(GatewayConfig {
         cores: 1,
         ..GatewayConfig::new(reader)
@@ -116,6 +135,21 @@ pub(crate) fn be_the_proxy(upstream: &str) {
     });
     println!("{}", route.unwrap().listen);
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+fn arm_all(writer: &mut FaultWriter, route: &str) {
+    let now = Moment {
+        instant: Instant::now(),
+        wall: SystemTime::now(),
+    };
+    let fault = |number: usize| {
+        let fault = json!({
+            "route": route, "abort": 503, "ttl": "none", "match": { "path": format!("/no/{number}/*") },
+        });
+        FaultSpec::read(&fault).unwrap()
+    };
+    let faults = (0..FaultWriter::FAULTS_MAX).map(fault).collect();
+    writer.arm(faults, now).unwrap();
 }
 
 fn haproxy(upstream: SocketAddr) -> Option<Contender> {

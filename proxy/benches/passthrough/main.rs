@@ -69,7 +69,7 @@ struct Sample {
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if args.first().is_some_and(|arg| arg == contender::AS_PROXY) {
-        return contender::be_the_proxy(&args[1]);
+        return contender::be_the_proxy(&args[1], &args[2]);
     }
     let number = |name: &str, default: u64| {
         let at = args.iter().position(|arg| arg == name);

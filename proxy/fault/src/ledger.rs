@@ -35,6 +35,8 @@ pub struct Magnitude {
     pub asked: Option<Delays>,
     /// What was achieved.
     pub achieved: Option<Delays>,
+    /// By how much holds that were not cut short were longer than asked for: the error of the fault itself.
+    pub late: Option<Delays>,
     /// Bytes of bodies that it let through.
     pub bytes: Option<u64>,
     /// Bytes a second while it did, over all bodies, each counted from its first byte to its last.
@@ -63,6 +65,7 @@ pub(crate) struct Ledger {
     client_gave_up: AtomicU64,
     asked: OnceLock<AtomicHistogram>,
     achieved: OnceLock<AtomicHistogram>,
+    late: OnceLock<AtomicHistogram>,
     bytes: AtomicU64,
     bytes_took_nanos: AtomicU64,
     early_returns: AtomicU64,
@@ -101,6 +104,7 @@ impl Ledger {
     pub(crate) fn note_delay(&self, asked: Option<Duration>, achieved: Duration) {
         if let Some(asked) = asked {
             record(&self.asked, asked);
+            record(&self.late, achieved.saturating_sub(asked));
         }
         record(&self.achieved, achieved);
     }
@@ -144,6 +148,7 @@ impl Ledger {
         Magnitude {
             asked: delays(&self.asked),
             achieved: delays(&self.achieved),
+            late: delays(&self.late),
             bytes,
             bytes_per_second: rate,
             early_returns: given(&self.early_returns),

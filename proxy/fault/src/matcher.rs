@@ -148,6 +148,18 @@ impl MatchSpec {
         *self == Self::default()
     }
 
+    /// What every path that fits begins with.
+    pub(crate) fn path_prefix(&self) -> &[u8] {
+        let mut prefixes = self.path.iter().map(Pattern::literal_prefix);
+        let Some(first) = prefixes.next() else {
+            return &[];
+        };
+        prefixes.fold(first, |common, prefix| {
+            let pairs = common.iter().zip(prefix);
+            &common[..pairs.take_while(|(one, other)| one == other).count()]
+        })
+    }
+
     /// Whether all conditions hold for `subject`.
     #[must_use]
     pub fn matches(&self, subject: &Subject<'_>) -> bool {

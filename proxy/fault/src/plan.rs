@@ -1,5 +1,7 @@
 //! What is armed, compiled: immutable, read by every exchange.
 
+mod beginning;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -8,6 +10,7 @@ use std::{
 
 use http::HeaderValue;
 
+use self::beginning::{Beginning, PathStart};
 use crate::{
     faults::{Decision, Inject, Phase},
     injection::{Considered, Fired, Injection, Outcome},
@@ -252,6 +255,8 @@ impl ArmedFault {
 /// A fault in a plan, with its place among those of its group.
 #[derive(Debug, Clone)]
 struct Placed {
+    /// Looked at first, and mostly alone.
+    beginning: Beginning,
     fault: Arc<ArmedFault>,
     place: Place,
 }
@@ -296,6 +301,7 @@ impl Placed {
             }
         };
         let placed = faults.iter().map(|fault| Self {
+            beginning: Beginning::of(&fault.spec().matching),
             fault: Arc::clone(fault),
             place: place(fault),
         });
@@ -405,10 +411,13 @@ impl FaultPlan {
         if self.named.is_empty() && self.elsewhere.is_empty() {
             return injection;
         }
+        let path = PathStart::of(subject.uri.path());
         for placed in self.on(subject.route) {
-            placed
-                .fault
-                .consider(&placed.place, subject, now, &mut injection);
+            if placed.beginning.may_fit(path) {
+                placed
+                    .fault
+                    .consider(&placed.place, subject, now, &mut injection);
+            }
         }
         injection
     }

@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use brownout_testkit::{RawClient, TestProxy, TestUpstream, eventually, within};
+use serde_json::json;
 
 #[tokio::test]
 async fn after_101_bytes_pass_both_ways_until_either_side_closes() {
@@ -119,4 +120,38 @@ async fn a_tunnel_keeps_its_place_among_the_connections() {
     drop(tunnels.pop());
 
     assert_eq!(third.head().await.status(), 101);
+}
+
+#[tokio::test]
+async fn faults_of_bodies_leave_a_changed_protocol_alone() {
+    let upstream = TestUpstream::raw(|stream| async move {
+        let mut upstream = RawClient::over(stream);
+        upstream.head().await;
+        upstream
+            .send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nwelcome")
+            .await;
+        let ping = upstream.read_exact(4).await;
+        upstream.send(ping).await;
+        upstream.ended().await;
+    })
+    .await;
+    for fault in [
+        json!({ "truncate": {} }),
+        json!({ "stall": { "for": "1h" } }),
+        json!({ "bandwidth": "1B/s" }),
+        json!({ "corrupt": { "rate": 1 } }),
+        json!({ "latency": { "value": "20ms", "side": "response" } }),
+    ] {
+        let proxy = TestProxy::to(&upstream).with_fault(&fault).start();
+        let mut client = proxy.connect().await;
+
+        client
+            .send("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+            .await;
+
+        assert_eq!(client.head().await.status(), 101, "{fault}");
+        assert_eq!(client.read_exact(7).await, b"welcome", "{fault}");
+        client.send("ping").await;
+        assert_eq!(client.read_exact(4).await, b"ping", "{fault}");
+    }
 }

@@ -94,6 +94,18 @@ impl Pattern {
             })
     }
 
+    /// What every text that fits begins with.
+    pub(crate) fn literal_prefix(&self) -> &[u8] {
+        match self {
+            Self::Regex(_) => &[],
+            Self::Glob(glob) => {
+                let pattern = glob.as_str().as_bytes();
+                let star = pattern.iter().position(|byte| *byte == b'*');
+                &pattern[..star.unwrap_or(pattern.len())]
+            }
+        }
+    }
+
     /// Whether `text` fits.
     #[must_use]
     pub fn matches(&self, text: &[u8]) -> bool {

@@ -159,6 +159,8 @@ fn achieved_delays_are_shown_as_magnitude() {
     let asked = Some(Duration::from_millis(300));
     decide(&reader.plan(), now).fired[0].note_delay(asked, Duration::from_micros(300_400));
 
+    let late = magnitude().late.unwrap().p50.as_micros();
+    assert!((400..410).contains(&late), "{late}");
     for delays in [magnitude().asked, magnitude().achieved] {
         let p50 = delays.unwrap().p50.as_secs_f64();
         assert!((0.300..0.306).contains(&p50), "{p50}");

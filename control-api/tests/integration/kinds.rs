@@ -1,0 +1,239 @@
+//! Every kind that the reference names does something of its own, seen from outside.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use brownout_testkit::{TestUpstream, eventually};
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::World;
+
+/// What one client saw of one exchange.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Seen {
+    bytes: Vec<u8>,
+    end: End,
+    /// Bytes that had come before the first pause.
+    pause_after: Option<usize>,
+    waited: Waited,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    Refused,
+    Fin,
+    Reset,
+    /// An answer of the length its head promises, on a connection that lives.
+    Whole,
+    /// Nothing more for a while.
+    Silence,
+}
+
+/// How long the first byte took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Waited {
+    AtOnce,
+    AWhile,
+    Long,
+}
+
+/// What is no answer in this time is none.
+const SILENCE: Duration = Duration::from_millis(1_500);
+const PAUSE: Duration = Duration::from_millis(60);
+const LONG: Duration = Duration::from_millis(300);
+
+/// The bytes of an answer whose head is there, if they are all there.
+fn is_whole(bytes: &[u8]) -> bool {
+    let Some(head) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return false;
+    };
+    let text = String::from_utf8_lossy(&bytes[..head]).to_lowercase();
+    let length = text
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    length.is_some_and(|length| Ok(bytes.len() - head - 4) == length.parse())
+}
+
+async fn ask(stream: &mut TcpStream) -> Seen {
+    let request = b"GET /page HTTP/1.1\r\nHost: h\r\n\r\n";
+    let began = Instant::now();
+    let mut seen = Seen {
+        bytes: Vec::new(),
+        end: End::Silence,
+        pause_after: None,
+        waited: Waited::AtOnce,
+    };
+    if stream.write_all(request).await.is_err() {
+        seen.end = End::Reset;
+        return seen;
+    }
+    let mut last = began;
+    loop {
+        let read = timeout(SILENCE, stream.read_buf(&mut seen.bytes)).await;
+        let paused = last.elapsed() > PAUSE;
+        match read {
+            Err(_) => break,
+            Ok(Ok(0)) => seen.end = End::Fin,
+            Ok(Err(_)) => seen.end = End::Reset,
+            Ok(Ok(read)) => {
+                let before = seen.bytes.len() - read;
+                if before == 0 {
+                    seen.waited = match began.elapsed() {
+                        waited if waited > LONG => Waited::Long,
+                        waited if waited > PAUSE => Waited::AWhile,
+                        _ => Waited::AtOnce,
+                    };
+                } else if paused {
+                    seen.pause_after.get_or_insert(before);
+                }
+                last = Instant::now();
+                if !is_whole(&seen.bytes) {
+                    continue;
+                }
+                seen.end = End::Whole;
+            }
+        }
+        break;
+    }
+    seen
+}
+
+/// Three exchanges, on one connection as long as it lives, and how many requests the upstream got.
+async fn watch(fault: Option<&Value>) -> (Vec<Seen>, usize) {
+    let upstream = TestUpstream::serving(|_| async {
+        let body = Bytes::from("0123456789".repeat(50));
+        // Else the upstream would say another date each second, and everything would differ.
+        let answer = Response::builder().header("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+        answer.body(Full::new(body)).unwrap()
+    });
+    let world = World::before(upstream.await).await;
+    if let Some(fault) = fault {
+        let (status, answer) = world.call("POST", "/faults", fault.clone()).await;
+        assert_eq!(status, 201, "{fault}: {answer}");
+    }
+    let mut all = Vec::new();
+    let mut connection: Option<TcpStream> = None;
+    for _ in 0..3 {
+        let mut stream = match connection.take() {
+            Some(stream) => stream,
+            None => match TcpStream::connect(world.proxy).await {
+                Ok(stream) => stream,
+                Err(_) => {
+                    all.push(Seen {
+                        bytes: Vec::new(),
+                        end: End::Refused,
+                        pause_after: None,
+                        waited: Waited::AtOnce,
+                    });
+                    continue;
+                }
+            },
+        };
+        let seen = ask(&mut stream).await;
+        if seen.end == End::Whole {
+            connection = Some(stream);
+        }
+        all.push(seen);
+    }
+    if fault.is_some_and(|fault| fault.get("duplicate").is_some()) {
+        eventually("the copies to arrive", || {
+            world.upstream.received().len() == 6
+        })
+        .await;
+    }
+    (all, world.upstream.received().len())
+}
+
+#[tokio::test]
+async fn each_example_differs_from_no_fault_and_from_every_other() {
+    let world = World::start().await;
+    let (status, reference) = world.get("/faults/kinds").await;
+    assert_eq!(status, 200);
+    let kinds = reference["kinds"].as_array().unwrap().clone();
+    assert!(kinds.len() >= 18, "{}", kinds.len());
+
+    let mut watching = tokio::task::JoinSet::new();
+    watching.spawn(async { ("no fault".to_owned(), watch(None).await) });
+    for kind in kinds {
+        watching.spawn(async move {
+            let name = kind["name"].as_str().unwrap().to_owned();
+            (name, watch(Some(&kind["example"])).await)
+        });
+    }
+    let seen: BTreeMap<String, (Vec<Seen>, usize)> =
+        watching.join_all().await.into_iter().collect();
+
+    let untouched = &seen["no fault"];
+    assert!(untouched.0.iter().all(|seen| seen.end == End::Whole));
+    let different: BTreeSet<_> = seen.values().collect();
+    for (name, one) in &seen {
+        let same: Vec<&String> = seen
+            .iter()
+            .filter(|(other, seen)| *other != name && *seen == one)
+            .map(|(other, _)| other)
+            .collect();
+        assert!(same.is_empty(), "{name} looks like {same:?}: {one:?}");
+    }
+    assert_eq!(different.len(), seen.len());
+}
+
+#[tokio::test]
+async fn the_reference_tells_parameters_examples_and_what_is_not_there_yet() {
+    let world = World::start().await;
+
+    let (_, reference) = world.get("/faults/kinds").await;
+
+    let abort = &reference["kinds"][1];
+    assert_eq!(abort["name"], "abort");
+    assert_eq!(abort["phase"], "request");
+    assert_eq!(abort["params"][0]["name"], "status");
+    assert_eq!(abort["params"][0]["default"], "503");
+    assert!(abort["curl"].as_str().unwrap().starts_with("curl -X POST"));
+    assert!(abort["toml"].as_str().unwrap().starts_with("[[fault]]"));
+    let reason = &reference["not_yet"]["grpc_abort"];
+    let call = world.call(
+        "POST",
+        "/faults",
+        json!({ "route": "web", "grpc_abort": {} }),
+    );
+    let (status, problem) = call.await;
+    assert_eq!(status, 422);
+    assert_eq!(problem["errors"][0]["pointer"], "/grpc_abort");
+    assert_eq!(&problem["errors"][0]["detail"], reason);
+}
+
+#[tokio::test]
+async fn the_name_of_the_reference_is_no_id() {
+    let world = World::start().await;
+    let fault = json!({ "id": "kinds", "route": "web", "reset": {} });
+
+    let (status, _) = world.call("POST", "/faults", fault).await;
+
+    assert_eq!(status, 422);
+    assert_eq!(world.call("PUT", "/faults/kinds", json!({})).await.0, 405);
+}
+
+#[tokio::test]
+async fn a_refusal_follows_its_start_and_its_ttl() {
+    let world = World::start().await;
+    let refused = async || TcpStream::connect(world.proxy).await.is_err();
+    let fault = json!({ "route": "web", "refuse": {}, "start": "150ms", "ttl": "400ms" });
+
+    assert_eq!(world.call("POST", "/faults", fault).await.0, 201);
+    assert!(!refused().await, "it has not started yet");
+
+    let change = async |wanted: bool| while refused().await != wanted {};
+    brownout_testkit::within("a refusal", change(true)).await;
+    brownout_testkit::within("the end of the refusal", change(false)).await;
+    assert_eq!(world.through("/").await, 200);
+}
