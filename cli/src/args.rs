@@ -432,7 +432,7 @@ pub(crate) struct FaultAddArgs {
     #[arg(long = "method", value_name = "METHOD")]
     pub(crate) methods: Vec<String>,
 
-    /// Only requests whose path fits this glob, such as '/v1/*', or this expression, such as 're:^/v[12]/'; may be
+    /// Only requests whose path fits this glob, such as '/v1/*', or this expression, such as 're:^/v(1|2)/'; may be
     /// repeated, as all of these
     #[arg(long = "path", value_name = "PATTERN")]
     pub(crate) paths: Vec<String>,

@@ -28,6 +28,7 @@ fn tail(report: &Value) -> f64 {
     number(report, "/tail/seconds") + rest.unwrap_or(0.0)
 }
 
+/// Short runs, so with wider bounds than those that the README's own commands are held to by `.ci/readme`.
 #[test]
 fn protections_order_as_the_original_claims() {
     let [ideal, outage, nothing, timeout, breaker] = std::thread::scope(|scope| {
@@ -81,6 +82,46 @@ fn protections_order_as_the_original_claims() {
     assert!(number(&breaker, "/breaker/opened") >= 1.0);
     assert!(number(&breaker, "/breaker/rejected") >= 1.0);
     assert!(tail(&breaker) < tail(&timeout), "{timeout:#}{breaker:#}");
+}
+
+#[tokio::test]
+async fn every_count_of_a_run_agrees_also_where_calls_time_out_and_are_repeated() {
+    let statsd = StatsdReceiver::start();
+    let address = statsd.address();
+    let slow = [
+        "performance",
+        "--duration",
+        "2",
+        "--timeout",
+        "0.3",
+        "--retries",
+        "--tail-limit",
+        "1",
+        "--statsd",
+        &address,
+    ];
+    let report = simulate(&slow);
+
+    let calls = |key: &str| number(&report, &format!("/upstreams/recommendations/{key}"));
+    assert!(
+        calls("timeouts") > 0.0 && calls("retries") > 0.0,
+        "{report:#}"
+    );
+    let attempts = calls("attempts");
+    assert_eq!(attempts, calls("calls") + calls("retries"));
+    assert_eq!(attempts, number(&report, "/routes/recommendations"));
+    assert_eq!(
+        attempts,
+        number(&report, "/services/recommendations/received")
+    );
+    for name in [
+        "client.attempts.homepage.recommendations",
+        "proxy.requests.recommendations",
+    ] {
+        let counted = || statsd.totals().counters.get(name).copied();
+        eventually("the last packet", || counted() >= Some(attempts)).await;
+        assert_eq!(counted(), Some(attempts), "{name}");
+    }
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ struct Nginx {
     folder: PathBuf,
 }
 
-/// Where a program is, or `None` with a word about it.
+/// Where a program is, or `None` with a word about it. Where `BROWNOUT_REQUIRE_TOOLS` is set it must be there.
 #[expect(clippy::print_stdout, reason = "a test that does not run must say so")]
 fn installed(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -26,6 +26,8 @@ fn installed(program: &str) -> Option<PathBuf> {
         .map(|folder| folder.join(program))
         .find(|path| path.exists());
     if found.is_none() {
+        let required = std::env::var_os("BROWNOUT_REQUIRE_TOOLS").is_some();
+        assert!(!required, "{program} is not installed");
         println!("skipped: {program} is not installed");
     }
     found
