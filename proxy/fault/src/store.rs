@@ -278,13 +278,13 @@ impl FaultWriter {
             .ok_or_else(|| PatchError::Unknown { id: id.to_owned() })?;
         let old = Arc::clone(&self.entries[at].fault);
 
-        let spec = patched(old.spec(), id, patch).map_err(PatchError::Invalid)?;
+        let begun = now.instant >= old.schedule().starts_at.instant;
+        let spec = patched(old.spec(), id, patch, begun).map_err(PatchError::Invalid)?;
         let problems = check(&spec);
         if !problems.is_empty() {
             return Err(PatchError::Invalid(problems));
         }
 
-        self.revision += 1;
         let fresh = Schedule::new(now, spec.start, spec.ttl);
         let schedule = Schedule {
             starts_at: if patch.get("start").is_some() {
@@ -298,6 +298,16 @@ impl FaultWriter {
                 old.schedule().expires_at
             },
         };
+        if let Some(end) = schedule.expires_at
+            && schedule.starts_at.instant >= end.instant
+        {
+            let detail = "it would begin after its end, which counts from when it was named last";
+            return Err(PatchError::Invalid(vec![Problem::at(
+                "start",
+                detail.to_owned(),
+            )]));
+        }
+        self.revision += 1;
         let same_kind = spec.fault == old.spec().fault;
         let hold = if same_kind {
             Arc::clone(old.hold())
@@ -451,7 +461,13 @@ impl fmt::Debug for FaultWriter {
 }
 
 /// The spec after a merge patch. The id stays.
-fn patched(spec: &FaultSpec, id: &str, patch: &Value) -> Result<FaultSpec, Vec<Problem>> {
+/// The fault with a patch. A `start` that is over and not named is no longer held against the `ttl`.
+fn patched(
+    spec: &FaultSpec,
+    id: &str,
+    patch: &Value,
+    begun: bool,
+) -> Result<FaultSpec, Vec<Problem>> {
     if !patch.is_object() {
         return Err(vec![crate::read::expected("an object", patch)]);
     }
@@ -462,6 +478,9 @@ fn patched(spec: &FaultSpec, id: &str, patch: &Value) -> Result<FaultSpec, Vec<P
         )]);
     }
     let mut value = spec.to_value();
+    if begun && patch.get("start").is_none() {
+        value["start"] = "0s".into();
+    }
     merge(&mut value, patch);
     FaultSpec::read(&value)
 }

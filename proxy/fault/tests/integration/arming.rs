@@ -156,6 +156,27 @@ fn a_patch_that_names_the_ttl_restarts_it() {
 }
 
 #[test]
+fn a_patch_of_times_is_held_against_the_clock_and_not_against_words() {
+    let (mut writer, _) = store(1);
+    let armed = start();
+    let fault = json!({ "id": "x", "route": "web", "reset": {}, "start": "10s", "ttl": "30s" });
+    arm(&mut writer, &fault, armed);
+
+    // In force for 10 s already: its start is no obstacle to any ttl.
+    let patched = writer.patch("x", &json!({ "ttl": "5s" }), later(armed, 20));
+    assert_eq!(patched.unwrap().expires_at, Some(later(armed, 25)));
+
+    // It would begin when it is over.
+    let refused = writer.patch("x", &json!({ "start": "5s" }), later(armed, 21));
+    let Err(PatchError::Invalid(problems)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(problems[0].pointer, "/start");
+    let unchanged = writer.status("x", later(armed, 21).instant).unwrap();
+    assert_eq!(unchanged.state, State::Active);
+}
+
+#[test]
 fn a_patch_can_take_away_and_change_the_kind() {
     let (mut writer, _) = store(1);
     let now = start();
