@@ -194,7 +194,7 @@ impl DatabaseArgs {
     pub(crate) const DEFAULT: &str = "brownout-library.db";
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct GateArgs {
     /// Another policy for one of the library gate's ways, such as g1=mine.toml; may be repeated
     #[arg(long = "gate-policy", value_name = "GATE=NAME|FILE")]

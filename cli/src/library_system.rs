@@ -1,12 +1,14 @@
 //! The library: a gate before a primary and a fallback book service, with a proxy route before each of the two.
 
-use std::net::SocketAddr;
+use std::{convert::Infallible, net::SocketAddr};
 
+use brownout_resilience::Policy;
 use brownout_telemetry::Telemetry;
 use demo_services::library::{
     DatabaseUrl, GateName, LibraryConfig, LibraryRole, LibraryService, LibraryStartError, Running,
     start,
 };
+use futures_util::future::select_all;
 
 use crate::{
     args::{DatabaseArgs, GateArgs},
@@ -33,6 +35,7 @@ pub(crate) struct LibrarySystem {
     primary: Running,
     fallback: Running,
     gate: Running,
+    gate_args: GateArgs,
 }
 
 /// The routes before the book services.
@@ -60,7 +63,13 @@ impl LibrarySystem {
             primary,
             fallback,
             gate,
+            gate_args: plan.gate,
         })
+    }
+
+    /// Follows the files of the gate's policies.
+    pub(crate) async fn follow_policies(&self) -> Infallible {
+        follow_policies(&self.gate, &self.gate_args).await
     }
 
     /// Where a service listens.
@@ -119,6 +128,22 @@ pub(crate) fn database(args: &DatabaseArgs) -> Result<DatabaseUrl, Failure> {
     database
         .parse()
         .map_err(|error| Failure::chain(Exit::Usage, &error))
+}
+
+/// Follows the files of the policies that a user named, and protects the gate by what they become.
+pub(crate) async fn follow_policies(gate: &Running, args: &GateArgs) -> Infallible {
+    let files = args.policies.iter().filter_map(|word| {
+        let (name, file) = word.split_once('=')?;
+        let name: GateName = name.parse().ok()?;
+        let present = policy::find(file).ok()?;
+        let take = move |policy: Policy| gate.use_policy(name, &policy);
+        Some(Box::pin(policy::follow(file, present, take)))
+    });
+    let files: Vec<_> = files.collect();
+    if files.is_empty() {
+        return std::future::pending().await;
+    }
+    select_all(files).await.0
 }
 
 /// The gate with the policies that a user named.

@@ -32,7 +32,10 @@ pub(super) async fn run(args: LibraryArgs) -> Result<Exit, Failure> {
             system.stage.announce_json(&addresses);
         }
     }
-    stop.asked().await;
+    tokio::select! {
+        () = stop.asked() => {}
+        never = system.follow_policies() => match never {},
+    }
     system.stop().await?;
     Ok(Exit::Ok)
 }

@@ -9,7 +9,7 @@ use crate::{
     commands::demo_service::{announce, named_url, usage},
     exit::{Exit, Failure},
     house::{FLUSH, start_telemetry},
-    library_system::{database, with_policies},
+    library_system::{database, follow_policies, with_policies},
     signals::Stop,
     stage::ended,
 };
@@ -24,6 +24,7 @@ pub(super) async fn run(
         LibraryService::Gate => gate(&args)?,
         LibraryService::Primary | LibraryService::Fallback => book_service(service, &args)?,
     };
+    let gate_args = args.gate.clone();
     let telemetry = start_telemetry(args.telemetry.statsd, args.telemetry.otlp)?;
     config.listen = listen;
     config.workers = args.workers.unwrap_or(config.workers);
@@ -35,7 +36,10 @@ pub(super) async fn run(
         .await
         .map_err(|error| Failure::chain(Exit::Usage, &error))?;
     announce(service.as_str(), running.address(), args.output);
-    stop.asked().await;
+    tokio::select! {
+        () = stop.asked() => {}
+        never = follow_policies(&running, &gate_args) => match never {},
+    }
     ended(service, |grace| running.shutdown(grace)).await;
     if let Err(error) = telemetry.shutdown(FLUSH) {
         tracing::warn!(%error, "not all telemetry was sent");

@@ -406,3 +406,27 @@ async fn the_services_run_alone_as_well() {
     assert_eq!(stats["upstreams"]["g2"]["policy"], "patient");
     assert_eq!(stats["workers"], 64);
 }
+
+#[tokio::test]
+async fn a_gate_takes_its_changed_policy_without_a_restart() {
+    let library = Library::start();
+    library.break_primary(reset()).await;
+    library.reads(1, "g2", "fallback").await;
+
+    let file = library.folder.path().join("gate-2.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let (without_fallback, _) = text.split_once("\n[fallback]\n").unwrap();
+    fs::write(&file, without_fallback).unwrap();
+
+    let nobody_else_is_asked = async {
+        while ask(library.gate, "GET /api/almg/books/g2/1", "")
+            .await
+            .status()
+            != 503
+        {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within("the gate to take its policy", nobody_else_is_asked).await;
+    library.reads(1, "g3", "fallback").await;
+}

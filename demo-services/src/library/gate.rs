@@ -1,6 +1,6 @@
 //! The gate: asks the primary under one of five policies, and the fallback when that brings nothing.
 
-use brownout_resilience::{Called, Cause, health::Page};
+use brownout_resilience::{Called, Cause, InvalidPolicy, Policy, health::Page};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
@@ -74,16 +74,22 @@ impl Gate {
         answer
     }
 
+    /// Makes further calls of one way under this policy.
+    pub(super) fn protect(&self, gate: GateName, policy: &Policy) -> Result<(), InvalidPolicy> {
+        self.primary[gate as usize].protect(policy)
+    }
+
     /// What its breakers and rate limits say.
     pub(super) fn health(&self) -> Answer {
-        let page = Page::of_clients(self.primary.iter().map(|hop| (hop.name(), hop.client())));
+        let protections: Vec<_> = self.primary.iter().map(Hop::protection).collect();
+        let clients = protections.iter().map(|protection| protection.client(0));
+        let page = Page::of_clients(clients.map(|client| (client.name(), client)));
         let status = StatusCode::from_u16(page.status.http()).expect("200 or 503");
         answer::json_with(status, page.to_json())
     }
 
     pub(super) fn stats(&self) -> impl Iterator<Item = (String, UpstreamStats)> {
-        let hops = self.primary.iter().chain([&self.fallback]);
-        hops.map(|hop| (hop.name().to_owned(), hop.stats()))
+        self.primary.iter().chain([&self.fallback]).map(Hop::stats)
     }
 }
 

@@ -1,6 +1,11 @@
 //! The gate's calls to a book service, under a policy.
 
-use brownout_resilience::{Attempt, Call, Called, Client, Outcome, Policy, Pushback, Reading};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use brownout_resilience::{
+    Attempt, Call, Called, InvalidPolicy, Outcome, Policy, Pushback, Reading,
+};
 use brownout_telemetry::{Metrics, forward_context};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header::CONTENT_TYPE, uri::Authority};
@@ -25,7 +30,7 @@ pub(super) struct Hop {
     upstream: LibraryService,
     authority: Authority,
     transport: Transport,
-    protection: Protection,
+    protection: ArcSwap<Protection>,
     tally: UpstreamTally,
 }
 
@@ -64,22 +69,27 @@ impl Hop {
             upstream,
             authority,
             transport,
-            protection: protection.map_err(LibraryStartError::Policy)?,
+            protection: ArcSwap::from_pointee(protection.map_err(LibraryStartError::Policy)?),
             tally,
         })
     }
 
-    pub(super) fn name(&self) -> &str {
-        self.client().name()
+    /// Makes further calls under this policy. What has not changed in it goes on: an open breaker stays open.
+    pub(super) fn protect(&self, policy: &Policy) -> Result<(), InvalidPolicy> {
+        let next = self.protection.load().under(policy)?;
+        self.protection.store(Arc::new(next));
+        Ok(())
     }
 
-    pub(super) fn client(&self) -> &Client {
-        self.protection.client(0)
+    /// What protects it at this moment.
+    pub(super) fn protection(&self) -> Arc<Protection> {
+        self.protection.load_full()
     }
 
-    pub(super) fn stats(&self) -> UpstreamStats {
-        let protection = &self.protection;
-        self.tally.stats(protection.policy(), protection.breakers())
+    pub(super) fn stats(&self) -> (String, UpstreamStats) {
+        let protection = self.protection.load();
+        let stats = self.tally.stats(protection.policy(), protection.breakers());
+        (protection.client(0).name().to_owned(), stats)
     }
 
     /// Calls. A creation is sent with its key in every attempt.
@@ -92,7 +102,8 @@ impl Hop {
         let name = self.upstream.metric_name();
         let mut span = inbound.span.internal(format!("call {name}"));
         let request = self.request(task, key);
-        let client = self.client();
+        let protection = self.protection();
+        let client = protection.client(0);
         let call = Call::method(request.method().as_str())
             .before(inbound.deadline)
             .observed_by(Watch::new(&self.tally, client))
@@ -102,7 +113,7 @@ impl Hop {
                 self.attempt(attempt, request.clone(), inbound, &span)
             })
             .await;
-        self.protection.note_rate(client);
+        protection.note_rate(client);
         describe(&mut span, client, &called.report);
         called
     }

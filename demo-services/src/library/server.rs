@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use brownout_resilience::{InvalidPolicy, Policy};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::task::TaskTracker;
 
@@ -113,7 +114,7 @@ fn gate(
     config: &LibraryConfig,
     primary: &str,
     fallback: &str,
-    policies: &[brownout_resilience::Policy; GateName::ALL.len()],
+    policies: &[Policy; GateName::ALL.len()],
     transport: &Transport,
 ) -> Result<Gate, LibraryStartError> {
     let hop = |name: &str, to, policy| {
@@ -155,6 +156,19 @@ impl Running {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Makes further calls of one of the gate's ways under this policy. Calls that are being made end under the one
+    /// they began with; a breaker stays as it is unless its section has changed. Book services call nobody: nothing
+    /// happens there.
+    ///
+    /// # Errors
+    /// When a value of the policy is out of range; the present one stays then.
+    pub fn use_policy(&self, gate: GateName, policy: &Policy) -> Result<(), InvalidPolicy> {
+        match &self.serving.front().gate {
+            Some(ways) => ways.protect(gate, policy),
+            None => Ok(()),
+        }
     }
 
     /// Stops accepting, lets requests end for at most `limit`, then cuts, and lets go of the database.
