@@ -81,17 +81,19 @@ async fn a_floor_fills_up_what_the_upstream_left() {
     let began = Instant::now();
     assert_eq!(proxy.get("/").await.text(), "hello");
     assert!(began.elapsed() >= Duration::from_millis(300));
-    let held = proxy.fault("high").magnitude.achieved.unwrap().p50;
-    assert!(held < Duration::from_millis(200), "held {held:?} of 300ms");
+    // What it asked for, not what a busy machine made of it; sums are exact to a few percent.
+    let asked = proxy.fault("high").magnitude.asked.unwrap().p50;
+    assert!(
+        asked < Duration::from_millis(160),
+        "asked {asked:?} of 300ms"
+    );
     proxy.disarm("high");
 
     proxy.arm(&json!({ "id": "low", "latency": { "value": "50ms", "mode": "floor" } }));
     proxy.get("/").await;
-    let held = proxy.fault("low").magnitude.achieved.unwrap().p50;
-    assert!(
-        held < Duration::from_millis(50),
-        "nothing was left to hold, but {held:?}"
-    );
+    let asked = proxy.fault("low").magnitude.asked;
+    let asked = asked.map_or(Duration::ZERO, |asked| asked.p50);
+    assert_eq!(asked, Duration::ZERO, "nothing was left to hold");
 }
 
 #[tokio::test]
