@@ -5,12 +5,13 @@ mod shaper;
 mod stage;
 mod way;
 
-use std::{net::SocketAddr, rc::Rc};
+use std::{io, net::SocketAddr, rc::Rc, time::Duration};
 
 use brownout_fault::{Direction, Link};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::{io::copy_bidirectional, net::TcpStream, sync::OwnedSemaphorePermit};
+use rustix::net::{Shutdown, shutdown};
+use tokio::{io::copy_bidirectional, net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::way::{Ends, Over, Way};
@@ -87,12 +88,39 @@ async fn carry(client: &TcpStream, peer: SocketAddr, scope: &Scope) {
     match tokio::try_join!(there, back) {
         Ok(_) => return,
         Err(Over::Reset) => {}
+        Err(Over::Close) => return close_in_order(client, &upstream).await,
         Err(Over::Broken(error)) => {
             tracing::debug!(%error, %peer, route = route.name(), "a connection broke");
         }
     }
     reset_on_close(client);
     reset_on_close(&upstream);
+}
+
+/// Says on both sides that there is no more. Bytes that nobody read would make the close a reset, so those that come
+/// are read, within bounds.
+async fn close_in_order(client: &TcpStream, upstream: &TcpStream) {
+    const TIME_MAX: Duration = Duration::from_secs(1);
+    let sides = async || tokio::join!(finish(client), finish(upstream));
+    if timeout(TIME_MAX, sides()).await.is_err() {
+        tracing::debug!("a side did not close in time");
+    }
+}
+
+async fn finish(tcp: &TcpStream) {
+    const BYTES_MAX: usize = 1024 * 1024;
+    let mut unwanted = [0; 4096];
+    let mut left = BYTES_MAX;
+    if shutdown(tcp, Shutdown::Write).is_err() {
+        return; // It is closed already.
+    }
+    while tcp.readable().await.is_ok() {
+        match tcp.try_read(&mut unwanted) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(read) if read > 0 && read < left => left -= read,
+            _ => return,
+        }
+    }
 }
 
 /// Makes the close of a socket a reset. On one that was reset by the other side it changes nothing.

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use serde_json::Value;
 
 use crate::{
+    injection::{Break, Corruption, How, Then},
     read::{Problem, one_of},
     roll::Roll,
     wait::Wait,
@@ -89,6 +90,47 @@ pub enum Stage {
         /// Counted from when the fault met the connection; 0 is at once.
         after: u64,
     },
+    /// No faster than so many bytes a second.
+    Pace {
+        /// Bytes a second.
+        rate: u64,
+        /// Bytes that may go at once after a rest.
+        burst: u64,
+    },
+    /// Everything is swallowed; the connection ends when that is over.
+    Discard {
+        /// For how long; `None` until the fault is removed.
+        hold: Option<Duration>,
+        /// How the connection ends.
+        then: Then,
+    },
+    /// Everything stops for a while.
+    Stall {
+        /// Once so many bytes have passed.
+        after: u64,
+        /// For how long; `None` until the fault is removed.
+        hold: Option<Duration>,
+        /// How the connection ends then; `None` when it goes on.
+        then: Option<Break>,
+    },
+    /// Bytes are damaged, of as many as there were.
+    Damage(Damage),
+}
+
+/// How bytes are damaged, by the chance of one connection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Damage {
+    how: How,
+    offset: u64,
+    roll: Roll,
+}
+
+impl Damage {
+    /// What does it, at the beginning of the stream.
+    #[must_use]
+    pub fn begin(&self) -> Corruption {
+        Corruption::new(self.how, self.offset, self.roll.clone())
+    }
 }
 
 /// Spans of time, one for each chunk, the same for the same connection.
@@ -116,6 +158,14 @@ pub struct Chance {
 }
 
 impl Chance {
+    pub(crate) fn damage(self, how: How, offset: u64) -> Damage {
+        Damage {
+            how,
+            offset,
+            roll: self.roll,
+        }
+    }
+
     pub(crate) fn waits(self, wait: &Wait) -> Waits {
         Waits {
             wait: wait.clone(),

@@ -19,6 +19,8 @@ pub(super) enum Next {
     Shutdown,
     /// The connection is to be reset, once what was written has arrived.
     Reset,
+    /// The connection is to be closed in good order.
+    Close,
 }
 
 /// Faults at work, in the order in which bytes pass them, and what is through all of them.
@@ -117,6 +119,7 @@ impl Shaper {
             Some(Item::Bytes(bytes)) => Next::Write(bytes),
             Some(Item::End) => Next::Shutdown,
             Some(Item::Reset) => Next::Reset,
+            Some(Item::Close) => Next::Close,
             None => self.wake().map_or(Next::Idle, Next::WaitUntil),
         }
     }
@@ -132,7 +135,7 @@ impl Shaper {
     /// Whether nothing but the connection's end is left to do.
     pub(super) fn is_doomed(&mut self, now: Instant) -> bool {
         self.advance(now);
-        matches!(self.through.front(), Some(Item::Reset))
+        matches!(self.through.front(), Some(Item::Reset | Item::Close))
     }
 
     fn hand_on(&mut self, stage: usize, at: Instant, item: Item) {

@@ -1,7 +1,11 @@
 //! What a stage does to the bytes that pass it: pure, on a clock that is handed in.
 
+mod damage;
 mod delay;
+mod discard;
+mod pace;
 mod reset;
+mod stall;
 
 use std::{collections::VecDeque, fmt, time::Instant};
 
@@ -16,6 +20,8 @@ pub(super) enum Item {
     End,
     /// The connection is reset.
     Reset,
+    /// The connection is closed in good order, on both sides.
+    Close,
 }
 
 /// One fault at work on one direction of a connection.
@@ -46,5 +52,9 @@ pub(super) fn machine(stage: Stage, now: Instant) -> Box<dyn Machine> {
     match stage {
         Stage::Delay(waits) => Box::new(delay::Delay::new(waits)),
         Stage::Reset { after } => Box::new(reset::Reset::new(after, now)),
+        Stage::Pace { rate, burst } => Box::new(pace::Pace::new(rate, burst)),
+        Stage::Discard { hold, then } => Box::new(discard::Discard::new(hold, then, now)),
+        Stage::Stall { after, hold, then } => Box::new(stall::Stall::new(after, hold, then, now)),
+        Stage::Damage(damage) => Box::new(damage::Damaging::new(&damage)),
     }
 }

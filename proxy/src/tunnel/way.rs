@@ -36,6 +36,8 @@ pub(super) enum Over {
     Broken(io::Error),
     /// A fault resets it.
     Reset,
+    /// A fault closes it in good order.
+    Close,
 }
 
 impl From<io::Error> for Over {
@@ -132,6 +134,7 @@ impl<'a> Way<'a> {
                     self.settle().await;
                     return Err(Over::Reset);
                 }
+                Next::Close => return Err(Over::Close),
                 Next::WaitUntil(_) | Next::Idle => self.wait().await?,
             }
         }

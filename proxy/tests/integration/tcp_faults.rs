@@ -198,6 +198,84 @@ async fn a_reset_after_so_many_bytes_comes_behind_all_of_them() {
 }
 
 #[tokio::test]
+async fn a_rate_slows_down_who_sends() {
+    const SIZE: u64 = 100_000;
+    let upstream = TestUpstream::raw(|stream| async move {
+        RawClient::over(stream).send_pattern(SIZE).await;
+    })
+    .await;
+    let pace = json!({ "bandwidth": { "rate": "200KB/s", "burst": "0B" } });
+    let proxy = TestProxy::to_tcp(&upstream).with_fault(&pace).start();
+    let mut client = proxy.connect().await;
+
+    let began = Instant::now();
+    client.expect_pattern(SIZE).await;
+
+    // The last slot goes when it may begin.
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(430), "{SIZE} B took {took:?}");
+}
+
+#[tokio::test]
+async fn a_blackhole_keeps_silent_until_it_is_removed_and_then_closes() {
+    let (upstream, mut ended) = echo().await;
+    let proxy = TestProxy::to_tcp(&upstream).start();
+    let mut client = proxy.connect().await;
+    said_back(&mut client, "before").await;
+    let id = proxy.arm(&json!({ "blackhole": { "then": "close" } }));
+    eventually("the fault to act", || proxy.fault(&id).counters.active == 1).await;
+    client.send("lost").await;
+    eventually("the upstream's answer to be swallowed", || {
+        proxy.handle().route(TestProxy::ROUTE).unwrap().bytes_in == 10
+    })
+    .await;
+
+    proxy.disarm(&id);
+
+    let nothing = Ended {
+        bytes: Vec::new(),
+        how: How::Fin,
+    };
+    assert_eq!(client.ended().await, nothing);
+    assert_eq!(
+        within("the upstream to be told", ended.recv()).await,
+        Some(How::Fin)
+    );
+}
+
+#[tokio::test]
+async fn a_stalled_connection_goes_on_when_its_fault_is_removed() {
+    let (upstream, _) = echo().await;
+    let stall = json!({ "stall": { "after_bytes": "2B", "for": "until_removed" } });
+    let proxy = TestProxy::to_tcp(&upstream).start();
+    let id = proxy.arm(&stall);
+    let mut client = proxy.connect().await;
+    client.send("abcd").await;
+    assert_eq!(client.read_exact(2).await, b"ab");
+
+    proxy.disarm(&id);
+
+    assert_eq!(client.read_exact(2).await, b"cd");
+}
+
+#[tokio::test]
+async fn damage_is_done_in_the_direction_that_is_named() {
+    let (upstream, _) = echo().await;
+    let flip = json!({ "corrupt": { "rate": 1.0 }, "direction": "upstream" });
+    let proxy = TestProxy::to_tcp(&upstream).with_fault(&flip).start();
+    let mut client = proxy.connect().await;
+
+    client.send("ping").await;
+    let heard = client.read_exact(4).await;
+
+    let turned = heard
+        .iter()
+        .zip(b"ping")
+        .map(|(is, was)| (is ^ was).count_ones());
+    assert_eq!(turned.collect::<Vec<_>>(), [1, 1, 1, 1]);
+}
+
+#[tokio::test]
 async fn faults_that_do_not_fire_leave_bytes_and_ends_alone() {
     let silent: [Value; 4] = [
         json!({ "reset": {}, "percent": 0 }),

@@ -189,6 +189,112 @@ fn what_a_removed_fault_holds_passes_on_at_once_and_in_order() {
 }
 
 #[test]
+fn bytes_at_a_rate_take_their_time_and_a_change_of_the_rate_holds_from_then_on() {
+    let pace = json!({ "id": "p", "bandwidth": { "rate": "1000B/s", "burst": "0B" } });
+    let mut world = World::new(&[pace]);
+
+    world.send(&[7; 3_000]);
+    world.pass(ms(2_000));
+    let slowly = world.bytes().len();
+    let patch = json!({ "bandwidth": { "rate": "10KB/s", "burst": "0B" } });
+    world.writer.patch("p", &patch, world.moment()).unwrap();
+    world.look();
+    world.pass(ms(100));
+
+    assert!(
+        (2_000..=2_063).contains(&slowly),
+        "{slowly} bytes in 2 s, in slots of 62"
+    );
+    assert_eq!(world.bytes().len(), 3_000);
+}
+
+#[test]
+fn a_rate_is_kept_whatever_the_size_of_chunks() {
+    for rate in [10_000_u64, 1_000_000, 100_000_000] {
+        let pace = json!({ "bandwidth": { "rate": format!("{rate}B/s"), "burst": "0B" } });
+        let mut world = World::new(&[pace]);
+        let chunk = vec![1; 10_000];
+        for _ in 0..rate / 10_000 {
+            world.send(&chunk);
+        }
+        let before = world.bytes().len();
+        world.pass(ms(500));
+
+        let sent = (world.bytes().len() - before) as u64;
+        let (least, most) = (rate / 200 * 97, rate / 200 * 103 + rate / 16);
+        assert!(
+            (least..=most).contains(&sent),
+            "{sent} bytes in half a second at {rate} B/s"
+        );
+    }
+}
+
+#[test]
+fn a_blackhole_swallows_even_the_end_and_then_ends_the_connection() {
+    for (then, last) in [("reset", Next::Reset), ("close", Next::Close)] {
+        let mut world = World::new(&[json!({ "blackhole": { "hold": "1s", "then": then } })]);
+        world.send(b"lost");
+        world.end();
+        world.pass(ms(999));
+        assert_eq!((world.bytes().len(), &world.last), (0, &None));
+
+        world.pass(ms(1));
+
+        assert_eq!(world.last, Some(last));
+    }
+}
+
+#[test]
+fn a_removed_blackhole_ends_the_connection_as_bytes_were_lost() {
+    let mut world = World::new(&[json!({ "blackhole": {} }), json!({ "latency": "1h" })]);
+    world.send(b"lost");
+
+    world.writer.clear();
+    world.look();
+
+    assert_eq!((world.bytes().len(), world.last), (0, Some(Next::Reset)));
+}
+
+#[test]
+fn a_stall_stops_where_it_says_and_goes_on_closes_or_resets() {
+    for (then, rest, last) in [
+        ("continue", &b"cdefgh"[..], Next::Shutdown),
+        ("fin", b"", Next::Close),
+        ("rst", b"", Next::Reset),
+    ] {
+        let stall = json!({ "stall": { "after_bytes": "2B", "for": "5s", "then": then } });
+        let mut world = World::new(&[stall]);
+        world.send(b"abcd");
+        world.pass(ms(4_999));
+        world.send(b"efgh");
+        world.end();
+        assert_eq!(world.bytes(), b"ab");
+
+        world.pass(ms(1));
+
+        assert_eq!(world.bytes(), [b"ab", rest].concat());
+        assert_eq!(world.last, Some(last), "{then}");
+    }
+}
+
+#[test]
+fn damage_spares_the_offset_and_keeps_the_length_whatever_the_chunks() {
+    let damage = json!({ "corrupt": { "how": "random", "rate": 1.0, "offset": "3B" } });
+    let mut whole = World::new(std::slice::from_ref(&damage));
+    let mut pieces = World::new(&[damage]);
+
+    whole.send(b"abcdefgh");
+    for byte in b"abcdefgh" {
+        pieces.send(&[*byte]);
+    }
+
+    let bytes = whole.bytes();
+    assert_eq!(bytes, pieces.bytes(), "chance is the connection's");
+    assert_eq!((&bytes[..3], bytes.len()), (&b"abc"[..], 8));
+    assert!(bytes[3..].iter().zip(b"defgh").all(|(is, was)| is != was));
+}
+
+#[test]
 fn a_reset_that_is_changed_goes_on_counting() {
     let mut world = World::new(&[json!({ "id": "r", "reset": { "after_bytes": "10B" } })]);
     world.send(b"abcd");
@@ -249,6 +355,10 @@ fn holding() -> impl Strategy<Value = Value> {
         Just(json!({ "latency": { "min": "1ms", "max": "90ms" }, "percent": 50 })),
         Just(json!({ "latency": "20ms", "wave": { "period": "40ms" } })),
         Just(json!({ "reset": { "after_bytes": "1MiB" } })),
+        Just(json!({ "bandwidth": { "rate": "4KiB/s", "burst": "100B" } })),
+        (0_u64..500, 1_u64..90).prop_map(|(after, millis)| {
+            json!({ "stall": { "after_bytes": format!("{after}B"), "for": format!("{millis}ms") } })
+        }),
     ]
 }
 

@@ -22,7 +22,7 @@ fn weight(item: &Item) -> usize {
     const EMPTY: usize = 64;
     match item {
         Item::Bytes(bytes) => bytes.len() + EMPTY,
-        Item::End | Item::Reset => EMPTY,
+        Item::End | Item::Reset | Item::Close => EMPTY,
     }
 }
 
@@ -40,7 +40,7 @@ impl Machine for Delay {
     fn push(&mut self, at: Instant, item: Item) {
         let wanted = match item {
             Item::Bytes(_) => at + self.waits.draw(),
-            Item::End | Item::Reset => at,
+            Item::End | Item::Reset | Item::Close => at,
         };
         self.kept += weight(&item);
         let before = self.queue.back().map(|(due, _)| *due);

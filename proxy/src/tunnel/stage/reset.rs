@@ -46,7 +46,7 @@ impl Machine for Reset {
                 self.passed += bytes.len() as u64;
                 Item::Bytes(bytes)
             }
-            Item::End | Item::Reset => {
+            Item::End | Item::Reset | Item::Close => {
                 self.is_over = true;
                 item
             }
