@@ -18,7 +18,7 @@ use brownout_fault::{
     FaultSpec, FaultWriter, Moment, Routes,
     read::{Problem, nearest},
 };
-use brownout_proxy::{GatewayHandle, Protocol};
+use brownout_proxy::{GatewayHandle, Protocol, RouteStatus};
 use brownout_telemetry::{Counter, Metrics, names};
 use tokio::{sync::Notify, time::sleep_until};
 
@@ -108,21 +108,19 @@ impl Control {
         let routes = self.gateway.routes();
         let known: Vec<&str> = routes.iter().map(|route| route.name.as_str()).collect();
         let unfit = |name: &str| match routes.iter().find(|route| route.name == name) {
-            Some(route) if route.protocol == Protocol::Tcp => Some(format!(
-                "`{}` acts on requests, and the route `{name}` carries bytes (tcp)",
-                spec.fault.name()
-            )),
-            Some(_) => None,
-            None => Some(match nearest(name, &known) {
+            Some(route) => cannot_carry(route, spec).err(),
+            None => Some(Problem::here(match nearest(name, &known) {
                 Some(near) => format!("there is no route `{name}`; did you mean `{near}`?"),
                 None if known.is_empty() => {
                     format!("there is no route `{name}`; make one with POST /routes")
                 }
                 None => format!("there is no route `{name}`; there are {}", known.join(", ")),
-            }),
+            })),
         };
-        let problem = |(index, detail): (usize, String)| {
-            let problem = Problem::here(detail);
+        let problem = |(index, problem): (usize, Problem)| {
+            if !problem.pointer.is_empty() {
+                return problem; // A field that does not go with the route.
+            }
             let problem = if names.len() > 1 {
                 problem.under(&index.to_string())
             } else {
@@ -132,7 +130,7 @@ impl Control {
         };
         let unfit = names.iter().map(|name| unfit(name)).enumerate();
         unfit
-            .filter_map(|(index, detail)| Some((index, detail?)))
+            .filter_map(|(index, problem)| Some((index, problem?)))
             .map(problem)
             .collect()
     }
@@ -171,6 +169,24 @@ impl Control {
             .record(began.elapsed());
         response
     }
+}
+
+/// Checks that a fault can act on a route. The problem has no place when it is the route itself.
+fn cannot_carry(route: &RouteStatus, spec: &FaultSpec) -> Result<(), Problem> {
+    let (check, carries) = match route.protocol {
+        Protocol::Http => (spec.check_request(), "requests (http)"),
+        Protocol::Tcp => (spec.check_stream(), "bytes (tcp)"),
+    };
+    check.map_err(|problem| match problem.pointer.as_str() {
+        "" => {
+            let name = &route.name;
+            Problem::here(format!(
+                "{}, and the route `{name}` carries {carries}",
+                problem.detail
+            ))
+        }
+        _ => problem,
+    })
 }
 
 /// The method's name, or `_OTHER` for one that no HTTP specification knows.

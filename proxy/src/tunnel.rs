@@ -1,20 +1,21 @@
 //! A connection whose bytes mean nothing to us: of a `tcp` route, or of an exchange that switched protocols.
 
-mod pump;
+mod books;
+mod shaper;
+mod stage;
+mod way;
 
-use std::{net::SocketAddr, rc::Rc, sync::Arc};
+use std::{io, net::SocketAddr, rc::Rc, time::Duration};
 
+use brownout_fault::{Direction, Link};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::{io::copy_bidirectional, net::TcpStream, sync::OwnedSemaphorePermit};
+use rustix::net::{Shutdown, shutdown};
+use tokio::{io::copy_bidirectional, net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::pump::{Broken, pump};
-use crate::{
-    connection::Scope,
-    error::Chain,
-    route::{Open, Route},
-};
+use self::way::{Ends, Over, Way};
+use crate::{connection::Scope, error::Chain, route::Open};
 
 /// Passes bytes between a client and an upstream that agreed on another protocol, until both have closed
 /// their side. Dropping it closes both.
@@ -53,11 +54,17 @@ pub(crate) async fn serve(
     tokio::select! {
         biased;
         () = closing.cancelled() => {}
-        () = carry(&client, peer, &scope.route) => {}
+        () = carry(&client, peer, &scope) => {}
     }
 }
 
-async fn carry(client: &TcpStream, peer: SocketAddr, route: &Arc<Route>) {
+async fn carry(client: &TcpStream, peer: SocketAddr, scope: &Scope) {
+    let route = &scope.route;
+    let link = Link {
+        route: route.name(),
+        peer,
+        connection: route.next_connection(),
+    };
     let address = route.upstream();
     let upstream = match address.connect().await {
         Ok(upstream) => upstream,
@@ -68,12 +75,51 @@ async fn carry(client: &TcpStream, peer: SocketAddr, route: &Arc<Route>) {
             return;
         }
     };
-    let there = pump(client, &upstream, &route.bytes_in);
-    let back = pump(&upstream, client, &route.bytes_out);
-    if let Err(Broken(error)) = tokio::try_join!(there, back) {
-        tracing::debug!(%error, %peer, route = route.name(), "a connection broke");
-        reset_on_close(client);
-        reset_on_close(&upstream);
+    let way = |from, to, direction| {
+        let ends = Ends {
+            from,
+            to,
+            direction,
+        };
+        Way::new(ends, link, route, &scope.faults).run()
+    };
+    let there = way(client, &upstream, Direction::Upstream);
+    let back = way(&upstream, client, Direction::Downstream);
+    match tokio::try_join!(there, back) {
+        Ok(_) => return,
+        Err(Over::Reset) => {}
+        Err(Over::Close) => return close_in_order(client, &upstream).await,
+        Err(Over::Broken(error)) => {
+            tracing::debug!(%error, %peer, route = route.name(), "a connection broke");
+        }
+    }
+    reset_on_close(client);
+    reset_on_close(&upstream);
+}
+
+/// Says on both sides that there is no more. Bytes that nobody read would make the close a reset, so those that come
+/// are read, within bounds.
+async fn close_in_order(client: &TcpStream, upstream: &TcpStream) {
+    const TIME_MAX: Duration = Duration::from_secs(1);
+    let sides = async || tokio::join!(finish(client), finish(upstream));
+    if timeout(TIME_MAX, sides()).await.is_err() {
+        tracing::debug!("a side did not close in time");
+    }
+}
+
+async fn finish(tcp: &TcpStream) {
+    const BYTES_MAX: usize = 1024 * 1024;
+    let mut unwanted = [0; 4096];
+    let mut left = BYTES_MAX;
+    if shutdown(tcp, Shutdown::Write).is_err() {
+        return; // It is closed already.
+    }
+    while tcp.readable().await.is_ok() {
+        match tcp.try_read(&mut unwanted) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(read) if read > 0 && read < left => left -= read,
+            _ => return,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod halting;
 mod kinds;
 mod promise;
 mod routes;
+mod streams;
 mod wrong_calls;
 
 use std::net::SocketAddr;

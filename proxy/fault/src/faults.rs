@@ -11,6 +11,7 @@ use crate::{
     read::{Object, Problem},
     roll::Roll,
     spec::FaultSpec,
+    stream::{Chance, Layer, Stage},
 };
 
 /// Where in an exchange a fault acts. Faults act in this order; inside a phase by priority, then by creation.
@@ -103,6 +104,10 @@ pub trait FaultKind: Clone + PartialEq + fmt::Debug + Send + Sync + Sized + 'sta
     const PARAMS: &'static [Param];
     /// A value for its key, as JSON, to show and to try.
     const EXAMPLE: &'static str;
+    /// On what it can act.
+    const LAYERS: &'static [Layer] = &[Layer::Request];
+    /// What it does to the bytes of a connection, as a sentence; empty when it does nothing to them.
+    const STREAM: &'static str = "";
 
     /// What it keeps between requests, from arming to removal.
     type State: Default + Send + Sync;
@@ -150,6 +155,19 @@ pub trait FaultKind: Clone + PartialEq + fmt::Debug + Send + Sync + Sized + 'sta
         true
     }
 
+    /// Checks that its parameters mean something for the bytes of a connection. Asked only of kinds that act there.
+    ///
+    /// # Errors
+    /// The first parameter that goes with requests only, with its place.
+    fn check_stream(&self) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    /// What it does to the bytes of one direction of one connection; `None` when it leaves them alone.
+    fn stage(&self, _chance: Chance) -> Option<Stage> {
+        None
+    }
+
     /// Says what is done to one request. Does no I/O and reads no clock; what is done before the request is
     /// forwarded it says without allocating.
     fn inject(&self, draw: &mut Draw<'_, Self::State>, into: &mut Injection);
@@ -168,6 +186,10 @@ pub struct KindInfo {
     pub params: &'static [Param],
     /// A value for its key, as JSON.
     pub example: &'static str,
+    /// On what it can act.
+    pub layers: &'static [Layer],
+    /// What it does to the bytes of a connection; empty when it does nothing to them.
+    pub stream: &'static str,
 }
 
 /// One decision, as the plan hands it to an armed kind.
@@ -254,6 +276,8 @@ macro_rules! registry {
                     phase: <$Kind as FaultKind>::PHASE,
                     params: <$Kind as FaultKind>::PARAMS,
                     example: <$Kind as FaultKind>::EXAMPLE,
+                    layers: <$Kind as FaultKind>::LAYERS,
+                    stream: <$Kind as FaultKind>::STREAM,
                 }),+]
             }
 
@@ -267,6 +291,20 @@ macro_rules! registry {
             #[must_use]
             pub fn phase(&self) -> Phase {
                 match self { $(Self::$Kind(kind) => kind.phase()),+ }
+            }
+
+            /// On what it can act.
+            #[must_use]
+            pub fn layers(&self) -> &'static [Layer] {
+                match self { $(Self::$Kind(_) => <$Kind as FaultKind>::LAYERS),+ }
+            }
+
+            pub(crate) fn check_stream(&self) -> Result<(), Problem> {
+                match self { $(Self::$Kind(kind) => kind.check_stream()),+ }
+            }
+
+            pub(crate) fn stage(&self, chance: Chance) -> Option<Stage> {
+                match self { $(Self::$Kind(kind) => kind.stage(chance)),+ }
             }
 
             pub(crate) fn ends(&self) -> bool {

@@ -11,6 +11,8 @@ use std::{
 use histogram::AtomicHistogram;
 use tokio::sync::watch;
 
+use crate::injection::Outcome;
+
 /// The counters of a fault. `matched` is the sum of `injected`, `skipped` and `overflow`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -83,6 +85,15 @@ impl Ledger {
 
     pub(crate) fn count_overflow(&self) {
         self.overflow.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes back the count of an outcome that became another.
+    pub(crate) fn take_back(&self, outcome: Outcome) {
+        match outcome {
+            Outcome::Skipped => self.skipped.fetch_sub(1, Ordering::Relaxed),
+            Outcome::Overflow => self.overflow.fetch_sub(1, Ordering::Relaxed),
+            Outcome::Injected => return,
+        };
     }
 
     /// Counts an injection unless `limit` of them are counted already: exactly that many, whoever asks.

@@ -45,6 +45,7 @@ mod roll;
 mod schedule;
 mod spec;
 mod store;
+mod stream;
 mod wait;
 
 pub use faults::{Draw, Fault, FaultKind, KindInfo, Param, Phase, kinds};
@@ -55,7 +56,7 @@ pub use injection::{
 };
 pub use ledger::{Bell, Counters, Delays, Magnitude};
 pub use matcher::{FieldMatch, Glob, MatchSpec, Network, Pattern, Per, Subject};
-pub use plan::FaultPlan;
+pub use plan::{Acting, FaultPlan, Look, StreamFaults};
 pub use probability::Percent;
 pub use roll::Roll;
 pub use schedule::{
@@ -63,3 +64,4 @@ pub use schedule::{
 };
 pub use spec::{FaultSpec, Routes, is_name};
 pub use store::{ArmError, FaultReader, FaultStatus, FaultWriter, PatchError, store};
+pub use stream::{Chance, Damage, Direction, Layer, Link, Stage, Waits};

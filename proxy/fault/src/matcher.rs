@@ -1,10 +1,12 @@
 //! Which requests a fault is meant for.
 
 mod key;
+mod link;
 mod members;
 mod network;
 mod pattern;
 
+pub(crate) use self::key::client_key;
 pub use self::{
     key::Per,
     network::Network,
@@ -179,11 +181,7 @@ impl MatchSpec {
     fn matches_rest(&self, subject: &Subject<'_>) -> bool {
         (self.host.is_empty()
             || host_of(subject).is_some_and(|host| self.host.iter().any(|one| one.matches(&host))))
-            && (self.client.is_empty()
-                || self
-                    .client
-                    .iter()
-                    .any(|one| one.contains(subject.peer.ip())))
+            && self.matches_client(subject.peer)
             && (self.grpc_method.is_empty() || self.is_grpc_method(subject))
             && self.query.iter().all(|field| {
                 let query = subject.uri.query().unwrap_or_default();

@@ -1,16 +1,22 @@
 //! What is armed, compiled: immutable, read by every exchange.
 
 mod beginning;
+mod by_route;
+mod streams;
+
+pub use self::streams::{Acting, Look, StreamFaults};
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use http::HeaderValue;
 
-use self::beginning::{Beginning, PathStart};
+use self::{
+    beginning::{Beginning, PathStart},
+    by_route::ByRoute,
+};
 use crate::{
     faults::{Decision, Inject, Phase},
     injection::{Considered, Fired, Injection, Outcome},
@@ -315,10 +321,8 @@ impl Placed {
 #[derive(Debug, Default)]
 pub struct FaultPlan {
     revision: u64,
-    /// The faults of each route that some fault names, those for all routes included.
-    named: HashMap<String, Vec<Placed>>,
-    /// The faults of every other route.
-    elsewhere: Vec<Placed>,
+    requests: ByRoute,
+    streams: ByRoute,
     /// Those that act on listeners and so on no request.
     listening: Vec<Placed>,
 }
@@ -330,40 +334,18 @@ impl FaultPlan {
             .into_iter()
             .partition(|placed| placed.fault.phase() == Phase::Connect);
         // Stable: inside a phase and a priority the order of creation stays.
+        let mut streams: Vec<Placed> = sorted
+            .iter()
+            .filter(|placed| placed.fault.spec().acts_on_streams())
+            .cloned()
+            .collect();
+        streams.sort_by_key(|placed| -placed.fault.spec().priority);
+        sorted.retain(|placed| placed.fault.spec().acts_on_requests());
         sorted.sort_by_key(|placed| (placed.fault.phase(), -placed.fault.spec().priority));
-        let mut named: HashMap<String, Vec<Placed>> = HashMap::new();
-        for placed in &sorted {
-            if let crate::Routes::Named(names) = &placed.fault.spec().route {
-                for name in names {
-                    named.entry(name.clone()).or_default();
-                }
-            }
-        }
-        let mut elsewhere = Vec::new();
-        for placed in sorted {
-            match &placed.fault.spec().route {
-                crate::Routes::All => {
-                    for here in named.values_mut() {
-                        here.push(placed.clone());
-                    }
-                    elsewhere.push(placed);
-                }
-                crate::Routes::Named(names) => {
-                    for (at, name) in names.iter().enumerate() {
-                        if names[..at].contains(name) {
-                            continue; // Named twice is still once.
-                        }
-                        if let Some(here) = named.get_mut(name) {
-                            here.push(placed.clone());
-                        }
-                    }
-                }
-            }
-        }
         Self {
             revision,
-            named,
-            elsewhere,
+            requests: ByRoute::new(sorted),
+            streams: ByRoute::new(streams),
             listening,
         }
     }
@@ -408,11 +390,11 @@ impl FaultPlan {
     #[must_use]
     pub fn decide(&self, subject: &Subject<'_>, now: Instant) -> Injection {
         let mut injection = Injection::default();
-        if self.named.is_empty() && self.elsewhere.is_empty() {
+        if self.requests.is_empty() {
             return injection;
         }
         let path = PathStart::of(subject.uri.path());
-        for placed in self.on(subject.route) {
+        for placed in self.requests.on(subject.route) {
             if placed.beginning.may_fit(path) {
                 placed
                     .fault
@@ -420,9 +402,5 @@ impl FaultPlan {
             }
         }
         injection
-    }
-
-    fn on(&self, route: &str) -> &[Placed] {
-        self.named.get(route).unwrap_or(&self.elsewhere)
     }
 }

@@ -55,6 +55,7 @@ impl KindInfo {
             "name": self.name,
             "summary": self.summary,
             "phase": self.phase.name(),
+            "layers": self.layers.iter().map(|layer| layer.name()).collect::<Vec<_>>(),
             "params": params,
             "example": self.example_fault(),
             "curl": self.curl(),
@@ -105,7 +106,9 @@ pub fn page() -> String {
     let kinds = Fault::kinds();
     let row = |kind: &KindInfo| {
         let (name, phase, summary) = (kind.name, kind.phase.name(), kind.summary);
-        format!("| [`{name}`](#{name}) | {phase} | {summary} |\n")
+        let layers = kind.layers.iter().map(|layer| layer.name());
+        let layers = layers.collect::<Vec<_>>().join(", ");
+        format!("| [`{name}`](#{name}) | {layers} | {phase} | {summary} |\n")
     };
     let not_yet = |(name, reason): &(&str, &str)| format!("- `{name}`: {reason}\n");
     [
@@ -131,8 +134,14 @@ Faults act in the order of their phases, inside a phase by `priority` (higher fi
 up, changes and shapes of a body combine in that order, and at most one fault ends an exchange: one that comes too late
 is counted as `skipped`.
 
-| kind | phase | what it does |
-|---|---|---|
+A kind with the layer `stream` also acts on the connections of `tcp` routes: on the bytes of one `direction`,
+`\"upstream\"` (from the client) or `\"downstream\"` (to the client, the default). There a fault draws once for each
+connection and keeps that draw, its counters count connections, and `match` knows `client` alone. Faults come and go
+on open connections between two chunks, and what one holds passes on, in order, when it is removed. `layer` limits a
+fault on `\"*\"` to requests or to streams; on a route that cannot carry it a fault is refused.
+
+| kind | layers | phase | what it does |
+|---|---|---|---|
 ";
 
 const NOT_YET_INTRODUCTION: &str = "
@@ -159,5 +168,11 @@ fn section(kind: &KindInfo) -> String {
         rows => format!("| parameter | accepts | default | meaning |\n|---|---|---|---|\n{rows}\n"),
     };
     let (name, curl, toml) = (kind.name, kind.curl(), kind.toml());
-    format!("\n## {name}\n\n{summary}.\n\n{table}```sh\n{curl}\n```\n\n```toml\n{toml}\n```\n")
+    let stream = match kind.stream {
+        "" => String::new(),
+        stream => format!("On a `tcp` route: {stream}.\n\n"),
+    };
+    format!(
+        "\n## {name}\n\n{summary}.\n\n{stream}{table}```sh\n{curl}\n```\n\n```toml\n{toml}\n```\n"
+    )
 }

@@ -54,7 +54,7 @@ impl Dice {
 ///
 /// `SplitMix64` (Steele, Lea, Flood 2014), started from SipHash-1-3 over (seed, fault id, count). It implements
 /// [`TryRng`], so distributions of the `rand` family draw from it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Roll {
     state: u64,
 }

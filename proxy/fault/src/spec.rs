@@ -2,6 +2,7 @@
 
 mod fields;
 mod kind;
+mod layers;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::{
     probability::Percent,
     read::{Object, Problem, boolean, one_or_many, text, whole},
     schedule::{Burst, Course, Nemesis, Pulse, Ramp, RampOf, Wave},
+    stream::{Direction, Layer},
     units::show_duration,
 };
 
@@ -62,6 +64,10 @@ pub struct FaultSpec {
     pub id: Option<String>,
     /// Where.
     pub route: Routes,
+    /// On what it acts; `None` on whatever a route has, as far as its kind can.
+    pub layer: Option<Layer>,
+    /// Which bytes of a connection; `None` for those to the client.
+    pub direction: Option<Direction>,
     /// Which requests.
     pub matching: MatchSpec,
     /// What share of those.
@@ -107,9 +113,11 @@ impl FaultSpec {
     pub const NOTE_BYTES_MAX: usize = 1_024;
 
     /// The keys that every kind shares.
-    pub const KEYS: [&'static str; 22] = [
+    pub const KEYS: [&'static str; 24] = [
         "id",
         "route",
+        "layer",
+        "direction",
         "match",
         "percent",
         "per",
@@ -152,6 +160,8 @@ impl FaultSpec {
 
         let id = problems.optional(&object, "id", fields::id);
         let route = problems.keep(object.required("route", Routes::read));
+        let layer = problems.optional(&object, "layer", Layer::read);
+        let direction = problems.optional(&object, "direction", Direction::read);
         let matching = problems.optional(&object, "match", MatchSpec::read);
         let percent = problems.optional(&object, "percent", Percent::read);
         let per = problems.optional(&object, "per", Per::read);
@@ -190,6 +200,8 @@ impl FaultSpec {
         let spec = Self {
             id,
             route,
+            layer,
+            direction,
             matching: matching.unwrap_or_default(),
             percent: percent.unwrap_or(Percent::ALL),
             per: per.unwrap_or_default(),
@@ -231,6 +243,7 @@ impl FaultSpec {
                 return Err(Problem::at("ramp", detail));
             }
         }
+        self.check_layer()?;
         self.fault.check(self)
     }
 
@@ -244,6 +257,12 @@ impl FaultSpec {
         }
         put("route", self.route.to_value());
         put(self.fault.name(), self.fault.to_value());
+        if let Some(layer) = self.layer {
+            put("layer", json!(layer.name()));
+        }
+        if let Some(direction) = self.direction {
+            put("direction", json!(direction.name()));
+        }
         put("match", self.matching.to_value());
         put("percent", self.percent.to_value());
         put("per", json!(self.per.to_text()));

@@ -9,6 +9,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::{
     faults::Fault,
@@ -27,16 +28,23 @@ use crate::{
 pub fn store(seed: u64) -> (FaultWriter, FaultReader) {
     let plan = Arc::new(ArcSwap::from_pointee(FaultPlan::default()));
     let watchers = Arc::new(Watchers::default());
+    let (changes, changed) = watch::channel(0);
     let writer = FaultWriter {
         seed,
         plan: Arc::clone(&plan),
         watchers: Arc::clone(&watchers),
+        changes,
         entries: Vec::new(),
         made: HashMap::new(),
         held: Arc::default(),
         revision: 0,
     };
-    (writer, FaultReader { plan, watchers })
+    let reader = FaultReader {
+        plan,
+        watchers,
+        changed,
+    };
+    (writer, reader)
 }
 
 /// Sees what is armed. Cheap to clone.
@@ -44,6 +52,7 @@ pub fn store(seed: u64) -> (FaultWriter, FaultReader) {
 pub struct FaultReader {
     plan: Arc<ArcSwap<FaultPlan>>,
     watchers: Arc<Watchers>,
+    changed: watch::Receiver<u64>,
 }
 
 /// Who is called when what is armed has changed.
@@ -72,6 +81,12 @@ impl FaultReader {
     #[must_use]
     pub fn plan(&self) -> impl std::ops::Deref<Target = Arc<FaultPlan>> + use<> {
         self.plan.load()
+    }
+
+    /// The revision of the plan, to wait for the next one. Whoever makes a change never waits for those who follow.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.clone()
     }
 
     /// Calls `watcher` with each new plan, on the thread of the change and before the change returns: what it does
@@ -163,6 +178,8 @@ pub struct FaultWriter {
     seed: u64,
     plan: Arc<ArcSwap<FaultPlan>>,
     watchers: Arc<Watchers>,
+    /// Wakes whoever follows what is armed.
+    changes: watch::Sender<u64>,
     /// In the order of creation.
     entries: Vec<Entry>,
     /// How many ids were made, by kind.
@@ -447,6 +464,7 @@ impl FaultWriter {
             .collect();
         let plan = Arc::new(FaultPlan::new(self.revision, &faults));
         self.plan.store(Arc::clone(&plan));
+        self.changes.send_replace(self.revision);
         self.watchers.call(&plan);
     }
 }

@@ -14,6 +14,7 @@ mod real_servers;
 mod request_faults;
 mod response_faults;
 mod routes;
+mod tcp_faults;
 mod tcp_routes;
 mod traces;
 mod transparency;

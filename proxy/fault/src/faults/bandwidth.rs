@@ -8,6 +8,7 @@ use super::{Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Bucket, Buckets, Injection, Shape},
     read::{Problem, one_of},
+    stream::{Chance, Layer, Stage},
     units::{rate, show_rate, show_size, size},
 };
 
@@ -47,6 +48,9 @@ impl FaultKind for Bandwidth {
         Param::new("side", "\"request\" or \"response\"", "response", "which bodies"),
     ];
     const EXAMPLE: &'static str = r#"{"rate":"1KiB/s","burst":"0B"}"#;
+
+    const LAYERS: &'static [Layer] = &[Layer::Request, Layer::Stream];
+    const STREAM: &'static str = "the bytes of its `direction` pass no faster than `rate`, each connection with a budget of its own; who sends is slowed down";
 
     type State = Buckets;
 
@@ -100,6 +104,21 @@ impl FaultKind for Bandwidth {
 
     fn holds(&self) -> bool {
         true
+    }
+
+    fn check_stream(&self) -> Result<(), Problem> {
+        if self.share != Share::Stream {
+            return Err(Problem::at("share", "a connection has a budget of its own; write \"stream\""));
+        }
+        match self.side {
+            Side::Response => Ok(()),
+            Side::Request => Err(Problem::at("side", "goes with requests; a connection has a `direction`")),
+        }
+    }
+
+    fn stage(&self, _chance: Chance) -> Option<Stage> {
+        let (rate, burst) = (self.rate, self.burst);
+        Some(Stage::Pace { rate, burst })
     }
 
     fn inject(&self, draw: &mut Draw<'_, Buckets>, into: &mut Injection) {

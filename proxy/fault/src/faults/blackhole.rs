@@ -8,6 +8,7 @@ use super::{Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Ending, Injection, Then},
     read::{Problem, text, unknown},
+    stream::{Chance, Layer, Stage},
     units::{duration_up_to, show_duration},
 };
 
@@ -65,6 +66,10 @@ impl FaultKind for Blackhole {
     ];
     const EXAMPLE: &'static str = r#"{"hold":"30s","then":"close"}"#;
 
+    const LAYERS: &'static [Layer] = &[Layer::Request, Layer::Stream];
+    const STREAM: &'static str = "everything in its `direction` is swallowed, the end of the stream included; the connection ends with `then` when `hold` is over or the \
+        fault is removed, as bytes were lost";
+
     type State = ();
 
     fn read(value: &Value) -> Result<Self, Problem> {
@@ -90,6 +95,11 @@ impl FaultKind for Blackhole {
 
     fn holds(&self) -> bool {
         true
+    }
+
+    fn stage(&self, _chance: Chance) -> Option<Stage> {
+        let (hold, then) = (self.hold, self.then);
+        Some(Stage::Discard { hold, then })
     }
 
     fn inject(&self, _draw: &mut Draw<'_, ()>, into: &mut Injection) {

@@ -9,6 +9,7 @@ use super::{Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Change, Corruption, How, Injection, Shape},
     read::{Object, Problem, one_of, whole},
+    stream::{Chance, Layer, Stage},
     units::{show_size, size},
 };
 
@@ -35,6 +36,19 @@ enum Way {
 const GZIP_OFFSET: u64 = 10;
 /// Dense enough for small bodies: every eighth byte.
 const GZIP_RATE: f64 = 0.125;
+
+impl Way {
+    /// What is done to the bytes, and from which one on; `None` when they stay.
+    fn damage(self) -> Option<(How, u64)> {
+        match self {
+            Self::Flip { rate, offset } => Some((How::Flip(rate), offset)),
+            Self::Random { rate, offset } => Some((How::Random(rate), offset)),
+            Self::Json { depth } => Some((How::Json(depth), 0)),
+            Self::Gzip => Some((How::Flip(GZIP_RATE), GZIP_OFFSET)),
+            Self::Encoding => None,
+        }
+    }
+}
 
 impl Corrupt {
     fn way(object: &Object<'_>) -> Result<Way, Problem> {
@@ -80,6 +94,9 @@ impl FaultKind for Corrupt {
     ];
     const EXAMPLE: &'static str = r#"{"how":"flip","rate":0.5}"#;
 
+    const LAYERS: &'static [Layer] = &[Layer::Request, Layer::Stream];
+    const STREAM: &'static str = "the bytes of its `direction` are damaged from when the fault meets the connection";
+
     type State = ();
 
     fn read(value: &Value) -> Result<Self, Problem> {
@@ -114,18 +131,24 @@ impl FaultKind for Corrupt {
         ])
     }
 
+    fn check_stream(&self) -> Result<(), Problem> {
+        match self.way {
+            Way::Encoding => Err(Problem::at("how", "\"encoding\" is said in a response's head, and a connection has none")),
+            _ => Ok(()),
+        }
+    }
+
+    fn stage(&self, chance: Chance) -> Option<Stage> {
+        let (how, offset) = self.way.damage()?;
+        Some(Stage::Damage(chance.damage(how, offset)))
+    }
+
     fn inject(&self, draw: &mut Draw<'_, ()>, into: &mut Injection) {
-        let (how, offset) = match self.way {
-            Way::Flip { rate, offset } => (How::Flip(rate), offset),
-            Way::Random { rate, offset } => (How::Random(rate), offset),
-            Way::Json { depth } => (How::Json(depth), 0),
-            Way::Gzip => (How::Flip(GZIP_RATE), GZIP_OFFSET),
-            Way::Encoding => {
-                if let Some(change) = &self.change {
-                    into.change_answer(change);
-                }
-                return;
-            }
+        if let Some(change) = &self.change {
+            into.change_answer(change);
+        }
+        let Some((how, offset)) = self.way.damage() else {
+            return;
         };
         into.shape(Shape::Corrupt(Corruption::new(how, offset, draw.roll.clone())));
     }

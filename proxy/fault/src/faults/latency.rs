@@ -8,6 +8,7 @@ use super::{Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Injection, Since},
     read::{Problem, one_of},
+    stream::{Chance, Layer, Stage},
     wait::Wait,
 };
 
@@ -52,6 +53,10 @@ impl FaultKind for Latency {
         Param::new("side", "\"request\" or \"response\"", "request", "hold the request before it is forwarded, or the answer before its first byte; with mode add"),
     ];
     const EXAMPLE: &'static str = r#"{"p50":"120ms","p99":"900ms"}"#;
+
+    const LAYERS: &'static [Layer] = &[Layer::Request, Layer::Stream];
+    const STREAM: &'static str = "every chunk waits, counted from its arrival, with a wait of its own; none overtakes another, and the end of the \
+        stream comes right behind the last byte";
 
     type State = ();
 
@@ -101,6 +106,18 @@ impl FaultKind for Latency {
 
     fn scales(&self) -> bool {
         true
+    }
+
+    fn check_stream(&self) -> Result<(), Problem> {
+        match self.place {
+            Place::Request => Ok(()),
+            Place::Response => Err(Problem::at("side", "goes with requests; a connection has a `direction`")),
+            Place::Floor => Err(Problem::at("mode", "a floor is kept of exchanges, and a connection has none")),
+        }
+    }
+
+    fn stage(&self, chance: Chance) -> Option<Stage> {
+        Some(Stage::Delay(chance.waits(&self.wait)))
     }
 
     fn inject(&self, draw: &mut Draw<'_, ()>, into: &mut Injection) {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Draw, FaultKind, Param, Phase, params};
-use crate::{injection::Injection, matcher::Per, probability::Percent, read::Problem, spec::FaultSpec};
+use crate::{injection::Injection, matcher::Per, probability::Percent, read::Problem, spec::FaultSpec, stream::Layer};
 
 /// Closes the listening sockets of a route: new connections are refused by the kernel, as if no process were
 /// there. Open connections stay. When the fault ends the route listens again at the same address.
@@ -18,6 +18,8 @@ impl FaultKind for Refuse {
     const PHASE: Phase = Phase::Connect;
     const PARAMS: &'static [Param] = &[];
     const EXAMPLE: &'static str = "{}";
+
+    const LAYERS: &'static [Layer] = &[Layer::Request, Layer::Stream];
 
     type State = ();
 

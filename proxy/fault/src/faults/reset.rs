@@ -6,6 +6,7 @@ use super::{Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Break, Cut, CutAt, Ending, Injection, Shape},
     read::{Problem, one_of},
+    stream::{Chance, Layer, Stage},
     units::{show_size, size},
 };
 
@@ -33,6 +34,9 @@ impl FaultKind for Reset {
         Param::new("after_bytes", "size", "0B", "bytes of the body that arrive before; means at response_body"),
     ];
     const EXAMPLE: &'static str = "{}";
+
+    const LAYERS: &'static [Layer] = &[Layer::Request, Layer::Stream];
+    const STREAM: &'static str = "the connection is reset on both sides: at once, or once `after_bytes` have passed in its `direction`";
 
     type State = ();
 
@@ -71,6 +75,21 @@ impl FaultKind for Reset {
 
     fn ends(&self) -> bool {
         true
+    }
+
+    fn check_stream(&self) -> Result<(), Problem> {
+        match self.0 {
+            At::Request | At::ResponseBody(_) => Ok(()),
+            At::ResponseHead => Err(Problem::at("at", "a connection has no response; give `after_bytes`, or nothing")),
+        }
+    }
+
+    fn stage(&self, _chance: Chance) -> Option<Stage> {
+        let after = match self.0 {
+            At::Request | At::ResponseHead => 0,
+            At::ResponseBody(after) => after,
+        };
+        Some(Stage::Reset { after })
     }
 
     fn inject(&self, _draw: &mut Draw<'_, ()>, into: &mut Injection) {

@@ -8,6 +8,7 @@ use super::{Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Break, Injection, Shape, Stall as Stop},
     read::{Problem, one_of},
+    stream::{Chance, Layer, Stage},
     units::{duration_up_to, show_duration, show_size, size},
 };
 
@@ -32,6 +33,9 @@ impl FaultKind for Stall {
         Param::new("then", "\"continue\", \"fin\" or \"rst\"", "continue", "go on, close or reset"),
     ];
     const EXAMPLE: &'static str = r#"{"after_bytes":"4B","for":"1s"}"#;
+
+    const LAYERS: &'static [Layer] = &[Layer::Request, Layer::Stream];
+    const STREAM: &'static str = "everything in its `direction` stops once `after_bytes` have passed, for `for`; a removed fault lets it go on";
 
     type State = ();
 
@@ -71,6 +75,14 @@ impl FaultKind for Stall {
 
     fn holds(&self) -> bool {
         true
+    }
+
+    fn stage(&self, _chance: Chance) -> Option<Stage> {
+        Some(Stage::Stall {
+            after: self.0.after_bytes,
+            hold: self.0.hold,
+            then: self.0.then,
+        })
     }
 
     fn inject(&self, _draw: &mut Draw<'_, ()>, into: &mut Injection) {

@@ -1,5 +1,7 @@
 //! `per`: to what a draw belongs.
 
+use std::net::{IpAddr, SocketAddr};
+
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
@@ -83,12 +85,17 @@ impl Per {
                 let mut found = cookies(subject.headers).filter(|(key, _)| *key == name.as_bytes());
                 found.next().map(|(_, value)| with(value))
             }
-            Self::Client => Some(match subject.peer.ip().to_canonical() {
-                std::net::IpAddr::V4(address) => with(&address.octets()),
-                std::net::IpAddr::V6(address) => with(&address.octets()),
-            }),
+            Self::Client => Some(client_key(subject.peer, with)),
             Self::Trace => Some(with(trace_id(subject.headers)?)),
         }
+    }
+}
+
+/// Calls `with` with the key of a client: its IP address, without the port.
+pub(crate) fn client_key<T>(peer: SocketAddr, with: impl FnOnce(&[u8]) -> T) -> T {
+    match peer.ip().to_canonical() {
+        IpAddr::V4(address) => with(&address.octets()),
+        IpAddr::V6(address) => with(&address.octets()),
     }
 }
 

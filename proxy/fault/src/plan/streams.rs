@@ -1,0 +1,227 @@
+//! Which faults act on one direction of one connection.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use smallvec::SmallVec;
+
+use super::{ArmedFault, FaultPlan, Placed};
+use crate::{
+    injection::{Considered, Outcome},
+    ledger::{Held, Hold},
+    matcher::client_key,
+    roll::Roll,
+    schedule::Force,
+    stream::{Chance, Direction, Link, Stage},
+};
+
+/// How exactly a connection keeps a schedule that changes in steps or without end.
+const STEP: Duration = Duration::from_millis(10);
+
+/// The faults that one direction of one connection has met.
+///
+/// A fault draws once for a connection and keeps that draw, and counts it once, however often the fault is patched
+/// or comes and goes with its schedule. Dropping it gives back the places that its faults held.
+#[derive(Debug)]
+pub struct StreamFaults {
+    direction: Direction,
+    met: Vec<Met>,
+    made: u64,
+}
+
+/// What came of a [look](StreamFaults::look).
+#[derive(Debug, Default)]
+pub struct Look {
+    /// Faults of which the outcome is new, for counting.
+    pub considered: SmallVec<[Considered; 2]>,
+    /// When something may change without the plan being changed.
+    pub again: Option<Instant>,
+}
+
+/// A fault that acts on a direction of a connection now.
+#[derive(Debug)]
+pub struct Acting {
+    /// The same for as long as the connection lives and the fault is armed.
+    pub number: u64,
+    /// What it does.
+    pub stage: Stage,
+    /// The name of its kind.
+    pub kind: &'static str,
+}
+
+#[derive(Debug)]
+struct Met {
+    number: u64,
+    fault: Arc<ArmedFault>,
+    roll: Roll,
+    /// The number of the match, and whether it fell into a burst.
+    count: (u64, bool),
+    outcome: Option<Outcome>,
+    /// Whether the connection counts as an injection.
+    is_taken: bool,
+    /// Its place, while the fault acts.
+    held: Option<(Held, Arc<Hold>)>,
+    scale: f64,
+}
+
+impl StreamFaults {
+    /// Of a connection that has met none.
+    #[must_use]
+    pub fn new(direction: Direction) -> Self {
+        Self {
+            direction,
+            met: Vec::new(),
+            made: 0,
+        }
+    }
+
+    /// Takes what is armed into account. Does no I/O and reads no clock; without a stream fault on the route it
+    /// allocates nothing.
+    pub fn look(&mut self, plan: &FaultPlan, link: &Link<'_>, now: Instant) -> Look {
+        let mut look = Look::default();
+        let mut before = std::mem::take(&mut self.met);
+        for placed in plan.streams.on(link.route) {
+            let fault = &placed.fault;
+            let spec = fault.spec();
+            if spec.stream_direction() != self.direction || !spec.matching.matches_client(link.peer)
+            {
+                continue;
+            }
+            look.again = [look.again, placed.changes_by_itself(now)]
+                .into_iter()
+                .flatten()
+                .min();
+            let same = |met: &Met| Arc::ptr_eq(met.fault.ledger(), fault.ledger());
+            let known = before.iter().position(same).map(|at| before.remove(at));
+            let Some(force) = fault.force(now, &placed.place) else {
+                if let Some(mut met) = known {
+                    met.held = None;
+                    self.met.push(met);
+                }
+                continue;
+            };
+            let mut met = known.unwrap_or_else(|| {
+                self.made += 1;
+                Met::new(self.made, fault, link)
+            });
+            met.fault = Arc::clone(fault);
+            met.scale = force.value;
+            let outcome = met.settle(force);
+            if met.note(outcome) {
+                let kind = fault.kind();
+                look.considered.push(Considered { kind, outcome });
+            }
+            self.met.push(met);
+        }
+        look
+    }
+
+    /// Those that act now, in the order in which bytes pass them.
+    pub fn acting(&self) -> impl Iterator<Item = Acting> {
+        let acting = self.met.iter().filter(|met| met.held.is_some());
+        acting.filter_map(|met| {
+            let mut roll = met.roll.clone();
+            roll.draw(); // Spent on the percent.
+            let scale = met.scale;
+            Some(Acting {
+                number: met.number,
+                stage: met.fault.spec().fault.stage(Chance { roll, scale })?,
+                kind: met.fault.kind(),
+            })
+        })
+    }
+}
+
+impl Met {
+    fn new(number: u64, fault: &Arc<ArmedFault>, link: &Link<'_>) -> Self {
+        let dice = &fault.dice;
+        let roll = match fault.spec().per {
+            crate::Per::Client => client_key(link.peer, |key| dice.keyed_roll(key)),
+            _ => dice.keyed_roll(&link.connection.to_le_bytes()),
+        };
+        Self {
+            number,
+            roll,
+            count: fault.count_match(),
+            fault: Arc::clone(fault),
+            outcome: None,
+            is_taken: false,
+            held: None,
+            scale: 1.0,
+        }
+    }
+
+    /// What becomes of the connection, by the draw it has kept.
+    fn settle(&mut self, force: Force) -> Outcome {
+        let spec = self.fault.spec();
+        let (count, is_bad) = self.count;
+        let drawn = self.roll.clone().draw();
+        if !is_bad || !spec.counts_in(count) || !spec.percent.hits_scaled(drawn, force.percent) {
+            self.held = None;
+            return Outcome::Skipped;
+        }
+        let hold = self.fault.hold();
+        if self
+            .held
+            .as_ref()
+            .is_none_or(|(_, held)| !Arc::ptr_eq(held, hold))
+        {
+            self.held = None; // Given back first: it may be the last place.
+            let Some(held) = hold.enter(spec.max_active) else {
+                return Outcome::Overflow;
+            };
+            self.held = Some((held, Arc::clone(hold)));
+        }
+        if !self.is_taken && !self.fault.ledger().take_injection(spec.limit) {
+            self.held = None;
+            return Outcome::Skipped;
+        }
+        self.is_taken = true;
+        Outcome::Injected
+    }
+
+    /// Counts the outcome in place of an earlier one. Whether it is new.
+    fn note(&mut self, outcome: Outcome) -> bool {
+        let earlier = self.outcome;
+        // Once acted on is acted on, whatever becomes of the fault.
+        if earlier == Some(outcome) || earlier == Some(Outcome::Injected) {
+            return false;
+        }
+        let ledger = self.fault.ledger();
+        if let Some(earlier) = earlier {
+            ledger.take_back(earlier);
+        }
+        match outcome {
+            Outcome::Injected => {}
+            Outcome::Skipped => ledger.count_skipped(),
+            Outcome::Overflow => ledger.count_overflow(),
+        }
+        self.outcome = Some(outcome);
+        true
+    }
+}
+
+impl Placed {
+    /// When it may act otherwise than now without being changed.
+    fn changes_by_itself(&self, now: Instant) -> Option<Instant> {
+        let schedule = self.fault.schedule();
+        let starts_at = schedule.starts_at.instant;
+        if starts_at > now {
+            return Some(starts_at);
+        }
+        let ends = schedule.expires_at.map(|end| end.instant);
+        let next_step = (!self.fault.is_steady).then_some(now + STEP);
+        let times = [ends.filter(|end| *end > now), next_step];
+        times.into_iter().flatten().min()
+    }
+}
+
+impl FaultPlan {
+    /// Whether some fault may act on the connections of `route`.
+    #[must_use]
+    pub fn shapes(&self, route: &str) -> bool {
+        !self.streams.on(route).is_empty()
+    }
+}

@@ -1,0 +1,176 @@
+//! The stream layer: what is done to the bytes of a connection, whatever they mean.
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde_json::Value;
+
+use crate::{
+    injection::{Break, Corruption, How, Then},
+    read::{Problem, one_of},
+    roll::Roll,
+    wait::Wait,
+};
+
+/// What a fault acts on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer {
+    /// Requests and their answers, on `http` routes.
+    Request,
+    /// Connections and their bytes, on `tcp` routes.
+    Stream,
+}
+
+impl Layer {
+    const NAMES: [&'static str; 2] = ["request", "stream"];
+
+    /// The word it is written with.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Stream => "stream",
+        }
+    }
+
+    pub(crate) fn read(value: &Value) -> Result<Self, Problem> {
+        Ok(match one_of("layer", &Self::NAMES)(value)? {
+            "stream" => Self::Stream,
+            _ => Self::Request,
+        })
+    }
+}
+
+/// Which bytes of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client to the upstream.
+    Upstream,
+    /// From the upstream to the client.
+    Downstream,
+}
+
+impl Direction {
+    const NAMES: [&'static str; 2] = ["upstream", "downstream"];
+
+    /// The word it is written with.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Upstream => "upstream",
+            Self::Downstream => "downstream",
+        }
+    }
+
+    pub(crate) fn read(value: &Value) -> Result<Self, Problem> {
+        Ok(match one_of("direction", &Self::NAMES)(value)? {
+            "upstream" => Self::Upstream,
+            _ => Self::Downstream,
+        })
+    }
+}
+
+/// What is known of a connection when its fate is decided.
+#[derive(Debug, Clone, Copy)]
+pub struct Link<'a> {
+    /// The name of the route it came in by.
+    pub route: &'a str,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// Its number on its route, in the order of acceptance.
+    pub connection: u64,
+}
+
+/// What one fault does to the bytes of one direction. Data only: the proxy carries it out.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stage {
+    /// Each chunk waits, counted from its arrival; none overtakes another.
+    Delay(Waits),
+    /// The connection is reset once so many bytes have passed.
+    Reset {
+        /// Counted from when the fault met the connection; 0 is at once.
+        after: u64,
+    },
+    /// No faster than so many bytes a second.
+    Pace {
+        /// Bytes a second.
+        rate: u64,
+        /// Bytes that may go at once after a rest.
+        burst: u64,
+    },
+    /// Everything is swallowed; the connection ends when that is over.
+    Discard {
+        /// For how long; `None` until the fault is removed.
+        hold: Option<Duration>,
+        /// How the connection ends.
+        then: Then,
+    },
+    /// Everything stops for a while.
+    Stall {
+        /// Once so many bytes have passed.
+        after: u64,
+        /// For how long; `None` until the fault is removed.
+        hold: Option<Duration>,
+        /// How the connection ends then; `None` when it goes on.
+        then: Option<Break>,
+    },
+    /// Bytes are damaged, of as many as there were.
+    Damage(Damage),
+}
+
+/// How bytes are damaged, by the chance of one connection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Damage {
+    how: How,
+    offset: u64,
+    roll: Roll,
+}
+
+impl Damage {
+    /// What does it, at the beginning of the stream.
+    #[must_use]
+    pub fn begin(&self) -> Corruption {
+        Corruption::new(self.how, self.offset, self.roll.clone())
+    }
+}
+
+/// Spans of time, one for each chunk, the same for the same connection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Waits {
+    wait: Wait,
+    scale: f64,
+    roll: Roll,
+}
+
+impl Waits {
+    /// The next one.
+    pub fn draw(&mut self) -> Duration {
+        self.wait.draw(&mut self.roll).mul_f64(self.scale)
+    }
+}
+
+/// What a kind may use to decide what it does to one connection.
+#[derive(Debug, Clone)]
+pub struct Chance {
+    /// Chance, the same for the same seed, fault and connection.
+    pub roll: Roll,
+    /// How much of its magnitude a ramp lets through, from 0 to 1.
+    pub scale: f64,
+}
+
+impl Chance {
+    pub(crate) fn damage(self, how: How, offset: u64) -> Damage {
+        Damage {
+            how,
+            offset,
+            roll: self.roll,
+        }
+    }
+
+    pub(crate) fn waits(self, wait: &Wait) -> Waits {
+        Waits {
+            wait: wait.clone(),
+            scale: self.scale,
+            roll: self.roll,
+        }
+    }
+}

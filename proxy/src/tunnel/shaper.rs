@@ -1,0 +1,158 @@
+//! One direction of a connection with the faults on it: a pure state machine between two sockets.
+
+use std::{collections::VecDeque, time::Instant};
+
+use brownout_fault::{Acting, Stage};
+use bytes::Bytes;
+
+use super::stage::{Item, Machine, machine};
+
+/// What is to be done next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Next {
+    Write(Bytes),
+    /// Nothing before this time, unless more comes.
+    WaitUntil(Instant),
+    /// Nothing unless more comes.
+    Idle,
+    /// All is written, and there will be no more.
+    Shutdown,
+    /// The connection is to be reset, once what was written has arrived.
+    Reset,
+    /// The connection is to be closed in good order.
+    Close,
+}
+
+/// Faults at work, in the order in which bytes pass them, and what is through all of them.
+#[derive(Debug, Default)]
+pub(super) struct Shaper {
+    stages: Vec<Live>,
+    through: VecDeque<Item>,
+}
+
+#[derive(Debug)]
+struct Live {
+    number: u64,
+    stage: Stage,
+    machine: Box<dyn Machine>,
+}
+
+impl Shaper {
+    /// Whether bytes pass as if it were not there.
+    pub(super) fn is_bare(&self) -> bool {
+        self.stages.is_empty() && self.through.is_empty()
+    }
+
+    /// Whether more may be read.
+    pub(super) fn has_room(&self) -> bool {
+        /// Chunks that nobody takes.
+        const WAITING_MAX: usize = 16;
+        self.through.len() < WAITING_MAX && self.stages.iter().all(|live| live.machine.has_room())
+    }
+
+    /// Puts the faults that act now in the place of those before. What a fault holds that acts no longer passes on at
+    /// once, in order; one that goes on keeps what it holds and has counted.
+    pub(super) fn shape(&mut self, acting: impl Iterator<Item = Acting>, now: Instant) {
+        let wanted: Vec<Acting> = acting.collect();
+        self.advance(now);
+        let stays = |live: &Live| wanted.iter().any(|acting| acting.number == live.number);
+        let in_order = self
+            .stages
+            .iter()
+            .filter(|live| stays(live))
+            .is_sorted_by_key(|live| {
+                wanted
+                    .iter()
+                    .position(|acting| acting.number == live.number)
+            });
+        for at in 0..self.stages.len() {
+            if in_order && stays(&self.stages[at]) {
+                continue;
+            }
+            for item in self.stages[at].machine.flush() {
+                self.hand_on(at + 1, now, item);
+            }
+        }
+        let mut before = std::mem::take(&mut self.stages);
+        for Acting { number, stage, .. } in wanted {
+            let known = before
+                .iter()
+                .position(|live| in_order && live.number == number);
+            let live = if let Some(at) = known {
+                let mut live = before.remove(at);
+                if live.stage != stage {
+                    live.machine.renew(stage.clone(), now);
+                    live.stage = stage;
+                }
+                live
+            } else {
+                Live {
+                    number,
+                    machine: machine(stage.clone(), now),
+                    stage,
+                }
+            };
+            self.stages.push(live);
+        }
+    }
+
+    /// Takes bytes that arrive.
+    pub(super) fn push(&mut self, now: Instant, bytes: Bytes) {
+        self.take(now, Item::Bytes(bytes));
+    }
+
+    /// Takes the end of the stream.
+    pub(super) fn end(&mut self, now: Instant) {
+        self.take(now, Item::End);
+    }
+
+    fn take(&mut self, now: Instant, item: Item) {
+        self.advance(now); // What is due comes first.
+        self.hand_on(0, now, item);
+        self.advance(now);
+    }
+
+    /// What is to be done now.
+    pub(super) fn next(&mut self, now: Instant) -> Next {
+        self.advance(now);
+        match self.through.pop_front() {
+            Some(Item::Bytes(bytes)) => Next::Write(bytes),
+            Some(Item::End) => Next::Shutdown,
+            Some(Item::Reset) => Next::Reset,
+            Some(Item::Close) => Next::Close,
+            None => self.wake().map_or(Next::Idle, Next::WaitUntil),
+        }
+    }
+
+    /// When [`next`](Self::next) has something to do at the latest, without taking it.
+    pub(super) fn wake(&self) -> Option<Instant> {
+        self.stages
+            .iter()
+            .filter_map(|live| live.machine.wake())
+            .min()
+    }
+
+    /// Whether nothing but the connection's end is left to do.
+    pub(super) fn is_doomed(&mut self, now: Instant) -> bool {
+        self.advance(now);
+        matches!(self.through.front(), Some(Item::Reset | Item::Close))
+    }
+
+    fn hand_on(&mut self, stage: usize, at: Instant, item: Item) {
+        match self.stages.get_mut(stage) {
+            Some(live) => live.machine.push(at, item),
+            None => self.through.push_back(item),
+        }
+    }
+
+    fn advance(&mut self, now: Instant) {
+        for stage in 0..self.stages.len() {
+            while let Some((at, item)) = self.stages[stage].machine.pop(now) {
+                self.hand_on(stage + 1, at, item);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! What a stage does to the bytes that pass it: pure, on a clock that is handed in.
+
+mod damage;
+mod delay;
+mod discard;
+mod pace;
+mod reset;
+mod stall;
+
+use std::{collections::VecDeque, fmt, time::Instant};
+
+use brownout_fault::Stage;
+use bytes::Bytes;
+
+/// What passes from stage to stage, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Item {
+    Bytes(Bytes),
+    /// There are no more bytes; the other direction goes on.
+    End,
+    /// The connection is reset.
+    Reset,
+    /// The connection is closed in good order, on both sides.
+    Close,
+}
+
+/// One fault at work on one direction of a connection.
+pub(super) trait Machine: fmt::Debug {
+    /// Takes what arrives at the time `at`.
+    fn push(&mut self, at: Instant, item: Item);
+
+    /// What is through by `now`, with the time at which it was.
+    fn pop(&mut self, now: Instant) -> Option<(Instant, Item)>;
+
+    /// When there is something to [`pop`](Self::pop) without a further push.
+    fn wake(&self) -> Option<Instant>;
+
+    /// Whether more may be read for it.
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    /// Takes other parameters; what it holds and has counted stays.
+    fn renew(&mut self, stage: Stage, now: Instant);
+
+    /// Gives back all it holds, in order: the fault is gone.
+    fn flush(&mut self) -> VecDeque<Item>;
+}
+
+/// The machine that carries out `stage`.
+pub(super) fn machine(stage: Stage, now: Instant) -> Box<dyn Machine> {
+    match stage {
+        Stage::Delay(waits) => Box::new(delay::Delay::new(waits)),
+        Stage::Reset { after } => Box::new(reset::Reset::new(after, now)),
+        Stage::Pace { rate, burst } => Box::new(pace::Pace::new(rate, burst)),
+        Stage::Discard { hold, then } => Box::new(discard::Discard::new(hold, then, now)),
+        Stage::Stall { after, hold, then } => Box::new(stall::Stall::new(after, hold, then, now)),
+        Stage::Damage(damage) => Box::new(damage::Damaging::new(&damage)),
+    }
+}

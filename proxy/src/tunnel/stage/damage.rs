@@ -1,0 +1,50 @@
+//! Bytes that are damaged.
+
+use std::{collections::VecDeque, time::Instant};
+
+use brownout_fault::{Corruption, Damage, Stage};
+
+use super::{Item, Machine};
+
+#[derive(Debug)]
+pub(super) struct Damaging {
+    corruption: Corruption,
+    through: VecDeque<(Instant, Item)>,
+}
+
+impl Damaging {
+    pub(super) fn new(damage: &Damage) -> Self {
+        Self {
+            corruption: damage.begin(),
+            through: VecDeque::new(),
+        }
+    }
+}
+
+impl Machine for Damaging {
+    fn push(&mut self, at: Instant, item: Item) {
+        let item = match item {
+            Item::Bytes(bytes) => Item::Bytes(self.corruption.apply(bytes)),
+            end => end,
+        };
+        self.through.push_back((at, item));
+    }
+
+    fn pop(&mut self, _now: Instant) -> Option<(Instant, Item)> {
+        self.through.pop_front()
+    }
+
+    fn wake(&self) -> Option<Instant> {
+        self.through.front().map(|(at, _)| *at)
+    }
+
+    fn renew(&mut self, stage: Stage, _now: Instant) {
+        if let Stage::Damage(damage) = stage {
+            self.corruption = damage.begin();
+        }
+    }
+
+    fn flush(&mut self) -> VecDeque<Item> {
+        self.through.drain(..).map(|(_, item)| item).collect()
+    }
+}

@@ -1,0 +1,63 @@
+//! Bytes that go nowhere.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use brownout_fault::{Stage, Then};
+
+use super::{Item, Machine};
+
+/// Swallows everything, and ends the connection when that is over: bytes were lost.
+#[derive(Debug)]
+pub(super) struct Discard {
+    since: Instant,
+    ends_at: Option<Instant>,
+    then: Then,
+    is_over: bool,
+}
+
+impl Discard {
+    pub(super) fn new(hold: Option<Duration>, then: Then, now: Instant) -> Self {
+        Self {
+            since: now,
+            ends_at: hold.map(|hold| now + hold),
+            then,
+            is_over: false,
+        }
+    }
+
+    fn ending(&self) -> Item {
+        match self.then {
+            Then::Reset => Item::Reset,
+            Then::Close => Item::Close,
+        }
+    }
+}
+
+impl Machine for Discard {
+    fn push(&mut self, _at: Instant, _item: Item) {}
+
+    fn pop(&mut self, now: Instant) -> Option<(Instant, Item)> {
+        let at = self.wake().filter(|at| *at <= now)?;
+        self.is_over = true;
+        Some((at, self.ending()))
+    }
+
+    fn wake(&self) -> Option<Instant> {
+        self.ends_at.filter(|_| !self.is_over)
+    }
+
+    fn renew(&mut self, stage: Stage, _now: Instant) {
+        if let Stage::Discard { hold, then } = stage {
+            self.ends_at = hold.map(|hold| self.since + hold);
+            self.then = then;
+        }
+    }
+
+    fn flush(&mut self) -> VecDeque<Item> {
+        let ending = (!self.is_over).then(|| self.ending());
+        ending.into_iter().collect()
+    }
+}

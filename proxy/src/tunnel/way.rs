@@ -1,0 +1,312 @@
+//! One direction of a connection.
+
+use std::{cell::RefCell, future::pending, io, sync::Arc, time::Instant};
+
+use brownout_fault::{Direction, FaultReader, Link, StreamFaults};
+use bytes::Bytes;
+use rustix::net::{Shutdown, shutdown};
+use tokio::{
+    io::Interest,
+    net::TcpStream,
+    sync::watch,
+    time::{sleep, sleep_until, timeout},
+};
+
+use super::{
+    books::Books,
+    shaper::{Next, Shaper},
+};
+use crate::{
+    inject::DRAIN,
+    route::{Route, Total},
+    sys,
+};
+
+/// As much as is read at once.
+const CHUNK: usize = 64 * 1024;
+
+thread_local! {
+    /// Bytes stay here between a read and the write that follows at once: an idle connection holds no buffer.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; CHUNK].into_boxed_slice());
+}
+
+/// Why a connection is over before both its sides have said all.
+pub(super) enum Over {
+    /// It did not end in order.
+    Broken(io::Error),
+    /// A fault resets it.
+    Reset,
+    /// A fault closes it in good order.
+    Close,
+}
+
+impl From<io::Error> for Over {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// Where the bytes of one direction go from and to.
+pub(super) struct Ends<'a> {
+    pub(super) from: &'a TcpStream,
+    pub(super) to: &'a TcpStream,
+    pub(super) direction: Direction,
+}
+
+/// One direction of a connection, with what its faults hold of it.
+pub(super) struct Way<'a> {
+    ends: Ends<'a>,
+    link: Link<'a>,
+    count: &'a Total,
+    reader: &'a FaultReader,
+    changes: Option<watch::Receiver<u64>>,
+    /// Of the plan that was looked at last.
+    revision: Option<u64>,
+    look_again: Option<Instant>,
+    faults: StreamFaults,
+    books: Books<'a>,
+    shaper: Shaper,
+    /// Through all faults, and not written yet.
+    unwritten: Bytes,
+    has_ended: bool,
+}
+
+enum Woken {
+    Readable,
+    Writable,
+    Otherwise,
+}
+
+enum Moved {
+    /// All that was read is written, or kept.
+    All,
+    End,
+}
+
+impl<'a> Way<'a> {
+    pub(super) fn new(
+        ends: Ends<'a>,
+        link: Link<'a>,
+        route: &'a Arc<Route>,
+        reader: &'a FaultReader,
+    ) -> Self {
+        Self {
+            link,
+            count: match ends.direction {
+                Direction::Upstream => &route.bytes_in,
+                Direction::Downstream => &route.bytes_out,
+            },
+            faults: StreamFaults::new(ends.direction),
+            ends,
+            reader,
+            changes: Some(reader.changes()),
+            revision: None,
+            look_again: None,
+            books: Books::new(route),
+            shaper: Shaper::default(),
+            unwritten: Bytes::new(),
+            has_ended: false,
+        }
+    }
+
+    /// Passes bytes on, counted as they are written, until there are no more; then says so.
+    ///
+    /// Where no fault keeps them, no more is read before all is written, so a side that does not read slows down the
+    /// other. A change of what is armed is seen between two chunks.
+    pub(super) async fn run(mut self) -> Result<(), Over> {
+        loop {
+            self.look();
+            let next = if self.unwritten.is_empty() {
+                self.shaper.next(Instant::now())
+            } else {
+                Next::Idle
+            };
+            match next {
+                Next::Write(bytes) => {
+                    self.unwritten = bytes;
+                    self.write()?;
+                }
+                Next::Shutdown => {
+                    shutdown(self.ends.to, Shutdown::Write).map_err(io::Error::from)?;
+                    return Ok(());
+                }
+                Next::Reset => {
+                    self.settle().await;
+                    return Err(Over::Reset);
+                }
+                Next::Close => return Err(Over::Close),
+                Next::WaitUntil(_) | Next::Idle => self.wait().await?,
+            }
+        }
+    }
+
+    /// Takes what is armed into account, if it may have changed.
+    fn look(&mut self) {
+        let plan = self.reader.plan();
+        let is_new = self.revision != Some(plan.revision());
+        if !is_new && self.look_again.is_none() {
+            return;
+        }
+        let now = Instant::now();
+        if !is_new && self.look_again.is_some_and(|again| now < again) {
+            return;
+        }
+        self.revision = Some(plan.revision());
+        let look = self.faults.look(&plan, &self.link, now);
+        self.look_again = look.again;
+        self.books.note(&look.considered);
+        if self.shaper.is_bare() && self.faults.acting().next().is_none() {
+            return;
+        }
+        self.books.set_active(self.faults.acting());
+        self.shaper.shape(self.faults.acting(), now);
+    }
+
+    /// Waits for whatever comes first: bytes, room for bytes, a time, or a change of what is armed.
+    async fn wait(&mut self) -> Result<(), Over> {
+        let is_full = !self.unwritten.is_empty();
+        let is_bare = self.shaper.is_bare();
+        let takes_more = !self.has_ended && self.shaper.has_room() && !(is_bare && is_full);
+        // Bytes that nobody takes hold up what comes behind them, but not the end of the connection for ever.
+        if is_full && self.shaper.is_doomed(Instant::now()) {
+            let written = timeout(
+                DRAIN,
+                write_all(&self.ends, &mut self.unwritten, self.count),
+            );
+            if let Ok(written) = written.await {
+                written?;
+            }
+            self.unwritten.clear();
+            return Ok(());
+        }
+        let again = [self.shaper.wake(), self.look_again]
+            .into_iter()
+            .flatten()
+            .min();
+        let Self { ends, changes, .. } = self;
+        let woken = tokio::select! {
+            biased;
+            () = changed(changes) => Woken::Otherwise,
+            writable = ends.to.writable(), if is_full => {
+                writable?;
+                Woken::Writable
+            }
+            readable = ends.from.readable(), if takes_more => {
+                readable?;
+                Woken::Readable
+            }
+            // Whoever is not read from may still break.
+            broken = ends.from.ready(Interest::ERROR), if !takes_more => {
+                broken?;
+                let error = ends.from.take_error()?;
+                return Err(Over::Broken(error.unwrap_or(io::ErrorKind::ConnectionReset.into())));
+            }
+            () = until(again) => Woken::Otherwise,
+        };
+        match woken {
+            Woken::Otherwise => {}
+            Woken::Writable => self.write()?,
+            Woken::Readable => {
+                let moved = SCRATCH.with_borrow_mut(|scratch| self.move_once(scratch));
+                match moved {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error.into()),
+                    Ok(Moved::All) => {}
+                    Ok(Moved::End) => {
+                        self.has_ended = true;
+                        self.shaper.end(Instant::now());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn move_once(&mut self, scratch: &mut [u8]) -> io::Result<Moved> {
+        let read = self.ends.from.try_read(scratch)?;
+        if read == 0 {
+            return Ok(Moved::End);
+        }
+        // Only now: what arrives after a fault was armed must meet it.
+        self.look();
+        if !self.shaper.is_bare() {
+            let bytes = Bytes::copy_from_slice(&scratch[..read]);
+            self.shaper.push(Instant::now(), bytes);
+            return Ok(Moved::All);
+        }
+        let written = match self.ends.to.try_write(&scratch[..read]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            written => written?,
+        };
+        self.count.add(written as u64);
+        if written < read {
+            self.unwritten = Bytes::copy_from_slice(&scratch[written..read]);
+        }
+        Ok(Moved::All)
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        write(&self.ends, &mut self.unwritten, self.count)
+    }
+
+    /// Lets what was written arrive on both sides, within bounds. A change of what is armed leaves less time.
+    async fn settle(&mut self) {
+        /// What a peer that reads needs on a path of some length.
+        const GRACE: std::time::Duration = std::time::Duration::from_millis(50);
+        /// There is no event for an empty send queue; on loopback it is empty at the first look.
+        const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(1);
+        let Ends { from, to, .. } = self.ends;
+        let waits = |tcp| sys::unacknowledged_bytes(tcp).is_ok_and(|bytes| bytes > 0);
+        let arrived = async {
+            while waits(from) || waits(to) {
+                sleep(LOOK_AGAIN).await;
+            }
+        };
+        tokio::select! {
+            () = arrived => {}
+            () = sleep(DRAIN) => {}
+            () = async { changed(&mut self.changes).await; sleep(GRACE).await } => {}
+        }
+    }
+}
+
+fn write(ends: &Ends<'_>, unwritten: &mut Bytes, count: &Total) -> io::Result<()> {
+    while !unwritten.is_empty() {
+        match ends.to.try_write(unwritten) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            written => {
+                let written = written?;
+                count.add(written as u64);
+                bytes::Buf::advance(unwritten, written);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn write_all(ends: &Ends<'_>, unwritten: &mut Bytes, count: &Total) -> io::Result<()> {
+    while !unwritten.is_empty() {
+        ends.to.writable().await?;
+        write(ends, unwritten, count)?;
+    }
+    Ok(())
+}
+
+/// Ends when something else is armed than before.
+async fn changed(changes: &mut Option<watch::Receiver<u64>>) {
+    if let Some(receiver) = changes
+        && receiver.changed().await.is_ok()
+    {
+        return;
+    }
+    // Nobody can change anything any more.
+    *changes = None;
+    pending::<()>().await;
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => pending().await,
+    }
+}
