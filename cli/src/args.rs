@@ -5,13 +5,18 @@
     reason = "these are help texts, shown as they are"
 )]
 
-use std::{path::PathBuf, time::Duration};
+mod fault;
+mod simulate;
+
+use std::path::PathBuf;
 
 use brownout_control_api::ControlConfig;
-use brownout_experiment::Scenario;
-use brownout_fault::units::parse_duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::{
+    fault::{FaultAddArgs, FaultArgs, FaultCommand},
+    simulate::SimulateArgs,
+};
 use crate::exit;
 
 /// A chaos proxy that tells you whether your timeouts, retries, breakers and fallbacks work.
@@ -246,93 +251,6 @@ pub(crate) struct DemoServiceArgs {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct SimulateArgs {
-    /// What goes wrong
-    #[arg(value_enum)]
-    pub(crate) scenario: ScenarioArg,
-
-    /// How long pages are asked for: seconds, or a duration such as 2m
-    #[arg(long, default_value = "30", value_name = "S", value_parser = seconds)]
-    pub(crate) duration: Duration,
-
-    /// How long the homepage waits for an answer: seconds, or a duration such as 500ms [default: for ever]
-    #[arg(long, value_name = "S", value_parser = seconds)]
-    pub(crate) timeout: Option<Duration>,
-
-    /// The homepage tries three more times, with full jitter
-    #[arg(long)]
-    pub(crate) retries: bool,
-
-    /// Each of the homepage's workers stops calling after five failures in a row, for 30 s
-    #[arg(long)]
-    pub(crate) circuit_breakers: bool,
-
-    /// Another protection: a built-in policy (none, timeout, retries, circuit-breakers, gold) or a file
-    #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["timeout", "retries", "circuit_breakers"])]
-    pub(crate) policy: Option<String>,
-
-    /// Over how many connections; each asks again when it has its answer
-    #[arg(long, default_value_t = 10, value_name = "N")]
-    pub(crate) connections: usize,
-
-    /// How long to watch upstreams work for nobody afterwards [default: 2.5 times the duration, at least 20 s]
-    #[arg(long, value_name = "S", value_parser = seconds)]
-    pub(crate) tail_limit: Option<Duration>,
-
-    /// Draws repeat for the same seed
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    pub(crate) seed: u64,
-
-    /// Write the whole report to this file, as JSON
-    #[arg(long, visible_alias = "report", value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub(crate) telemetry: TelemetryArgs,
-
-    /// How the report is printed
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: Output,
-}
-
-/// What goes wrong in a simulation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ScenarioArg {
-    /// Nothing
-    Ideal,
-    /// Connections from the homepage to recommendations are reset
-    Outage,
-    /// Recommendations is slow: its own calls take 5 to 10 s, and hold its workers
-    Performance,
-}
-
-impl From<ScenarioArg> for Scenario {
-    fn from(arg: ScenarioArg) -> Self {
-        match arg {
-            ScenarioArg::Ideal => Self::Ideal,
-            ScenarioArg::Outage => Self::Outage,
-            ScenarioArg::Performance => Self::Performance,
-        }
-    }
-}
-
-/// Seconds as the original takes them, such as `0.5`, or a duration with its unit.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let text = text.trim();
-    let bare = text.starts_with(|c: char| c.is_ascii_digit() || c == '.')
-        && text.ends_with(|c: char| c.is_ascii_digit() || c == '.');
-    let duration = if bare {
-        parse_duration(&format!("{text}s"))?
-    } else {
-        parse_duration(text)?
-    };
-    if duration.is_zero() {
-        return Err("it must be above zero".to_owned());
-    }
-    Ok(duration)
-}
-
-#[derive(Debug, clap::Args)]
 pub(crate) struct PolicyArgs {
     #[command(subcommand)]
     pub(crate) command: PolicyCommand,
@@ -366,168 +284,6 @@ pub(crate) struct ApiArgs {
     /// How the answer is printed
     #[arg(long, global = true, value_enum, default_value_t)]
     pub(crate) output: Output,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct FaultArgs {
-    #[command(flatten)]
-    pub(crate) api: ApiArgs,
-
-    #[command(subcommand)]
-    pub(crate) command: FaultCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum FaultCommand {
-    /// Arm a fault, such as: fault add latency web 250ms --percent 20 --for 2m
-    Add(Box<FaultAddArgs>),
-    /// List what is armed
-    Ls,
-    /// Show one fault whole
-    Show {
-        /// Its id
-        id: String,
-    },
-    /// Remove faults
-    Rm {
-        /// Their ids
-        #[arg(required = true)]
-        ids: Vec<String>,
-    },
-    /// Remove all faults
-    Clear,
-    /// List the kinds of faults and their parameters
-    Kinds,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct FaultAddArgs {
-    /// What goes wrong: latency, abort, reset, ... (see: fault kinds)
-    pub(crate) kind: String,
-
-    /// The route, several with commas between, or '*' for all
-    pub(crate) route: String,
-
-    /// The kind's parameters: a single value such as 250ms or 503, or KEY=VALUE such as min=5s max=10s
-    #[arg(value_name = "VALUE|KEY=VALUE")]
-    pub(crate) params: Vec<String>,
-
-    /// The share of matching requests: 0 to 100, or a ratio such as 1/1000
-    #[arg(short, long)]
-    pub(crate) percent: Option<String>,
-
-    /// How long it stays armed, or none for ever [default: 10m]
-    #[arg(long = "for", value_name = "DURATION")]
-    pub(crate) ttl: Option<String>,
-
-    /// How long it waits before it begins
-    #[arg(long, value_name = "DURATION")]
-    pub(crate) start: Option<String>,
-
-    /// Its id [default: made from the kind]
-    #[arg(long)]
-    pub(crate) id: Option<String>,
-
-    /// Only requests with this method; may be repeated
-    #[arg(long = "method", value_name = "METHOD")]
-    pub(crate) methods: Vec<String>,
-
-    /// Only requests whose path fits this glob, such as '/v1/*', or this expression, such as 're:^/v(1|2)/'; may be
-    /// repeated, as all of these
-    #[arg(long = "path", value_name = "PATTERN")]
-    pub(crate) paths: Vec<String>,
-
-    /// No requests whose path fits this
-    #[arg(long = "not-path", value_name = "PATTERN")]
-    pub(crate) not_paths: Vec<String>,
-
-    /// Only requests to this host
-    #[arg(long = "host", value_name = "PATTERN")]
-    pub(crate) hosts: Vec<String>,
-
-    /// Only requests with this header field
-    #[arg(long = "header", value_name = "NAME=PATTERN")]
-    pub(crate) headers: Vec<String>,
-
-    /// Only requests with this parameter in their query
-    #[arg(long = "query", value_name = "NAME=PATTERN")]
-    pub(crate) queries: Vec<String>,
-
-    /// Only requests with this cookie
-    #[arg(long = "cookie", value_name = "NAME=PATTERN")]
-    pub(crate) cookies: Vec<String>,
-
-    /// Only requests with this member of W3C Baggage
-    #[arg(long = "baggage", value_name = "NAME=PATTERN")]
-    pub(crate) baggage: Vec<String>,
-
-    /// Only requests of clients in this range, such as 10.0.0.0/8
-    #[arg(long = "client", value_name = "CIDR")]
-    pub(crate) clients: Vec<String>,
-
-    /// To what a draw belongs: request, connection, client, trace, header:NAME or cookie:NAME [default: request]
-    #[arg(long, value_name = "KEY")]
-    pub(crate) per: Option<String>,
-
-    /// Let so many matches pass first
-    #[arg(long, value_name = "N")]
-    pub(crate) skip_first: Option<u64>,
-
-    /// Then take one match in N
-    #[arg(long, value_name = "N")]
-    pub(crate) every: Option<u64>,
-
-    /// Which one of those, from 0 to N-1
-    #[arg(long, value_name = "N")]
-    pub(crate) offset: Option<u64>,
-
-    /// Order among faults, higher first
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub(crate) priority: Option<i64>,
-
-    /// Requests it may hold at once
-    #[arg(long, value_name = "N")]
-    pub(crate) max_active: Option<u64>,
-
-    /// Draws begin from this
-    #[arg(long, value_name = "N")]
-    pub(crate) seed: Option<u64>,
-
-    /// Faults of one group draw alike
-    #[arg(long, value_name = "NAME")]
-    pub(crate) group: Option<String>,
-
-    /// Grow to full strength, such as up=5m,down=1m
-    #[arg(long, value_name = "KEY=VALUE,...")]
-    pub(crate) ramp: Option<String>,
-
-    /// On and off in turn, such as period=20s,duty=0.5
-    #[arg(long, value_name = "KEY=VALUE,...")]
-    pub(crate) wave: Option<String>,
-
-    /// On in this window alone, such as start=1m,for=30s; may be repeated
-    #[arg(long = "pulse", value_name = "KEY=VALUE,...")]
-    pub(crate) pulses: Vec<String>,
-
-    /// On and off by chance, such as every=10s,for=5s,jitter=2s
-    #[arg(long, value_name = "KEY=VALUE,...")]
-    pub(crate) nemesis: Option<String>,
-
-    /// In bursts, such as p_bad=0.01,p_good=0.2
-    #[arg(long, value_name = "KEY=VALUE,...")]
-    pub(crate) burst: Option<String>,
-
-    /// Stop after so many injections
-    #[arg(long, value_name = "N")]
-    pub(crate) limit: Option<u64>,
-
-    /// Leave no mark on injected answers
-    #[arg(long)]
-    pub(crate) stealth: bool,
-
-    /// Why, for whoever finds it
-    #[arg(long)]
-    pub(crate) note: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
