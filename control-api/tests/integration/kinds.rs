@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io::ErrorKind,
     time::{Duration, Instant},
 };
 
@@ -64,6 +65,26 @@ fn is_whole(bytes: &[u8]) -> bool {
     length.is_some_and(|length| Ok(bytes.len() - head - 4) == length.parse())
 }
 
+impl Waited {
+    fn of(waited: Duration) -> Self {
+        match waited {
+            waited if waited > LONG => Self::Long,
+            waited if waited > PAUSE => Self::AWhile,
+            _ => Self::AtOnce,
+        }
+    }
+}
+
+/// Says that there is no more. How long the other side takes to say so too.
+async fn close(mut stream: TcpStream) -> Waited {
+    let began = Instant::now();
+    stream.shutdown().await.ok();
+    let mut rest = Vec::new();
+    let end = stream.read_to_end(&mut rest);
+    brownout_testkit::within("the end", end).await.ok();
+    Waited::of(began.elapsed())
+}
+
 async fn ask(stream: &mut TcpStream) -> Seen {
     let request = b"GET /page HTTP/1.1\r\nHost: h\r\n\r\n";
     let began = Instant::now();
@@ -88,11 +109,7 @@ async fn ask(stream: &mut TcpStream) -> Seen {
             Ok(Ok(read)) => {
                 let before = seen.bytes.len() - read;
                 if before == 0 {
-                    seen.waited = match began.elapsed() {
-                        waited if waited > LONG => Waited::Long,
-                        waited if waited > PAUSE => Waited::AWhile,
-                        _ => Waited::AtOnce,
-                    };
+                    seen.waited = Waited::of(began.elapsed());
                 } else if paused {
                     seen.pause_after.get_or_insert(before);
                 }
@@ -108,8 +125,12 @@ async fn ask(stream: &mut TcpStream) -> Seen {
     seen
 }
 
-/// Three exchanges, on one connection as long as it lives, and how many requests the upstream got.
-async fn watch(fault: Option<&Value>) -> (Vec<Seen>, usize) {
+/// What one client saw: three exchanges, on one connection as long as it lives, how many requests the upstream got, and
+/// how long it took to close in the end.
+type Watched = (Vec<Seen>, usize, Option<Waited>);
+
+/// Watches the route `web`, which carries requests, or `db`, which carries bytes.
+async fn watch(route: &'static str, fault: Option<&Value>) -> Watched {
     let upstream = TestUpstream::serving(|_| async {
         let body = Bytes::from("0123456789".repeat(50));
         // Else the upstream would say another date each second, and everything would differ.
@@ -117,7 +138,16 @@ async fn watch(fault: Option<&Value>) -> (Vec<Seen>, usize) {
         answer.body(Full::new(body)).unwrap()
     });
     let world = World::before(upstream.await).await;
+    let to = format!("tcp://{}", world.upstream.address());
+    let db = json!({ "name": "db", "listen": "127.0.0.1:0", "upstream": to });
+    let (_, db) = world.call("POST", "/routes", db).await;
+    let address = match route {
+        "db" => db["listen"].as_str().unwrap().parse().unwrap(),
+        _ => world.proxy,
+    };
     if let Some(fault) = fault {
+        let mut fault = fault.clone();
+        fault["route"] = route.into();
         let (status, answer) = world.call("POST", "/faults", fault.clone()).await;
         assert_eq!(status, 201, "{fault}: {answer}");
     }
@@ -126,12 +156,14 @@ async fn watch(fault: Option<&Value>) -> (Vec<Seen>, usize) {
     for _ in 0..3 {
         let mut stream = match connection.take() {
             Some(stream) => stream,
-            None => match TcpStream::connect(world.proxy).await {
+            None => match TcpStream::connect(address).await {
                 Ok(stream) => stream,
-                Err(_) => {
+                Err(error) => {
+                    // A reset may come before the client has looked at its connection.
+                    let is_reset = error.kind() == ErrorKind::ConnectionReset;
                     all.push(Seen {
                         bytes: Vec::new(),
-                        end: End::Refused,
+                        end: if is_reset { End::Reset } else { End::Refused },
                         pause_after: None,
                         waited: Waited::AtOnce,
                     });
@@ -151,27 +183,40 @@ async fn watch(fault: Option<&Value>) -> (Vec<Seen>, usize) {
         })
         .await;
     }
-    (all, world.upstream.received().len())
+    let closing = match connection {
+        Some(stream) => Some(close(stream).await),
+        None => None,
+    };
+    (all, world.upstream.received().len(), closing)
 }
 
 #[tokio::test]
-async fn each_example_differs_from_no_fault_and_from_every_other() {
+async fn each_example_on_requests_differs_from_no_fault_and_from_every_other() {
+    each_differs("request", "web", 18).await;
+}
+
+#[tokio::test]
+async fn each_example_on_bytes_differs_from_no_fault_and_from_every_other() {
+    each_differs("stream", "db", 10).await;
+}
+
+async fn each_differs(layer: &str, route: &'static str, least: usize) {
     let world = World::start().await;
     let (status, reference) = world.get("/faults/kinds").await;
     assert_eq!(status, 200);
-    let kinds = reference["kinds"].as_array().unwrap().clone();
-    assert!(kinds.len() >= 18, "{}", kinds.len());
+    let mut kinds = reference["kinds"].as_array().unwrap().clone();
+    kinds.retain(|kind| kind["layers"].as_array().unwrap().contains(&json!(layer)));
+    assert!(kinds.len() >= least, "{}", kinds.len());
 
     let mut watching = tokio::task::JoinSet::new();
-    watching.spawn(async { ("no fault".to_owned(), watch(None).await) });
+    watching.spawn(async move { ("no fault".to_owned(), watch(route, None).await) });
     for kind in kinds {
         watching.spawn(async move {
             let name = kind["name"].as_str().unwrap().to_owned();
-            (name, watch(Some(&kind["example"])).await)
+            (name, watch(route, Some(&kind["example"])).await)
         });
     }
-    let seen: BTreeMap<String, (Vec<Seen>, usize)> =
-        watching.join_all().await.into_iter().collect();
+    let seen: BTreeMap<String, Watched> = watching.join_all().await.into_iter().collect();
 
     let untouched = &seen["no fault"];
     assert!(untouched.0.iter().all(|seen| seen.end == End::Whole));

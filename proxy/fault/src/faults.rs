@@ -25,6 +25,8 @@ pub enum Phase {
     ResponseHead,
     /// While the answer's body streams.
     ResponseBody,
+    /// While bytes pass, whatever they mean.
+    Stream,
 }
 
 impl Phase {
@@ -36,6 +38,7 @@ impl Phase {
             Self::Request => "request",
             Self::ResponseHead => "response_head",
             Self::ResponseBody => "response_body",
+            Self::Stream => "stream",
         }
     }
 }
@@ -370,6 +373,9 @@ registry! {
     mutate::Mutate,
     redirect::Redirect,
     replay_stale::ReplayStale,
+    limit_data::LimitData,
+    slow_close::SlowClose,
+    slicer::Slicer,
 }
 
 /// Kinds that are known and cannot be done yet, with the reason: they are refused, never taken for another.

@@ -2,10 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::faults::{Fault, KindInfo, NOT_YET};
+use crate::{
+    faults::{Fault, KindInfo, NOT_YET},
+    stream::Layer,
+};
 
 impl KindInfo {
-    /// The fault of its example on the route `web`, as it is sent.
+    /// The fault of its example on the route `web`, or `db` when it acts on connections only, as it is sent.
     ///
     /// # Panics
     /// When the example is no JSON; a test reads all of them.
@@ -13,7 +16,12 @@ impl KindInfo {
     pub fn example_fault(&self) -> Value {
         let value: Value = serde_json::from_str(self.example).expect("examples are JSON");
         let mut fault = Map::new();
-        fault.insert("route".to_owned(), json!("web"));
+        let route = if self.layers.contains(&Layer::Request) {
+            "web"
+        } else {
+            "db"
+        };
+        fault.insert("route".to_owned(), json!(route));
         fault.insert(self.name.to_owned(), value);
         Value::Object(fault)
     }
@@ -32,7 +40,8 @@ impl KindInfo {
     pub fn toml(&self) -> String {
         let fault = self.example_fault();
         format!(
-            "[[fault]]\nroute = \"web\"\n{} = {}",
+            "[[fault]]\nroute = {}\n{} = {}",
+            fault["route"],
             self.name,
             toml(&fault[self.name])
         )

@@ -113,8 +113,46 @@ pub enum Stage {
         /// How the connection ends then; `None` when it goes on.
         then: Option<Break>,
     },
+    /// The connection is closed in good order once so many bytes have passed.
+    Limit {
+        /// Counted from when the fault met the connection.
+        bytes: u64,
+    },
+    /// The end of the stream waits, and nothing else.
+    SlowEnd {
+        /// For how long.
+        delay: Duration,
+    },
+    /// Bytes come in pieces.
+    Slice {
+        /// How large they are.
+        pieces: Pieces,
+        /// The pause behind each.
+        gap: Duration,
+    },
     /// Bytes are damaged, of as many as there were.
     Damage(Damage),
+}
+
+/// Sizes of pieces, the same for the same connection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pieces {
+    size: u64,
+    variation: u64,
+    roll: Roll,
+}
+
+impl Pieces {
+    /// The size of the next one, at least 1.
+    pub fn draw(&mut self) -> u64 {
+        match self.variation {
+            0 => self.size,
+            variation => {
+                let more = self.roll.up_to(variation.saturating_mul(2));
+                (self.size - variation).saturating_add(more)
+            }
+        }
+    }
 }
 
 /// How bytes are damaged, by the chance of one connection.
@@ -158,6 +196,15 @@ pub struct Chance {
 }
 
 impl Chance {
+    /// `variation` is less than `size`.
+    pub(crate) fn pieces(self, size: u64, variation: u64) -> Pieces {
+        Pieces {
+            size,
+            variation,
+            roll: self.roll,
+        }
+    }
+
     pub(crate) fn damage(self, how: How, offset: u64) -> Damage {
         Damage {
             how,

@@ -3,8 +3,11 @@
 mod damage;
 mod delay;
 mod discard;
+mod limit;
 mod pace;
 mod reset;
+mod slice;
+mod slow_end;
 mod stall;
 
 use std::{collections::VecDeque, fmt, time::Instant};
@@ -55,6 +58,9 @@ pub(super) fn machine(stage: Stage, now: Instant) -> Box<dyn Machine> {
         Stage::Pace { rate, burst } => Box::new(pace::Pace::new(rate, burst)),
         Stage::Discard { hold, then } => Box::new(discard::Discard::new(hold, then, now)),
         Stage::Stall { after, hold, then } => Box::new(stall::Stall::new(after, hold, then, now)),
+        Stage::Limit { bytes } => Box::new(limit::Limit::new(bytes)),
+        Stage::SlowEnd { delay } => Box::new(slow_end::SlowEnd::new(delay)),
+        Stage::Slice { pieces, gap } => Box::new(slice::Slice::new(pieces, gap)),
         Stage::Damage(damage) => Box::new(damage::Damaging::new(&damage)),
     }
 }

@@ -244,6 +244,52 @@ async fn a_blackhole_keeps_silent_until_it_is_removed_and_then_closes() {
 }
 
 #[tokio::test]
+async fn a_limit_closes_both_sides_in_good_order_behind_exactly_so_many_bytes() {
+    let (upstream, mut ended) = echo().await;
+    let limit = json!({ "limit_data": "6B" });
+    let proxy = TestProxy::to_tcp(&upstream).with_fault(&limit).start();
+    let mut client = proxy.connect().await;
+
+    said_back(&mut client, "ping").await;
+    client.send("pong").await;
+
+    let rest = Ended {
+        bytes: b"po".to_vec(),
+        how: How::Fin,
+    };
+    assert_eq!(client.ended().await, rest);
+    assert_eq!(
+        within("the upstream to be told", ended.recv()).await,
+        Some(How::Fin)
+    );
+}
+
+#[tokio::test]
+async fn a_slow_close_is_late_with_the_end_and_with_nothing_else() {
+    let (upstream, _) = echo().await;
+    let slow = json!({ "slow_close": "150ms" });
+    let proxy = TestProxy::to_tcp(&upstream).with_fault(&slow).start();
+    let mut client = proxy.connect().await;
+    said_back(&mut client, "ping").await;
+
+    let began = Instant::now();
+    client.finish().await;
+
+    assert_eq!(client.ended().await.how, How::Fin);
+    assert!(began.elapsed() >= WAIT);
+}
+
+#[tokio::test]
+async fn sliced_bytes_take_their_pauses_and_arrive_whole() {
+    let (upstream, _) = echo().await;
+    let slicer = json!({ "slicer": { "size": "1B", "gap": "50ms" } });
+    let proxy = TestProxy::to_tcp(&upstream).with_fault(&slicer).start();
+    let mut client = proxy.connect().await;
+
+    assert!(said_back(&mut client, "four").await >= WAIT);
+}
+
+#[tokio::test]
 async fn a_stalled_connection_goes_on_when_its_fault_is_removed() {
     let (upstream, _) = echo().await;
     let stall = json!({ "stall": { "after_bytes": "2B", "for": "until_removed" } });

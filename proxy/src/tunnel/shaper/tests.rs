@@ -278,6 +278,61 @@ fn a_stall_stops_where_it_says_and_goes_on_closes_or_resets() {
 }
 
 #[test]
+fn a_limit_lets_exactly_so_many_bytes_through_and_counts_on_when_it_is_changed() {
+    let mut world = World::new(&[json!({ "id": "l", "limit_data": "10B" })]);
+    world.send(b"abcd");
+    let patch = json!({ "limit_data": { "bytes": "6B" } });
+    world.writer.patch("l", &patch, world.moment()).unwrap();
+    world.look();
+
+    world.send(b"efgh");
+
+    assert_eq!(
+        (world.bytes(), world.last),
+        (b"abcdef".to_vec(), Some(Next::Close))
+    );
+    let mut nothing = World::new(&[json!({ "limit_data": "0B" })]);
+    assert_eq!(nothing.last, None, "nothing has come yet");
+    nothing.send(b"a");
+    assert_eq!(
+        (nothing.bytes(), nothing.last),
+        (Vec::new(), Some(Next::Close))
+    );
+}
+
+#[test]
+fn a_slow_close_holds_the_end_alone() {
+    let mut world = World::new(&[json!({ "slow_close": "1s" })]);
+
+    world.send(b"a");
+    world.end();
+    world.pass(ms(999));
+    assert_eq!((world.bytes(), &world.last), (b"a".to_vec(), &None));
+
+    world.pass(ms(1));
+    assert_eq!(world.last, Some(Next::Shutdown));
+}
+
+#[test]
+fn pieces_have_the_sizes_and_the_pauses_that_are_asked_for() {
+    let slicer = json!({ "slicer": { "size": "10B", "variation": "3B", "gap": "5ms" } });
+    let mut world = World::new(&[slicer]);
+
+    world.send(&[7; 1_000]);
+    world.pass(ms(10_000));
+
+    let (last, pieces) = world.out.split_last().unwrap();
+    let sizes: std::collections::BTreeSet<usize> =
+        pieces.iter().map(|(_, piece)| piece.len()).collect();
+    assert_eq!(sizes, (7..=13).collect());
+    assert!(last.1.len() <= 13);
+    for (at, (time, _)) in world.out.iter().enumerate() {
+        assert_eq!(*time, ms(5) * u32::try_from(at).unwrap());
+    }
+    assert_eq!(world.bytes().len(), 1_000);
+}
+
+#[test]
 fn damage_spares_the_offset_and_keeps_the_length_whatever_the_chunks() {
     let damage = json!({ "corrupt": { "how": "random", "rate": 1.0, "offset": "3B" } });
     let mut whole = World::new(std::slice::from_ref(&damage));
@@ -355,6 +410,8 @@ fn holding() -> impl Strategy<Value = Value> {
         Just(json!({ "latency": { "min": "1ms", "max": "90ms" }, "percent": 50 })),
         Just(json!({ "latency": "20ms", "wave": { "period": "40ms" } })),
         Just(json!({ "reset": { "after_bytes": "1MiB" } })),
+        Just(json!({ "slow_close": "50ms" })),
+        Just(json!({ "slicer": { "size": "40B", "variation": "39B", "gap": "3ms" } })),
         Just(json!({ "bandwidth": { "rate": "4KiB/s", "burst": "100B" } })),
         (0_u64..500, 1_u64..90).prop_map(|(after, millis)| {
             json!({ "stall": { "after_bytes": format!("{after}B"), "for": format!("{millis}ms") } })
