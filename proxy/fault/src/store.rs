@@ -1,5 +1,7 @@
 //! What is armed: one writer, many readers.
 
+mod patch;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -14,7 +16,6 @@ use tokio::sync::watch;
 use crate::{
     faults::Fault,
     ledger::{Counters, Hold, Ledger, Magnitude},
-    merge::merge,
     plan::{ArmedFault, Arming, FaultPlan},
     read::Problem,
     schedule::{Moment, Schedule, State},
@@ -296,7 +297,7 @@ impl FaultWriter {
         let old = Arc::clone(&self.entries[at].fault);
 
         let begun = now.instant >= old.schedule().starts_at.instant;
-        let spec = patched(old.spec(), id, patch, begun).map_err(PatchError::Invalid)?;
+        let spec = patch::patched(old.spec(), id, patch, begun).map_err(PatchError::Invalid)?;
         let problems = check(&spec);
         if !problems.is_empty() {
             return Err(PatchError::Invalid(problems));
@@ -476,29 +477,4 @@ impl fmt::Debug for FaultWriter {
             .field("faults", &self.entries.len())
             .finish_non_exhaustive()
     }
-}
-
-/// The spec after a merge patch. The id stays.
-/// The fault with a patch. A `start` that is over and not named is no longer held against the `ttl`.
-fn patched(
-    spec: &FaultSpec,
-    id: &str,
-    patch: &Value,
-    begun: bool,
-) -> Result<FaultSpec, Vec<Problem>> {
-    if !patch.is_object() {
-        return Err(vec![crate::read::expected("an object", patch)]);
-    }
-    if patch.get("id").is_some_and(|named| named != id) {
-        return Err(vec![Problem::at(
-            "id",
-            format!("cannot be changed; it is `{id}`"),
-        )]);
-    }
-    let mut value = spec.to_value();
-    if begun && patch.get("start").is_none() {
-        value["start"] = "0s".into();
-    }
-    merge(&mut value, patch);
-    FaultSpec::read(&value)
 }
