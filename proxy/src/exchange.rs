@@ -117,8 +117,6 @@ async fn forward(
     record.sending(&mut request, &upstream);
 
     let (parts, incoming) = request.into_parts();
-    let bytes_in = record.scope().route.bytes_in.clone();
-    let client = Arc::clone(record.client());
     let copies = later.as_mut().and_then(|later| later.copies.take());
     let (body, upload) = match copies {
         Some(copies) => {
@@ -127,7 +125,8 @@ async fn forward(
         }
         None => {
             let pace = later.and_then(|later| shape::pace(later, &record));
-            RequestBody::streaming(incoming, bytes_in, client, leave, pace)
+            let bytes_in = &record.scope().route.bytes_in;
+            RequestBody::streaming(incoming, bytes_in, record.client(), leave, pace)
         }
     };
     let mut request = Request::from_parts(parts, body);

@@ -69,21 +69,7 @@ async fn one_trace_goes_through_all_services() {
     system.page().await;
 
     let spans = tracing.spans();
-    let path = |span: &ReceivedSpan| {
-        let mut path = Vec::new();
-        let mut next = Some(span);
-        while let Some(span) = next {
-            assert_eq!(span.trace_id, spans[0].trace_id);
-            path.push(format!("{} {}", span.service, span.name));
-            next = span.parent_id.as_ref().map(|parent| {
-                let mut parents = spans.iter().filter(|it| it.span_id == *parent);
-                parents.next().expect("no parent is missing")
-            });
-        }
-        path.reverse();
-        path.join(" > ")
-    };
-    let mut paths: Vec<_> = spans.iter().map(path).collect();
+    let mut paths: Vec<_> = spans.iter().map(|span| span.path(&spans)).collect();
     paths.sort();
     let root = "homepage GET /";
     let from_homepage = format!("{root} > homepage call recommendations > homepage GET");

@@ -74,8 +74,8 @@ impl RequestBody {
     /// given. With a `pace` its bytes go no faster than that.
     pub(crate) fn streaming(
         incoming: Incoming,
-        bytes: Total,
-        client: Arc<ClientSocket>,
+        bytes: &Total,
+        client: &Arc<ClientSocket>,
         leave: Option<Leave>,
         pace: Option<Box<Pace>>,
     ) -> (Self, UploadProgress) {
@@ -85,10 +85,10 @@ impl RequestBody {
         let progress = UploadProgress(Some(Rc::default()));
         let upload = Upload {
             incoming,
-            bytes,
+            bytes: bytes.clone(),
             progress: progress.clone(),
             pace,
-            client,
+            client: Arc::clone(client),
             leave,
         };
         (Self(Content::Streaming(upload)), progress)

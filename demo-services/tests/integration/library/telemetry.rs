@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use brownout_telemetry::{Metrics, Telemetry, TelemetryConfig};
-use brownout_testkit::{OtlpReceiver, ReceivedSpan};
+use brownout_testkit::OtlpReceiver;
 use demo_services::library::{LibraryConfig, start};
 
 use super::{Books, GATE, Shelf, get, piranesi, post, quick, url};
@@ -34,21 +34,7 @@ async fn one_trace_goes_from_the_gate_to_the_database() {
 
     telemetry.force_flush();
     let spans = collector.spans();
-    let path = |span: &ReceivedSpan| {
-        let mut path = Vec::new();
-        let mut next = Some(span);
-        while let Some(span) = next {
-            assert_eq!(span.trace_id, spans[0].trace_id);
-            path.push(format!("{} {}", span.service, span.name));
-            next = span.parent_id.as_ref().map(|parent| {
-                let mut parents = spans.iter().filter(|it| it.span_id == *parent);
-                parents.next().expect("no parent is missing")
-            });
-        }
-        path.reverse();
-        path.join(" > ")
-    };
-    let mut paths: Vec<_> = spans.iter().map(path).collect();
+    let mut paths: Vec<_> = spans.iter().map(|span| span.path(&spans)).collect();
     paths.sort();
     let root = "library-gate GET /api/almg/books/{gate}/{id}";
     let called = format!("{root} > library-gate call library_fallback");

@@ -40,6 +40,22 @@ pub struct ReceivedSpan {
 }
 
 impl ReceivedSpan {
+    /// Where it stands in its trace, from the root: `service name > service name`.
+    ///
+    /// # Panics
+    /// When a parent is not among `spans`, or is of another trace.
+    #[must_use]
+    pub fn path(&self, spans: &[Self]) -> String {
+        let own = format!("{} {}", self.service, self.name);
+        let Some(parent) = &self.parent_id else {
+            return own;
+        };
+        let parent = spans.iter().find(|span| span.span_id == *parent);
+        let parent = parent.expect("no parent is missing");
+        assert_eq!(parent.trace_id, self.trace_id);
+        format!("{} > {own}", parent.path(spans))
+    }
+
     /// The text of an attribute; `None` if it has none of this key.
     ///
     /// # Panics
