@@ -1,0 +1,24 @@
+"""upstream.py: an upstream on a free port, whose every answer is 64 KiB; prints the port."""
+
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+CONTENT = b"all is well\n" * 5461 + b"end\n"  # 65,536 bytes
+
+
+class Answer(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("content-type", "text/plain")
+        self.send_header("content-length", str(len(CONTENT)))
+        self.end_headers()
+        self.wfile.write(CONTENT)
+
+    def log_message(self, *_):
+        pass
+
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+print(server.server_port, flush=True)
+server.serve_forever()
