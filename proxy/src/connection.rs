@@ -13,6 +13,7 @@ use crate::{
     client_io::{Activity, ClientIo, ClientSocket, Doing},
     exchange::exchange,
     route::Route,
+    timer::Timer,
     upstream::SharedPool,
 };
 
@@ -28,6 +29,8 @@ pub(crate) struct Scope {
     pub(crate) faults: FaultReader,
     pub(crate) tracer: Tracer,
     pub(crate) pool: SharedPool,
+    /// What the waits of faults are measured by.
+    pub(crate) timer: Timer,
     /// Everything that a drain waits for.
     pub(crate) tasks: TaskTracker,
 }

@@ -25,6 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     listener::{ListenAddress, Listening, Serve, accept},
     route::Route,
+    timer::Timer,
     upstream::Upstream,
 };
 
@@ -173,10 +174,13 @@ fn spawn_core(
         };
         runtime.block_on(async {
             let tasks = TaskTracker::new();
+            let timer = Timer::new();
+            // Not one of those that a drain waits for: it ends with the runtime.
+            tokio::task::spawn_local(timer.clone().run());
             let grace = loop {
                 tokio::select! {
                     Some(serve) = commands.recv() => {
-                        tasks.spawn_local(accept(serve, tasks.clone()));
+                        tasks.spawn_local(accept(serve, timer.clone(), tasks.clone()));
                     }
                     grace = &mut grace => break grace.unwrap_or_default(),
                 }

@@ -1,6 +1,9 @@
 //! Carrying out what was decided: the one place that waits, answers, hangs and disconnects.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use brownout_fault::{Answer, Delay, Ending, Since, Then};
 use http::{HeaderMap, HeaderName, Response, header};
@@ -8,7 +11,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::sleep;
 
-use crate::{body::ResponseBody, error::Cut, record::Record};
+use crate::{body::ResponseBody, error::Cut, record::Record, timer::later};
 
 /// Marks an answer that a fault made.
 const FAULT_HEADER: HeaderName = HeaderName::from_static("x-brownout-fault");
@@ -68,15 +71,17 @@ pub(crate) async fn before_upstream(
 
 /// Holds the exchange, until its time is over or its fault is removed.
 pub(crate) async fn wait(delay: Delay, record: &mut Record) -> Result<(), Cut> {
+    let began = Instant::now();
     let left_over = match delay.since {
         Since::Now => delay.span,
-        Since::Arrival => delay.span.saturating_sub(record.started().elapsed()),
+        Since::Arrival => (delay.span).saturating_sub(began - record.started()),
     };
-    let span = record.hold(delay.by);
+    let span = record.hold(delay.by, began);
+    let timer = record.scope().timer.clone();
     let ended = {
         let fired = record.fired(delay.by);
         tokio::select! {
-            () = sleep(left_over) => Held::Whole,
+            () = timer.at(later(began, left_over)) => Held::Whole,
             () = fired.released() => Held::Released,
             () = record.client().left() => Held::ClientLeft,
         }
@@ -113,10 +118,12 @@ async fn hang(
     may_read: bool,
     record: &mut Record,
 ) -> Result<(), Cut> {
-    let span = record.hold(by);
+    let began = Instant::now();
+    let span = record.hold(by, began);
+    let timer = record.scope().timer.clone();
     let held = async {
         match hold {
-            Some(hold) => sleep(hold).await,
+            Some(hold) => timer.at(later(began, hold)).await,
             None => std::future::pending().await,
         }
     };

@@ -24,6 +24,7 @@ mod record;
 mod route;
 mod shape;
 mod sys;
+mod timer;
 mod tunnel;
 mod upstream;
 

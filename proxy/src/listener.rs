@@ -20,6 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     connection::{self, Scope},
     route::Route,
+    timer::Timer,
     tunnel,
     upstream::{Pool, Protocol},
 };
@@ -159,7 +160,7 @@ pub(crate) struct Serve {
 }
 
 /// Accepts connections on one core until the listener is shut down.
-pub(crate) async fn accept(serve_route: Serve, tasks: TaskTracker) {
+pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker) {
     const SWEEP: Duration = Duration::from_secs(10);
     /// Out of descriptors, most likely: let some close.
     const BACK_OFF: Duration = Duration::from_millis(100);
@@ -185,6 +186,7 @@ pub(crate) async fn accept(serve_route: Serve, tasks: TaskTracker) {
         faults,
         tracer,
         pool: Rc::new(Pool::default()),
+        timer,
         tasks: tasks.clone(),
     });
     let mut sweep = interval(SWEEP);

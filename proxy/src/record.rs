@@ -148,10 +148,10 @@ impl Record {
         }
     }
 
-    /// Notes that the fault `by` holds the request from now on, until [`let_go`](Self::let_go). Gives a child span for
-    /// that time.
-    pub(crate) fn hold(&mut self, by: usize) -> Span {
-        self.note_hold(by);
+    /// Notes that the fault `by` holds the request, since then and until [`let_go`](Self::let_go). Gives a child span
+    /// for that time.
+    pub(crate) fn hold(&mut self, by: usize, since: Instant) -> Span {
+        self.note_hold(by, since);
         if self.span.is_recording() {
             self.span
                 .internal(format!("fault {}", self.fired[by].kind()))
@@ -165,9 +165,9 @@ impl Record {
         self.started
     }
 
-    /// Notes that the fault `by` holds the exchange from now on.
-    pub(crate) fn note_hold(&mut self, by: usize) {
-        self.held_by = Some((by, Instant::now()));
+    /// Notes that the fault `by` holds the exchange, since then.
+    pub(crate) fn note_hold(&mut self, by: usize, since: Instant) {
+        self.held_by = Some((by, since));
     }
 
     /// Notes that the fault holds the request no longer, and how long that took; `asked` is what it was to be, unless

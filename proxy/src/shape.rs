@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use tokio::time::sleep;
 
 use crate::{
     body::{Pace, RequestBody, ResponseBody, Shaper, UploadProgress},
@@ -24,7 +23,8 @@ pub(crate) fn pace(later: &mut Later, record: &Record) -> Option<Box<Pace>> {
         return None;
     }
     let with_bell = |(by, bucket)| (bucket, record.fired(by).bell());
-    Some(Pace::new(upload.into_iter().map(with_bell)))
+    let budgets = upload.into_iter().map(with_bell);
+    Some(Pace::new(budgets, &record.scope().timer))
 }
 
 /// Sends copies of a request in the background and gives back the body of the first. Their answers are read and
@@ -49,7 +49,7 @@ pub(crate) async fn send_copies(
         let bell = record.fired(by).bell();
         record.scope().tasks.spawn_local(async move {
             tokio::select! {
-                () = sleep(copies.gap * number) => {}
+                () = scope.timer.sleep(copies.gap * number) => {}
                 () = bell.released() => return,
             }
             match scope.pool.send(copy, &upstream).await {

@@ -1,6 +1,12 @@
-//! The one system call that has no safe wrapper.
+//! The two system calls that no crate wraps safely for us.
 
-use std::{io, os::fd::AsFd};
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
+use tokio::io::{Interest, unix::AsyncFd};
 
 /// Bytes that were sent on a TCP socket and that its peer has not acknowledged yet.
 ///
@@ -14,4 +20,14 @@ pub(crate) fn unacknowledged_bytes(socket: impl AsFd) -> io::Result<u32> {
         rustix::ioctl::ioctl(socket, read)
     }?;
     Ok(bytes)
+}
+
+/// A timer of the kernel's (`timerfd_create(2)`, monotonic) that makes this thread's runtime wake up.
+pub(crate) fn kernel_timer() -> io::Result<AsyncFd<OwnedFd>> {
+    let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+    let fd = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+    // SAFETY: an `OwnedFd` is open, and the same, until it is dropped; nobody takes it out of the `AsyncFd` before.
+    #[expect(unsafe_code, reason = "tokio cannot ask a type for that promise")]
+    let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
+    Ok(registered?)
 }

@@ -81,7 +81,7 @@ async fn carry(client: &TcpStream, peer: SocketAddr, scope: &Scope) {
             to,
             direction,
         };
-        Way::new(ends, link, route, &scope.faults).run()
+        Way::new(ends, link, route, &scope.faults, &scope.timer).run()
     };
     let there = way(client, &upstream, Direction::Upstream);
     let back = way(&upstream, client, Direction::Downstream);

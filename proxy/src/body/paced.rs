@@ -6,25 +6,27 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use brownout_fault::{Bell, Bucket, Taken};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::timer::{Sleep, Timer, later};
 
 /// A wait that is set again and again.
-#[derive(Default)]
-pub(super) struct Alarm(Option<Pin<Box<Sleep>>>);
+pub(super) struct Alarm(Sleep);
 
 impl Alarm {
+    pub(super) fn new(timer: &Timer) -> Self {
+        Self(timer.at(Instant::now()))
+    }
+
     /// Ready once it is `at`.
     pub(super) fn poll_at(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(at)));
-        if sleep.deadline() != at {
-            sleep.as_mut().reset(at);
-        }
-        sleep.as_mut().poll(cx)
+        self.0.reset(at);
+        Pin::new(&mut self.0).poll(cx)
     }
 }
 
@@ -78,7 +80,7 @@ impl Budgets {
             let mut wait = None;
             let mut took = Vec::new();
             for (bucket, _) in &self.0 {
-                match bucket.take(given, now.into_std()) {
+                match bucket.take(given, now) {
                     Taken::Bytes(bytes) => {
                         given = bytes;
                         took.push((bucket, bytes));
@@ -96,7 +98,7 @@ impl Budgets {
             }
             match wait {
                 None => return Poll::Ready(given),
-                Some(span) => ready!(alarm.poll_at(now + span, cx)),
+                Some(span) => ready!(alarm.poll_at(later(now, span), cx)),
             }
         }
     }
@@ -110,14 +112,17 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    pub(crate) fn new(budgets: impl IntoIterator<Item = (Arc<Bucket>, Bell)>) -> Box<Self> {
+    pub(crate) fn new(
+        budgets: impl IntoIterator<Item = (Arc<Bucket>, Bell)>,
+        timer: &Timer,
+    ) -> Box<Self> {
         let mut made = Budgets::new();
         for (bucket, bell) in budgets {
             made.push(bucket, bell);
         }
         Box::new(Self {
             budgets: made,
-            alarm: Alarm::default(),
+            alarm: Alarm::new(timer),
             carry: Bytes::new(),
         })
     }

@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use brownout_fault::{Break, Corruption, Cut, CutAt, Dribble, Keep, Shape, Stall};
@@ -13,13 +13,12 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use hyper::body::Frame;
 use smallvec::SmallVec;
-use tokio::time::Instant;
 
 use super::{
     BodyError,
     paced::{Alarm, Budgets, Release},
 };
-use crate::{client_io::ClientSocket, inject::DRAIN, record::Record};
+use crate::{client_io::ClientSocket, inject::DRAIN, record::Record, timer::later};
 
 /// The shapes of one body. Bytes are damaged as they come, and then leave in pieces that every shape allows.
 pub(crate) struct Shaper {
@@ -99,7 +98,7 @@ impl Shaper {
             budgets: Budgets::new(),
             measured: SmallVec::new(),
             keep: None,
-            alarm: Alarm::default(),
+            alarm: Alarm::new(&record.scope().timer),
             carry: Bytes::new(),
             trailers: None,
             source_is_done: false,
@@ -242,7 +241,7 @@ impl Shaper {
     pub(super) fn source_ended(&mut self) {
         self.source_is_done = true;
         if let Some(keeping) = self.keep.take() {
-            let now = Instant::now().into_std();
+            let now = Instant::now();
             let content = keeping.content.freeze();
             keeping
                 .keep
@@ -279,14 +278,15 @@ impl Shaper {
         {
             let stop = &mut self.stops[at];
             let began = *stop.began.get_or_insert_with(|| {
-                record.note_hold(stop.by);
-                Instant::now()
+                let now = Instant::now();
+                record.note_hold(stop.by, now);
+                now
             });
             let released = stop.release.poll(cx);
             if !released {
                 match stop.stall.hold {
                     None => return Poll::Pending,
-                    Some(hold) => ready!(self.alarm.poll_at(began + hold, cx)),
+                    Some(hold) => ready!(self.alarm.poll_at(later(began, hold), cx)),
                 }
             }
             let Stop { by, stall, .. } = self.stops.remove(at);

@@ -9,7 +9,7 @@ use tokio::{
     io::Interest,
     net::TcpStream,
     sync::watch,
-    time::{sleep, sleep_until, timeout},
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -20,6 +20,7 @@ use crate::{
     inject::DRAIN,
     route::{Route, Total},
     sys,
+    timer::Timer,
 };
 
 /// As much as is read at once.
@@ -59,6 +60,7 @@ pub(super) struct Way<'a> {
     link: Link<'a>,
     count: &'a Total,
     reader: &'a FaultReader,
+    timer: &'a Timer,
     changes: Option<watch::Receiver<u64>>,
     /// Of the plan that was looked at last.
     revision: Option<u64>,
@@ -89,6 +91,7 @@ impl<'a> Way<'a> {
         link: Link<'a>,
         route: &'a Arc<Route>,
         reader: &'a FaultReader,
+        timer: &'a Timer,
     ) -> Self {
         Self {
             link,
@@ -99,6 +102,7 @@ impl<'a> Way<'a> {
             faults: StreamFaults::new(ends.direction),
             ends,
             reader,
+            timer,
             changes: Some(reader.changes()),
             revision: None,
             look_again: None,
@@ -183,7 +187,12 @@ impl<'a> Way<'a> {
             .into_iter()
             .flatten()
             .min();
-        let Self { ends, changes, .. } = self;
+        let Self {
+            ends,
+            changes,
+            timer,
+            ..
+        } = self;
         let woken = tokio::select! {
             biased;
             () = changed(changes) => Woken::Otherwise,
@@ -201,7 +210,7 @@ impl<'a> Way<'a> {
                 let error = ends.from.take_error()?;
                 return Err(Over::Broken(error.unwrap_or(io::ErrorKind::ConnectionReset.into())));
             }
-            () = until(again) => Woken::Otherwise,
+            () = until(again, timer) => Woken::Otherwise,
         };
         match woken {
             Woken::Otherwise => {}
@@ -304,9 +313,9 @@ async fn changed(changes: &mut Option<watch::Receiver<u64>>) {
     pending::<()>().await;
 }
 
-async fn until(time: Option<Instant>) {
+async fn until(time: Option<Instant>, timer: &Timer) {
     match time {
-        Some(time) => sleep_until(time.into()).await,
+        Some(time) => timer.at(time).await,
         None => pending().await,
     }
 }
