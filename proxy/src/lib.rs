@@ -15,6 +15,7 @@ mod client_io;
 mod connection;
 mod error;
 mod exchange;
+mod flow;
 mod gateway;
 mod headers;
 mod inject;

@@ -1,13 +1,10 @@
 //! A connection whose bytes mean nothing to us: of a `tcp` route, or of an exchange that switched protocols.
 
-mod books;
-mod shaper;
-mod stage;
 mod way;
 
 use std::{io, net::SocketAddr, rc::Rc, time::Duration};
 
-use brownout_fault::{Direction, Link};
+use brownout_fault::Direction;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use rustix::net::{Shutdown, shutdown};
@@ -15,7 +12,7 @@ use tokio::{io::copy_bidirectional, net::TcpStream, sync::OwnedSemaphorePermit, 
 use tokio_util::sync::CancellationToken;
 
 use self::way::{Ends, Over, Way};
-use crate::{connection::Scope, error::Chain, route::Open};
+use crate::{connection::Scope, error::Chain, flow::Flow, route::Open};
 
 /// Passes bytes between a client and an upstream that agreed on another protocol, until both have closed
 /// their side. Dropping it closes both.
@@ -60,11 +57,7 @@ pub(crate) async fn serve(
 
 async fn carry(client: &TcpStream, peer: SocketAddr, scope: &Scope) {
     let route = &scope.route;
-    let link = Link {
-        route: route.name(),
-        peer,
-        connection: route.next_connection(),
-    };
+    let connection = route.next_connection();
     let address = route.upstream();
     let upstream = match address.connect().await {
         Ok(upstream) => upstream,
@@ -81,7 +74,8 @@ async fn carry(client: &TcpStream, peer: SocketAddr, scope: &Scope) {
             to,
             direction,
         };
-        Way::new(ends, link, route, &scope.faults).run()
+        let flow = Flow::new(route, peer, connection, direction);
+        Way::new(ends, flow, route, &scope.faults).run()
     };
     let there = way(client, &upstream, Direction::Upstream);
     let back = way(&upstream, client, Direction::Downstream);

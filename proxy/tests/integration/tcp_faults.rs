@@ -63,6 +63,12 @@ async fn latency_holds_every_message_of_a_connection_that_was_open_before() {
         ),
         (1, 1)
     );
+    let delays = proxy
+        .metrics()
+        .histogram(names::FAULT_DELAY, &["web", "latency"]);
+    assert_eq!(delays.distribution().count(), 3, "one for each chunk");
+    let magnitude = proxy.fault(&id).magnitude;
+    assert!(magnitude.achieved.unwrap().p50 >= magnitude.asked.unwrap().p50);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::{ArmedFault, FaultPlan, Placed};
 use crate::{
     injection::{Considered, Outcome},
-    ledger::{Held, Hold},
+    ledger::{Effects, Held, Hold},
     matcher::client_key,
     roll::Roll,
     schedule::Force,
@@ -49,6 +49,8 @@ pub struct Acting {
     pub stage: Stage,
     /// The name of its kind.
     pub kind: &'static str,
+    /// Where it is written down what it does.
+    pub effects: Effects,
 }
 
 #[derive(Debug)]
@@ -129,6 +131,7 @@ impl StreamFaults {
                 number: met.number,
                 stage: met.fault.spec().fault.stage(Chance { roll, scale })?,
                 kind: met.fault.kind(),
+                effects: Effects::of(met.fault.ledger()),
             })
         })
     }

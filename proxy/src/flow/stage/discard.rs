@@ -7,7 +7,7 @@ use std::{
 
 use brownout_fault::{Stage, Then};
 
-use super::{Item, Machine};
+use super::{Item, Machine, Meter};
 
 /// Swallows everything, and ends the connection when that is over: bytes were lost.
 #[derive(Debug)]
@@ -39,9 +39,10 @@ impl Discard {
 impl Machine for Discard {
     fn push(&mut self, _at: Instant, _item: Item) {}
 
-    fn pop(&mut self, now: Instant) -> Option<(Instant, Item)> {
+    fn pop(&mut self, now: Instant, meter: &Meter) -> Option<(Instant, Item)> {
         let at = self.wake().filter(|at| *at <= now)?;
         self.is_over = true;
+        meter.held(Some(at - self.since), self.since, now);
         Some((at, self.ending()))
     }
 
@@ -56,7 +57,10 @@ impl Machine for Discard {
         }
     }
 
-    fn flush(&mut self) -> VecDeque<Item> {
+    fn flush(&mut self, now: Instant, meter: &Meter) -> VecDeque<Item> {
+        if !self.is_over {
+            meter.held(None, self.since, now);
+        }
         let ending = (!self.is_over).then(|| self.ending());
         ending.into_iter().collect()
     }

@@ -1,5 +1,7 @@
 //! A direction of a connection without sockets and without waiting.
 
+mod measured;
+
 use std::time::{Duration, SystemTime};
 
 use brownout_fault::{
@@ -74,7 +76,7 @@ impl World {
         };
         let now = self.now();
         self.faults.look(&self.reader.plan(), &link, now);
-        self.shaper.shape(self.faults.acting(), now);
+        self.shaper.shape(self.faults.acting(), |_| None, now);
         self.take();
     }
 
