@@ -7,13 +7,14 @@ mod stage;
 
 pub(crate) use self::shaper::Next;
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{future::pending, net::SocketAddr, sync::Arc, time::Instant};
 
 use brownout_fault::{Direction, FaultReader, Link, StreamFaults};
 use bytes::Bytes;
+use tokio::{sync::watch, time::sleep_until};
 
 use self::{books::Books, shaper::Shaper};
-use crate::route::Route;
+use crate::{route::Route, upstream::Protocol};
 
 /// What passes in one direction of a connection, and what faults do to it. It reads no socket and no clock.
 ///
@@ -39,13 +40,22 @@ impl Flow {
         connection: u64,
         direction: Direction,
     ) -> Self {
+        Self::with(StreamFaults::new(direction), route, peer, connection)
+    }
+
+    /// The beginning of a connection, which passes as one empty chunk.
+    pub(crate) fn at_connect(route: &Arc<Route>, peer: SocketAddr, connection: u64) -> Self {
+        Self::with(StreamFaults::at_connect(), route, peer, connection)
+    }
+
+    fn with(faults: StreamFaults, route: &Arc<Route>, peer: SocketAddr, connection: u64) -> Self {
         Self {
             route: Arc::clone(route),
             peer,
             connection,
             revision: None,
             look_again: None,
-            faults: StreamFaults::new(direction),
+            faults,
             books: Books::new(Arc::clone(route)),
             shaper: Shaper::default(),
         }
@@ -67,16 +77,18 @@ impl Flow {
             route: self.route.name(),
             peer: self.peer,
             connection: self.connection,
+            has_requests: self.route.protocol() == Protocol::Http,
         };
         let look = self.faults.look(&plan, &link, now);
         self.look_again = look.again;
         self.books.note(&look.considered);
-        if self.shaper.is_bare() && self.faults.acting().next().is_none() {
+        if self.shaper.is_bare() && self.faults.acting(self.route.name()).next().is_none() {
             return;
         }
-        self.books.set_active(self.faults.acting());
+        self.books.set_active(self.faults.acting(self.route.name()));
         let delays = |kind| self.route.faults(kind).map(|metrics| metrics.delay.clone());
-        self.shaper.shape(self.faults.acting(), delays, now);
+        let acting = self.faults.acting(self.route.name());
+        self.shaper.shape(acting, delays, now);
     }
 
     /// When something changes though nothing comes: what is held is due, or a schedule moves.
@@ -115,5 +127,25 @@ impl Flow {
     /// Whether nothing but the connection's end is left to do.
     pub(crate) fn is_doomed(&mut self) -> bool {
         self.shaper.is_doomed(Instant::now())
+    }
+}
+
+/// Ends when something else is armed than before.
+pub(crate) async fn changed(changes: &mut Option<watch::Receiver<u64>>) {
+    if let Some(receiver) = changes
+        && receiver.changed().await.is_ok()
+    {
+        return;
+    }
+    // Nobody can change anything any more.
+    *changes = None;
+    pending::<()>().await;
+}
+
+/// Ends at `time`, or never.
+pub(crate) async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => pending().await,
     }
 }

@@ -64,4 +64,4 @@ pub use schedule::{
 };
 pub use spec::{FaultSpec, Routes, is_name};
 pub use store::{ArmError, FaultReader, FaultStatus, FaultWriter, PatchError, store};
-pub use stream::{Chance, Damage, Direction, Layer, Link, Pieces, Stage, Waits};
+pub use stream::{Budget, Chance, Damage, Direction, Layer, Link, Pieces, Stage, Waits};

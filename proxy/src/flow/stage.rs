@@ -57,8 +57,10 @@ pub(super) fn machine(stage: Stage, now: Instant) -> Box<dyn Machine> {
     match stage {
         Stage::Delay(waits) => Box::new(delay::Delay::new(waits)),
         Stage::Reset { after } => Box::new(reset::Reset::new(after, now)),
-        Stage::Pace { rate, burst } => Box::new(pace::Pace::new(rate, burst)),
-        Stage::Discard { hold, then } => Box::new(discard::Discard::new(hold, then, now)),
+        Stage::Pace(budget) => Box::new(pace::Pace::new(&budget)),
+        Stage::Discard { hold, idle, then } => {
+            Box::new(discard::Discard::new(hold, idle, then, now))
+        }
         Stage::Stall { after, hold, then } => Box::new(stall::Stall::new(after, hold, then, now)),
         Stage::Limit { bytes } => Box::new(limit::Limit::new(bytes)),
         Stage::SlowEnd { delay } => Box::new(slow_end::SlowEnd::new(delay)),

@@ -1,6 +1,6 @@
 //! One direction of a connection.
 
-use std::{cell::RefCell, future::pending, io, sync::Arc, time::Instant};
+use std::{cell::RefCell, io, sync::Arc};
 
 use brownout_fault::{Direction, FaultReader};
 use bytes::Bytes;
@@ -9,11 +9,11 @@ use tokio::{
     io::Interest,
     net::TcpStream,
     sync::watch,
-    time::{sleep, sleep_until, timeout},
+    time::{sleep, timeout},
 };
 
 use crate::{
-    flow::{Flow, Next},
+    flow::{Flow, Next, changed, until},
     inject::DRAIN,
     route::{Route, Total},
     sys,
@@ -251,23 +251,4 @@ async fn write_all(ends: &Ends<'_>, unwritten: &mut Bytes, count: &Total) -> io:
         write(ends, unwritten, count)?;
     }
     Ok(())
-}
-
-/// Ends when something else is armed than before.
-async fn changed(changes: &mut Option<watch::Receiver<u64>>) {
-    if let Some(receiver) = changes
-        && receiver.changed().await.is_ok()
-    {
-        return;
-    }
-    // Nobody can change anything any more.
-    *changes = None;
-    pending::<()>().await;
-}
-
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time.into()).await,
-        None => pending().await,
-    }
 }

@@ -223,6 +223,45 @@ async fn a_rate_slows_down_who_sends() {
 }
 
 #[tokio::test]
+async fn connections_may_share_one_budget() {
+    const SIZE: u64 = 50_000;
+    for share in ["fault", "upstream"] {
+        let upstream = TestUpstream::raw(|stream| async move {
+            RawClient::over(stream).send_pattern(SIZE).await;
+        })
+        .await;
+        let pace = json!({ "bandwidth": { "rate": "200KB/s", "burst": "0B", "share": share } });
+        let proxy = TestProxy::to_tcp(&upstream).with_fault(&pace).start();
+
+        let began = Instant::now();
+        let (mut one, mut other) = tokio::join!(proxy.connect(), proxy.connect());
+        tokio::join!(one.expect_pattern(SIZE), other.expect_pattern(SIZE));
+
+        let took = began.elapsed();
+        assert!(took >= Duration::from_millis(430), "{share}: {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_blackhole_with_idle_ends_after_silence() {
+    let (upstream, _) = echo().await;
+    let quiet =
+        json!({ "blackhole": { "idle": "150ms", "then": "close" }, "direction": "upstream" });
+    let proxy = TestProxy::to_tcp(&upstream).with_fault(&quiet).start();
+
+    let began = Instant::now();
+    let mut client = proxy.connect().await;
+    client.send("anybody?").await;
+
+    let nothing = Ended {
+        bytes: Vec::new(),
+        how: How::Fin,
+    };
+    assert_eq!(client.ended().await, nothing);
+    assert!(began.elapsed() >= WAIT);
+}
+
+#[tokio::test]
 async fn a_blackhole_keeps_silent_until_it_is_removed_and_then_closes() {
     let (upstream, mut ended) = echo().await;
     let proxy = TestProxy::to_tcp(&upstream).start();

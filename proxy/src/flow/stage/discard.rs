@@ -13,16 +13,26 @@ use super::{Item, Machine, Meter};
 #[derive(Debug)]
 pub(super) struct Discard {
     since: Instant,
-    ends_at: Option<Instant>,
+    /// When bytes came last.
+    last: Instant,
+    hold: Option<Duration>,
+    idle: Option<Duration>,
     then: Then,
     is_over: bool,
 }
 
 impl Discard {
-    pub(super) fn new(hold: Option<Duration>, then: Then, now: Instant) -> Self {
+    pub(super) fn new(
+        hold: Option<Duration>,
+        idle: Option<Duration>,
+        then: Then,
+        now: Instant,
+    ) -> Self {
         Self {
             since: now,
-            ends_at: hold.map(|hold| now + hold),
+            last: now,
+            hold,
+            idle,
             then,
             is_over: false,
         }
@@ -37,7 +47,11 @@ impl Discard {
 }
 
 impl Machine for Discard {
-    fn push(&mut self, _at: Instant, _item: Item) {}
+    fn push(&mut self, at: Instant, item: Item) {
+        if let Item::Bytes(_) = item {
+            self.last = self.last.max(at);
+        }
+    }
 
     fn pop(&mut self, now: Instant, meter: &Meter) -> Option<(Instant, Item)> {
         let at = self.wake().filter(|at| *at <= now)?;
@@ -47,13 +61,15 @@ impl Machine for Discard {
     }
 
     fn wake(&self) -> Option<Instant> {
-        self.ends_at.filter(|_| !self.is_over)
+        let over = self.hold.map(|hold| self.since + hold);
+        let quiet = self.idle.map(|idle| self.last + idle);
+        let ends = [over, quiet].into_iter().flatten().min();
+        ends.filter(|_| !self.is_over)
     }
 
     fn renew(&mut self, stage: Stage, _now: Instant) {
-        if let Stage::Discard { hold, then } = stage {
-            self.ends_at = hold.map(|hold| self.since + hold);
-            self.then = then;
+        if let Stage::Discard { hold, idle, then } = stage {
+            (self.hold, self.idle, self.then) = (hold, idle, then);
         }
     }
 

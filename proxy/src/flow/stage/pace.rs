@@ -1,14 +1,14 @@
 //! Bytes at a rate.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use brownout_fault::{Bucket, Stage, Taken};
+use brownout_fault::{Bucket, Budget, Stage, Taken};
 
 use super::{Item, Machine, Meter};
 
 #[derive(Debug)]
 pub(super) struct Pace {
-    bucket: Bucket,
+    bucket: Arc<Bucket>,
     /// With the time of arrival.
     queue: VecDeque<(Instant, Item)>,
     kept: usize,
@@ -30,12 +30,12 @@ fn room(rate: u64) -> usize {
 }
 
 impl Pace {
-    pub(super) fn new(rate: u64, burst: u64) -> Self {
+    pub(super) fn new(budget: &Budget) -> Self {
         Self {
-            bucket: Bucket::new(rate, burst),
+            bucket: budget.bucket(),
             queue: VecDeque::new(),
             kept: 0,
-            room: room(rate),
+            room: room(budget.rate()),
             due: None,
             went: None,
         }
@@ -91,9 +91,9 @@ impl Machine for Pace {
     }
 
     fn renew(&mut self, stage: Stage, now: Instant) {
-        if let Stage::Pace { rate, burst } = stage {
-            self.bucket = Bucket::new(rate, burst);
-            self.room = room(rate);
+        if let Stage::Pace(budget) = stage {
+            self.bucket = budget.bucket();
+            self.room = room(budget.rate());
             self.due = Some(now);
         }
     }
