@@ -70,6 +70,10 @@ impl ClientSocket {
         })
     }
 
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        &self.tcp
+    }
+
     pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
     }

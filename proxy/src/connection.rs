@@ -10,10 +10,13 @@ use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::sleep_until};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    admit::{Admitted, admit},
     client_io::{Activity, ClientIo, ClientSocket, Doing},
     exchange::exchange,
+    flow::Flow,
     route::Route,
     timer::Timer,
+    tunnel,
     upstream::SharedPool,
 };
 
@@ -49,13 +52,21 @@ pub(crate) async fn serve(
     if let Err(error) = tcp.set_nodelay(true) {
         tracing::debug!(%error, %peer, "could not set TCP_NODELAY");
     }
-    let client = ClientSocket::new(
-        tcp,
-        peer,
-        scope.route.next_connection(),
-        scope.route.connections.clone(),
-        permit,
-    );
+    let number = scope.route.next_connection();
+    let connections = scope.route.connections.clone();
+    let client = ClientSocket::new(tcp, peer, number, connections, permit);
+    let beginning = Flow::at_connect(&scope.route, peer, number);
+    let admitted = tokio::select! {
+        biased;
+        () = closing.cancelled() => return,
+        admitted = admit(client.tcp(), beginning, &scope.faults, &scope.timer) => admitted,
+    };
+    match admitted {
+        Admitted::Yes => {}
+        Admitted::Reset => return client.reset_on_close(),
+        Admitted::Close => return tunnel::close_in_order(&[client.tcp()]).await,
+        Admitted::Gone => return,
+    }
 
     let service = service_fn({
         let (scope, client) = (Rc::clone(&scope), Arc::clone(&client));

@@ -10,11 +10,13 @@
 //! Each core has a current-thread runtime with its own listening sockets and its own upstream connections, so
 //! that a request never crosses a thread.
 
+mod admit;
 mod body;
 mod client_io;
 mod connection;
 mod error;
 mod exchange;
+mod flow;
 mod gateway;
 mod headers;
 mod inject;

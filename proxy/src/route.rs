@@ -10,12 +10,16 @@ use brownout_fault::Fault;
 use brownout_telemetry::{Counter, Gauge, Histogram, Metrics, names};
 use http::StatusCode;
 
-use crate::{error::ErrorKind, upstream::Upstream};
+use crate::{
+    error::ErrorKind,
+    upstream::{Protocol, Upstream},
+};
 
 /// What the listeners of a route and the exchanges on it share, across all cores.
 #[derive(Debug)]
 pub(crate) struct Route {
     name: Arc<str>,
+    protocol: Protocol,
     upstream: ArcSwap<Upstream>,
     metrics: Metrics,
     pub(crate) requests: Total,
@@ -108,6 +112,7 @@ impl Route {
     pub(crate) fn new(name: &str, upstream: Upstream, metrics: Metrics) -> Arc<Self> {
         const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
         Arc::new(Self {
+            protocol: upstream.protocol(),
             upstream: ArcSwap::from_pointee(upstream),
             requests: Total::with(metrics.counter(names::PROXY_REQUESTS, &[name])),
             bytes_in: Total::with(metrics.counter(names::PROXY_BYTES_IN, &[name])),
@@ -130,6 +135,11 @@ impl Route {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What it carries; a change of its upstream keeps that.
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// The number of a connection that was just accepted.

@@ -1,13 +1,11 @@
 //! A connection whose bytes mean nothing to us: of a `tcp` route, or of an exchange that switched protocols.
 
-mod books;
-mod shaper;
-mod stage;
 mod way;
 
 use std::{io, net::SocketAddr, rc::Rc, time::Duration};
 
-use brownout_fault::{Direction, Link};
+use brownout_fault::Direction;
+use futures_util::future::join_all;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use rustix::net::{Shutdown, shutdown};
@@ -15,7 +13,13 @@ use tokio::{io::copy_bidirectional, net::TcpStream, sync::OwnedSemaphorePermit, 
 use tokio_util::sync::CancellationToken;
 
 use self::way::{Ends, Over, Way};
-use crate::{connection::Scope, error::Chain, route::Open};
+use crate::{
+    admit::{Admitted, admit},
+    connection::Scope,
+    error::Chain,
+    flow::Flow,
+    route::Open,
+};
 
 /// Passes bytes between a client and an upstream that agreed on another protocol, until both have closed
 /// their side. Dropping it closes both.
@@ -60,11 +64,14 @@ pub(crate) async fn serve(
 
 async fn carry(client: &TcpStream, peer: SocketAddr, scope: &Scope) {
     let route = &scope.route;
-    let link = Link {
-        route: route.name(),
-        peer,
-        connection: route.next_connection(),
-    };
+    let connection = route.next_connection();
+    let beginning = Flow::at_connect(route, peer, connection);
+    match admit(client, beginning, &scope.faults, &scope.timer).await {
+        Admitted::Yes => {}
+        Admitted::Reset => return reset_on_close(client),
+        Admitted::Close => return close_in_order(&[client]).await,
+        Admitted::Gone => return,
+    }
     let address = route.upstream();
     let upstream = match address.connect().await {
         Ok(upstream) => upstream,
@@ -81,14 +88,15 @@ async fn carry(client: &TcpStream, peer: SocketAddr, scope: &Scope) {
             to,
             direction,
         };
-        Way::new(ends, link, route, &scope.faults, &scope.timer).run()
+        let flow = Flow::new(route, peer, connection, direction);
+        Way::new(ends, flow, route, &scope.faults, &scope.timer).run()
     };
     let there = way(client, &upstream, Direction::Upstream);
     let back = way(&upstream, client, Direction::Downstream);
     match tokio::try_join!(there, back) {
         Ok(_) => return,
         Err(Over::Reset) => {}
-        Err(Over::Close) => return close_in_order(client, &upstream).await,
+        Err(Over::Close) => return close_in_order(&[client, &upstream]).await,
         Err(Over::Broken(error)) => {
             tracing::debug!(%error, %peer, route = route.name(), "a connection broke");
         }
@@ -97,12 +105,12 @@ async fn carry(client: &TcpStream, peer: SocketAddr, scope: &Scope) {
     reset_on_close(&upstream);
 }
 
-/// Says on both sides that there is no more. Bytes that nobody read would make the close a reset, so those that come
+/// Says on all `sides` that there is no more. Bytes that nobody read would make the close a reset, so those that come
 /// are read, within bounds.
-async fn close_in_order(client: &TcpStream, upstream: &TcpStream) {
+pub(crate) async fn close_in_order(sides: &[&TcpStream]) {
     const TIME_MAX: Duration = Duration::from_secs(1);
-    let sides = async || tokio::join!(finish(client), finish(upstream));
-    if timeout(TIME_MAX, sides()).await.is_err() {
+    let all = join_all(sides.iter().map(|side| finish(side)));
+    if timeout(TIME_MAX, all).await.is_err() {
         tracing::debug!("a side did not close in time");
     }
 }
@@ -124,7 +132,7 @@ async fn finish(tcp: &TcpStream) {
 }
 
 /// Makes the close of a socket a reset. On one that was reset by the other side it changes nothing.
-fn reset_on_close(tcp: &TcpStream) {
+pub(crate) fn reset_on_close(tcp: &TcpStream) {
     if let Err(error) = tcp.set_zero_linger() {
         tracing::debug!(%error, "could not make the close a reset");
     }

@@ -124,6 +124,16 @@ pub trait FaultKind: Clone + PartialEq + fmt::Debug + Send + Sync + Sized + 'sta
     /// The parameters with every default written out.
     fn to_value(&self) -> Value;
 
+    /// On what it can act with these parameters.
+    fn layers(&self) -> &'static [Layer] {
+        Self::LAYERS
+    }
+
+    /// Whether it is the listener that does it: new connections are refused.
+    fn refuses(&self) -> bool {
+        false
+    }
+
     /// Where it acts with these parameters.
     fn phase(&self) -> Phase {
         Self::PHASE
@@ -167,7 +177,7 @@ pub trait FaultKind: Clone + PartialEq + fmt::Debug + Send + Sync + Sized + 'sta
     }
 
     /// What it does to the bytes of one direction of one connection; `None` when it leaves them alone.
-    fn stage(&self, _chance: Chance) -> Option<Stage> {
+    fn stage(&self, _chance: Chance<'_>, _state: &Self::State) -> Option<Stage> {
         None
     }
 
@@ -208,6 +218,7 @@ pub(crate) struct Decision<'a> {
 pub(crate) trait Inject: fmt::Debug + Send + Sync {
     fn takes(&self, decision: &mut Decision<'_>, into: &mut Injection) -> bool;
     fn inject(&self, decision: &mut Decision<'_>, into: &mut Injection);
+    fn stage(&self, chance: Chance<'_>) -> Option<Stage>;
 }
 
 struct Armed<K: FaultKind> {
@@ -241,6 +252,10 @@ impl<K: FaultKind> Inject for Armed<K> {
 
     fn inject(&self, decision: &mut Decision<'_>, into: &mut Injection) {
         self.kind.inject(&mut self.draw(decision), into);
+    }
+
+    fn stage(&self, chance: Chance<'_>) -> Option<Stage> {
+        self.kind.stage(chance, &self.state)
     }
 }
 
@@ -299,15 +314,15 @@ macro_rules! registry {
             /// On what it can act.
             #[must_use]
             pub fn layers(&self) -> &'static [Layer] {
-                match self { $(Self::$Kind(_) => <$Kind as FaultKind>::LAYERS),+ }
+                match self { $(Self::$Kind(kind) => kind.layers()),+ }
             }
 
             pub(crate) fn check_stream(&self) -> Result<(), Problem> {
                 match self { $(Self::$Kind(kind) => kind.check_stream()),+ }
             }
 
-            pub(crate) fn stage(&self, chance: Chance) -> Option<Stage> {
-                match self { $(Self::$Kind(kind) => kind.stage(chance)),+ }
+            pub(crate) fn refuses(&self) -> bool {
+                match self { $(Self::$Kind(kind) => kind.refuses()),+ }
             }
 
             pub(crate) fn ends(&self) -> bool {

@@ -39,9 +39,10 @@ pub struct Magnitude {
     pub achieved: Option<Delays>,
     /// By how much holds that were not cut short were longer than asked for: the error of the fault itself.
     pub late: Option<Delays>,
-    /// Bytes of bodies that it let through.
+    /// Bytes of bodies, or of connections, that it let through.
     pub bytes: Option<u64>,
-    /// Bytes a second while it did, over all bodies, each counted from its first byte to its last.
+    /// Bytes a second while it did: over all bodies, each counted from its first byte to its last, and over
+    /// connections, as long as bytes waited there.
     pub bytes_per_second: Option<u64>,
     /// Requests that came back before the time they were told.
     pub early_returns: Option<u64>,
@@ -164,6 +165,26 @@ impl Ledger {
             bytes_per_second: rate,
             early_returns: given(&self.early_returns),
         }
+    }
+}
+
+/// Takes down what a fault does to the bytes of a connection. It may outlive the fault.
+#[derive(Debug, Clone)]
+pub struct Effects(Arc<Ledger>);
+
+impl Effects {
+    pub(crate) fn of(ledger: &Arc<Ledger>) -> Self {
+        Self(Arc::clone(ledger))
+    }
+
+    /// Notes how long something was to be held, unless the fault ended before that time, and how long it really was.
+    pub fn note_delay(&self, asked: Option<Duration>, achieved: Duration) {
+        self.0.note_delay(asked, achieved);
+    }
+
+    /// Notes bytes that passed, and how long they took; no time where that is not the fault's matter.
+    pub fn note_bytes(&self, bytes: u64, took: Duration) {
+        self.0.note_bytes(bytes, took);
     }
 }
 

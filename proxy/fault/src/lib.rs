@@ -54,7 +54,7 @@ pub use injection::{
     Corruption, Cut, CutAt, Delay, Dribble, Ending, Fired, How, Injection, Keep, Later, Malformed,
     Outcome, Shape, Shelf, Since, Stall, Taken, Then,
 };
-pub use ledger::{Bell, Counters, Delays, Magnitude};
+pub use ledger::{Bell, Counters, Delays, Effects, Magnitude};
 pub use matcher::{FieldMatch, Glob, MatchSpec, Network, Pattern, Per, Subject};
 pub use plan::{Acting, FaultPlan, Look, StreamFaults};
 pub use probability::Percent;
@@ -64,4 +64,4 @@ pub use schedule::{
 };
 pub use spec::{FaultSpec, Routes, is_name};
 pub use store::{ArmError, FaultReader, FaultStatus, FaultWriter, PatchError, store};
-pub use stream::{Chance, Damage, Direction, Layer, Link, Pieces, Stage, Waits};
+pub use stream::{Budget, Chance, Damage, Direction, Layer, Link, Pieces, Stage, Waits};

@@ -332,7 +332,7 @@ impl FaultPlan {
     pub(crate) fn new(revision: u64, faults: &[Arc<ArmedFault>]) -> Self {
         let (listening, mut sorted): (Vec<Placed>, Vec<Placed>) = Placed::all(faults)
             .into_iter()
-            .partition(|placed| placed.fault.phase() == Phase::Connect);
+            .partition(|placed| placed.fault.spec().fault.refuses());
         // Stable: inside a phase and a priority the order of creation stays.
         let mut streams: Vec<Placed> = sorted
             .iter()

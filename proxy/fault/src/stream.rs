@@ -1,11 +1,11 @@
 //! The stream layer: what is done to the bytes of a connection, whatever they mean.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
 use crate::{
-    injection::{Break, Corruption, How, Then},
+    injection::{Break, Bucket, Corruption, How, Then},
     read::{Problem, one_of},
     roll::Roll,
     wait::Wait,
@@ -16,7 +16,7 @@ use crate::{
 pub enum Layer {
     /// Requests and their answers, on `http` routes.
     Request,
-    /// Connections and their bytes, on `tcp` routes.
+    /// Connections and their bytes: all there is on `tcp` routes, and what lies beneath the requests of `http` routes.
     Stream,
 }
 
@@ -78,6 +78,8 @@ pub struct Link<'a> {
     pub peer: SocketAddr,
     /// Its number on its route, in the order of acceptance.
     pub connection: u64,
+    /// Whether its bytes are requests: then only faults of the layer `stream` look at them.
+    pub has_requests: bool,
 }
 
 /// What one fault does to the bytes of one direction. Data only: the proxy carries it out.
@@ -90,17 +92,14 @@ pub enum Stage {
         /// Counted from when the fault met the connection; 0 is at once.
         after: u64,
     },
-    /// No faster than so many bytes a second.
-    Pace {
-        /// Bytes a second.
-        rate: u64,
-        /// Bytes that may go at once after a rest.
-        burst: u64,
-    },
+    /// No faster than a budget allows.
+    Pace(Budget),
     /// Everything is swallowed; the connection ends when that is over.
     Discard {
         /// For how long; `None` until the fault is removed.
         hold: Option<Duration>,
+        /// Or until nothing has come for so long.
+        idle: Option<Duration>,
         /// How the connection ends.
         then: Then,
     },
@@ -132,6 +131,55 @@ pub enum Stage {
     },
     /// Bytes are damaged, of as many as there were.
     Damage(Damage),
+}
+
+/// Bytes over time: of one direction of one connection, or shared with others.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    rate: u64,
+    burst: u64,
+    shared: Option<Arc<Bucket>>,
+}
+
+impl Budget {
+    pub(crate) fn own(rate: u64, burst: u64) -> Self {
+        Self {
+            rate,
+            burst,
+            shared: None,
+        }
+    }
+
+    pub(crate) fn shared(rate: u64, burst: u64, bucket: Arc<Bucket>) -> Self {
+        Self {
+            shared: Some(bucket),
+            ..Self::own(rate, burst)
+        }
+    }
+
+    /// Bytes a second.
+    #[must_use]
+    pub fn rate(&self) -> u64 {
+        self.rate
+    }
+
+    /// What to take from: the shared bucket, or a full one of one's own.
+    #[must_use]
+    pub fn bucket(&self) -> Arc<Bucket> {
+        let own = || Arc::new(Bucket::new(self.rate, self.burst));
+        self.shared.clone().unwrap_or_else(own)
+    }
+}
+
+impl PartialEq for Budget {
+    fn eq(&self, other: &Self) -> bool {
+        let same = match (&self.shared, &other.shared) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        same && self.rate == other.rate && self.burst == other.burst
+    }
 }
 
 /// Sizes of pieces, the same for the same connection.
@@ -188,14 +236,16 @@ impl Waits {
 
 /// What a kind may use to decide what it does to one connection.
 #[derive(Debug, Clone)]
-pub struct Chance {
+pub struct Chance<'a> {
     /// Chance, the same for the same seed, fault and connection.
     pub roll: Roll,
     /// How much of its magnitude a ramp lets through, from 0 to 1.
     pub scale: f64,
+    /// The route of the connection.
+    pub route: &'a str,
 }
 
-impl Chance {
+impl Chance<'_> {
     /// `variation` is less than `size`.
     pub(crate) fn pieces(self, size: u64, variation: u64) -> Pieces {
         Pieces {

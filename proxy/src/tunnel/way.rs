@@ -1,8 +1,8 @@
 //! One direction of a connection.
 
-use std::{cell::RefCell, future::pending, io, sync::Arc, time::Instant};
+use std::{cell::RefCell, io, sync::Arc};
 
-use brownout_fault::{Direction, FaultReader, Link, StreamFaults};
+use brownout_fault::{Direction, FaultReader};
 use bytes::Bytes;
 use rustix::net::{Shutdown, shutdown};
 use tokio::{
@@ -12,11 +12,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{
-    books::Books,
-    shaper::{Next, Shaper},
-};
 use crate::{
+    flow::{Flow, Next, changed, until},
     inject::DRAIN,
     route::{Route, Total},
     sys,
@@ -57,17 +54,11 @@ pub(super) struct Ends<'a> {
 /// One direction of a connection, with what its faults hold of it.
 pub(super) struct Way<'a> {
     ends: Ends<'a>,
-    link: Link<'a>,
     count: &'a Total,
     reader: &'a FaultReader,
     timer: &'a Timer,
     changes: Option<watch::Receiver<u64>>,
-    /// Of the plan that was looked at last.
-    revision: Option<u64>,
-    look_again: Option<Instant>,
-    faults: StreamFaults,
-    books: Books<'a>,
-    shaper: Shaper,
+    flow: Flow,
     /// Through all faults, and not written yet.
     unwritten: Bytes,
     has_ended: bool,
@@ -88,26 +79,21 @@ enum Moved {
 impl<'a> Way<'a> {
     pub(super) fn new(
         ends: Ends<'a>,
-        link: Link<'a>,
+        flow: Flow,
         route: &'a Arc<Route>,
         reader: &'a FaultReader,
         timer: &'a Timer,
     ) -> Self {
         Self {
-            link,
             count: match ends.direction {
                 Direction::Upstream => &route.bytes_in,
                 Direction::Downstream => &route.bytes_out,
             },
-            faults: StreamFaults::new(ends.direction),
             ends,
             reader,
             timer,
             changes: Some(reader.changes()),
-            revision: None,
-            look_again: None,
-            books: Books::new(route),
-            shaper: Shaper::default(),
+            flow,
             unwritten: Bytes::new(),
             has_ended: false,
         }
@@ -119,9 +105,9 @@ impl<'a> Way<'a> {
     /// other. A change of what is armed is seen between two chunks.
     pub(super) async fn run(mut self) -> Result<(), Over> {
         loop {
-            self.look();
+            self.flow.look(self.reader);
             let next = if self.unwritten.is_empty() {
-                self.shaper.next(Instant::now())
+                self.flow.next()
             } else {
                 Next::Idle
             };
@@ -144,35 +130,13 @@ impl<'a> Way<'a> {
         }
     }
 
-    /// Takes what is armed into account, if it may have changed.
-    fn look(&mut self) {
-        let plan = self.reader.plan();
-        let is_new = self.revision != Some(plan.revision());
-        if !is_new && self.look_again.is_none() {
-            return;
-        }
-        let now = Instant::now();
-        if !is_new && self.look_again.is_some_and(|again| now < again) {
-            return;
-        }
-        self.revision = Some(plan.revision());
-        let look = self.faults.look(&plan, &self.link, now);
-        self.look_again = look.again;
-        self.books.note(&look.considered);
-        if self.shaper.is_bare() && self.faults.acting().next().is_none() {
-            return;
-        }
-        self.books.set_active(self.faults.acting());
-        self.shaper.shape(self.faults.acting(), now);
-    }
-
     /// Waits for whatever comes first: bytes, room for bytes, a time, or a change of what is armed.
     async fn wait(&mut self) -> Result<(), Over> {
         let is_full = !self.unwritten.is_empty();
-        let is_bare = self.shaper.is_bare();
-        let takes_more = !self.has_ended && self.shaper.has_room() && !(is_bare && is_full);
+        let is_bare = self.flow.is_bare();
+        let takes_more = !self.has_ended && self.flow.has_room() && !(is_bare && is_full);
         // Bytes that nobody takes hold up what comes behind them, but not the end of the connection for ever.
-        if is_full && self.shaper.is_doomed(Instant::now()) {
+        if is_full && self.flow.is_doomed() {
             let written = timeout(
                 DRAIN,
                 write_all(&self.ends, &mut self.unwritten, self.count),
@@ -183,10 +147,7 @@ impl<'a> Way<'a> {
             self.unwritten.clear();
             return Ok(());
         }
-        let again = [self.shaper.wake(), self.look_again]
-            .into_iter()
-            .flatten()
-            .min();
+        let again = self.flow.wake();
         let Self {
             ends,
             changes,
@@ -223,7 +184,7 @@ impl<'a> Way<'a> {
                     Ok(Moved::All) => {}
                     Ok(Moved::End) => {
                         self.has_ended = true;
-                        self.shaper.end(Instant::now());
+                        self.flow.end();
                     }
                 }
             }
@@ -237,10 +198,10 @@ impl<'a> Way<'a> {
             return Ok(Moved::End);
         }
         // Only now: what arrives after a fault was armed must meet it.
-        self.look();
-        if !self.shaper.is_bare() {
+        self.flow.look(self.reader);
+        if !self.flow.is_bare() {
             let bytes = Bytes::copy_from_slice(&scratch[..read]);
-            self.shaper.push(Instant::now(), bytes);
+            self.flow.push(bytes);
             return Ok(Moved::All);
         }
         let written = match self.ends.to.try_write(&scratch[..read]) {
@@ -299,23 +260,4 @@ async fn write_all(ends: &Ends<'_>, unwritten: &mut Bytes, count: &Total) -> io:
         write(ends, unwritten, count)?;
     }
     Ok(())
-}
-
-/// Ends when something else is armed than before.
-async fn changed(changes: &mut Option<watch::Receiver<u64>>) {
-    if let Some(receiver) = changes
-        && receiver.changed().await.is_ok()
-    {
-        return;
-    }
-    // Nobody can change anything any more.
-    *changes = None;
-    pending::<()>().await;
-}
-
-async fn until(time: Option<Instant>, timer: &Timer) {
-    match time {
-        Some(time) => timer.at(time).await,
-        None => pending().await,
-    }
 }

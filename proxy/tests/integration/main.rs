@@ -5,6 +5,7 @@
 mod abort;
 mod blackhole;
 mod bodies;
+mod connect_faults;
 mod draining;
 mod endings;
 mod identity;

@@ -63,6 +63,12 @@ async fn latency_holds_every_message_of_a_connection_that_was_open_before() {
         ),
         (1, 1)
     );
+    let delays = proxy
+        .metrics()
+        .histogram(names::FAULT_DELAY, &["web", "latency"]);
+    assert_eq!(delays.distribution().count(), 3, "one for each chunk");
+    let magnitude = proxy.fault(&id).magnitude;
+    assert!(magnitude.achieved.unwrap().p50 >= magnitude.asked.unwrap().p50);
 }
 
 #[tokio::test]
@@ -214,6 +220,45 @@ async fn a_rate_slows_down_who_sends() {
     // The last slot goes when it may begin.
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(430), "{SIZE} B took {took:?}");
+}
+
+#[tokio::test]
+async fn connections_may_share_one_budget() {
+    const SIZE: u64 = 50_000;
+    for share in ["fault", "upstream"] {
+        let upstream = TestUpstream::raw(|stream| async move {
+            RawClient::over(stream).send_pattern(SIZE).await;
+        })
+        .await;
+        let pace = json!({ "bandwidth": { "rate": "200KB/s", "burst": "0B", "share": share } });
+        let proxy = TestProxy::to_tcp(&upstream).with_fault(&pace).start();
+
+        let began = Instant::now();
+        let (mut one, mut other) = tokio::join!(proxy.connect(), proxy.connect());
+        tokio::join!(one.expect_pattern(SIZE), other.expect_pattern(SIZE));
+
+        let took = began.elapsed();
+        assert!(took >= Duration::from_millis(430), "{share}: {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_blackhole_with_idle_ends_after_silence() {
+    let (upstream, _) = echo().await;
+    let quiet =
+        json!({ "blackhole": { "idle": "150ms", "then": "close" }, "direction": "upstream" });
+    let proxy = TestProxy::to_tcp(&upstream).with_fault(&quiet).start();
+
+    let began = Instant::now();
+    let mut client = proxy.connect().await;
+    client.send("anybody?").await;
+
+    let nothing = Ended {
+        bytes: Vec::new(),
+        how: How::Fin,
+    };
+    assert_eq!(client.ended().await, nothing);
+    assert!(began.elapsed() >= WAIT);
 }
 
 #[tokio::test]

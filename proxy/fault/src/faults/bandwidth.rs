@@ -8,7 +8,7 @@ use super::{Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Bucket, Buckets, Injection, Shape},
     read::{Problem, one_of},
-    stream::{Chance, Layer, Stage},
+    stream::{Budget, Chance, Layer, Stage},
     units::{rate, show_rate, show_size, size},
 };
 
@@ -44,13 +44,13 @@ impl FaultKind for Bandwidth {
     const PARAMS: &'static [Param] = &[
         Param::new("rate", "rate, 1B/s to 1TiB/s", "64KiB/s", "bytes a second; the shorthand \"64KiB/s\" means this"),
         Param::new("burst", "size", "16KiB", "bytes that may go at once after a rest"),
-        Param::new("share", "\"stream\", \"fault\" or \"upstream\"", "stream", "whose budget it is: each body's, all of the fault's, or all of a route's"),
+        Param::new("share", "\"stream\", \"fault\" or \"upstream\"", "stream", "whose budget it is: each body's or connection's, all of the fault's, or all of a route's"),
         Param::new("side", "\"request\" or \"response\"", "response", "which bodies"),
     ];
     const EXAMPLE: &'static str = r#"{"rate":"1KiB/s","burst":"0B"}"#;
 
     const LAYERS: &'static [Layer] = &[Layer::Request, Layer::Stream];
-    const STREAM: &'static str = "the bytes of its `direction` pass no faster than `rate`, each connection with a budget of its own; who sends is slowed down";
+    const STREAM: &'static str = "the bytes of its `direction` pass no faster than `rate`: each connection with a budget of its own, or with `share` all of the fault's, or all of a route's; who sends is slowed down";
 
     type State = Buckets;
 
@@ -107,18 +107,23 @@ impl FaultKind for Bandwidth {
     }
 
     fn check_stream(&self) -> Result<(), Problem> {
-        if self.share != Share::Stream {
-            return Err(Problem::at("share", "a connection has a budget of its own; write \"stream\""));
-        }
         match self.side {
             Side::Response => Ok(()),
             Side::Request => Err(Problem::at("side", "goes with requests; a connection has a `direction`")),
         }
     }
 
-    fn stage(&self, _chance: Chance) -> Option<Stage> {
+    fn stage(&self, chance: Chance<'_>, buckets: &Buckets) -> Option<Stage> {
         let (rate, burst) = (self.rate, self.burst);
-        Some(Stage::Pace { rate, burst })
+        let shared = |name| {
+            let bucket = buckets.named(name, || Bucket::new(rate, burst));
+            Budget::shared(rate, burst, bucket)
+        };
+        Some(Stage::Pace(match self.share {
+            Share::Stream => Budget::own(rate, burst),
+            Share::Fault => shared(""),
+            Share::Upstream => shared(chance.route),
+        }))
     }
 
     fn inject(&self, draw: &mut Draw<'_, Buckets>, into: &mut Injection) {

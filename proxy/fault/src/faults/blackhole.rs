@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Ending, Injection, Then},
-    read::{Problem, text, unknown},
+    read::{Problem, one_of, text, unknown},
     stream::{Chance, Layer, Stage},
     units::{duration_up_to, show_duration},
 };
@@ -17,8 +17,16 @@ use crate::{
 /// What is held ends with `then` when `hold` is over or the fault is removed, expires or is replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blackhole {
+    at: At,
     hold: Option<Duration>,
+    idle: Option<Duration>,
     then: Then,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    Connect,
+    Request,
 }
 
 const UNTIL_REMOVED: &str = "until_removed";
@@ -52,10 +60,22 @@ impl FaultKind for Blackhole {
     const PHASE: Phase = Phase::Request;
     const PARAMS: &'static [Param] = &[
         Param {
+            name: "at",
+            accepts: "\"request\" or \"connect\"",
+            default: "request",
+            help: "take requests, or connections: of those nothing is read and no upstream is called",
+        },
+        Param {
             name: "hold",
             accepts: "duration, up to 24h, or \"until_removed\"",
             default: UNTIL_REMOVED,
-            help: "how long a request is held",
+            help: "how long a request or a connection is held",
+        },
+        Param {
+            name: "idle",
+            accepts: "duration, up to 24h",
+            default: "",
+            help: "on connections: it ends earlier, once nothing has come for so long",
         },
         Param {
             name: "then",
@@ -67,14 +87,25 @@ impl FaultKind for Blackhole {
     const EXAMPLE: &'static str = r#"{"hold":"30s","then":"close"}"#;
 
     const LAYERS: &'static [Layer] = &[Layer::Request, Layer::Stream];
-    const STREAM: &'static str = "everything in its `direction` is swallowed, the end of the stream included; the connection ends with `then` when `hold` is over or the \
-        fault is removed, as bytes were lost";
+    const STREAM: &'static str = "everything in its `direction` is swallowed, the end of the stream included; the connection ends with `then` when `hold` is over, once nothing has come \
+        for `idle`, or when the fault is removed, as bytes were lost. With `at` \"connect\" nothing of a new connection is read and its upstream is \
+        not called; the handshake of the kernel completes all the same, so the client believes that it is connected";
 
     type State = ();
 
     fn read(value: &Value) -> Result<Self, Problem> {
         let object = params::<Self>(value)?;
+        let at = match object.optional("at", one_of("moment", &["request", "connect"]))? {
+            Some("connect") => At::Connect,
+            _ => At::Request,
+        };
+        let idle = object.optional("idle", duration_up_to(HOLD_MAX))?;
+        if at == At::Connect && idle.is_some() {
+            return Err(Problem::at("idle", "goes with at \"request\": before that nothing is read"));
+        }
         Ok(Self {
+            at,
+            idle,
             hold: object.optional("hold", hold)?.flatten(),
             then: object.optional("then", then)?.unwrap_or(Then::Reset),
         })
@@ -86,7 +117,30 @@ impl FaultKind for Blackhole {
             Then::Reset => "reset",
             Then::Close => "close",
         };
-        written([("hold", Some(json!(hold))), ("then", Some(json!(then)))])
+        let at = match self.at {
+            At::Connect => "connect",
+            At::Request => "request",
+        };
+        written([
+            ("at", Some(json!(at))),
+            ("hold", Some(json!(hold))),
+            ("idle", self.idle.map(|idle| json!(show_duration(idle)))),
+            ("then", Some(json!(then))),
+        ])
+    }
+
+    fn layers(&self) -> &'static [Layer] {
+        match (self.at, self.idle) {
+            (At::Request, None) => Self::LAYERS,
+            (At::Connect, _) | (_, Some(_)) => &[Layer::Stream],
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        match self.at {
+            At::Connect => Phase::Connect,
+            At::Request => Phase::Request,
+        }
     }
 
     fn ends(&self) -> bool {
@@ -97,9 +151,12 @@ impl FaultKind for Blackhole {
         true
     }
 
-    fn stage(&self, _chance: Chance) -> Option<Stage> {
-        let (hold, then) = (self.hold, self.then);
-        Some(Stage::Discard { hold, then })
+    fn stage(&self, _chance: Chance<'_>, _state: &Self::State) -> Option<Stage> {
+        Some(Stage::Discard {
+            hold: self.hold,
+            idle: self.idle,
+            then: self.then,
+        })
     }
 
     fn inject(&self, _draw: &mut Draw<'_, ()>, into: &mut Injection) {
@@ -120,8 +177,19 @@ mod tests {
 
         assert_eq!(
             blackhole.to_value(),
-            json!({ "hold": "until_removed", "then": "reset" })
+            json!({ "at": "request", "hold": "until_removed", "then": "reset" })
         );
+    }
+
+    #[test]
+    fn what_only_a_connection_has_acts_on_connections_alone() {
+        for value in [json!({ "at": "connect" }), json!({ "idle": "1s" })] {
+            let blackhole = Blackhole::read(&value).unwrap();
+            assert_eq!(blackhole.layers(), [Layer::Stream]);
+            assert_eq!(Blackhole::read(&blackhole.to_value()), Ok(blackhole));
+        }
+        let both = Blackhole::read(&json!({ "at": "connect", "idle": "1s" }));
+        assert_eq!(both.unwrap_err().pointer, "/idle");
     }
 
     #[test]

@@ -138,7 +138,7 @@ impl FaultKind for Corrupt {
         }
     }
 
-    fn stage(&self, chance: Chance) -> Option<Stage> {
+    fn stage(&self, chance: Chance<'_>, _state: &Self::State) -> Option<Stage> {
         let (how, offset) = self.way.damage()?;
         Some(Stage::Damage(chance.damage(how, offset)))
     }

@@ -25,6 +25,7 @@ pub struct Latency {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
+    Connect,
     Request,
     Response,
     Floor,
@@ -50,13 +51,14 @@ impl FaultKind for Latency {
         Param::new("times", "number above 0, up to 1000", "1", "what samples are multiplied with"),
         Param::new("cap", "duration, up to 1h", "30s", "no log-normal, normal, exponential or Pareto wait is longer: drawn again ten times, then cut"),
         Param::new("mode", "\"add\" or \"floor\"", "add", "add the wait to what the upstream takes, or let everything take at least so long"),
-        Param::new("side", "\"request\" or \"response\"", "request", "hold the request before it is forwarded, or the answer before its first byte; with mode add"),
+        Param::new("side", "\"request\", \"response\" or \"connect\"", "request", "hold the request before it is forwarded, the answer before its first byte, or the connection before anything is read; with mode add"),
     ];
     const EXAMPLE: &'static str = r#"{"p50":"120ms","p99":"900ms"}"#;
 
     const LAYERS: &'static [Layer] = &[Layer::Request, Layer::Stream];
     const STREAM: &'static str = "every chunk waits, counted from its arrival, with a wait of its own; none overtakes another, and the end of the \
-        stream comes right behind the last byte";
+        stream comes right behind the last byte. With `side` \"connect\" each connection waits once before anything of it is read and its upstream \
+        is called; the handshake of the kernel is over by then";
 
     type State = ();
 
@@ -70,13 +72,14 @@ impl FaultKind for Latency {
         let object = params::<Self>(value)?;
         let wait = Wait::from_object(&object)?;
         let mode = object.optional("mode", one_of("mode", &["add", "floor"]))?;
-        let side = object.optional("side", one_of("side", &["request", "response"]))?;
+        let side = object.optional("side", one_of("side", &["request", "response", "connect"]))?;
         let place = match (mode, side) {
-            (Some("floor"), Some("request")) => {
+            (Some("floor"), Some("request" | "connect")) => {
                 let detail = "a floor is kept on the response side, as it counts the whole exchange";
                 return Err(Problem::at("side", detail));
             }
             (Some("floor"), _) => Place::Floor,
+            (_, Some("connect")) => Place::Connect,
             (_, Some("response")) => Place::Response,
             (_, _) => Place::Request,
         };
@@ -85,6 +88,7 @@ impl FaultKind for Latency {
 
     fn to_value(&self) -> Value {
         let (mode, side) = match self.place {
+            Place::Connect => ("add", "connect"),
             Place::Request => ("add", "request"),
             Place::Response => ("add", "response"),
             Place::Floor => ("floor", "response"),
@@ -93,8 +97,16 @@ impl FaultKind for Latency {
         written(self.wait.members().chain(place))
     }
 
+    fn layers(&self) -> &'static [Layer] {
+        match self.place {
+            Place::Connect => &[Layer::Stream],
+            Place::Request | Place::Response | Place::Floor => Self::LAYERS,
+        }
+    }
+
     fn phase(&self) -> Phase {
         match self.place {
+            Place::Connect => Phase::Connect,
             Place::Request => Phase::Request,
             Place::Response | Place::Floor => Phase::ResponseHead,
         }
@@ -110,19 +122,21 @@ impl FaultKind for Latency {
 
     fn check_stream(&self) -> Result<(), Problem> {
         match self.place {
-            Place::Request => Ok(()),
+            Place::Connect | Place::Request => Ok(()),
             Place::Response => Err(Problem::at("side", "goes with requests; a connection has a `direction`")),
             Place::Floor => Err(Problem::at("mode", "a floor is kept of exchanges, and a connection has none")),
         }
     }
 
-    fn stage(&self, chance: Chance) -> Option<Stage> {
+    fn stage(&self, chance: Chance<'_>, _state: &Self::State) -> Option<Stage> {
         Some(Stage::Delay(chance.waits(&self.wait)))
     }
 
     fn inject(&self, draw: &mut Draw<'_, ()>, into: &mut Injection) {
         let wait: Duration = self.wait.draw(draw.roll).mul_f64(draw.scale);
         match self.place {
+            // Before there is a request.
+            Place::Connect => {}
             Place::Request => into.delay(wait),
             Place::Response => into.delay_answer(wait, Since::Now),
             Place::Floor => into.delay_answer(wait, Since::Arrival),

@@ -42,7 +42,7 @@ impl FaultKind for LimitData {
         written([("bytes", Some(json!(show_size(self.0))))])
     }
 
-    fn stage(&self, _chance: Chance) -> Option<Stage> {
+    fn stage(&self, _chance: Chance<'_>, _state: &Self::State) -> Option<Stage> {
         Some(Stage::Limit { bytes: self.0 })
     }
 

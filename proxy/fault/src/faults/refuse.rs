@@ -31,6 +31,10 @@ impl FaultKind for Refuse {
         json!({})
     }
 
+    fn refuses(&self) -> bool {
+        true
+    }
+
     fn check(&self, spec: &FaultSpec) -> Result<(), Problem> {
         let refused = |key: &str, detail: &str| Err(Problem::at(key, detail));
         if spec.percent != Percent::ALL {

@@ -84,7 +84,7 @@ impl FaultKind for Reset {
         }
     }
 
-    fn stage(&self, _chance: Chance) -> Option<Stage> {
+    fn stage(&self, _chance: Chance<'_>, _state: &Self::State) -> Option<Stage> {
         let after = match self.0 {
             At::Request | At::ResponseHead => 0,
             At::ResponseBody(after) => after,

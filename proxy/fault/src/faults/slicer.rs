@@ -71,7 +71,7 @@ impl FaultKind for Slicer {
         ])
     }
 
-    fn stage(&self, chance: Chance) -> Option<Stage> {
+    fn stage(&self, chance: Chance<'_>, _state: &Self::State) -> Option<Stage> {
         let gap = self.gap;
         Some(Stage::Slice {
             pieces: chance.pieces(self.size, self.variation),

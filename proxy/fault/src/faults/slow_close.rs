@@ -48,7 +48,7 @@ impl FaultKind for SlowClose {
         true
     }
 
-    fn stage(&self, chance: Chance) -> Option<Stage> {
+    fn stage(&self, chance: Chance<'_>, _state: &Self::State) -> Option<Stage> {
         let delay = self.0.mul_f64(chance.scale);
         Some(Stage::SlowEnd { delay })
     }

@@ -77,7 +77,7 @@ impl FaultKind for Stall {
         true
     }
 
-    fn stage(&self, _chance: Chance) -> Option<Stage> {
+    fn stage(&self, _chance: Chance<'_>, _state: &Self::State) -> Option<Stage> {
         Some(Stage::Stall {
             after: self.0.after_bytes,
             hold: self.0.hold,

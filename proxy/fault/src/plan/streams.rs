@@ -9,26 +9,46 @@ use smallvec::SmallVec;
 
 use super::{ArmedFault, FaultPlan, Placed};
 use crate::{
+    faults::Phase,
     injection::{Considered, Outcome},
-    ledger::{Held, Hold},
+    ledger::{Effects, Held, Hold},
     matcher::client_key,
     roll::Roll,
     schedule::Force,
-    stream::{Chance, Direction, Link, Stage},
+    stream::{Chance, Direction, Layer, Link, Stage},
 };
 
 /// How exactly a connection keeps a schedule that changes in steps or without end.
 const STEP: Duration = Duration::from_millis(10);
 
-/// The faults that one direction of one connection has met.
+/// The faults that one direction of one connection, or its beginning, has met.
 ///
 /// A fault draws once for a connection and keeps that draw, and counts it once, however often the fault is patched
 /// or comes and goes with its schedule. Dropping it gives back the places that its faults held.
 #[derive(Debug)]
 pub struct StreamFaults {
-    direction: Direction,
+    part: Part,
     met: Vec<Met>,
     made: u64,
+}
+
+/// Of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Before anything of it is read.
+    Beginning,
+    Bytes(Direction),
+}
+
+impl Part {
+    fn is_meant_by(self, fault: &ArmedFault) -> bool {
+        match self {
+            Self::Beginning => fault.phase() == Phase::Connect,
+            Self::Bytes(direction) => {
+                fault.phase() != Phase::Connect && fault.spec().stream_direction() == direction
+            }
+        }
+    }
 }
 
 /// What came of a [look](StreamFaults::look).
@@ -49,6 +69,8 @@ pub struct Acting {
     pub stage: Stage,
     /// The name of its kind.
     pub kind: &'static str,
+    /// Where it is written down what it does.
+    pub effects: Effects,
 }
 
 #[derive(Debug)]
@@ -70,8 +92,19 @@ impl StreamFaults {
     /// Of a connection that has met none.
     #[must_use]
     pub fn new(direction: Direction) -> Self {
+        Self::of(Part::Bytes(direction))
+    }
+
+    /// Those that hold a connection before anything of it is read. What they do is done to one empty chunk, which
+    /// stands for the connection.
+    #[must_use]
+    pub fn at_connect() -> Self {
+        Self::of(Part::Beginning)
+    }
+
+    fn of(part: Part) -> Self {
         Self {
-            direction,
+            part,
             met: Vec::new(),
             made: 0,
         }
@@ -85,7 +118,8 @@ impl StreamFaults {
         for placed in plan.streams.on(link.route) {
             let fault = &placed.fault;
             let spec = fault.spec();
-            if spec.stream_direction() != self.direction || !spec.matching.matches_client(link.peer)
+            let beneath = link.has_requests && spec.layer != Some(Layer::Stream);
+            if beneath || !self.part.is_meant_by(fault) || !spec.matching.matches_client(link.peer)
             {
                 continue;
             }
@@ -119,16 +153,20 @@ impl StreamFaults {
     }
 
     /// Those that act now, in the order in which bytes pass them.
-    pub fn acting(&self) -> impl Iterator<Item = Acting> {
+    pub fn acting<'a>(&'a self, route: &'a str) -> impl Iterator<Item = Acting> + use<'a> {
         let acting = self.met.iter().filter(|met| met.held.is_some());
-        acting.filter_map(|met| {
+        acting.filter_map(move |met| {
             let mut roll = met.roll.clone();
             roll.draw(); // Spent on the percent.
             let scale = met.scale;
             Some(Acting {
                 number: met.number,
-                stage: met.fault.spec().fault.stage(Chance { roll, scale })?,
+                stage: met
+                    .fault
+                    .armed_kind()
+                    .stage(Chance { roll, scale, route })?,
                 kind: met.fault.kind(),
+                effects: Effects::of(met.fault.ledger()),
             })
         })
     }
@@ -219,9 +257,10 @@ impl Placed {
 }
 
 impl FaultPlan {
-    /// Whether some fault may act on the connections of `route`.
+    /// Whether some fault may act on the bytes beneath the requests of `route`.
     #[must_use]
-    pub fn shapes(&self, route: &str) -> bool {
-        !self.streams.on(route).is_empty()
+    pub fn acts_beneath(&self, route: &str) -> bool {
+        let mut here = self.streams.on(route).iter();
+        here.any(|placed| placed.fault.spec().layer == Some(Layer::Stream))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::FaultSpec;
 use crate::{
+    faults::Phase,
     matcher::Per,
     read::Problem,
     stream::{Direction, Layer},
@@ -14,7 +15,7 @@ impl FaultSpec {
         self.layer != Some(Layer::Stream) && self.fault.layers().contains(&Layer::Request)
     }
 
-    /// Whether it acts on the connections of `tcp` routes.
+    /// Whether it acts on connections: of `tcp` routes, and of `http` routes if its layer says so.
     #[must_use]
     pub fn acts_on_streams(&self) -> bool {
         self.check_stream().is_ok()
@@ -26,6 +27,17 @@ impl FaultSpec {
         self.direction.unwrap_or(Direction::Downstream)
     }
 
+    /// Checks that it can act on an `http` route: on its requests, unless its layer says on its connections.
+    ///
+    /// # Errors
+    /// As [`check_request`](Self::check_request) and [`check_stream`](Self::check_stream).
+    pub fn check_http(&self) -> Result<(), Problem> {
+        match self.layer {
+            Some(Layer::Stream) => self.check_stream(),
+            Some(Layer::Request) | None => self.check_request(),
+        }
+    }
+
     /// Checks that it can act on the requests of `http` routes.
     ///
     /// # Errors
@@ -33,22 +45,19 @@ impl FaultSpec {
     pub fn check_request(&self) -> Result<(), Problem> {
         let name = self.fault.name();
         if !self.fault.layers().contains(&Layer::Request) {
-            return Err(Problem::here(format!("`{name}` acts on connections")));
-        }
-        if self.layer == Some(Layer::Stream) {
-            return Err(Problem::at(
-                "layer",
-                "an http route has requests; write \"request\"",
-            ));
+            let detail = format!(
+                "`{name}` acts on connections as it is written; on those of an http route with layer \"stream\""
+            );
+            return Err(Problem::here(detail));
         }
         if self.direction.is_some() {
-            let detail = "goes with the bytes of a connection, and an http route has requests";
+            let detail = "goes with the bytes of a connection: write layer \"stream\" as well";
             return Err(Problem::at("direction", detail));
         }
         Ok(())
     }
 
-    /// Checks that it can act on the connections of `tcp` routes.
+    /// Checks that it can act on connections.
     ///
     /// # Errors
     /// What does not go with that, with its place in the fault, or no place when it is the kind itself.
@@ -60,6 +69,10 @@ impl FaultSpec {
         if self.layer == Some(Layer::Request) {
             let detail = "a connection of a tcp route has no requests; write \"stream\"";
             return Err(Problem::at("layer", detail));
+        }
+        if self.fault.phase() == Phase::Connect && self.direction.is_some() {
+            let detail = "goes with bytes, and a connection is held before there are any";
+            return Err(Problem::at("direction", detail));
         }
         self.fault
             .check_stream()

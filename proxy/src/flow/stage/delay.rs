@@ -4,14 +4,29 @@ use std::{collections::VecDeque, time::Instant};
 
 use brownout_fault::{Stage, Waits};
 
-use super::{Item, Machine};
+use super::{Item, Machine, Meter};
 
 #[derive(Debug)]
 pub(super) struct Delay {
     waits: Waits,
-    /// With the time at which each may go; never earlier than the one before.
-    queue: VecDeque<(Instant, Item)>,
+    queue: VecDeque<Waiting>,
     kept: usize,
+}
+
+/// An item on its way.
+#[derive(Debug)]
+struct Waiting {
+    arrived: Instant,
+    /// When it may go; never earlier than the one before.
+    due: Instant,
+    item: Item,
+}
+
+impl Waiting {
+    /// The end of a stream is not held, it only does not overtake.
+    fn is_held(&self) -> bool {
+        matches!(self.item, Item::Bytes(_))
+    }
 }
 
 /// As much as is kept before no more is read: what a fast peer sends in some milliseconds.
@@ -43,22 +58,26 @@ impl Machine for Delay {
             Item::End | Item::Reset | Item::Close => at,
         };
         self.kept += weight(&item);
-        let before = self.queue.back().map(|(due, _)| *due);
-        self.queue
-            .push_back((before.map_or(wanted, |due| due.max(wanted)), item));
+        let before = self.queue.back().map(|last| last.due);
+        self.queue.push_back(Waiting {
+            arrived: at,
+            due: before.map_or(wanted, |due| due.max(wanted)),
+            item,
+        });
     }
 
-    fn pop(&mut self, now: Instant) -> Option<(Instant, Item)> {
-        self.queue.front().filter(|(due, _)| *due <= now)?;
-        let popped = self.queue.pop_front();
-        if let Some((_, item)) = &popped {
-            self.kept -= weight(item);
+    fn pop(&mut self, now: Instant, meter: &Meter) -> Option<(Instant, Item)> {
+        self.queue.front().filter(|first| first.due <= now)?;
+        let first = self.queue.pop_front()?;
+        self.kept -= weight(&first.item);
+        if first.is_held() {
+            meter.held(Some(first.due - first.arrived), first.arrived, now);
         }
-        popped
+        Some((first.due, first.item))
     }
 
     fn wake(&self) -> Option<Instant> {
-        self.queue.front().map(|(due, _)| *due)
+        self.queue.front().map(|first| first.due)
     }
 
     fn has_room(&self) -> bool {
@@ -72,8 +91,11 @@ impl Machine for Delay {
         }
     }
 
-    fn flush(&mut self) -> VecDeque<Item> {
+    fn flush(&mut self, now: Instant, meter: &Meter) -> VecDeque<Item> {
         self.kept = 0;
-        self.queue.drain(..).map(|(_, item)| item).collect()
+        for held in self.queue.iter().filter(|waiting| waiting.is_held()) {
+            meter.held(None, held.arrived, now);
+        }
+        self.queue.drain(..).map(|waiting| waiting.item).collect()
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Instant};
 
 use brownout_fault::Stage;
 
-use super::{Item, Machine};
+use super::{Item, Machine, Meter};
 
 #[derive(Debug)]
 pub(super) struct Reset {
@@ -55,8 +55,12 @@ impl Machine for Reset {
         self.fire_when_due(at);
     }
 
-    fn pop(&mut self, _now: Instant) -> Option<(Instant, Item)> {
-        self.through.pop_front()
+    fn pop(&mut self, _now: Instant, meter: &Meter) -> Option<(Instant, Item)> {
+        let popped = self.through.pop_front();
+        if let Some((_, Item::Bytes(bytes))) = &popped {
+            meter.passed(bytes.len());
+        }
+        popped
     }
 
     fn wake(&self) -> Option<Instant> {
@@ -70,7 +74,7 @@ impl Machine for Reset {
         }
     }
 
-    fn flush(&mut self) -> VecDeque<Item> {
+    fn flush(&mut self, _now: Instant, _meter: &Meter) -> VecDeque<Item> {
         self.through.drain(..).map(|(_, item)| item).collect()
     }
 }

@@ -8,13 +8,14 @@ use smallvec::SmallVec;
 use crate::route::Route;
 
 /// Counts connections, by kind of fault. Dropping it ends those that count as active.
-pub(super) struct Books<'a> {
-    route: &'a Arc<Route>,
+#[derive(Debug)]
+pub(super) struct Books {
+    route: Arc<Route>,
     active: SmallVec<[&'static str; 2]>,
 }
 
-impl<'a> Books<'a> {
-    pub(super) fn new(route: &'a Arc<Route>) -> Self {
+impl Books {
+    pub(super) fn new(route: Arc<Route>) -> Self {
         let active = SmallVec::new();
         Self { route, active }
     }
@@ -49,7 +50,7 @@ impl<'a> Books<'a> {
     }
 }
 
-impl Drop for Books<'_> {
+impl Drop for Books {
     fn drop(&mut self) {
         self.set_active(std::iter::empty());
     }

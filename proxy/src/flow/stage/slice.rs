@@ -7,7 +7,7 @@ use std::{
 
 use brownout_fault::{Pieces, Stage};
 
-use super::{Item, Machine};
+use super::{Item, Machine, Meter};
 
 /// What is kept before no more is read.
 const KEPT_MAX: usize = 64 * 1024;
@@ -43,7 +43,7 @@ impl Machine for Slice {
         self.queue.push_back((at, item));
     }
 
-    fn pop(&mut self, now: Instant) -> Option<(Instant, Item)> {
+    fn pop(&mut self, now: Instant, meter: &Meter) -> Option<(Instant, Item)> {
         let at = self.wake().filter(|at| *at <= now)?;
         let (_, item) = self.queue.front_mut()?;
         let Item::Bytes(bytes) = item else {
@@ -56,6 +56,7 @@ impl Machine for Slice {
             self.queue.pop_front();
         }
         self.kept -= piece.len();
+        meter.passed(piece.len());
         self.due = Some(at + self.gap);
         Some((at, Item::Bytes(piece)))
     }
@@ -76,7 +77,7 @@ impl Machine for Slice {
         }
     }
 
-    fn flush(&mut self) -> VecDeque<Item> {
+    fn flush(&mut self, _now: Instant, _meter: &Meter) -> VecDeque<Item> {
         self.kept = 0;
         self.queue.drain(..).map(|(_, item)| item).collect()
     }

@@ -7,7 +7,7 @@ use std::{
 
 use brownout_fault::Stage;
 
-use super::{Item, Machine};
+use super::{Item, Machine, Meter};
 
 #[derive(Debug)]
 pub(super) struct SlowEnd {
@@ -28,9 +28,12 @@ impl Machine for SlowEnd {
         self.queue.push_back((at, item));
     }
 
-    fn pop(&mut self, now: Instant) -> Option<(Instant, Item)> {
+    fn pop(&mut self, now: Instant, meter: &Meter) -> Option<(Instant, Item)> {
         let due = self.wake().filter(|due| *due <= now)?;
-        let (_, item) = self.queue.pop_front()?;
+        let (since, item) = self.queue.pop_front()?;
+        if item == Item::End {
+            meter.held(Some(self.delay), since, now);
+        }
         Some((due, item))
     }
 
@@ -48,7 +51,10 @@ impl Machine for SlowEnd {
         }
     }
 
-    fn flush(&mut self) -> VecDeque<Item> {
+    fn flush(&mut self, now: Instant, meter: &Meter) -> VecDeque<Item> {
+        if let Some((since, Item::End)) = self.queue.back() {
+            meter.held(None, *since, now);
+        }
         self.queue.drain(..).map(|(_, item)| item).collect()
     }
 }

@@ -3,13 +3,17 @@
 use std::{collections::VecDeque, time::Instant};
 
 use brownout_fault::{Acting, Stage};
+use brownout_telemetry::Histogram;
 use bytes::Bytes;
 
-use super::stage::{Item, Machine, machine};
+use super::{
+    meter::Meter,
+    stage::{Item, Machine, machine},
+};
 
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     Write(Bytes),
     /// Nothing before this time, unless more comes.
     WaitUntil(Instant),
@@ -35,6 +39,22 @@ struct Live {
     number: u64,
     stage: Stage,
     machine: Box<dyn Machine>,
+    meter: Meter,
+}
+
+impl Live {
+    fn begin(
+        acting: Acting,
+        delays: impl Fn(&'static str) -> Option<Histogram>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            number: acting.number,
+            machine: machine(acting.stage.clone(), now),
+            stage: acting.stage,
+            meter: Meter::new(acting.effects, delays(acting.kind)),
+        }
+    }
 }
 
 impl Shaper {
@@ -51,8 +71,13 @@ impl Shaper {
     }
 
     /// Puts the faults that act now in the place of those before. What a fault holds that acts no longer passes on at
-    /// once, in order; one that goes on keeps what it holds and has counted.
-    pub(super) fn shape(&mut self, acting: impl Iterator<Item = Acting>, now: Instant) {
+    /// once, in order; one that goes on keeps what it holds and has counted. `delays` gives the metric of a kind.
+    pub(super) fn shape(
+        &mut self,
+        acting: impl Iterator<Item = Acting>,
+        delays: impl Fn(&'static str) -> Option<Histogram>,
+        now: Instant,
+    ) {
         let wanted: Vec<Acting> = acting.collect();
         self.advance(now);
         let stays = |live: &Live| wanted.iter().any(|acting| acting.number == live.number);
@@ -69,28 +94,25 @@ impl Shaper {
             if in_order && stays(&self.stages[at]) {
                 continue;
             }
-            for item in self.stages[at].machine.flush() {
+            let Live { machine, meter, .. } = &mut self.stages[at];
+            for item in machine.flush(now, meter) {
                 self.hand_on(at + 1, now, item);
             }
         }
         let mut before = std::mem::take(&mut self.stages);
-        for Acting { number, stage, .. } in wanted {
+        for acting in wanted {
             let known = before
                 .iter()
-                .position(|live| in_order && live.number == number);
+                .position(|live| in_order && live.number == acting.number);
             let live = if let Some(at) = known {
                 let mut live = before.remove(at);
-                if live.stage != stage {
-                    live.machine.renew(stage.clone(), now);
-                    live.stage = stage;
+                if live.stage != acting.stage {
+                    live.machine.renew(acting.stage.clone(), now);
+                    live.stage = acting.stage;
                 }
                 live
             } else {
-                Live {
-                    number,
-                    machine: machine(stage.clone(), now),
-                    stage,
-                }
+                Live::begin(acting, &delays, now)
             };
             self.stages.push(live);
         }
@@ -147,7 +169,11 @@ impl Shaper {
 
     fn advance(&mut self, now: Instant) {
         for stage in 0..self.stages.len() {
-            while let Some((at, item)) = self.stages[stage].machine.pop(now) {
+            loop {
+                let Live { machine, meter, .. } = &mut self.stages[stage];
+                let Some((at, item)) = machine.pop(now, meter) else {
+                    break;
+                };
                 self.hand_on(stage + 1, at, item);
             }
         }

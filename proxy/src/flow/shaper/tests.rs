@@ -1,5 +1,7 @@
 //! A direction of a connection without sockets and without waiting.
 
+mod measured;
+
 use std::time::{Duration, SystemTime};
 
 use brownout_fault::{
@@ -71,10 +73,11 @@ impl World {
             route: "db",
             peer: ([127, 0, 0, 1], 40_000).into(),
             connection: 3,
+            has_requests: false,
         };
         let now = self.now();
         self.faults.look(&self.reader.plan(), &link, now);
-        self.shaper.shape(self.faults.acting(), now);
+        self.shaper.shape(self.faults.acting("db"), |_| None, now);
         self.take();
     }
 
@@ -245,6 +248,21 @@ fn a_blackhole_swallows_even_the_end_and_then_ends_the_connection() {
 }
 
 #[test]
+fn a_blackhole_with_idle_ends_once_nothing_has_come_for_so_long() {
+    let blackhole = json!({ "blackhole": { "idle": "100ms", "then": "close" } });
+    let mut world = World::new(&[blackhole]);
+
+    for _ in 0..5 {
+        world.pass(ms(90));
+        world.send(b"a");
+    }
+    assert_eq!(world.last, None, "each chunk starts it anew");
+    world.pass(ms(100));
+
+    assert_eq!((world.bytes(), &world.last), (vec![], &Some(Next::Close)));
+}
+
+#[test]
 fn a_removed_blackhole_ends_the_connection_as_bytes_were_lost() {
     let mut world = World::new(&[json!({ "blackhole": {} }), json!({ "latency": "1h" })]);
     world.send(b"lost");
@@ -369,7 +387,7 @@ fn a_reset_that_is_changed_goes_on_counting() {
 fn a_connection_keeps_its_draw_while_the_percent_changes() {
     let fault = json!({ "id": "l", "latency": "1s", "percent": 50 });
     let mut world = World::new(&[fault]);
-    let acts = |world: &World| world.faults.acting().count();
+    let acts = |world: &World| world.faults.acting("db").count();
     let first = acts(&world);
 
     for percent in [100, 50, 0, 50] {

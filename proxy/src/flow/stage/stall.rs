@@ -7,7 +7,7 @@ use std::{
 
 use brownout_fault::{Break, Stage};
 
-use super::{Item, Machine};
+use super::{Item, Machine, Meter};
 
 /// What is kept of a stream that has stopped before no more is read.
 const KEPT_MAX: usize = 64 * 1024;
@@ -89,8 +89,11 @@ impl Machine for Stall {
         }
     }
 
-    fn pop(&mut self, now: Instant) -> Option<(Instant, Item)> {
+    fn pop(&mut self, now: Instant, meter: &Meter) -> Option<(Instant, Item)> {
         if let Some(at) = self.ends_at().filter(|at| *at <= now) {
+            if let Some(since) = self.since {
+                meter.held(self.hold, since, now);
+            }
             self.is_over = true;
             self.kept = 0;
             match self.then {
@@ -123,7 +126,10 @@ impl Machine for Stall {
         }
     }
 
-    fn flush(&mut self) -> VecDeque<Item> {
+    fn flush(&mut self, now: Instant, meter: &Meter) -> VecDeque<Item> {
+        if let Some(since) = self.since.filter(|_| !self.is_over) {
+            meter.held(None, since, now);
+        }
         let through = self.through.drain(..).map(|(_, item)| item);
         through.chain(self.held.drain(..)).collect()
     }

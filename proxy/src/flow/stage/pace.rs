@@ -1,20 +1,22 @@
 //! Bytes at a rate.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use brownout_fault::{Bucket, Stage, Taken};
+use brownout_fault::{Bucket, Budget, Stage, Taken};
 
-use super::{Item, Machine};
+use super::{Item, Machine, Meter};
 
 #[derive(Debug)]
 pub(super) struct Pace {
-    bucket: Bucket,
+    bucket: Arc<Bucket>,
     /// With the time of arrival.
     queue: VecDeque<(Instant, Item)>,
     kept: usize,
     room: usize,
     /// When the next bytes may go. What went is counted as gone then, so a late timer takes nothing from the rate.
     due: Option<Instant>,
+    /// When bytes went last: from then, or from the arrival of what came later, the next ones take their time.
+    went: Option<Instant>,
 }
 
 /// What is kept at least and at most: enough that a late read starves no fast rate.
@@ -28,13 +30,14 @@ fn room(rate: u64) -> usize {
 }
 
 impl Pace {
-    pub(super) fn new(rate: u64, burst: u64) -> Self {
+    pub(super) fn new(budget: &Budget) -> Self {
         Self {
-            bucket: Bucket::new(rate, burst),
+            bucket: budget.bucket(),
             queue: VecDeque::new(),
             kept: 0,
-            room: room(rate),
+            room: room(budget.rate()),
             due: None,
+            went: None,
         }
     }
 }
@@ -47,9 +50,10 @@ impl Machine for Pace {
         self.queue.push_back((at, item));
     }
 
-    fn pop(&mut self, now: Instant) -> Option<(Instant, Item)> {
+    fn pop(&mut self, now: Instant, meter: &Meter) -> Option<(Instant, Item)> {
         let (arrived, item) = self.queue.front_mut()?;
         let mut at = self.due.map_or(*arrived, |due| due.max(*arrived));
+        let since = self.went.map_or(*arrived, |went| went.max(*arrived));
         let Item::Bytes(bytes) = item else {
             let (_, item) = self.queue.pop_front()?;
             return Some((at, item));
@@ -67,6 +71,8 @@ impl Machine for Pace {
                         self.queue.pop_front();
                     }
                     self.kept -= taken;
+                    self.went = Some(at);
+                    meter.paced(taken, at.saturating_duration_since(since));
                     return Some((at, Item::Bytes(through)));
                 }
             }
@@ -85,14 +91,14 @@ impl Machine for Pace {
     }
 
     fn renew(&mut self, stage: Stage, now: Instant) {
-        if let Stage::Pace { rate, burst } = stage {
-            self.bucket = Bucket::new(rate, burst);
-            self.room = room(rate);
+        if let Stage::Pace(budget) = stage {
+            self.bucket = budget.bucket();
+            self.room = room(budget.rate());
             self.due = Some(now);
         }
     }
 
-    fn flush(&mut self) -> VecDeque<Item> {
+    fn flush(&mut self, _now: Instant, _meter: &Meter) -> VecDeque<Item> {
         self.kept = 0;
         self.queue.drain(..).map(|(_, item)| item).collect()
     }

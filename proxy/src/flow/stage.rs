@@ -15,6 +15,8 @@ use std::{collections::VecDeque, fmt, time::Instant};
 use brownout_fault::Stage;
 use bytes::Bytes;
 
+use super::meter::Meter;
+
 /// What passes from stage to stage, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Item {
@@ -28,12 +30,12 @@ pub(super) enum Item {
 }
 
 /// One fault at work on one direction of a connection.
-pub(super) trait Machine: fmt::Debug {
+pub(super) trait Machine: fmt::Debug + Send {
     /// Takes what arrives at the time `at`.
     fn push(&mut self, at: Instant, item: Item);
 
-    /// What is through by `now`, with the time at which it was.
-    fn pop(&mut self, now: Instant) -> Option<(Instant, Item)>;
+    /// What is through by `now`, with the time at which it was. Notes what that took.
+    fn pop(&mut self, now: Instant, meter: &Meter) -> Option<(Instant, Item)>;
 
     /// When there is something to [`pop`](Self::pop) without a further push.
     fn wake(&self) -> Option<Instant>;
@@ -47,7 +49,7 @@ pub(super) trait Machine: fmt::Debug {
     fn renew(&mut self, stage: Stage, now: Instant);
 
     /// Gives back all it holds, in order: the fault is gone.
-    fn flush(&mut self) -> VecDeque<Item>;
+    fn flush(&mut self, now: Instant, meter: &Meter) -> VecDeque<Item>;
 }
 
 /// The machine that carries out `stage`.
@@ -55,8 +57,10 @@ pub(super) fn machine(stage: Stage, now: Instant) -> Box<dyn Machine> {
     match stage {
         Stage::Delay(waits) => Box::new(delay::Delay::new(waits)),
         Stage::Reset { after } => Box::new(reset::Reset::new(after, now)),
-        Stage::Pace { rate, burst } => Box::new(pace::Pace::new(rate, burst)),
-        Stage::Discard { hold, then } => Box::new(discard::Discard::new(hold, then, now)),
+        Stage::Pace(budget) => Box::new(pace::Pace::new(&budget)),
+        Stage::Discard { hold, idle, then } => {
+            Box::new(discard::Discard::new(hold, idle, then, now))
+        }
         Stage::Stall { after, hold, then } => Box::new(stall::Stall::new(after, hold, then, now)),
         Stage::Limit { bytes } => Box::new(limit::Limit::new(bytes)),
         Stage::SlowEnd { delay } => Box::new(slow_end::SlowEnd::new(delay)),

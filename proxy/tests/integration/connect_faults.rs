@@ -1,0 +1,130 @@
+//! Faults that act before anything of a connection is read, on routes of both protocols.
+
+use std::time::{Duration, Instant};
+
+use brownout_testkit::{Ended, How, RawClient, TestProxy, TestUpstream, eventually};
+use serde_json::{Value, json};
+
+const WAIT: Duration = Duration::from_millis(150);
+
+/// An upstream that answers anything with an answer, and a proxy of each protocol before it.
+async fn worlds() -> [(TestUpstream, TestProxy); 2] {
+    let http = TestUpstream::replying("hello").await;
+    let tcp = TestUpstream::replying("hello").await;
+    let proxies = [
+        TestProxy::to(&http).start(),
+        TestProxy::to_tcp(&tcp).start(),
+    ];
+    let [of_http, of_tcp] = proxies;
+    [(http, of_http), (tcp, of_tcp)]
+}
+
+fn on_connections(mut fault: Value) -> Value {
+    fault["layer"] = "stream".into();
+    fault
+}
+
+async fn is_held(proxy: &TestProxy, id: &str) {
+    eventually("the fault to hold the connection", || {
+        proxy.fault(id).counters.active == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_blackhole_at_connect_lets_clients_believe_that_they_are_connected() {
+    for (upstream, proxy) in worlds().await {
+        let id = proxy.arm(&on_connections(json!({ "blackhole": { "at": "connect" } })));
+        let mut client = proxy.connect().await;
+        client.get("/").await;
+        is_held(&proxy, &id).await;
+
+        proxy.disarm(&id);
+
+        let nothing = Ended {
+            bytes: Vec::new(),
+            how: How::Reset,
+        };
+        assert_eq!(client.ended().await, nothing);
+        assert_eq!(upstream.connections(), 0);
+        assert_eq!(proxy.get("/").await.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_blackhole_at_connect_may_end_by_itself_and_in_good_order() {
+    for (_upstream, proxy) in worlds().await {
+        let blackhole =
+            json!({ "blackhole": { "at": "connect", "hold": "150ms", "then": "close" } });
+        proxy.arm(&on_connections(blackhole));
+
+        let began = Instant::now();
+        let mut client = proxy.connect().await;
+        client.get("/").await;
+
+        let nothing = Ended {
+            bytes: Vec::new(),
+            how: How::Fin,
+        };
+        assert_eq!(client.ended().await, nothing);
+        assert!(began.elapsed() >= WAIT);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_accept_holds_a_connection_once_and_its_upstream_is_called_afterwards() {
+    for (upstream, proxy) in worlds().await {
+        let slow = json!({ "latency": { "value": "1h", "side": "connect" } });
+        let mut before = proxy.connect().await;
+        before.get("/").await;
+        assert_eq!(before.response().await.status(), 200);
+        let called = upstream.connections();
+        let id = proxy.arm(&on_connections(slow));
+        let mut client = proxy.connect().await;
+        client.get("/").await;
+        is_held(&proxy, &id).await;
+        assert_eq!(upstream.connections(), called);
+        before.get("/").await;
+        assert_eq!(
+            before.response().await.status(),
+            200,
+            "it was accepted before"
+        );
+
+        proxy.disarm(&id);
+
+        assert_eq!(client.response().await.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_accept_lasts_as_long_as_it_says() {
+    for (_upstream, proxy) in worlds().await {
+        let slow = json!({ "latency": { "value": "150ms", "side": "connect" } });
+        let id = proxy.arm(&on_connections(slow));
+
+        let began = Instant::now();
+        assert_eq!(proxy.get("/").await.status(), 200);
+
+        assert!(began.elapsed() >= WAIT);
+        let fault = proxy.fault(&id);
+        assert_eq!((fault.counters.matched, fault.counters.injected), (1, 1));
+        assert!(fault.magnitude.achieved.unwrap().p50 >= WAIT);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_off_is_not_held_any_longer() {
+    for (_upstream, proxy) in worlds().await {
+        let id = proxy.arm(&on_connections(json!({ "blackhole": { "at": "connect" } })));
+        let client = RawClient::connect(proxy.address()).await;
+        is_held(&proxy, &id).await;
+
+        client.reset();
+
+        eventually("its place to be given back", || {
+            proxy.fault(&id).counters.active == 0
+        })
+        .await;
+    }
+}
