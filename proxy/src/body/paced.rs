@@ -9,8 +9,10 @@ use std::{
 };
 
 use brownout_fault::{Bell, Bucket, Taken};
+use brownout_telemetry::Span;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use smallvec::SmallVec;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A wait that is set again and again.
@@ -107,10 +109,15 @@ pub(crate) struct Pace {
     budgets: Budgets,
     alarm: Alarm,
     carry: Bytes,
+    /// Of the faults that pace it, up to its end.
+    spans: SmallVec<[Span; 1]>,
 }
 
 impl Pace {
-    pub(crate) fn new(budgets: impl IntoIterator<Item = (Arc<Bucket>, Bell)>) -> Box<Self> {
+    pub(crate) fn new(
+        budgets: impl IntoIterator<Item = (Arc<Bucket>, Bell)>,
+        spans: SmallVec<[Span; 1]>,
+    ) -> Box<Self> {
         let mut made = Budgets::new();
         for (bucket, bell) in budgets {
             made.push(bucket, bell);
@@ -119,6 +126,7 @@ impl Pace {
             budgets: made,
             alarm: Alarm::default(),
             carry: Bytes::new(),
+            spans,
         })
     }
 
@@ -148,7 +156,10 @@ impl Pace {
                     Ok(data) => self.carry = data,
                     Err(other) => return Poll::Ready(Some(Ok(other))),
                 },
-                ended => return Poll::Ready(ended),
+                ended => {
+                    self.spans.clear();
+                    return Poll::Ready(ended);
+                }
             }
         }
         let wanted = self.carry.len() as u64;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use brownout_fault::{Break, Corruption, Cut, CutAt, Dribble, Keep, Shape, Stall};
+use brownout_telemetry::Span;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use hyper::body::Frame;
@@ -30,6 +31,8 @@ pub(crate) struct Shaper {
     budgets: Budgets,
     /// The faults whose bytes are measured.
     measured: SmallVec<[usize; 1]>,
+    /// Of the faults that pace it, up to its end.
+    spans: SmallVec<[Span; 1]>,
     keep: Option<Keeping>,
     alarm: Alarm,
     /// Damaged already, still to go.
@@ -45,7 +48,8 @@ struct Stop {
     by: usize,
     stall: Stall,
     release: Release,
-    began: Option<Instant>,
+    /// Since when it holds the body, and the span of that time.
+    began: Option<(Instant, Span)>,
 }
 
 struct PlannedCut {
@@ -98,6 +102,7 @@ impl Shaper {
             dribbles: SmallVec::new(),
             budgets: Budgets::new(),
             measured: SmallVec::new(),
+            spans: SmallVec::new(),
             keep: None,
             alarm: Alarm::default(),
             carry: Bytes::new(),
@@ -120,10 +125,12 @@ impl Shaper {
             Shape::Pace(bucket) => {
                 self.budgets.push(bucket, bell());
                 self.measured.push(by);
+                self.spans.push(record.span_of(by));
             }
             Shape::Dribble(dribble) => {
                 self.add_dribble(dribble, length, Release::new(bell()));
                 self.measured.push(by);
+                self.spans.push(record.span_of(by));
             }
             Shape::Stall(stall) => self.stops.push(Stop {
                 by,
@@ -278,10 +285,8 @@ impl Shaper {
             (0..self.stops.len()).find(|at| self.passed >= self.stops[*at].stall.after_bytes)
         {
             let stop = &mut self.stops[at];
-            let began = *stop.began.get_or_insert_with(|| {
-                record.note_hold(stop.by);
-                Instant::now()
-            });
+            let hold = || (Instant::now(), record.hold(stop.by));
+            let began = stop.began.get_or_insert_with(hold).0;
             let released = stop.release.poll(cx);
             if !released {
                 match stop.stall.hold {
@@ -334,8 +339,11 @@ impl Shaper {
         Poll::Ready(room)
     }
 
-    /// Tells the faults how much went through and how long that took.
-    pub(super) fn report(&self, record: &Record) {
+    /// Tells the faults how much went through and how long that took. Nothing comes after it.
+    pub(super) fn report(&mut self, record: &mut Record) {
+        self.spans.clear();
+        self.stops.clear();
+        record.shaped(self.passed);
         let took = self.began.map_or(Duration::ZERO, |began| began.elapsed());
         for by in &self.measured {
             record.fired(*by).note_bytes(self.passed, took);
