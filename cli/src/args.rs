@@ -7,6 +7,7 @@
 
 mod fault;
 mod simulate;
+mod telemetry;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub(crate) use self::{
     fault::{FaultAddArgs, FaultArgs, FaultCommand},
     simulate::SimulateArgs,
+    telemetry::TelemetryArgs,
 };
 use crate::exit;
 
@@ -116,17 +118,6 @@ pub(crate) struct ProxyArgs {
     /// How the start is announced; json prints one object with the addresses
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
-}
-
-#[derive(Debug, Clone, Default, clap::Args)]
-pub(crate) struct TelemetryArgs {
-    /// Where metrics go, as statsd over UDP, once a second
-    #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) statsd: Option<String>,
-
-    /// Where traces go, as OTLP over HTTP; /v1/traces is appended
-    #[arg(long, value_name = "URL")]
-    pub(crate) otlp: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

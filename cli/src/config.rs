@@ -5,14 +5,16 @@ use std::{collections::BTreeSet, fs, path::Path};
 use brownout_control_api::new_route;
 use brownout_fault::{
     FaultSpec, Routes,
-    read::{Object, Problem, boolean, one_or_many, text, whole},
+    read::{Object, Problem, boolean, one_or_many, text, unknown, whole},
 };
 use brownout_proxy::NewRoute;
+use brownout_telemetry::{Dialect, FaultSampling};
 use brownout_wire::RouteSpec;
 use serde_json::Value;
 
 use crate::{
     exit::{Exit, Failure},
+    telemetry::TelemetryFile,
     toml_tree::TomlTree,
 };
 
@@ -25,8 +27,7 @@ pub(crate) struct Config {
     pub(crate) control: Option<String>,
     pub(crate) insecure: bool,
     pub(crate) allow_hosts: Vec<String>,
-    pub(crate) otlp: Option<String>,
-    pub(crate) statsd: Option<String>,
+    pub(crate) telemetry: TelemetryFile,
     pub(crate) connections_max: Option<usize>,
 }
 
@@ -100,9 +101,21 @@ impl Config {
 
     fn read_telemetry(&mut self, value: &Value) -> Result<(), Problem> {
         let telemetry = Object::new(value)?;
-        telemetry.only(&["otlp", "statsd"])?;
-        self.otlp = telemetry.optional("otlp", owned)?;
-        self.statsd = telemetry.optional("statsd", owned)?;
+        let keys = [
+            "otlp",
+            "statsd",
+            "dialect",
+            "sample_ratio",
+            "fault_sampling",
+        ];
+        telemetry.only(&keys)?;
+        self.telemetry = TelemetryFile {
+            otlp: telemetry.optional("otlp", owned)?,
+            statsd: telemetry.optional("statsd", owned)?,
+            dialect: telemetry.optional("dialect", dialect)?,
+            sample_ratio: telemetry.optional("sample_ratio", share)?,
+            fault_sampling: telemetry.optional("fault_sampling", fault_sampling)?,
+        };
         Ok(())
     }
 
@@ -187,6 +200,30 @@ fn strays(config: &Config, others: &[NewRoute]) -> Vec<Problem> {
         }
     }
     problems
+}
+
+fn dialect(value: &Value) -> Result<Dialect, Problem> {
+    let names = Dialect::ALL.map(Dialect::name);
+    let word = text(value)?;
+    word.parse()
+        .map_err(|_| Problem::here(unknown("dialect", word, &names)))
+}
+
+fn fault_sampling(value: &Value) -> Result<FaultSampling, Problem> {
+    match text(value)? {
+        "inherit" => Ok(FaultSampling::Inherit),
+        "always" => Ok(FaultSampling::Always),
+        other => Err(Problem::here(unknown(
+            "word",
+            other,
+            &["inherit", "always"],
+        ))),
+    }
+}
+
+fn share(value: &Value) -> Result<f64, Problem> {
+    let ratio = value.as_f64().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or_else(|| Problem::here("is no share between 0 and 1"))
 }
 
 fn owned(value: &Value) -> Result<String, Problem> {

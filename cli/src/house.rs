@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use brownout_control_api::{ControlApi, ControlConfig};
 use brownout_fault::{FaultSpec, Moment, store};
 use brownout_proxy::{Gateway, GatewayConfig, NewRoute, RouteStatus};
-use brownout_telemetry::{Telemetry, TelemetryConfig};
+use brownout_telemetry::Telemetry;
 
 use crate::exit::{Exit, Failure};
 
@@ -24,6 +24,12 @@ pub(crate) struct Plan {
     pub(crate) connections_max: usize,
     pub(crate) routes: Vec<NewRoute>,
     pub(crate) faults: Vec<FaultSpec>,
+    /// What the proxy and its control API are called in traces, usually [`Self::SERVICE`].
+    pub(crate) service: String,
+}
+
+impl Plan {
+    pub(crate) const SERVICE: &str = "brownout-proxy";
 }
 
 /// A running proxy.
@@ -35,19 +41,6 @@ pub(crate) struct House {
     routes: Vec<RouteStatus>,
     /// How many faults were armed at the start.
     armed: usize,
-}
-
-/// Starts what counts and traces, for everything in the process.
-pub(crate) fn start_telemetry(
-    statsd: Option<String>,
-    otlp: Option<String>,
-) -> Result<Telemetry, Failure> {
-    let config = TelemetryConfig {
-        statsd,
-        otlp,
-        ..TelemetryConfig::default()
-    };
-    Telemetry::start(config).map_err(|error| Failure::chain(Exit::Usage, &error))
 }
 
 impl House {
@@ -64,7 +57,7 @@ impl House {
         let gateway = Gateway::start(GatewayConfig {
             connections_max,
             metrics: telemetry.metrics(),
-            tracer: telemetry.tracer("brownout-proxy"),
+            tracer: telemetry.tracer(&plan.service),
             ..GatewayConfig::new(reader)
         });
         let gateway = gateway.map_err(|error| {
@@ -94,6 +87,7 @@ impl House {
             faults: writer,
             gateway: gateway.handle(),
             metrics: telemetry.metrics(),
+            tracer: telemetry.tracer(&plan.service),
         });
         Ok(Self {
             api: api.map_err(|error| Failure::chain(Exit::Usage, &error))?,

@@ -16,6 +16,7 @@ mod policy;
 mod show;
 mod signals;
 mod stage;
+mod telemetry;
 mod toml_tree;
 
 use std::process::ExitCode;

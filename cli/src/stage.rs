@@ -46,6 +46,7 @@ impl Stage {
             connections_max: GatewayConfig::CONNECTIONS_MAX,
             routes: Vec::new(),
             faults: Vec::new(),
+            service: Plan::SERVICE.to_owned(),
         };
         Ok(Self {
             house: House::start(plan, telemetry)?,

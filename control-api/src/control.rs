@@ -1,6 +1,7 @@
 //! What the API's calls work on.
 
 use std::{
+    convert::Infallible,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -9,17 +10,19 @@ use std::{
 };
 
 use axum::{
-    extract::{MatchedPath, Request},
-    http::Method,
+    extract::{FromRequestParts, MatchedPath, Request},
+    http::{Method, request::Parts},
     middleware::Next,
     response::Response,
 };
 use brownout_fault::{
-    FaultSpec, FaultWriter, Moment, Routes,
+    FaultSpec, FaultWriter, Moment, Origin, Routes,
     read::{Problem, nearest},
 };
 use brownout_proxy::{GatewayHandle, Protocol, RouteStatus};
-use brownout_telemetry::{Counter, Metrics, names};
+use brownout_telemetry::{
+    Counter, Gauge, Metrics, RouteMatch, ServerRequest, Span, SpanLink, Tracer, names,
+};
 use tokio::{sync::Notify, time::sleep_until};
 
 use crate::{auth::Guard, problem::Refusal};
@@ -36,8 +39,10 @@ pub(crate) struct Control {
     stopping: AtomicBool,
     /// Rung when what is armed has changed, so that the next expiry may be another.
     changed: Notify,
-    metrics: Metrics,
+    pub(crate) metrics: Metrics,
+    tracer: Tracer,
     fault_changes: Counter,
+    revision: Gauge,
 }
 
 impl Control {
@@ -46,6 +51,7 @@ impl Control {
         gateway: GatewayHandle,
         guard: Guard,
         metrics: Metrics,
+        tracer: Tracer,
     ) -> Self {
         Self {
             faults: Mutex::new(faults),
@@ -55,7 +61,9 @@ impl Control {
             stopping: AtomicBool::new(false),
             changed: Notify::new(),
             fault_changes: metrics.counter(names::CONTROL_FAULT_CHANGES, &[]),
+            revision: metrics.gauge(names::CONTROL_REVISION, &[]),
             metrics,
+            tracer,
         }
     }
 
@@ -67,9 +75,16 @@ impl Control {
 
     /// What is armed, to change it.
     pub(crate) fn change(&self) -> MutexGuard<'_, FaultWriter> {
+        self.change_for(Caller::default())
+    }
+
+    /// As [`change`](Self::change), on behalf of a call that what it arms shall be traced back to.
+    pub(crate) fn change_for(&self, caller: Caller) -> MutexGuard<'_, FaultWriter> {
         self.fault_changes.add(1);
         self.changed.notify_one();
-        self.faults()
+        let mut faults = self.faults();
+        faults.on_behalf_of(caller.0);
+        faults
     }
 
     /// From now on nothing may be armed.
@@ -138,7 +153,12 @@ impl Control {
     /// Forgets faults when their ttl is over, for ever: the one timer for all of them.
     pub(crate) async fn expire(&self) {
         loop {
-            let (gone, next) = self.faults().expire(Instant::now());
+            let (gone, next) = {
+                let mut faults = self.faults();
+                let expired = faults.expire(Instant::now());
+                self.note_revision(&faults);
+                expired
+            };
             for id in gone {
                 tracing::info!(id, "a fault expired");
             }
@@ -152,15 +172,20 @@ impl Control {
         }
     }
 
-    /// Serves a call and counts it.
-    pub(crate) async fn count(&self, request: Request, next: Next) -> Response {
+    /// Serves a call, counts it and traces it.
+    pub(crate) async fn count(&self, mut request: Request, next: Next) -> Response {
         let method = request.method().clone();
         let path = request
             .extensions()
             .get::<MatchedPath>()
             .map(|path| path.as_str().to_owned());
         let began = Instant::now();
+        let mut span = self.span(&request, path.as_deref());
+        request.extensions_mut().insert(Caller::of(&span));
         let response = next.run(request).await;
+        span.status_code(response.status().as_u16());
+        span.end();
+        self.note_revision(&self.faults());
         // By pattern, never by path: ids would make a series each, and so would methods that somebody made up.
         let tags = &[known(&method), path.as_deref().unwrap_or("unknown")];
         self.metrics.counter(names::CONTROL_REQUESTS, tags).add(1);
@@ -168,6 +193,46 @@ impl Control {
             .histogram(names::CONTROL_LATENCY, tags)
             .record(began.elapsed());
         response
+    }
+}
+
+impl Control {
+    fn note_revision(&self, faults: &FaultWriter) {
+        let revision = i64::try_from(faults.revision()).unwrap_or(i64::MAX);
+        self.revision.set(revision);
+    }
+
+    /// The span of a call; none for those that only ask, over and over, whether we are there.
+    fn span(&self, request: &Request, path: Option<&str>) -> Span {
+        if matches!(path, Some("/healthz" | "/metrics")) {
+            return Span::none();
+        }
+        self.tracer.server(&ServerRequest {
+            route: path.map_or(RouteMatch::Unmatched, RouteMatch::Pattern),
+            ..ServerRequest::of(request)
+        })
+    }
+}
+
+/// The call on whose behalf something is done, if it is traced.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Caller(Option<Origin>);
+
+impl Caller {
+    fn of(span: &Span) -> Self {
+        let origin = |link: SpanLink| Origin {
+            trace_id: link.trace_id.to_bytes(),
+            span_id: link.span_id.to_bytes(),
+        };
+        Self(span.link().map(origin))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or_default())
     }
 }
 

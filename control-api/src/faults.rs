@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     answer::Json,
-    control::{Control, Shared, now},
+    control::{Caller, Control, Shared, now},
     extract::{Input, Name, Query},
     problem::Refusal,
 };
@@ -22,6 +22,7 @@ use crate::{
 /// `POST /faults`: arms one fault, or all of a list or none.
 pub(crate) async fn arm(
     State(control): State<Shared>,
+    caller: Caller,
     query: Query,
     Input(value): Input,
 ) -> Result<Response, Refusal> {
@@ -29,7 +30,7 @@ pub(crate) async fn arm(
     let Value::Array(items) = &value else {
         let spec = read(&control, &value).map_err(Refusal::Invalid)?;
         control.check_lock()?;
-        let armed = control.change().arm(vec![spec], now())?;
+        let armed = control.change_for(caller).arm(vec![spec], now())?;
         let mut answers = armed.into_iter().map(FaultAnswer::from);
         let answer = answers.next().ok_or(Refusal::ShuttingDown)?;
         let location = [(header::LOCATION, format!("/faults/{}", answer.id))];
@@ -58,7 +59,7 @@ pub(crate) async fn arm(
         return Err(Refusal::Invalid(problems));
     }
     control.check_lock()?;
-    let armed = control.change().arm(specs, now())?;
+    let armed = control.change_for(caller).arm(specs, now())?;
     let faults: Vec<FaultAnswer> = armed.into_iter().map(Into::into).collect();
     Ok((StatusCode::CREATED, Json(FaultList { faults })).into_response())
 }
@@ -104,6 +105,7 @@ pub(crate) async fn show(
 /// `PUT /faults/{id}`: creates or replaces.
 pub(crate) async fn put(
     State(control): State<Shared>,
+    caller: Caller,
     Name(id): Name,
     Input(mut value): Input,
 ) -> Result<Response, Refusal> {
@@ -122,7 +124,7 @@ pub(crate) async fn put(
     }
     let spec = read(&control, &value).map_err(Refusal::Invalid)?;
     control.check_lock()?;
-    let (fault, created) = control.change().put(&id, spec, now())?;
+    let (fault, created) = control.change_for(caller).put(&id, spec, now())?;
     let status = if created {
         StatusCode::CREATED
     } else {
@@ -135,6 +137,7 @@ pub(crate) async fn put(
 /// `PATCH /faults/{id}`: a JSON merge patch (RFC 7396), validated as a whole.
 pub(crate) async fn patch(
     State(control): State<Shared>,
+    caller: Caller,
     Name(id): Name,
     Input(value): Input,
 ) -> Result<Json<FaultAnswer>, Refusal> {
@@ -145,7 +148,10 @@ pub(crate) async fn patch(
         true => control.unfit_routes(spec),
         false => Vec::new(),
     };
-    match control.change().patch_if(&id, &value, now(), check) {
+    let patched = control
+        .change_for(caller)
+        .patch_if(&id, &value, now(), check);
+    match patched {
         Ok(status) => Ok(Json(status.into())),
         Err(PatchError::Unknown { id }) => Err(Refusal::no_fault(&id)),
         Err(PatchError::Invalid(problems)) => Err(Refusal::Invalid(problems)),

@@ -12,7 +12,7 @@ use std::{
 use axum::Router;
 use brownout_fault::FaultWriter;
 use brownout_proxy::GatewayHandle;
-use brownout_telemetry::Metrics;
+use brownout_telemetry::{Metrics, Tracer};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -38,6 +38,8 @@ pub struct ControlConfig {
     pub gateway: GatewayHandle,
     /// Where calls are counted.
     pub metrics: Metrics,
+    /// What begins the spans of calls.
+    pub tracer: Tracer,
 }
 
 impl ControlConfig {
@@ -108,7 +110,13 @@ impl ControlApi {
         let bound = listener.local_addr().map_err(listen)?;
 
         let guard = Guard::new(bound, config.allow_hosts);
-        let control = Control::new(config.faults, config.gateway, guard, config.metrics);
+        let control = Control::new(
+            config.faults,
+            config.gateway,
+            guard,
+            config.metrics,
+            config.tracer,
+        );
         let control = Arc::new(control);
         let (stop, stopped) = oneshot::channel();
         let runtime = Builder::new_current_thread()

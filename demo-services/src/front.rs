@@ -87,17 +87,15 @@ impl Front {
     /// Hands a request to the workers and waits for the answer, or tells that there is no room.
     ///
     /// Dropped, as when the caller leaves, it ends nothing: the request goes on.
-    async fn work(&self, head: Parts, peer: SocketAddr) -> Answer {
+    async fn work(&self, mut head: Parts, peer: SocketAddr) -> Answer {
         let received = Instant::now();
         self.tally.received.count();
         let span = self.tracer.server(&ServerRequest {
-            method: &head.method,
-            uri: &head.uri,
-            version: head.version,
-            headers: &head.headers,
             peer: Some(peer),
             route: RouteMatch::Pattern(self.service.path()),
+            ..ServerRequest::of_parts(&head)
         });
+        self.tracer.restrict(&mut head.headers);
         let inbound = Inbound::arrived(head.headers, span);
         wait_in_line(&self.line, &self.tally, inbound, received).await
     }

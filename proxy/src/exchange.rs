@@ -44,6 +44,7 @@ pub(crate) async fn exchange(
         now,
     );
     let mut record = Record::begin(scope, client, now);
+    let ended_by = injection.ended_by();
     let Injection {
         considered,
         fired,
@@ -52,8 +53,6 @@ pub(crate) async fn exchange(
         later,
         ..
     } = injection;
-    let later_ending = later.as_ref().and_then(|later| later.ending.as_ref());
-    let ended_by = ending.as_ref().or(later_ending).map(|(by, _)| *by);
     record.decided(&request, &considered, fired, ended_by);
 
     if !delays.is_empty() || ending.is_some() {
@@ -139,7 +138,10 @@ async fn forward(
     }
 
     let scope = Rc::clone(record.scope());
-    let sent = scope.pool.send(request, &upstream).await;
+    let sent = scope.pool.send(request, &upstream, |request| {
+        record.resending(request, &upstream);
+    });
+    let sent = sent.await;
     let sent = sent.and_then(|mut sent| match headers::to_client(&mut sent.response) {
         Ok(()) => Ok(sent),
         Err(headers::Unsupported::TransferCoding) => Err(UpstreamError::TransferCoding),
@@ -153,11 +155,7 @@ async fn forward(
         Ok(Sent {
             mut response,
             mut lease,
-            resent,
         }) => {
-            if resent {
-                record.resent();
-            }
             record.answered(response.status());
             if response.status() == StatusCode::SWITCHING_PROTOCOLS
                 && let Some(upgrade) = upgrade

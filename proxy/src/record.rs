@@ -2,6 +2,8 @@
 //!
 //! It is the only place that makes metrics and spans of an exchange.
 
+mod faults;
+
 use std::{
     rc::Rc,
     sync::Arc,
@@ -116,10 +118,12 @@ impl Record {
         self.span = self.scope.tracer.server(&ServerRequest {
             peer: Some(self.client.peer()),
             route: RouteMatch::Proxy(self.scope.route.name()),
+            links: &faults::links(&self.fired),
+            has_fault: !self.fired.is_empty(),
             ..ServerRequest::of(request)
         });
         if self.span.is_recording() && !self.fired.is_empty() {
-            self.describe_faults(ended_by.unwrap_or(0));
+            faults::describe(&self.fired, ended_by.unwrap_or(0), &mut self.span);
         }
     }
 
@@ -131,30 +135,18 @@ impl Record {
         }
     }
 
-    /// Tells the span which faults act, and most of the one at `first`.
-    fn describe_faults(&mut self, first: usize) {
-        let first = &self.fired[first];
-        self.span.set_bool(attr::FAULT_INJECTED, true);
-        self.span.set_str(attr::FAULT_ID, first.id());
-        self.span.set_str(attr::FAULT_TYPE, first.kind());
-        self.span.set_str(attr::FAULT_PHASE, first.phase().name());
-        let revision = i64::try_from(first.revision()).unwrap_or(i64::MAX);
-        self.span.set_int(attr::FAULT_REVISION, revision);
-        if self.fired.len() > 1 {
-            let ids: Vec<&str> = self.fired.iter().map(Fired::id).collect();
-            let kinds: Vec<&str> = self.fired.iter().map(Fired::kind).collect();
-            self.span.set_strs(attr::FAULT_IDS, &ids);
-            self.span.set_strs(attr::FAULT_TYPES, &kinds);
-        }
-    }
-
     /// Notes that the fault `by` holds the request, since then and until [`let_go`](Self::let_go). Gives a child span
     /// for that time.
     pub(crate) fn hold(&mut self, by: usize, since: Instant) -> Span {
-        self.note_hold(by, since);
+        self.held_by = Some((by, since));
+        self.span_of(by)
+    }
+
+    /// A child span for time that the fault `by` takes.
+    pub(crate) fn span_of(&self, by: usize) -> Span {
         if self.span.is_recording() {
-            self.span
-                .internal(format!("fault {}", self.fired[by].kind()))
+            let name = format!("fault {}", self.fired[by].kind());
+            self.span.internal(name)
         } else {
             Span::none()
         }
@@ -163,11 +155,6 @@ impl Record {
     /// When the request arrived.
     pub(crate) fn started(&self) -> Instant {
         self.started
-    }
-
-    /// Notes that the fault `by` holds the exchange, since then.
-    pub(crate) fn note_hold(&mut self, by: usize, since: Instant) {
-        self.held_by = Some((by, since));
     }
 
     /// Notes that the fault holds the request no longer, and how long that took; `asked` is what it was to be, unless
@@ -202,7 +189,7 @@ impl Record {
             metrics.client_gave_up.add(1);
         }
         // The reason is deliberate.
-        let (error, description) = blame(fired);
+        let (error, description) = faults::blame(fired);
         self.span.error(&error, &description);
     }
 
@@ -211,21 +198,56 @@ impl Record {
         let fired = &self.fired[by];
         self.end = End::Done;
         if self.span.is_recording() {
-            let (error, description) = blame(fired);
+            let (error, description) = faults::blame(fired);
             self.span.error(&error, &description);
         }
     }
 
-    /// Notes that the fault `by` answered in the upstream's place.
+    /// Notes that the fault `by` ended the exchange without passing on the answer that there was.
+    pub(crate) fn withheld_by_fault(&mut self, by: usize) {
+        self.status = None;
+        self.span.no_status_code();
+        self.cut_by_fault(by);
+    }
+
+    /// Notes that a fault answered in the upstream's place.
     pub(crate) fn answered_by_fault(&mut self, status: StatusCode) {
-        self.answered(status);
+        self.changed_by_fault(status);
+        self.head_answered();
+    }
+
+    /// Notes that the answer got another status.
+    pub(crate) fn changed_by_fault(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        self.span.status_code(status.as_u16());
         self.span
             .set_int(attr::FAULT_STATUS_CODE, status.as_u16().into());
+    }
+
+    /// Notes how many bytes of the body passed faults that shape it.
+    pub(crate) fn shaped(&mut self, bytes: u64) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.span.set_int(attr::FAULT_BYTES, bytes);
     }
 
     /// Notes that the request goes to the upstream, and begins the span of the attempt.
     pub(crate) fn sending<B>(&mut self, request: &mut Request<B>, upstream: &Upstream) {
         self.sent_at = Some(Instant::now());
+        self.attempt(request, upstream, 0);
+    }
+
+    /// Notes that a stale connection was found and the request is sent again: an attempt of its own.
+    pub(crate) fn resending<B>(&mut self, request: &mut Request<B>, upstream: &Upstream) {
+        self.scope.route.upstream_retries.add(1);
+        self.attempt.error(
+            "connection_reset",
+            "the upstream had closed the pooled connection",
+        );
+        std::mem::replace(&mut self.attempt, Span::none()).end();
+        self.attempt(request, upstream, 1);
+    }
+
+    fn attempt<B>(&mut self, request: &mut Request<B>, upstream: &Upstream, resend_count: u32) {
         self.attempt = self.span.client(&ClientRequest {
             method: request.method(),
             scheme: "http",
@@ -234,14 +256,9 @@ impl Record {
                 .uri()
                 .path_and_query()
                 .map_or("/", |path| path.as_str()),
-            resend_count: 0,
+            resend_count,
         });
         inject_context(&self.attempt, &self.span, request.headers_mut());
-    }
-
-    /// Notes that a stale connection was found and the request sent again.
-    pub(crate) fn resent(&self) {
-        self.scope.route.upstream_retries.add(1);
     }
 
     /// Notes the head of an answer, the upstream's or our own.
@@ -249,6 +266,10 @@ impl Record {
         self.status = Some(status);
         self.span.status_code(status.as_u16());
         self.attempt.status_code(status.as_u16());
+        self.head_answered();
+    }
+
+    fn head_answered(&mut self) {
         if self.is_head && self.end == End::Open {
             self.end = End::Done; // hyper asks for no content that it does not send.
         }
@@ -290,13 +311,6 @@ impl Record {
             self.upstream_took = sent_at.elapsed();
         }
     }
-}
-
-/// `error.type` and description of an exchange that a fault ended.
-fn blame(fired: &Fired) -> (String, String) {
-    let kind = fired.kind();
-    let description = format!("injected fault {}: {kind}", fired.id());
-    (format!("fault.{kind}"), description)
 }
 
 /// Passes the trace on: under the attempt's span, or with the decision that there is none.

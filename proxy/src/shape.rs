@@ -22,9 +22,10 @@ pub(crate) fn pace(later: &mut Later, record: &Record) -> Option<Box<Pace>> {
     if upload.is_empty() {
         return None;
     }
+    let spans = upload.iter().map(|(by, _)| record.span_of(*by)).collect();
     let with_bell = |(by, bucket)| (bucket, record.fired(by).bell());
     let budgets = upload.into_iter().map(with_bell);
-    Some(Pace::new(budgets, &record.scope().timer))
+    Some(Pace::new(budgets, spans, &record.scope().timer))
 }
 
 /// Sends copies of a request in the background and gives back the body of the first. Their answers are read and
@@ -52,7 +53,7 @@ pub(crate) async fn send_copies(
                 () = scope.timer.sleep(copies.gap * number) => {}
                 () = bell.released() => return,
             }
-            match scope.pool.send(copy, &upstream).await {
+            match scope.pool.send(copy, &upstream, |_| {}).await {
                 Ok(sent) => sent.forget(&scope.pool).await,
                 Err(error) => tracing::debug!(%error, "a copy of a request was not answered"),
             }
@@ -90,12 +91,12 @@ pub(crate) async fn after_upstream(
         }
         Some((by, Ending::Malformed(how))) => return Err(malformed::send(how, by, response).await),
         Some((by, Ending::Reset)) => {
-            response.body_mut().record_mut().cut_by_fault(by);
+            response.body_mut().record_mut().withheld_by_fault(by);
             return Err(inject::reset(by, response.body().record()).await);
         }
         // The request is read by now; what is left of it is read on while the connection closes.
         Some((by, Ending::Close | Ending::Hang { .. })) => {
-            response.body_mut().record_mut().cut_by_fault(by);
+            response.body_mut().record_mut().withheld_by_fault(by);
             response.body().record().client().linger_on_close();
             return Err(Cut);
         }
@@ -130,6 +131,7 @@ fn body_length(response: &Response<ResponseBody>) -> Option<u64> {
 async fn change_answer(change: &Change, response: &mut Response<ResponseBody>, method: &Method) {
     if let Some(status) = change.status {
         *response.status_mut() = status;
+        response.body_mut().record_mut().changed_by_fault(status);
         response
             .extensions_mut()
             .remove::<hyper::ext::ReasonPhrase>();

@@ -7,10 +7,10 @@ use crate::{
     args::{DemoArgs, DemoStory, Output},
     demo_system::{DemoPlan, DemoSystem, HOPS},
     exit::{Exit, Failure},
-    house::start_telemetry,
     policy, show,
     signals::Stop,
     stage::announce,
+    telemetry::{self, TelemetryFile},
 };
 
 pub(crate) async fn run(args: DemoArgs) -> Result<Exit, Failure> {
@@ -19,7 +19,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<Exit, Failure> {
     }
     let stop = Stop::listen()?;
     let policy = policy::find(&args.policy)?;
-    let telemetry = start_telemetry(args.telemetry.statsd, args.telemetry.otlp)?;
+    let telemetry = telemetry::start(args.telemetry, TelemetryFile::default())?.of_many();
     let plan = DemoPlan {
         control: args.control,
         seed: args.seed,

@@ -5,17 +5,17 @@ use demo_services::library::{DatabaseUrl, LibraryService};
 use crate::{
     args::{LibraryArgs, Output},
     exit::{Exit, Failure},
-    house::start_telemetry,
     library_system::{FALLBACK_ROUTE, LibraryPlan, LibrarySystem, PRIMARY_ROUTE, database},
     show,
     signals::Stop,
     stage::announce,
+    telemetry::{self, TelemetryFile},
 };
 
 pub(super) async fn run(args: LibraryArgs) -> Result<Exit, Failure> {
     let stop = Stop::listen()?;
     let books = database(&args.books)?;
-    let telemetry = start_telemetry(args.telemetry.statsd, args.telemetry.otlp)?;
+    let telemetry = telemetry::start(args.telemetry, TelemetryFile::default())?.of_many();
     let plan = LibraryPlan {
         control: args.control,
         seed: args.seed,

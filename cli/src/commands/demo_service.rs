@@ -13,10 +13,11 @@ use super::library_service;
 use crate::{
     args::{DemoServiceArgs, Output},
     exit::{Exit, Failure},
-    house::{FLUSH, start_telemetry},
+    house::FLUSH,
     policy,
     signals::Stop,
     stage::ended,
+    telemetry::{self, TelemetryFile},
 };
 
 pub(crate) async fn run(args: DemoServiceArgs) -> Result<Exit, Failure> {
@@ -56,7 +57,8 @@ async fn run_homepage(
     }
     let word = args.policy.as_deref().unwrap_or("none");
     let policy = policy::find(word)?;
-    let telemetry = start_telemetry(args.telemetry.statsd, args.telemetry.otlp)?;
+    let started = telemetry::start(args.telemetry, TelemetryFile::default())?;
+    let (telemetry, name) = started.of_one(service.as_str());
     let defaults = ServiceConfig::new(service);
     let running = start(ServiceConfig {
         listen,
@@ -66,7 +68,7 @@ async fn run_homepage(
         queue: args.queue,
         seed: args.seed,
         metrics: telemetry.metrics(),
-        tracer: telemetry.tracer(service.as_str()),
+        tracer: telemetry.tracer(&name),
         ..defaults
     })
     .await

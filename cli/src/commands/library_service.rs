@@ -8,10 +8,11 @@ use crate::{
     args::DemoServiceArgs,
     commands::demo_service::{announce, named_url, usage},
     exit::{Exit, Failure},
-    house::{FLUSH, start_telemetry},
+    house::FLUSH,
     library_system::{database, follow_policies, with_policies},
     signals::Stop,
     stage::ended,
+    telemetry::{self, TelemetryFile},
 };
 
 pub(super) async fn run(
@@ -25,13 +26,14 @@ pub(super) async fn run(
         LibraryService::Primary | LibraryService::Fallback => book_service(service, &args)?,
     };
     let gate_args = args.gate.clone();
-    let telemetry = start_telemetry(args.telemetry.statsd, args.telemetry.otlp)?;
+    let started = telemetry::start(args.telemetry, TelemetryFile::default())?;
+    let (telemetry, name) = started.of_one(service.as_str());
     config.listen = listen;
     config.workers = args.workers.unwrap_or(config.workers);
     config.queue = args.queue;
     config.seed = args.seed;
     config.metrics = telemetry.metrics();
-    config.tracer = telemetry.tracer(service.as_str());
+    config.tracer = telemetry.tracer(&name);
     let running = start(config)
         .await
         .map_err(|error| Failure::chain(Exit::Usage, &error))?;

@@ -15,9 +15,10 @@ use crate::{
     args::{Output, ProxyArgs},
     config::Config,
     exit::{Exit, Failure},
-    house::{House, Plan, start_telemetry},
+    house::{House, Plan},
     show,
     signals::Stop,
+    telemetry,
 };
 
 pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
@@ -29,16 +30,11 @@ pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
         Some(path) => Config::read(path, &routes)?,
         None => Config::default(),
     };
-    let statsd = args
-        .telemetry
-        .statsd
-        .clone()
-        .or_else(|| config.statsd.clone());
-    let otlp = args.telemetry.otlp.clone().or_else(|| config.otlp.clone());
-    let plan = plan(args, routes, config);
-    let seed = plan.seed;
     let stop = Stop::listen()?;
-    let telemetry = start_telemetry(statsd, otlp)?;
+    let started = telemetry::start(args.telemetry.clone(), config.telemetry.clone())?;
+    let (telemetry, service) = started.of_one(Plan::SERVICE);
+    let plan = plan(args, routes, config, service);
+    let seed = plan.seed;
     let house = House::start(plan, telemetry)?;
     match output {
         Output::Text => announce(&house, seed),
@@ -53,7 +49,7 @@ pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
 }
 
 /// Puts arguments and file together; what is said on the command line wins.
-fn plan(args: ProxyArgs, more_routes: Vec<NewRoute>, config: Config) -> Plan {
+fn plan(args: ProxyArgs, more_routes: Vec<NewRoute>, config: Config, service: String) -> Plan {
     let mut routes = config.routes;
     routes.extend(more_routes);
     let mut allow_hosts = args.allow_hosts;
@@ -71,6 +67,7 @@ fn plan(args: ProxyArgs, more_routes: Vec<NewRoute>, config: Config) -> Plan {
             .unwrap_or(GatewayConfig::CONNECTIONS_MAX),
         routes,
         faults: config.faults,
+        service,
     }
 }
 

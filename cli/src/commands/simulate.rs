@@ -21,9 +21,9 @@ use crate::{
     commands::to_json,
     demo_system::{DemoPlan, DemoSystem},
     exit::{Exit, Failure},
-    house::start_telemetry,
     policy, show,
     signals::Stop,
+    telemetry::{self, TelemetryFile},
 };
 
 /// Where there is no terminal to ask for its width.
@@ -40,7 +40,7 @@ pub(crate) async fn run(args: SimulateArgs) -> Result<Exit, Failure> {
         Some(path) => Some((path.as_path(), open(path)?)),
         None => None,
     };
-    let telemetry = start_telemetry(args.telemetry.statsd.clone(), args.telemetry.otlp.clone())?;
+    let telemetry = telemetry::start(args.telemetry.clone(), TelemetryFile::default())?.of_many();
     let plan = DemoPlan {
         control: "127.0.0.1:0".to_owned(),
         seed: args.seed,

@@ -3,7 +3,7 @@
 use brownout_client::{Client, ClientError};
 use brownout_control_api::{ControlApi, ControlConfig, StartError};
 use brownout_fault::store;
-use brownout_telemetry::{Metrics, names};
+use brownout_telemetry::{Metrics, Tracer, names};
 use brownout_testkit::{RawClient, TestUpstream};
 use brownout_wire::{RoutePatch, RouteSpec};
 use serde_json::json;
@@ -53,6 +53,7 @@ async fn an_address_open_to_others_must_be_meant() {
             faults: store(1).0,
             gateway: world.gateway.handle(),
             metrics: Metrics::new(),
+            tracer: Tracer::off(),
         })
     };
 

@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use brownout_control_api::{ControlApi, ControlConfig, new_route};
 use brownout_fault::store;
 use brownout_proxy::{Gateway, GatewayConfig};
-use brownout_telemetry::Metrics;
+use brownout_telemetry::{Metrics, Tracer};
 use brownout_testkit::{RawClient, RawMessage, TestUpstream, within};
 use brownout_wire::RouteSpec;
 use serde_json::{Value, json};
@@ -60,6 +60,7 @@ impl World {
             faults: writer,
             gateway: gateway.handle(),
             metrics: metrics.clone(),
+            tracer: Tracer::off(),
         })
         .unwrap();
         Self {

@@ -106,7 +106,7 @@ impl LibraryFront {
     /// Hands a request to the workers and waits for the answer.
     async fn work(
         &self,
-        head: Parts,
+        mut head: Parts,
         peer: SocketAddr,
         pattern: &'static str,
         book: BookRequest,
@@ -115,13 +115,11 @@ impl LibraryFront {
         self.tally.received.count();
         self.methods.of(&book.task).add(1);
         let span = self.tracer.server(&ServerRequest {
-            method: &head.method,
-            uri: &head.uri,
-            version: head.version,
-            headers: &head.headers,
             peer: Some(peer),
             route: RouteMatch::Pattern(pattern),
+            ..ServerRequest::of_parts(&head)
         });
+        self.tracer.restrict(&mut head.headers);
         let inbound = Inbound {
             book: Some(Box::new(book)),
             ..Inbound::arrived(head.headers, span)

@@ -74,6 +74,21 @@ impl Injection {
         self.fired.is_empty()
     }
 
+    /// The index in [`fired`](Self::fired) of the fault that ends the exchange, before it is forwarded, in place of
+    /// the answer or in the answer's body.
+    #[must_use]
+    pub fn ended_by(&self) -> Option<usize> {
+        if let Some((by, _)) = &self.ending {
+            return Some(*by);
+        }
+        let later = self.later.as_ref()?;
+        if let Some((by, _)) = &later.ending {
+            return Some(*by);
+        }
+        let ends = |(_, shape): &&(usize, Shape)| shape.ends();
+        later.shapes.iter().find(ends).map(|(by, _)| *by)
+    }
+
     /// Whether a fault of `phase` comes too late: an earlier phase ends the exchange, or `ends` and this would be
     /// the second ending.
     pub(crate) fn is_over(&self, phase: Phase, ends: bool) -> bool {

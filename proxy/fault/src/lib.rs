@@ -39,6 +39,7 @@ mod injection;
 mod ledger;
 mod matcher;
 mod merge;
+mod origin;
 mod plan;
 mod probability;
 mod roll;
@@ -55,7 +56,8 @@ pub use injection::{
     Outcome, Shape, Shelf, Since, Stall, Taken, Then,
 };
 pub use ledger::{Bell, Counters, Delays, Effects, Magnitude};
-pub use matcher::{FieldMatch, Glob, MatchSpec, Network, Pattern, Per, Subject};
+pub use matcher::{Choice, FieldMatch, Glob, MatchSpec, Network, Pattern, Per, Subject};
+pub use origin::Origin;
 pub use plan::{Acting, FaultPlan, Look, StreamFaults};
 pub use probability::Percent;
 pub use roll::Roll;

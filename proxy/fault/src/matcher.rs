@@ -1,5 +1,6 @@
 //! Which requests a fault is meant for.
 
+mod choice;
 mod key;
 mod link;
 mod members;
@@ -8,6 +9,7 @@ mod pattern;
 
 pub(crate) use self::key::client_key;
 pub use self::{
+    choice::Choice,
     key::Per,
     network::Network,
     pattern::{Glob, Pattern},

@@ -22,6 +22,7 @@ use crate::{
     injection::{Considered, Fired, Injection, Outcome},
     ledger::{Hold, Ledger},
     matcher::{Per, Subject},
+    origin::Origin,
     roll::{Dice, Roll},
     schedule::{Burst, Force, Schedule, Seat, State, Walk},
     spec::FaultSpec,
@@ -44,6 +45,7 @@ pub(crate) struct ArmedFault {
     hold: Arc<Hold>,
     marker: Option<HeaderValue>,
     revision: u64,
+    origin: Option<Origin>,
 }
 
 /// What an [`ArmedFault`] is made of besides its spec.
@@ -57,6 +59,7 @@ pub(crate) struct Arming {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) hold: Arc<Hold>,
     pub(crate) revision: u64,
+    pub(crate) origin: Option<Origin>,
 }
 
 impl ArmedFault {
@@ -69,6 +72,7 @@ impl ArmedFault {
             ledger,
             hold,
             revision,
+            origin,
         } = arming;
         let seed = spec.seed.unwrap_or(seed);
         let dice = match &spec.group {
@@ -93,6 +97,7 @@ impl ArmedFault {
             ledger,
             hold,
             revision,
+            origin,
         }
     }
 
@@ -134,6 +139,10 @@ impl ArmedFault {
 
     pub(crate) fn revision(&self) -> u64 {
         self.revision
+    }
+
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        self.origin
     }
 
     pub(crate) fn state(&self, now: Instant) -> State {

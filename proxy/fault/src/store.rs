@@ -1,5 +1,6 @@
 //! What is armed: one writer, many readers.
 
+mod behalf;
 mod patch;
 
 use std::{
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 use crate::{
     faults::Fault,
     ledger::{Counters, Hold, Ledger, Magnitude},
+    origin::Origin,
     plan::{ArmedFault, Arming, FaultPlan},
     read::Problem,
     schedule::{Moment, Schedule, State},
@@ -39,6 +41,7 @@ pub fn store(seed: u64) -> (FaultWriter, FaultReader) {
         made: HashMap::new(),
         held: Arc::default(),
         revision: 0,
+        origin: None,
     };
     let reader = FaultReader {
         plan,
@@ -188,6 +191,8 @@ pub struct FaultWriter {
     /// Requests held in the whole process.
     held: Arc<AtomicU64>,
     revision: u64,
+    /// Of what is armed or changed next.
+    origin: Option<Origin>,
 }
 
 impl FaultWriter {
@@ -340,6 +345,7 @@ impl FaultWriter {
             ledger: Arc::clone(old.ledger()),
             hold,
             revision: self.revision,
+            origin: self.origin,
         };
         self.entries[at].fault = Arc::new(ArmedFault::new(spec, arming));
         self.publish();
@@ -446,6 +452,7 @@ impl FaultWriter {
             hold: Hold::new(Arc::clone(&ledger), Arc::clone(&self.held)),
             ledger,
             revision: self.revision,
+            origin: self.origin,
         };
         let spec = FaultSpec {
             id: Some(id),

@@ -10,8 +10,10 @@ use std::{
 };
 
 use brownout_fault::{Bell, Bucket, Taken};
+use brownout_telemetry::Span;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use smallvec::SmallVec;
 
 use crate::timer::{Sleep, Timer, later};
 
@@ -109,11 +111,14 @@ pub(crate) struct Pace {
     budgets: Budgets,
     alarm: Alarm,
     carry: Bytes,
+    /// Of the faults that pace it, up to its end.
+    spans: SmallVec<[Span; 1]>,
 }
 
 impl Pace {
     pub(crate) fn new(
         budgets: impl IntoIterator<Item = (Arc<Bucket>, Bell)>,
+        spans: SmallVec<[Span; 1]>,
         timer: &Timer,
     ) -> Box<Self> {
         let mut made = Budgets::new();
@@ -124,6 +129,7 @@ impl Pace {
             budgets: made,
             alarm: Alarm::new(timer),
             carry: Bytes::new(),
+            spans,
         })
     }
 
@@ -153,7 +159,10 @@ impl Pace {
                     Ok(data) => self.carry = data,
                     Err(other) => return Poll::Ready(Some(Ok(other))),
                 },
-                ended => return Poll::Ready(ended),
+                ended => {
+                    self.spans.clear();
+                    return Poll::Ready(ended);
+                }
             }
         }
         let wanted = self.carry.len() as u64;

@@ -235,7 +235,7 @@ impl Drop for ResponseBody {
             if all_came {
                 shaper.source_ended();
             }
-            shaper.report(&self.record);
+            shaper.report(&mut self.record);
             if !shaper.is_done() {
                 return;
             }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use brownout_fault::{Break, Corruption, Cut, CutAt, Dribble, Keep, Shape, Stall};
+use brownout_telemetry::Span;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use hyper::body::Frame;
@@ -29,6 +30,8 @@ pub(crate) struct Shaper {
     budgets: Budgets,
     /// The faults whose bytes are measured.
     measured: SmallVec<[usize; 1]>,
+    /// Of the faults that pace it, up to its end.
+    spans: SmallVec<[Span; 1]>,
     keep: Option<Keeping>,
     alarm: Alarm,
     /// Damaged already, still to go.
@@ -44,7 +47,8 @@ struct Stop {
     by: usize,
     stall: Stall,
     release: Release,
-    began: Option<Instant>,
+    /// Since when it holds the body, and the span of that time.
+    began: Option<(Instant, Span)>,
 }
 
 struct PlannedCut {
@@ -97,6 +101,7 @@ impl Shaper {
             dribbles: SmallVec::new(),
             budgets: Budgets::new(),
             measured: SmallVec::new(),
+            spans: SmallVec::new(),
             keep: None,
             alarm: Alarm::new(&record.scope().timer),
             carry: Bytes::new(),
@@ -119,10 +124,12 @@ impl Shaper {
             Shape::Pace(bucket) => {
                 self.budgets.push(bucket, bell());
                 self.measured.push(by);
+                self.spans.push(record.span_of(by));
             }
             Shape::Dribble(dribble) => {
                 self.add_dribble(dribble, length, Release::new(bell()));
                 self.measured.push(by);
+                self.spans.push(record.span_of(by));
             }
             Shape::Stall(stall) => self.stops.push(Stop {
                 by,
@@ -277,11 +284,11 @@ impl Shaper {
             (0..self.stops.len()).find(|at| self.passed >= self.stops[*at].stall.after_bytes)
         {
             let stop = &mut self.stops[at];
-            let began = *stop.began.get_or_insert_with(|| {
+            let hold = || {
                 let now = Instant::now();
-                record.note_hold(stop.by, now);
-                now
-            });
+                (now, record.hold(stop.by, now))
+            };
+            let began = stop.began.get_or_insert_with(hold).0;
             let released = stop.release.poll(cx);
             if !released {
                 match stop.stall.hold {
@@ -334,8 +341,11 @@ impl Shaper {
         Poll::Ready(room)
     }
 
-    /// Tells the faults how much went through and how long that took.
-    pub(super) fn report(&self, record: &Record) {
+    /// Tells the faults how much went through and how long that took. Nothing comes after it.
+    pub(super) fn report(&mut self, record: &mut Record) {
+        self.spans.clear();
+        self.stops.clear();
+        record.shaped(self.passed);
         let took = self.began.map_or(Duration::ZERO, |began| began.elapsed());
         for by in &self.measured {
             record.fired(*by).note_bytes(self.passed, took);

@@ -35,8 +35,6 @@ struct Idle {
 pub(crate) struct Sent {
     pub(crate) response: Response<Incoming>,
     pub(crate) lease: Lease,
-    /// Whether a stale connection was found on the way and the request was sent again.
-    pub(crate) resent: bool,
 }
 
 impl Sent {
@@ -45,7 +43,6 @@ impl Sent {
         let Self {
             response,
             mut lease,
-            ..
         } = self;
         let mut body = response.into_body();
         loop {
@@ -65,23 +62,20 @@ impl Pool {
     /// An unused connection may have been closed by the upstream just now. The request is then sent once more
     /// on a new one if nothing of it was sent, or if it can be repeated: its method is idempotent, it has no
     /// body, no byte came back (RFC 9110 §9.2.2, RFC 9112 §9.3.1), and it was not read: what an upstream has read
-    /// and then dropped is a failure of the upstream, for the client to see.
+    /// and then dropped is a failure of the upstream, for the client to see. `again` is called before that second
+    /// sending.
     pub(crate) async fn send(
         &self,
         mut request: Request<RequestBody>,
         upstream: &Arc<Upstream>,
+        again: impl FnOnce(&mut Request<RequestBody>),
     ) -> Result<Sent, UpstreamError> {
-        let mut resent = false;
         if let Some(mut lease) = self.take(upstream) {
             let spare = repeatable(&request);
             let before = lease.received.load(Ordering::Relaxed);
             match lease.send(request).await {
                 Ok(response) => {
-                    return Ok(Sent {
-                        response,
-                        lease,
-                        resent,
-                    });
+                    return Ok(Sent { response, lease });
                 }
                 Err(mut failed) => {
                     let silent = lease.received.load(Ordering::Relaxed) == before;
@@ -91,7 +85,7 @@ impl Pool {
                         (None, Some(spare)) if silent && !taken => spare,
                         (None, _) => return Err(UpstreamError::from_hyper(failed.into_error())),
                     };
-                    resent = true;
+                    again(&mut request);
                 }
             }
         }
@@ -100,7 +94,6 @@ impl Pool {
         Ok(Sent {
             response: response.map_err(|failed| UpstreamError::from_hyper(failed.into_error()))?,
             lease,
-            resent,
         })
     }
 

@@ -5,7 +5,7 @@
 use std::{hint::black_box, time::Duration};
 
 use brownout_telemetry::{
-    ClientRequest, RouteMatch, ServerRequest, Telemetry, TelemetryConfig, Tracer, names,
+    ClientRequest, RouteMatch, Sampling, ServerRequest, Telemetry, TelemetryConfig, Tracer, names,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, Method, Request, Uri};
@@ -13,10 +13,13 @@ use http::{HeaderMap, Method, Request, Uri};
 const SAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const UNSAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
 
-fn telemetry(sample_ratio: f64) -> Telemetry {
+fn telemetry(ratio: f64) -> Telemetry {
     Telemetry::start(TelemetryConfig {
         otlp: Some("http://127.0.0.1:9".into()),
-        sample_ratio,
+        sampling: Sampling {
+            ratio,
+            ..Sampling::default()
+        },
         ..TelemetryConfig::default()
     })
     .expect("the configuration is valid")

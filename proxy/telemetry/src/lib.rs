@@ -50,9 +50,10 @@ mod trace;
 
 pub use crate::{
     metrics::{Counter, Distribution, Gauge, Histogram, Metrics, Sample, Value},
-    statsd::Dialect,
+    statsd::{Dialect, UnknownDialect},
     telemetry::{ShutdownTimeout, StartError, Telemetry, TelemetryConfig},
     trace::{
-        ClientRequest, RouteMatch, ServerRequest, Span, SpanId, TraceId, Tracer, forward_context,
+        ClientRequest, FaultSampling, Propagation, RouteMatch, Sampling, ServerRequest, Span,
+        SpanId, SpanLink, TraceId, Tracer, forward_context,
     },
 };

@@ -240,7 +240,7 @@ impl Id {
         }
     }
 
-    fn tags(&self) -> impl Iterator<Item = (&'static str, Box<str>)> {
+    pub(crate) fn tags(&self) -> impl Iterator<Item = (&'static str, Box<str>)> {
         self.tag_keys
             .iter()
             .copied()

@@ -159,6 +159,8 @@ table! {
         "Calls of the control API, by method and route pattern."
     Counter CONTROL_FAULT_CHANGES = "control.fault_changes" [] "changes"
         "Faults made, changed or removed, by whatever cause."
+    Gauge CONTROL_REVISION = "control.revision" [] "revision"
+        "The number of the last change of what is armed."
     Histogram CONTROL_LATENCY = "control.latency" ["method", "route"] "ms"
         "How long calls of the control API took."
 
@@ -176,6 +178,8 @@ table! {
         "Lines sent to the statsd daemon, up to the flush before."
     Counter TELEMETRY_STATSD_PACKETS = "telemetry.statsd_packets" [] "packets"
         "Packets sent to the statsd daemon, up to the flush before."
+    Counter TELEMETRY_STATSD_SEND_ERRORS = "telemetry.statsd_send_errors" [] "errors"
+        "Packets that the system refused to send, mostly as nobody listens there. Not seen in the dialect etsy."
     Counter TELEMETRY_SERIES_OVERFLOW = "telemetry.series_overflow" [] "series"
         "Series that were asked for beyond the limit and are counted together as `other`."
 }

@@ -14,10 +14,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use statsd::client::{Client, StatsdError};
-
-pub use self::dialect::Dialect;
-use self::packets::Packets;
+pub use self::dialect::{Dialect, UnknownDialect};
+use self::{
+    dialect::Label,
+    packets::{Daemon, Packets},
+};
 use crate::{
     metrics::{Counter, Distribution, Gauge, Histogram, Metrics},
     names,
@@ -38,24 +39,25 @@ enum Command {
 }
 
 impl Flusher {
-    /// Starts the thread. The caller has resolved `address` to `daemon` already.
+    /// Starts the thread. The caller has resolved `address` to `resolved` already.
     pub(crate) fn start(
         address: String,
-        daemon: SocketAddr,
+        resolved: SocketAddr,
         dialect: Dialect,
         interval: Duration,
         metrics: Metrics,
     ) -> io::Result<Self> {
-        let client = connect(daemon)?;
+        let daemon = Daemon::at(resolved, dialect)?;
         let (commands, received) = mpsc::channel();
         let flush = Flush {
-            client,
             daemon,
+            resolved,
             address,
-            resolved: Instant::now(),
+            resolved_at: Instant::now(),
             dialect,
             lines: metrics.counter(names::TELEMETRY_STATSD_LINES, &[]),
             packets: metrics.counter(names::TELEMETRY_STATSD_PACKETS, &[]),
+            errors: metrics.counter(names::TELEMETRY_STATSD_SEND_ERRORS, &[]),
             metrics,
             counters: Vec::new(),
             gauges: Vec::new(),
@@ -98,37 +100,31 @@ pub(crate) fn resolve(address: &str) -> io::Result<SocketAddr> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
 }
 
-fn connect(daemon: SocketAddr) -> io::Result<Client> {
-    Client::new(daemon, "").map_err(|error| match error {
-        StatsdError::IoError(error) => error,
-        StatsdError::AddrParseError(text) => io::Error::other(text),
-    })
-}
-
 /// What the thread knows: where to send, and of each series its name there and what was sent.
 struct Flush {
-    client: Client,
-    daemon: SocketAddr,
+    daemon: Daemon,
     address: String,
-    resolved: Instant,
+    resolved: SocketAddr,
+    resolved_at: Instant,
     dialect: Dialect,
     metrics: Metrics,
     counters: Vec<SentCounter>,
-    gauges: Vec<(String, Gauge)>,
+    gauges: Vec<(Label, Gauge)>,
     histograms: Vec<SentHistogram>,
     lines: Counter,
     packets: Counter,
+    errors: Counter,
 }
 
 struct SentCounter {
-    name: String,
+    label: Label,
     counter: Counter,
     /// Nothing before the first flush, so that a zero is sent once and the series exists.
     sent: Option<u64>,
 }
 
 struct SentHistogram {
-    name: String,
+    label: Label,
     histogram: Histogram,
     sent: Distribution,
     is_new: bool,
@@ -161,22 +157,22 @@ impl Flush {
         self.follow_daemon();
         self.meet_new_series();
 
-        let mut packets = Packets::to(&self.client);
+        let mut packets = Packets::to(&self.daemon);
         for it in &mut self.counters {
             let total = it.counter.total();
             let delta = total - it.sent.unwrap_or(0);
             if delta > 0 || it.sent.is_none() {
-                packets.count(&it.name, delta);
+                packets.count(&it.label, delta);
             }
             it.sent = Some(total);
         }
-        for (name, gauge) in &self.gauges {
-            packets.gauge(name, gauge.value() as f64);
+        for (label, gauge) in &self.gauges {
+            packets.gauge(label, gauge.value() as f64);
         }
         for it in &mut self.histograms {
             let recorded = it.sent.advance(&it.histogram);
             if recorded.count() > 0 || it.is_new {
-                packets.distribution(&it.name, &recorded);
+                packets.distribution(&it.label, &recorded);
             }
             it.is_new = false;
         }
@@ -184,20 +180,21 @@ impl Flush {
 
         self.lines.add(sent.lines);
         self.packets.add(sent.packets);
+        self.errors.add(sent.errors);
     }
 
     /// Looks the daemon's name up again from time to time. What fails here is tried again then.
     fn follow_daemon(&mut self) {
-        if self.resolved.elapsed() < RESOLVE_EVERY {
+        if self.resolved_at.elapsed() < RESOLVE_EVERY {
             return;
         }
-        self.resolved = Instant::now();
-        if let Ok(daemon) = resolve(&self.address)
-            && daemon != self.daemon
-            && let Ok(client) = connect(daemon)
+        self.resolved_at = Instant::now();
+        if let Ok(resolved) = resolve(&self.address)
+            && resolved != self.resolved
+            && let Ok(daemon) = Daemon::at(resolved, self.dialect)
         {
-            self.client = client;
             self.daemon = daemon;
+            self.resolved = resolved;
         }
     }
 
@@ -205,17 +202,17 @@ impl Flush {
         let table = self.metrics.table();
         for (id, counter) in &table.counters.series[self.counters.len()..] {
             self.counters.push(SentCounter {
-                name: self.dialect.name_of(id),
+                label: self.dialect.label_of(id),
                 counter: counter.clone(),
                 sent: None,
             });
         }
         for (id, gauge) in &table.gauges.series[self.gauges.len()..] {
-            self.gauges.push((self.dialect.name_of(id), gauge.clone()));
+            self.gauges.push((self.dialect.label_of(id), gauge.clone()));
         }
         for (id, histogram) in &table.histograms.series[self.histograms.len()..] {
             self.histograms.push(SentHistogram {
-                name: self.dialect.name_of(id),
+                label: self.dialect.label_of(id),
                 histogram: histogram.clone(),
                 sent: Distribution::empty(),
                 is_new: true,

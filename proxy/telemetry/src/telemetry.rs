@@ -9,7 +9,7 @@ use http::Uri;
 use crate::{
     metrics::Metrics,
     statsd::{self, Dialect, Flusher},
-    trace::{Ledger, TraceSettings, Tracer, Traces},
+    trace::{FaultSampling, Ledger, Propagation, Sampling, TraceSettings, Tracer, Traces},
 };
 
 /// Where telemetry goes. The default sends nothing.
@@ -18,11 +18,23 @@ pub struct TelemetryConfig {
     /// Base URL of an OTLP collector, `http://localhost:4318`; `/v1/traces` is appended. Without
     /// it no span is made.
     pub otlp: Option<String>,
-    /// Share of the traces begun here that are recorded, 0 to 1. Default 1. Traces begun elsewhere
-    /// are recorded if their `traceparent` says so.
-    pub sample_ratio: f64,
+    /// As `otlp`, but the whole URL, to which nothing is appended. Wins over `otlp`.
+    pub otlp_traces: Option<String>,
+    /// Which traces are recorded.
+    pub sampling: Sampling,
+    /// Whether requests with a fault are recorded in traces that are not. Default no.
+    pub fault_sampling: FaultSampling,
+    /// Which headers carry traces on. Default both of W3C.
+    pub propagation: Propagation,
     /// The longest that a span waits for others to be sent with. Default 1 s.
     pub export_interval: Duration,
+    /// The longest that one export may take, retries not included. Default 5 s.
+    pub export_timeout: Duration,
+    /// How many spans of the process may wait; what comes then is dropped, and counted. Some 1 to 2 KB each.
+    /// Default 8192.
+    pub spans_max: usize,
+    /// The most spans of one export. Default 512.
+    pub batch_spans_max: usize,
     /// Host and port of a statsd daemon, `localhost:8125`. Without it metrics are only counted.
     pub statsd: Option<String>,
     /// How the daemon wants tags.
@@ -35,8 +47,14 @@ impl Default for TelemetryConfig {
     fn default() -> Self {
         Self {
             otlp: None,
-            sample_ratio: 1.0,
+            otlp_traces: None,
+            sampling: Sampling::default(),
+            fault_sampling: FaultSampling::default(),
+            propagation: Propagation::default(),
             export_interval: Duration::from_secs(1),
+            export_timeout: Duration::from_secs(5),
+            spans_max: 8192,
+            batch_spans_max: 512,
             statsd: None,
             dialect: Dialect::default(),
             flush_interval: Duration::from_secs(1),
@@ -52,6 +70,7 @@ impl Default for TelemetryConfig {
 pub struct Telemetry {
     metrics: Metrics,
     traces: Option<Traces>,
+    propagation: Propagation,
     flusher: Option<Flusher>,
 }
 
@@ -86,9 +105,9 @@ pub enum StartError {
     /// The ratio is not a share.
     #[error("sample ratio {0} is outside 0 to 1")]
     SampleRatio(f64),
-    /// An interval of zero would never rest.
-    #[error("{name}: must be longer than 0")]
-    Interval {
+    /// An interval of zero would never rest, and a queue of none take nothing.
+    #[error("{name}: must be more than 0")]
+    Zero {
         /// The field of the configuration.
         name: &'static str,
     },
@@ -126,34 +145,52 @@ impl Telemetry {
     pub fn start(config: TelemetryConfig) -> Result<Self, StartError> {
         let TelemetryConfig {
             otlp,
-            sample_ratio,
+            otlp_traces,
+            sampling,
+            fault_sampling,
+            propagation,
             export_interval,
+            export_timeout,
+            spans_max,
+            batch_spans_max,
             statsd,
             dialect,
             flush_interval,
         } = config;
-        if !(0.0..=1.0).contains(&sample_ratio) {
-            return Err(StartError::SampleRatio(sample_ratio));
+        if !(0.0..=1.0).contains(&sampling.ratio) {
+            return Err(StartError::SampleRatio(sampling.ratio));
         }
-        for (name, interval) in [
-            ("export_interval", export_interval),
-            ("flush_interval", flush_interval),
-        ] {
-            if interval.is_zero() {
-                return Err(StartError::Interval { name });
-            }
+        let zeros = [
+            ("export_interval", export_interval.is_zero()),
+            ("export_timeout", export_timeout.is_zero()),
+            ("spans_max", spans_max == 0),
+            ("batch_spans_max", batch_spans_max == 0),
+            ("flush_interval", flush_interval.is_zero()),
+        ];
+        if let Some((name, _)) = zeros.into_iter().find(|(_, is_zero)| *is_zero) {
+            return Err(StartError::Zero { name });
         }
 
         let metrics = Metrics::new();
-        let traces = match otlp {
+        let endpoint = match (otlp_traces, otlp) {
+            (Some(url), _) => Some(exact_endpoint(&url)?),
+            (None, Some(base)) => Some(endpoint(&base)?),
+            (None, None) => None,
+        };
+        let traces = match endpoint {
             None => None,
-            Some(url) => {
+            Some(endpoint) => {
                 let settings = TraceSettings {
-                    endpoint: endpoint(&url)?,
-                    sample_ratio,
+                    endpoint,
+                    sampling,
+                    fault_sampling,
+                    propagation,
                     export_interval,
+                    export_timeout,
+                    batch_spans_max: batch_spans_max.min(spans_max),
                 };
-                Some(Traces::start(settings, Ledger::new(&metrics))?)
+                let ledger = Ledger::new(&metrics, spans_max as u64);
+                Some(Traces::start(settings, ledger)?)
             }
         };
         let flusher = match statsd {
@@ -172,6 +209,7 @@ impl Telemetry {
         Ok(Self {
             metrics,
             traces,
+            propagation,
             flusher,
         })
     }
@@ -187,9 +225,10 @@ impl Telemetry {
     /// Each name takes a thread and a queue, so ask for few; the same name gives the same tracer.
     #[must_use]
     pub fn tracer(&self, service: &str) -> Tracer {
-        self.traces
-            .as_ref()
-            .map_or_else(Tracer::off, |traces| traces.tracer(service))
+        self.traces.as_ref().map_or_else(
+            || Tracer::off_with(self.propagation),
+            |traces| traces.tracer(service),
+        )
     }
 
     /// Sends spans and metrics now, and comes back when that is done or has failed.
@@ -241,6 +280,21 @@ impl Drop for Telemetry {
 
 /// Where traces are posted to, if `base` is a URL that can be.
 fn endpoint(base: &str) -> Result<String, StartError> {
+    let (authority, path) = parts(base)?;
+    let path = path.trim_end_matches('/');
+    // The whole URL, as other programs want it, is as good.
+    let path = path.strip_suffix("/v1/traces").unwrap_or(path);
+    Ok(format!("http://{authority}{path}/v1/traces"))
+}
+
+/// As [`endpoint`], of a URL that is whole already.
+fn exact_endpoint(url: &str) -> Result<String, StartError> {
+    let (authority, path) = parts(url)?;
+    Ok(format!("http://{authority}{path}"))
+}
+
+/// Authority and path of the URL of a collector.
+fn parts(base: &str) -> Result<(String, String), StartError> {
     let uri: Uri = base.parse().map_err(|source| StartError::OtlpUrl {
         url: base.to_owned(),
         source,
@@ -259,10 +313,7 @@ fn endpoint(base: &str) -> Result<String, StartError> {
             source,
         });
     }
-    let path = uri.path().trim_end_matches('/');
-    // The whole URL, as other programs want it, is as good.
-    let path = path.strip_suffix("/v1/traces").unwrap_or(path);
-    Ok(format!("http://{authority}{path}/v1/traces"))
+    Ok((authority.to_string(), uri.path().to_owned()))
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use http::HeaderValue;
 use crate::{
     faults::Phase,
     ledger::{Bell, Held},
+    matcher::Choice,
+    origin::Origin,
     plan::ArmedFault,
 };
 
@@ -40,6 +42,19 @@ impl Fired {
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.fault.revision()
+    }
+
+    /// The call that gave the fault this form, if it is known.
+    #[must_use]
+    pub fn origin(&self) -> Option<Origin> {
+        self.fault.origin()
+    }
+
+    /// By what the request was chosen.
+    #[must_use]
+    pub fn chosen_by(&self) -> Choice {
+        let spec = self.fault.spec();
+        Choice::of(&spec.matching, spec.percent)
     }
 
     /// The value of the header that marks an injected answer; `None` when the fault is stealthy.

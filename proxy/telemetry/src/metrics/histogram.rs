@@ -93,6 +93,26 @@ impl Distribution {
     }
 }
 
+impl Distribution {
+    /// Durations and how often each was recorded, the shortest first: the middles of at most `max` groups of
+    /// neighbouring buckets. Together they have every record.
+    pub(crate) fn durations(&self, max: usize) -> Vec<(Duration, u64)> {
+        let buckets: Vec<(f64, u64)> = self
+            .0
+            .iter()
+            .filter(|bucket| bucket.count() > 0)
+            .map(|bucket| (bucket.start().midpoint(bucket.end()) as f64, bucket.count()))
+            .collect();
+        let group = buckets.len().div_ceil(max).max(1);
+        let together = |buckets: &[(f64, u64)]| {
+            let count = buckets.iter().map(|(_, count)| count).sum::<u64>();
+            let sum_us: f64 = buckets.iter().map(|(us, count)| us * *count as f64).sum();
+            (Duration::from_secs_f64(sum_us / count as f64 / 1e6), count)
+        };
+        buckets.chunks(group).map(together).collect()
+    }
+}
+
 fn config() -> Config {
     Config::new(GROUPING_POWER, MAX_VALUE_POWER).expect("the powers are within the crate's bounds")
 }

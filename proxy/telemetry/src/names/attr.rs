@@ -10,13 +10,15 @@ pub const FAULT_INJECTED: &str = "fault.injected";
 pub const FAULT_ID: &str = "fault.id";
 /// The fault's kind: `latency`, `abort`, `reset` and so on.
 pub const FAULT_TYPE: &str = "fault.type";
-/// Where it struck: `connect`, `request`, `response` or `body`.
+/// Where it struck: `request`, `response` or `body`.
 pub const FAULT_PHASE: &str = "fault.phase";
 /// The delay that was really added, in milliseconds.
 pub const FAULT_DELAY_MS: &str = "fault.delay_ms";
 /// The status that was answered in the upstream's place.
 pub const FAULT_STATUS_CODE: &str = "fault.status_code";
-/// Body bytes that passed before the fault ended the exchange.
+/// By what the fault chose the request: `baggage`, `header`, `request` (any other condition), `percent` or `all`.
+pub const FAULT_MATCH: &str = "fault.match";
+/// Bytes of the answer's body that were passed on under a fault that shapes or ends it.
 pub const FAULT_BYTES: &str = "fault.bytes";
 /// Revision of the fault set that was in force.
 pub const FAULT_REVISION: &str = "fault.revision";

@@ -11,9 +11,6 @@ use hyper_util::{
 use opentelemetry_http::{HttpClient, HttpError};
 use tokio::runtime::{self, Runtime};
 
-/// How long one request may take, from connecting to the end of the answer.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
-
 /// A collector answers with a few bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
@@ -22,7 +19,11 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// The SDK exports from threads of its own, outside any runtime, so this brings its own; it works
 /// whatever runtime the application has, or none.
 #[derive(Debug, Clone)]
-pub(super) struct Collector(Arc<Connection>);
+pub(super) struct Collector {
+    connection: Arc<Connection>,
+    /// How long one request may take, from connecting to the end of the answer.
+    timeout: Duration,
+}
 
 #[derive(Debug)]
 struct Connection {
@@ -32,7 +33,7 @@ struct Connection {
 }
 
 impl Collector {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(timeout: Duration) -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(1) // Looks names up.
@@ -42,10 +43,14 @@ impl Collector {
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
             .build_http();
-        Ok(Self(Arc::new(Connection {
+        let connection = Arc::new(Connection {
             runtime: Some(runtime),
             client,
-        })))
+        });
+        Ok(Self {
+            connection,
+            timeout,
+        })
     }
 }
 
@@ -61,10 +66,11 @@ impl Connection {
 #[async_trait]
 impl HttpClient for Collector {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let runtime = self.0.runtime.as_ref().expect("it is not being dropped");
+        let runtime = self.connection.runtime.as_ref();
+        let runtime = runtime.expect("it is not being dropped");
         runtime.block_on(async {
-            let exchange = self.0.exchange(request);
-            tokio::time::timeout(TIMEOUT, exchange).await?
+            let exchange = self.connection.exchange(request);
+            tokio::time::timeout(self.timeout, exchange).await?
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Propagation;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::trace::{self, SpanContext, TraceFlags, TraceState};
 
@@ -20,13 +21,58 @@ pub struct TraceId(u128);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SpanId(u64);
 
+/// Names a span from outside its trace, for others to point at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SpanLink {
+    /// The trace it belongs to.
+    pub trace_id: TraceId,
+    /// The span itself.
+    pub span_id: SpanId,
+}
+
+impl SpanLink {
+    pub(super) fn context(self) -> SpanContext {
+        SpanContext::new(
+            trace::TraceId::from_bytes(self.trace_id.to_bytes()),
+            trace::SpanId::from_bytes(self.span_id.to_bytes()),
+            TraceFlags::SAMPLED,
+            true,
+            TraceState::NONE,
+        )
+    }
+}
+
 impl TraceId {
+    /// Its 16 bytes, most significant first.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// From 16 bytes, most significant first.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
     pub(super) fn of(context: &SpanContext) -> Self {
         Self(u128::from_be_bytes(context.trace_id().to_bytes()))
     }
 }
 
 impl SpanId {
+    /// Its 8 bytes, most significant first.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
+
+    /// From 8 bytes, most significant first.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(u64::from_be_bytes(bytes))
+    }
+
     pub(super) fn of(context: &SpanContext) -> Self {
         Self(u64::from_be_bytes(context.span_id().to_bytes()))
     }
@@ -58,6 +104,17 @@ pub fn forward_context(incoming: &HeaderMap, outgoing: &mut HeaderMap) {
     }
 }
 
+/// Removes what is not to be passed on.
+pub(super) fn restrict(propagation: Propagation, headers: &mut HeaderMap) {
+    if !propagation.trace_context {
+        headers.remove(TRACEPARENT);
+        headers.remove(TRACESTATE);
+    }
+    if !propagation.baggage {
+        headers.remove(BAGGAGE);
+    }
+}
+
 /// The span that sent these headers, or `None` without exactly one well-formed `traceparent`.
 pub(super) fn parent_of(headers: &HeaderMap) -> Option<SpanContext> {
     let mut values = headers.get_all(TRACEPARENT).iter();
@@ -68,9 +125,10 @@ pub(super) fn parent_of(headers: &HeaderMap) -> Option<SpanContext> {
     parse(value.as_bytes())
 }
 
-/// Names `context` as the parent of whoever reads these headers, in place of any before.
-pub(super) fn inject(context: &SpanContext, headers: &mut HeaderMap) {
-    headers.insert(TRACEPARENT, format(context));
+/// Names `context` as the parent of whoever reads these headers, in place of any before; `sampled` is what they are to
+/// do.
+pub(super) fn inject(context: &SpanContext, sampled: bool, headers: &mut HeaderMap) {
+    headers.insert(TRACEPARENT, format(context, sampled));
 }
 
 fn parse(value: &[u8]) -> Option<SpanContext> {
@@ -99,7 +157,7 @@ fn parse(value: &[u8]) -> Option<SpanContext> {
     context.is_valid().then_some(context)
 }
 
-fn format(context: &SpanContext) -> HeaderValue {
+fn format(context: &SpanContext, sampled: bool) -> HeaderValue {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = *b"00-................................-................-00";
     let mut write = |at: usize, bytes: &[u8]| {
@@ -110,7 +168,7 @@ fn format(context: &SpanContext) -> HeaderValue {
     };
     write(3, &context.trace_id().to_bytes());
     write(36, &context.span_id().to_bytes());
-    write(53, &[u8::from(context.is_sampled())]);
+    write(53, &[u8::from(sampled)]);
     HeaderValue::from_bytes(&text).expect("dashes and hexadecimal digits")
 }
 
@@ -156,7 +214,7 @@ mod tests {
         assert_eq!(SpanId::of(&parent).to_string(), "00f067aa0ba902b7");
         assert!(parent.is_sampled());
         assert!(parent.is_remote());
-        assert_eq!(format(&parent), VALID);
+        assert_eq!(format(&parent, true), VALID);
     }
 
     #[test]

@@ -16,18 +16,16 @@ use opentelemetry_sdk::{
     Resource,
     error::{OTelSdkError, OTelSdkResult},
     trace::{
-        BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, Span, SpanData,
-        SpanExporter, SpanProcessor,
+        BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, Span, SpanData, SpanExporter,
+        SpanProcessor,
     },
 };
 
 use super::{
-    Ledger, Tracer,
-    collector::{Collector, TIMEOUT},
+    Decisions, FaultSampling, Ledger, Propagation, Sampling, Service, Tracer, collector::Collector,
+    sampling::Sampled,
 };
 use crate::StartError;
-
-const BATCH: usize = 512;
 
 /// The instrumentation scope that spans name.
 const SCOPE: &str = "brownout";
@@ -48,10 +46,15 @@ pub(crate) struct Traces {
 pub(crate) struct TraceSettings {
     /// Where batches are posted to, path included.
     pub(crate) endpoint: String,
-    /// Share of the traces begun here that are recorded, 0 to 1.
-    pub(crate) sample_ratio: f64,
+    pub(crate) sampling: Sampling,
+    pub(crate) fault_sampling: FaultSampling,
+    pub(crate) propagation: Propagation,
     /// The longest that a span waits for others to go with it.
     pub(crate) export_interval: Duration,
+    /// The longest that one export may take.
+    pub(crate) export_timeout: Duration,
+    /// The most spans of one export.
+    pub(crate) batch_spans_max: usize,
 }
 
 #[derive(Debug, Default)]
@@ -63,8 +66,8 @@ struct Services {
 impl Traces {
     pub(crate) fn start(settings: TraceSettings, ledger: Ledger) -> Result<Self, StartError> {
         let traces = Self {
+            collector: Collector::new(settings.export_timeout).map_err(StartError::System)?,
             settings,
-            collector: Collector::new().map_err(StartError::System)?,
             ledger: Arc::new(ledger),
             services: Mutex::default(),
         };
@@ -79,13 +82,23 @@ impl Traces {
     pub(crate) fn tracer(&self, service: &str) -> Tracer {
         let mut services = self.services();
         if services.are_shut {
-            return Tracer::off();
+            return Tracer::off_with(self.settings.propagation);
         }
         if let Some((_, tracer)) = services.by_name.get(service) {
             return tracer.clone();
         }
         let provider = self.provider(service);
-        let tracer = Tracer(Some(Arc::new(provider.tracer(SCOPE))));
+        let tracer = Tracer {
+            service: Some(Arc::new(Service {
+                tracer: provider.tracer(SCOPE),
+                sampling: Decisions {
+                    reads_parents: self.settings.propagation.trace_context,
+                    by_parent: self.settings.sampling.by_parent,
+                    faults_always: self.settings.fault_sampling == FaultSampling::Always,
+                },
+            })),
+            propagation: self.settings.propagation,
+        };
         services
             .by_name
             .insert(service.to_owned(), (provider, tracer.clone()));
@@ -131,17 +144,16 @@ impl Traces {
             ledger: Arc::clone(&self.ledger),
         };
         let batches = BatchConfigBuilder::default()
-            .with_max_queue_size(usize::try_from(Ledger::WAITING_MAX).expect("it is small"))
-            .with_max_export_batch_size(BATCH)
+            .with_max_queue_size(usize::try_from(self.ledger.waiting_max()).unwrap_or(usize::MAX))
+            .with_max_export_batch_size(self.settings.batch_spans_max)
             .with_scheduled_delay(self.settings.export_interval)
             .build();
         let queue = CountedQueue {
             queue: BatchSpanProcessor::new(exporter, batches),
             ledger: Arc::clone(&self.ledger),
         };
-        let roots = Sampler::TraceIdRatioBased(self.settings.sample_ratio);
         SdkTracerProvider::builder()
-            .with_sampler(Sampler::ParentBased(Box::new(roots)))
+            .with_sampler(Sampled::by(self.settings.sampling))
             .with_resource(
                 Resource::builder()
                     .with_service_name(service.to_owned())
@@ -163,7 +175,7 @@ impl Traces {
             // Always: the crate picks clients by features, and some of them panic on its threads.
             .with_http_client(self.collector.clone())
             .with_endpoint(&self.settings.endpoint)
-            .with_timeout(TIMEOUT)
+            .with_timeout(self.settings.export_timeout)
             .with_retry_policy(retry)
             .build()
     }

@@ -7,6 +7,7 @@ use opentelemetry::{KeyValue, Value, trace::Span as _};
 use opentelemetry_sdk::trace::Span;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
+use super::SpanLink;
 use super::span::clip;
 use crate::names::attr;
 
@@ -25,6 +26,10 @@ pub struct ServerRequest<'a> {
     pub peer: Option<SocketAddr>,
     /// What the request was matched with.
     pub route: RouteMatch<'a>,
+    /// Spans of other traces that are why this request is served as it is.
+    pub links: &'a [SpanLink],
+    /// Whether a fault acts on it: such requests may be recorded where others are not.
+    pub has_fault: bool,
 }
 
 /// What a request was matched with.
@@ -66,6 +71,23 @@ impl<'a> ServerRequest<'a> {
             headers: request.headers(),
             peer: None,
             route: RouteMatch::Unmatched,
+            links: &[],
+            has_fault: false,
+        }
+    }
+
+    /// As [`of`](Self::of), of a request whose body was taken away.
+    #[must_use]
+    pub fn of_parts(head: &'a http::request::Parts) -> Self {
+        Self {
+            method: &head.method,
+            uri: &head.uri,
+            version: head.version,
+            headers: &head.headers,
+            peer: None,
+            route: RouteMatch::Unmatched,
+            links: &[],
+            has_fault: false,
         }
     }
 

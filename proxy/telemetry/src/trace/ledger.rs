@@ -17,16 +17,15 @@ pub(crate) struct Ledger {
     pub(super) export_time: Histogram,
     /// Queued or on their way to the collector.
     waiting: AtomicU64,
+    /// How many spans may wait in the process. Some 1 to 2 KB each.
+    waiting_max: u64,
     given_up: AtomicBool,
     /// Whether it was said that the collector takes nothing, since it last took something.
     told: AtomicBool,
 }
 
 impl Ledger {
-    /// How many spans may wait in the process. Some 1 to 2 KB each.
-    pub(super) const WAITING_MAX: u64 = 8192;
-
-    pub(crate) fn new(metrics: &Metrics) -> Self {
+    pub(crate) fn new(metrics: &Metrics, waiting_max: u64) -> Self {
         Self {
             ended: metrics.counter(names::TELEMETRY_SPANS_ENDED, &[]),
             exported: metrics.counter(names::TELEMETRY_SPANS_EXPORTED, &[]),
@@ -34,15 +33,20 @@ impl Ledger {
             dropped: metrics.counter(names::TELEMETRY_SPANS_DROPPED, &[]),
             export_time: metrics.histogram(names::TELEMETRY_EXPORT_TIME, &[]),
             waiting: AtomicU64::new(0),
+            waiting_max,
             given_up: AtomicBool::new(false),
             told: AtomicBool::new(false),
         }
     }
 
+    pub(super) fn waiting_max(&self) -> u64 {
+        self.waiting_max
+    }
+
     /// Counts a span that ended. Tells whether there is room for it; if not it is dropped.
     pub(super) fn admit(&self) -> bool {
         self.ended.add(1);
-        if self.waiting.fetch_add(1, Ordering::Relaxed) < Self::WAITING_MAX {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) < self.waiting_max {
             return true;
         }
         self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -103,7 +107,7 @@ mod tests {
 
     #[test]
     fn every_span_is_counted_once() {
-        let ledger = Ledger::new(&Metrics::new());
+        let ledger = Ledger::new(&Metrics::new(), 100);
         for _ in 0..10 {
             assert!(ledger.admit());
         }
@@ -119,8 +123,8 @@ mod tests {
 
     #[test]
     fn spans_beyond_the_limit_are_dropped_until_others_are_settled() {
-        let ledger = Ledger::new(&Metrics::new());
-        for _ in 0..Ledger::WAITING_MAX {
+        let ledger = Ledger::new(&Metrics::new(), 100);
+        for _ in 0..100 {
             assert!(ledger.admit());
         }
 
@@ -128,6 +132,6 @@ mod tests {
         ledger.settle(1, true);
         assert!(ledger.admit());
 
-        assert_eq!(totals(&ledger), [8194, 1, 0, 1]);
+        assert_eq!(totals(&ledger), [102, 1, 0, 1]);
     }
 }

@@ -3,13 +3,14 @@ use std::{borrow::Cow, fmt, sync::Arc};
 use http::HeaderMap;
 use opentelemetry::{
     Array, Context, KeyValue, Value,
-    trace::{Span as _, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer as _},
+    trace::{Link, Span as _, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer as _},
 };
-use opentelemetry_sdk::trace::{SdkTracer, Span as SdkSpan};
+use opentelemetry_sdk::trace::Span as SdkSpan;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
 use super::{
-    context::{self, SpanId, TraceId},
+    Service,
+    context::{self, SpanId, SpanLink, TraceId},
     http::ClientRequest,
 };
 
@@ -29,8 +30,10 @@ pub struct Span(Option<Box<Active>>);
 /// A span that has ids, recorded or not.
 struct Active {
     span: SdkSpan,
-    tracer: Arc<SdkTracer>,
+    service: Arc<Service>,
     kind: SpanKind,
+    /// Whether it is recorded in a trace that is not.
+    is_alone: bool,
     /// These two are written at the end, because the last word counts.
     status_code: Option<u16>,
     failure: Option<Failure>,
@@ -68,8 +71,12 @@ impl Span {
     /// Makes this span the parent of whoever receives `headers`: replaces `traceparent`, or says
     /// there that the trace is not recorded. Leaves `tracestate` and `baggage` as they are.
     pub fn inject(&self, headers: &mut HeaderMap) {
-        if let Some(active) = &self.0 {
-            context::inject(active.span.span_context(), headers);
+        if let Some(active) = &self.0
+            && active.service.sampling.reads_parents
+        {
+            let context = active.span.span_context();
+            let sampled = context.is_sampled() && !active.is_alone;
+            context::inject(context, sampled, headers);
         }
     }
 
@@ -91,6 +98,18 @@ impl Span {
     pub fn span_id(&self) -> Option<SpanId> {
         let active = self.0.as_ref()?;
         Some(SpanId::of(active.span.span_context()))
+    }
+
+    /// What others may point at; `None` unless it is recorded, as there would be nothing to see.
+    #[must_use]
+    pub fn link(&self) -> Option<SpanLink> {
+        if !self.is_recording() {
+            return None;
+        }
+        Some(SpanLink {
+            trace_id: self.trace_id()?,
+            span_id: self.span_id()?,
+        })
     }
 
     /// Sets an attribute to text. See [`names::attr`](crate::names::attr) for our keys.
@@ -130,6 +149,13 @@ impl Span {
         }
     }
 
+    /// Takes back what [`status_code`](Self::status_code) noted: it was never sent.
+    pub fn no_status_code(&mut self) {
+        if let Some(active) = self.recording_active() {
+            active.status_code = None;
+        }
+    }
+
     /// Makes the span an error, whatever its status code; the last call counts.
     ///
     /// `error_type` is one of few, `connection_reset` or `fault.truncate`; `description` may be
@@ -149,24 +175,38 @@ impl Span {
     }
 
     pub(super) fn begin(
-        tracer: &Arc<SdkTracer>,
+        service: &Arc<Service>,
         parent: &Context,
         kind: SpanKind,
         name: Cow<'static, str>,
+        links: &[SpanLink],
     ) -> Self {
         let mut builder = SpanBuilder::from_name(name).with_kind(kind.clone());
         builder.attributes = Some(Vec::with_capacity(ATTRIBUTES));
-        let span = tracer.build_with_context(builder, parent);
+        if !links.is_empty() {
+            let link = |link: &SpanLink| Link::new(link.context(), Vec::new(), 0);
+            builder.links = Some(links.iter().map(link).collect());
+        }
+        let span = service.tracer.build_with_context(builder, parent);
         if !span.span_context().is_valid() {
             return Self::none(); // The telemetry was shut down.
         }
         Self(Some(Box::new(Active {
             span,
-            tracer: Arc::clone(tracer),
+            service: Arc::clone(service),
             kind,
+            is_alone: false,
             status_code: None,
             failure: None,
         })))
+    }
+
+    /// Says that the rest of its trace is not recorded.
+    pub(super) fn alone(mut self) -> Self {
+        if let Some(active) = &mut self.0 {
+            active.is_alone = true;
+        }
+        self
     }
 
     /// The SDK's span, if attributes are of use to it.
@@ -179,12 +219,12 @@ impl Span {
     }
 
     fn child(&self, kind: SpanKind, name: Cow<'static, str>) -> Self {
-        let Some(parent) = &self.0 else {
+        let Some(parent) = self.0.as_ref().filter(|parent| !parent.is_alone) else {
             return Self::none();
         };
         // "Remote" is the SDK's word for a parent given by its ids; these say it is local.
         let context = Context::new().with_remote_span_context(parent.span.span_context().clone());
-        Self::begin(&parent.tracer, &context, kind, name)
+        Self::begin(&parent.service, &context, kind, name, &[])
     }
 
     fn set<V: Into<Value>>(&mut self, key: &'static str, value: impl FnOnce() -> V) {

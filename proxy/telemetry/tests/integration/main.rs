@@ -3,6 +3,7 @@
 mod attributes;
 mod export;
 mod metrics;
+mod sampling;
 mod start;
 mod statsd;
 mod trace;

@@ -1,6 +1,6 @@
 use std::{error::Error, time::Duration};
 
-use brownout_telemetry::{ServerRequest, Telemetry, TelemetryConfig, names};
+use brownout_telemetry::{Sampling, ServerRequest, Telemetry, TelemetryConfig, names};
 use http::Request;
 
 use crate::on_demand;
@@ -62,29 +62,29 @@ fn a_wrong_statsd_address_is_refused_with_the_reason() {
 
 #[test]
 fn a_share_or_interval_out_of_range_is_refused() {
-    for sample_ratio in [-0.1, 1.1, f64::NAN] {
+    for ratio in [-0.1, 1.1, f64::NAN] {
         let error = start_error(TelemetryConfig {
-            sample_ratio,
+            sampling: Sampling {
+                ratio,
+                ..Sampling::default()
+            },
             ..on_demand()
         });
-        assert_eq!(
-            error,
-            format!("sample ratio {sample_ratio} is outside 0 to 1")
-        );
+        assert_eq!(error, format!("sample ratio {ratio} is outside 0 to 1"));
     }
     assert_eq!(
         start_error(TelemetryConfig {
             flush_interval: Duration::ZERO,
             ..on_demand()
         }),
-        "flush_interval: must be longer than 0"
+        "flush_interval: must be more than 0"
     );
     assert_eq!(
         start_error(TelemetryConfig {
             export_interval: Duration::ZERO,
             ..on_demand()
         }),
-        "export_interval: must be longer than 0"
+        "export_interval: must be more than 0"
     );
 }
 

@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use brownout_telemetry::{Telemetry, TelemetryConfig, names};
+use brownout_telemetry::{Dialect, Telemetry, TelemetryConfig, names};
 use brownout_testkit::{OtlpReceiver, StatsdReceiver};
 
 use crate::{PATIENCE, counting_to, on_demand, root};
@@ -238,4 +238,102 @@ fn metrics_are_sent_by_themselves_every_interval() {
     daemon.wait_until(PATIENCE, |totals| totals.packets >= 3);
 
     assert!(begun.elapsed() >= Duration::from_millis(60));
+}
+
+/// The lines of everything that comes until `count` packets have come.
+fn packets(daemon: &UdpSocket, count: u64) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut buffer = [0; 65_536];
+    for _ in 0..count {
+        let bytes = daemon.recv(&mut buffer).expect("a packet");
+        assert!(bytes <= 1432, "{bytes}");
+        let packet = std::str::from_utf8(&buffer[..bytes]).unwrap();
+        lines.extend(packet.split('\n').map(str::to_owned));
+    }
+    lines
+}
+
+#[test]
+fn daemons_that_add_up_durations_get_each_with_its_number_and_tags() {
+    for (dialect, tagged) in [
+        (
+            Dialect::Influx,
+            ["proxy.latency,route=web:", "proxy.latency.p50,route=web:"],
+        ),
+        (Dialect::Datadog, ["proxy.latency:", "proxy.latency.p50:"]),
+    ] {
+        let daemon = UdpSocket::bind("127.0.0.1:0").unwrap();
+        daemon.set_read_timeout(Some(PATIENCE)).unwrap();
+        let telemetry = Telemetry::start(TelemetryConfig {
+            statsd: Some(daemon.local_addr().unwrap().to_string()),
+            dialect,
+            ..on_demand()
+        })
+        .unwrap();
+        let metrics = telemetry.metrics();
+        let latency = metrics.histogram(names::PROXY_LATENCY, &["web"]);
+        for us in 1..=100_000 {
+            latency.record(Duration::from_micros(us));
+        }
+
+        telemetry.force_flush();
+
+        let sent = metrics.counter(names::TELEMETRY_STATSD_PACKETS, &[]);
+        let lines = packets(&daemon, sent.total());
+        let of = |start: &'static str| lines.iter().filter(move |line| line.starts_with(start));
+        assert_eq!(of(tagged[1]).count(), 1, "{lines:#?}");
+        let (mut recorded, mut sum_ms) = (0.0, 0.0);
+        for line in of(tagged[0]) {
+            let fields: Vec<&str> = line[tagged[0].len()..].split('|').collect();
+            let word = if dialect == Dialect::Influx {
+                "ms"
+            } else {
+                "d"
+            };
+            assert_eq!(fields[1], word);
+            let rate = fields.iter().find_map(|field| field.strip_prefix('@'));
+            let times = rate.map_or(1.0, |rate| (1.0 / rate.parse::<f64>().unwrap()).trunc());
+            recorded += times;
+            sum_ms += times * fields[0].parse::<f64>().unwrap();
+            let tags = fields.iter().find_map(|field| field.strip_prefix('#'));
+            assert_eq!(
+                tags,
+                (dialect == Dialect::Datadog).then_some("route:web"),
+                "{line}"
+            );
+        }
+        assert!(of(tagged[0]).count() <= 64, "{lines:#?}");
+        assert_eq!(recorded, 100_000.0);
+        let mean = sum_ms / recorded;
+        assert!((mean - 50.0).abs() < 1.0, "{mean}");
+    }
+}
+
+#[test]
+fn packets_that_nobody_takes_are_counted_and_the_next_daemon_there_gets_its_own() {
+    let daemon = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = daemon.local_addr().unwrap();
+    let telemetry = Telemetry::start(TelemetryConfig {
+        statsd: Some(address.to_string()),
+        dialect: Dialect::Influx,
+        ..on_demand()
+    })
+    .unwrap();
+    let errors = telemetry
+        .metrics()
+        .counter(names::TELEMETRY_STATSD_SEND_ERRORS, &[]);
+    drop(daemon);
+
+    // What is refused shows at the sending after it.
+    let begun = Instant::now();
+    while errors.total() == 0 {
+        telemetry.force_flush();
+        assert!(begun.elapsed() < PATIENCE, "no error shows");
+    }
+    let daemon = UdpSocket::bind(address).unwrap();
+    daemon.set_read_timeout(Some(PATIENCE)).unwrap();
+    telemetry.metrics().counter_named("again").add(7);
+    telemetry.force_flush();
+
+    assert!(packets(&daemon, 1).contains(&"again:7|c".to_owned()));
 }

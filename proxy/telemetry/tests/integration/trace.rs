@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use brownout_telemetry::{
-    ClientRequest, ServerRequest, Span, Telemetry, TelemetryConfig, Tracer, forward_context,
+    ClientRequest, Sampling, ServerRequest, Span, Telemetry, TelemetryConfig, Tracer,
+    forward_context,
 };
 use brownout_testkit::{OtlpReceiver, ReceivedKind};
 use http::{HeaderMap, HeaderValue, Request, Uri};
@@ -25,10 +26,13 @@ fn traceparent(flags: &str) -> HeaderMap {
     headers
 }
 
-fn sampling(collector: &OtlpReceiver, sample_ratio: f64) -> Telemetry {
+fn sampling(collector: &OtlpReceiver, ratio: f64) -> Telemetry {
     Telemetry::start(TelemetryConfig {
         otlp: Some(collector.url()),
-        sample_ratio,
+        sampling: Sampling {
+            ratio,
+            ..Sampling::default()
+        },
         ..on_demand()
     })
     .expect("the receiver is there")

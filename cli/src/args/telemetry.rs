@@ -1,0 +1,53 @@
+//! What may be said about traces and metrics.
+
+use brownout_telemetry::{Dialect, FaultSampling};
+use clap::ValueEnum;
+
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct TelemetryArgs {
+    /// Where metrics go, as statsd over UDP, once a second
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) statsd: Option<String>,
+
+    /// How the daemon wants tags: etsy puts their values into names, influx is Telegraf's way, datadog DogStatsD's
+    /// [default: etsy]
+    #[arg(long, value_name = "DIALECT")]
+    pub(crate) statsd_dialect: Option<Dialect>,
+
+    /// Where traces go, as OTLP over HTTP; /v1/traces is appended
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp: Option<String>,
+
+    /// The share of the traces begun here that is recorded, 0 to 1 [default: 1]
+    #[arg(long, value_name = "RATIO", value_parser = ratio)]
+    pub(crate) sample_ratio: Option<f64>,
+
+    /// Whether a request that a fault acts on is recorded in a trace that is not [default: inherit]
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub(crate) fault_sampling: Option<FaultSamplingArg>,
+}
+
+/// See [`FaultSampling`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FaultSamplingArg {
+    /// As its trace says
+    Inherit,
+    /// Always: the proxy's span alone
+    Always,
+}
+
+impl From<FaultSamplingArg> for FaultSampling {
+    fn from(said: FaultSamplingArg) -> Self {
+        match said {
+            FaultSamplingArg::Inherit => Self::Inherit,
+            FaultSamplingArg::Always => Self::Always,
+        }
+    }
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
+        Ok(_) | Err(_) => Err("is no share between 0 and 1".to_owned()),
+    }
+}
