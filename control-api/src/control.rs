@@ -239,7 +239,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 /// Checks that a fault can act on a route. The problem has no place when it is the route itself.
 fn cannot_carry(route: &RouteStatus, spec: &FaultSpec) -> Result<(), Problem> {
     let (check, carries) = match route.protocol {
-        Protocol::Http => (spec.check_request(), "requests (http)"),
+        Protocol::Http => (spec.check_http(), "requests (http)"),
         Protocol::Tcp => (spec.check_stream(), "bytes (tcp)"),
     };
     check.map_err(|problem| match problem.pointer.as_str() {

@@ -1,17 +1,23 @@
 //! The client's side of a connection: a socket that knows how it is to end.
 
+mod beneath;
+
+pub(crate) use self::beneath::Over;
+
 use std::{
     io::{self, IoSlice},
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
+use brownout_fault::FaultReader;
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use rustix::net::{Shutdown, shutdown};
 use tokio::{
@@ -21,7 +27,8 @@ use tokio::{
     time::{Instant, Sleep, sleep, timeout_at},
 };
 
-use crate::{route::Open, sys};
+use self::beneath::Beneath;
+use crate::{route::Route, sys};
 
 /// A client's socket, shared by hyper (which reads and writes) and the exchange (which may end it).
 ///
@@ -40,23 +47,31 @@ pub(crate) struct ClientSocket {
     flushes: AtomicU64,
     on_flush: AtomicWaker,
     pub(crate) activity: Activity,
-    /// Open connections of the route.
-    connections: Open,
+    route: Arc<Route>,
+    faults: FaultReader,
+    /// The mark of the route ([`Route::beneath`]) under which bytes pass as they are; none while they do not.
+    untouched_at: AtomicU64,
+    /// `None` until a fault of the stream layer meets the connection.
+    beneath: Mutex<Option<Box<Beneath>>>,
+    /// Wakes the task that serves the connection, as often as it is asked to.
+    task: Mutex<Option<Waker>>,
+    /// A fault of the stream layer ended it.
+    cut: AtomicBool,
     /// Its place among the connections of the process, kept until the socket is closed, also as a tunnel.
     _permit: OwnedSemaphorePermit,
 }
 
 impl ClientSocket {
-    /// Takes a socket over, counting it in `connections` until it is dropped.
+    /// Takes a socket over, counting it among those of `route` until it is dropped.
     pub(crate) fn new(
         tcp: TcpStream,
         peer: SocketAddr,
         number: u64,
-        connections: Open,
+        route: &Arc<Route>,
+        faults: FaultReader,
         permit: OwnedSemaphorePermit,
     ) -> Arc<Self> {
-        connections.add(1);
-        Arc::new(Self {
+        let socket = Arc::new(Self {
             tcp,
             peer,
             number,
@@ -65,9 +80,21 @@ impl ClientSocket {
             flushes: AtomicU64::new(0),
             on_flush: AtomicWaker::new(),
             activity: Activity::new(),
-            connections,
+            route: Arc::clone(route),
+            faults,
+            untouched_at: AtomicU64::new(Route::UNTOUCHED),
+            beneath: Mutex::default(),
+            task: Mutex::default(),
+            cut: AtomicBool::new(false),
             _permit: permit,
-        })
+        });
+        route.open(&socket);
+        socket
+    }
+
+    fn count_flush(&self) {
+        self.flushes.fetch_add(1, Ordering::Relaxed);
+        self.on_flush.wake();
     }
 
     pub(crate) fn tcp(&self) -> &TcpStream {
@@ -85,12 +112,9 @@ impl ClientSocket {
     /// Writes bytes past hyper. All that hyper held must have been [flushed](Self::flushed) before.
     pub(crate) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            self.tcp.writable().await?;
-            match self.tcp.try_write(bytes) {
-                Ok(written) => bytes = &bytes[written..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
+            let write = |tcp: &TcpStream| tcp.try_write(bytes);
+            let written = std::future::poll_fn(|cx| self.poll_write(cx, bytes, write)).await?;
+            bytes = &bytes[written..];
         }
         Ok(())
     }
@@ -116,17 +140,21 @@ impl ClientSocket {
     /// throws away what it holds when an exchange fails, and a reset throws away the send queue; without
     /// this wait an answer to an earlier, pipelined request would be cut.
     pub(crate) async fn settled(&self, limit: Duration) {
-        /// There is no event for an empty send queue; on loopback it is empty at the first look.
-        const LOOK_AGAIN: Duration = Duration::from_millis(1);
         let deadline = Instant::now() + limit;
         let acknowledged = async {
             self.flushed().await;
-            while sys::unacknowledged_bytes(&self.tcp).is_ok_and(|bytes| bytes > 0) {
-                sleep(LOOK_AGAIN).await;
-            }
+            self.acknowledged().await;
         };
         if timeout_at(deadline, acknowledged).await.is_err() {
             tracing::debug!(peer = %self.peer, "the client did not take all that was sent in time");
+        }
+    }
+
+    async fn acknowledged(&self) {
+        /// There is no event for an empty send queue; on loopback it is empty at the first look.
+        const LOOK_AGAIN: Duration = Duration::from_millis(1);
+        while sys::unacknowledged_bytes(&self.tcp).is_ok_and(|bytes| bytes > 0) {
+            sleep(LOOK_AGAIN).await;
         }
     }
 
@@ -161,13 +189,36 @@ impl ClientSocket {
         /// While unread bytes keep the socket ready no event tells of the close behind them: look now and then.
         const LOOK_AGAIN: Duration = Duration::from_millis(50);
         while let Ok(ready) = self.tcp.ready(Interest::READABLE).await
-            && !ready.is_read_closed()
+            && !(ready.is_read_closed() && self.end_has_come())
         {
-            sleep(LOOK_AGAIN).await;
+            tokio::select! {
+                () = sleep(LOOK_AGAIN) => {}
+                // A fault may hold the end of the stream, but not that there is nobody any more.
+                _ = self.tcp.ready(Interest::ERROR), if ready.is_read_closed() => return,
+            }
         }
     }
 
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
+        if self.is_untouched() {
+            let before = buf.filled().len();
+            let read = ready!(self.poll_read_directly(cx, buf))?;
+            if self.is_untouched() {
+                return Poll::Ready(Ok(read));
+            }
+            // What arrives after a fault was armed must meet it, and these may have.
+            let bytes = Bytes::copy_from_slice(&buf.filled()[before..]);
+            buf.set_filled(before);
+            self.beneath(|beneath| beneath.arrive(bytes));
+        }
+        self.beneath(|beneath| beneath.poll_read(self, cx, buf))
+    }
+
+    fn poll_read_directly(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.tcp.poll_read_ready(cx))?;
             match self.tcp.try_read_buf(buf) {
@@ -192,7 +243,20 @@ impl ClientSocket {
         debug_assert!(empty.is_err());
     }
 
+    /// Writes some of `bytes`: by `write`, unless faults of the stream layer are to see them.
     fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        if self.is_untouched() {
+            return self.poll_write_directly(cx, write);
+        }
+        self.beneath(|beneath| beneath.poll_write(self, cx, bytes))
+    }
+
+    fn poll_write_directly(
         &self,
         cx: &mut Context<'_>,
         write: impl Fn(&TcpStream) -> io::Result<usize>,
@@ -209,7 +273,7 @@ impl ClientSocket {
 
 impl Drop for ClientSocket {
     fn drop(&mut self) {
-        self.connections.sub(1);
+        self.route.close(self.number);
     }
 }
 
@@ -294,7 +358,7 @@ impl Linger {
     fn poll(&mut self, socket: &ClientSocket, cx: &mut Context<'_>) -> Poll<()> {
         let mut scratch = [0; 16 * 1024];
         while self.bytes_left > 0 && self.deadline.as_mut().poll(cx).is_pending() {
-            match ready!(socket.poll_read(cx, &mut ReadBuf::new(&mut scratch))) {
+            match ready!(socket.poll_read_directly(cx, &mut ReadBuf::new(&mut scratch))) {
                 Ok(0) | Err(_) => break,
                 Ok(read) => self.bytes_left = self.bytes_left.saturating_sub(read),
             }
@@ -332,7 +396,7 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.socket.poll_write(cx, |tcp| tcp.try_write(buf))
+        self.socket.poll_write(cx, buf, |tcp| tcp.try_write(buf))
     }
 
     fn poll_write_vectored(
@@ -340,7 +404,9 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.socket.poll_write(cx, |tcp| match bufs {
+        let first = bufs.iter().find(|buf| !buf.is_empty());
+        let first = first.map_or(&[][..], |buf| &**buf);
+        self.socket.poll_write(cx, first, |tcp| match bufs {
             // send(2) is cheaper than writev(2).
             [one] => tcp.try_write(one),
             several => tcp.try_write_vectored(several),
@@ -352,10 +418,13 @@ impl AsyncWrite for ClientIo {
     }
 
     /// hyper calls this whenever it has handed over all it held.
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.flushes.fetch_add(1, Ordering::Relaxed);
-        self.socket.on_flush.wake();
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let socket = &self.socket;
+        if socket.is_untouched() {
+            socket.count_flush();
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(socket.beneath(|beneath| beneath.flush(socket, cx)))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -364,7 +433,12 @@ impl AsyncWrite for ClientIo {
             return Poll::Ready(Ok(()));
         }
         if this.closing.is_none() {
-            shutdown(&this.socket.tcp, Shutdown::Write)?;
+            let socket = &this.socket;
+            if socket.is_untouched() {
+                shutdown(&socket.tcp, Shutdown::Write)?;
+            } else {
+                ready!(socket.beneath(|beneath| beneath.poll_shutdown(socket, cx)))?;
+            }
             if !this.socket.lingering.load(Ordering::Relaxed) {
                 return Poll::Ready(Ok(()));
             }

@@ -11,9 +11,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     admit::{Admitted, admit},
-    client_io::{Activity, ClientIo, ClientSocket, Doing},
+    client_io::{ClientIo, ClientSocket, Doing, Over},
     exchange::exchange,
     flow::Flow,
+    inject::DRAIN,
     route::Route,
     timer::Timer,
     tunnel,
@@ -53,8 +54,14 @@ pub(crate) async fn serve(
         tracing::debug!(%error, %peer, "could not set TCP_NODELAY");
     }
     let number = scope.route.next_connection();
-    let connections = scope.route.connections.clone();
-    let client = ClientSocket::new(tcp, peer, number, connections, permit);
+    let client = ClientSocket::new(
+        tcp,
+        peer,
+        number,
+        &scope.route,
+        scope.faults.clone(),
+        permit,
+    );
     let beginning = Flow::at_connect(&scope.route, peer, number);
     let admitted = tokio::select! {
         biased;
@@ -68,41 +75,58 @@ pub(crate) async fn serve(
         Admitted::Gone => return,
     }
 
+    match converse(&scope, &client, closing).await {
+        // Whatever faults still hold was said before.
+        Ok(()) => client.drained(DRAIN).await,
+        Err(None) => {}
+        Err(Some(over)) => tunnel::end(&client, over).await,
+    }
+}
+
+/// Serves requests until hyper has no more to say. An error is how the connection was cut before, if a fault did it.
+async fn converse(
+    scope: &Rc<Scope>,
+    client: &Arc<ClientSocket>,
+    closing: CancellationToken,
+) -> Result<(), Option<Over>> {
     let service = service_fn({
-        let (scope, client) = (Rc::clone(&scope), Arc::clone(&client));
+        let (scope, client) = (Rc::clone(scope), Arc::clone(client));
         move |request| exchange(Rc::clone(&scope), Arc::clone(&client), request)
     });
     let connection = Builder::new()
         .preserve_header_case(true)
         .auto_date_header(false)
         .header_read_timeout(None)
-        .serve_connection(TokioIo::new(ClientIo::new(Arc::clone(&client))), service)
+        .serve_connection(TokioIo::new(ClientIo::new(Arc::clone(client))), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let mut closing = pin!(closing.cancelled_owned());
+    let mut over = pin!(client.over());
     let mut is_closing = false;
     let result = loop {
         tokio::select! {
             biased;
             result = connection.as_mut() => break result,
+            over = &mut over => return Err(Some(over)),
             // Whatever is in progress is for nobody (decisions.md 4); dropping it tells the upstream.
-            () = client.left() => break Ok(()),
+            () = client.left() => return Err(None),
             () = &mut closing, if !is_closing => {
                 is_closing = true;
                 connection.as_mut().graceful_shutdown();
             }
-            overdue = overdue(&client.activity) => match overdue {
+            overdue = overdue(client) => match overdue {
                 Overdue::Idle if !is_closing => {
                     is_closing = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                Overdue::Head | Overdue::Idle => break Ok(()),
+                Overdue::Head | Overdue::Idle => return Err(None),
             },
         }
     };
     if let Err(error) = result {
-        tracing::debug!(%error, %peer, "a client connection ended");
+        tracing::debug!(%error, peer = %client.peer(), "a client connection ended");
     }
+    Ok(())
 }
 
 enum Overdue {
@@ -114,9 +138,9 @@ enum Overdue {
 ///
 /// It sleeps to the earliest time at which that could be, looks, and sleeps again: no timer is touched by a
 /// request.
-async fn overdue(activity: &Activity) -> Overdue {
+async fn overdue(client: &ClientSocket) -> Overdue {
     loop {
-        let (doing, since) = activity.now();
+        let (doing, since) = client.activity.now();
         let now = tokio::time::Instant::now();
         let deadline = match doing {
             Doing::Head => since + HEAD_TIMEOUT,
@@ -125,6 +149,10 @@ async fn overdue(activity: &Activity) -> Overdue {
         };
         if now < deadline {
             sleep_until(deadline).await;
+            continue;
+        }
+        if client.is_layered() {
+            sleep_until(now + HEAD_TIMEOUT).await; // A fault may be what takes so long.
             continue;
         }
         match doing {

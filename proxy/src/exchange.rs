@@ -160,7 +160,8 @@ async fn forward(
             if response.status() == StatusCode::SWITCHING_PROTOCOLS
                 && let Some(upgrade) = upgrade
             {
-                switch_protocols(upgrade, &mut response, lease, &scope);
+                let client = Arc::clone(record.client());
+                switch_protocols(upgrade, &mut response, lease, &scope, client);
                 return Ok(response.map(|_| ResponseBody::own(Bytes::new(), record)));
             }
             if !upload.is_done() {
@@ -178,12 +179,13 @@ fn switch_protocols(
     response: &mut Response<Incoming>,
     lease: Lease,
     scope: &Scope,
+    socket: Arc<ClientSocket>,
 ) {
     let upstream = hyper::upgrade::on(response);
     scope.tasks.spawn_local(async move {
         // Its end hands the bare connection over.
         lease.finish().await;
-        tunnel::upgraded(client, upstream).await;
+        tunnel::upgraded(client, upstream, &socket).await;
     });
 }
 

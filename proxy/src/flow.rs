@@ -119,6 +119,11 @@ impl Flow {
         self.shaper.end(Instant::now());
     }
 
+    /// Whether it holds anything that is still to come out.
+    pub(crate) fn holds(&self) -> bool {
+        self.shaper.holds()
+    }
+
     /// What is to be done now.
     pub(crate) fn next(&mut self) -> Next {
         self.shaper.next(Instant::now())

@@ -446,6 +446,7 @@ impl Shared {
     }
 
     fn refuse_or_accept(&self, entry: &mut Entry, plan: &FaultPlan) {
+        entry.route.follow(plan);
         let Some(open) = &mut entry.open else { return };
         let name = entry.route.name();
         match (plan.refuses(name, Instant::now()), &open.accepting) {

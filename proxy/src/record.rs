@@ -329,6 +329,10 @@ impl Drop for Record {
         match self.end {
             End::Done => {}
             End::Failed(kind) => route.errors(kind).add(1),
+            End::Open if self.client.is_cut() => {
+                let description = "injected fault of the stream layer cut the connection";
+                self.span.error("fault.stream", description);
+            }
             End::Open => {
                 route.errors(ErrorKind::ClientDisconnect).add(1);
                 let error = ErrorKind::ClientDisconnect.name();

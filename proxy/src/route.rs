@@ -1,16 +1,20 @@
 //! A route: a listener's name and the upstream behind it, with what is counted on it.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
-use brownout_fault::Fault;
+use brownout_fault::{Fault, FaultPlan};
 use brownout_telemetry::{Counter, Gauge, Histogram, Metrics, names};
 use http::StatusCode;
 
 use crate::{
+    client_io::ClientSocket,
     error::ErrorKind,
     upstream::{Protocol, Upstream},
 };
@@ -32,6 +36,10 @@ pub(crate) struct Route {
     pub(crate) overhead: Histogram,
     pub(crate) in_flight: Gauge,
     accepted: AtomicU64,
+    /// See [`Route::beneath`].
+    beneath: AtomicU64,
+    /// The open connections of an `http` route, by number.
+    clients: Mutex<HashMap<u64, Weak<ClientSocket>>>,
     /// 1xx to 5xx, then none.
     responses: [Counter; 6],
     errors: [Counter; ErrorKind::ALL.len()],
@@ -124,6 +132,8 @@ impl Route {
             overhead: metrics.histogram(names::PROXY_OVERHEAD, &[name]),
             in_flight: metrics.gauge(names::PROXY_IN_FLIGHT, &[name]),
             accepted: AtomicU64::new(0),
+            beneath: AtomicU64::new(Self::UNTOUCHED),
+            clients: Mutex::default(),
             responses: CLASSES.map(|class| metrics.counter(names::PROXY_RESPONSES, &[name, class])),
             errors: ErrorKind::ALL
                 .map(|kind| metrics.counter(names::PROXY_ERRORS, &[name, kind.name()])),
@@ -140,6 +150,47 @@ impl Route {
     /// What it carries; a change of its upstream keeps that.
     pub(crate) fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// The mark of a route without a fault beneath its requests.
+    pub(crate) const UNTOUCHED: u64 = 0;
+
+    /// A mark that is another whenever the faults that act beneath the requests of the route may be others.
+    pub(crate) fn beneath(&self) -> u64 {
+        self.beneath.load(Ordering::Acquire)
+    }
+
+    /// Takes note of what is armed now. Open connections that may be concerned are woken.
+    pub(crate) fn follow(&self, plan: &FaultPlan) {
+        let mark = match self.protocol == Protocol::Http && plan.acts_beneath(self.name()) {
+            true => plan.revision(),
+            false => Self::UNTOUCHED,
+        };
+        if self.beneath.swap(mark, Ordering::AcqRel) == mark {
+            return;
+        }
+        // Collected first: dropping the last reference to a client takes the lock again.
+        let clients: Vec<_> = self.clients().values().filter_map(Weak::upgrade).collect();
+        for client in clients {
+            client.wake();
+        }
+    }
+
+    /// Counts a connection, until it is [closed](Self::close).
+    pub(crate) fn open(&self, client: &Arc<ClientSocket>) {
+        self.connections.add(1);
+        self.clients()
+            .insert(client.number(), Arc::downgrade(client));
+    }
+
+    /// Forgets the connection with this number.
+    pub(crate) fn close(&self, number: u64) {
+        self.connections.sub(1);
+        self.clients().remove(&number);
+    }
+
+    fn clients(&self) -> MutexGuard<'_, HashMap<u64, Weak<ClientSocket>>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The number of a connection that was just accepted.

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use self::way::{Ends, Over, Way};
 use crate::{
     admit::{Admitted, admit},
+    client_io::{self, ClientSocket},
     connection::Scope,
     error::Chain,
     flow::Flow,
@@ -23,7 +24,9 @@ use crate::{
 
 /// Passes bytes between a client and an upstream that agreed on another protocol, until both have closed
 /// their side. Dropping it closes both.
-pub(crate) async fn upgraded(client: OnUpgrade, upstream: OnUpgrade) {
+///
+/// `socket` is what the client's side is made of: faults of its stream layer go on.
+pub(crate) async fn upgraded(client: OnUpgrade, upstream: OnUpgrade, socket: &ClientSocket) {
     let (client, upstream) = match tokio::try_join!(client, upstream) {
         Ok(upgraded) => upgraded,
         Err(error) => {
@@ -32,8 +35,28 @@ pub(crate) async fn upgraded(client: OnUpgrade, upstream: OnUpgrade) {
         }
     };
     let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
-    if let Err(error) = copy_bidirectional(&mut client, &mut upstream).await {
-        tracing::debug!(%error, "an upgraded connection broke");
+    let over = tokio::select! {
+        biased;
+        result = copy_bidirectional(&mut client, &mut upstream) => {
+            if let Err(error) = result {
+                tracing::debug!(%error, "an upgraded connection broke");
+            }
+            return;
+        }
+        over = socket.over() => over,
+    };
+    drop(upstream);
+    end(socket, over).await;
+}
+
+/// Ends a connection as a fault of its stream layer says.
+pub(crate) async fn end(socket: &ClientSocket, over: client_io::Over) {
+    match over {
+        client_io::Over::Reset => {
+            socket.arrived().await;
+            socket.reset_on_close();
+        }
+        client_io::Over::Close => close_in_order(&[socket.tcp()]).await,
     }
 }
 

@@ -72,11 +72,32 @@ async fn a_fault_on_all_routes_acts_on_each_as_it_can() {
     assert_eq!(world.through("/").await, 503);
     said_back(&mut client).await;
 
+    world.call("DELETE", "/faults/abort-1", Value::Null).await;
+    let (_, web) = world.get("/routes/web").await;
+    let listen = web["listen"].as_str().unwrap().parse().unwrap();
+    let mut beneath = RawClient::connect(listen).await;
     let streams = json!({ "route": "*", "layer": "stream", "reset": {} });
     assert_eq!(world.call("POST", "/faults", streams).await.0, 201);
-    assert_eq!(within("the end", client.ended()).await.how, How::Reset);
-    world.call("DELETE", "/faults/abort-1", Value::Null).await;
-    assert_eq!(world.through("/").await, 200, "requests are another layer");
+    for client in [&mut client, &mut beneath] {
+        assert_eq!(within("the end", client.ended()).await.how, How::Reset);
+    }
+}
+
+#[tokio::test]
+async fn a_fault_beneath_requests_cuts_an_open_connection() {
+    let world = World::start().await;
+    let (_, web) = world.get("/routes/web").await;
+    let listen = web["listen"].as_str().unwrap().parse().unwrap();
+    let mut client = RawClient::connect(listen).await;
+    client.get("/").await;
+    assert_eq!(client.response().await.status(), 200);
+
+    let reset = json!({ "id": "cut", "route": "web", "layer": "stream", "reset": {} });
+    assert_eq!(world.call("POST", "/faults", reset).await.0, 201);
+
+    assert_eq!(client.ended().await.how, How::Reset);
+    world.call("DELETE", "/faults/cut", Value::Null).await;
+    assert_eq!(world.through("/").await, 200);
 }
 
 #[tokio::test]
@@ -105,9 +126,18 @@ async fn what_does_not_go_with_the_route_is_refused_with_its_place() {
             json!({ "route": "db", "reset": {}, "layer": "request" }),
             "/layer",
         ),
+        (json!({ "route": "web", "limit_data": "1B" }), "/route"),
         (
-            json!({ "route": "web", "reset": {}, "layer": "stream" }),
+            json!({ "route": "web", "blackhole": { "at": "connect" } }),
+            "/route",
+        ),
+        (
+            json!({ "route": "web", "abort": 503, "layer": "stream" }),
             "/layer",
+        ),
+        (
+            json!({ "route": "db", "latency": { "value": "1s", "side": "connect" }, "direction": "upstream" }),
+            "/direction",
         ),
         (
             json!({ "route": "web", "reset": {}, "direction": "upstream" }),

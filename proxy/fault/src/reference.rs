@@ -146,8 +146,12 @@ is counted as `skipped`.
 A kind with the layer `stream` also acts on the connections of `tcp` routes: on the bytes of one `direction`,
 `\"upstream\"` (from the client) or `\"downstream\"` (to the client, the default). There a fault draws once for each
 connection and keeps that draw, its counters count connections, and `match` knows `client` alone. Faults come and go
-on open connections between two chunks, and what one holds passes on, in order, when it is removed. `layer` limits a
-fault on `\"*\"` to requests or to streams; on a route that cannot carry it a fault is refused.
+on open connections between two chunks, and what one holds passes on, in order, when it is removed. On a route that
+cannot carry it a fault is refused.
+
+With `layer: \"stream\"` it does the same beneath the requests of an `http` route: to the raw bytes between its clients
+and the proxy, heads included, on connections opened before and after. Left out, a fault acts on the requests of `http`
+routes and on the connections of `tcp` routes. A client whose connection such a fault cuts is not counted as one that left.
 
 | kind | layers | phase | what it does |
 |---|---|---|---|
@@ -179,7 +183,7 @@ fn section(kind: &KindInfo) -> String {
     let (name, curl, toml) = (kind.name, kind.curl(), kind.toml());
     let stream = match kind.stream {
         "" => String::new(),
-        stream => format!("On a `tcp` route: {stream}.\n\n"),
+        stream => format!("On a connection: {stream}.\n\n"),
     };
     format!(
         "\n## {name}\n\n{summary}.\n\n{stream}{table}```sh\n{curl}\n```\n\n```toml\n{toml}\n```\n"

@@ -63,6 +63,11 @@ impl Shaper {
         self.stages.is_empty() && self.through.is_empty()
     }
 
+    /// Whether it holds anything that is still to come out.
+    pub(super) fn holds(&self) -> bool {
+        !self.through.is_empty() || self.stages.iter().any(|live| live.machine.holds())
+    }
+
     /// Whether more may be read.
     pub(super) fn has_room(&self) -> bool {
         /// Chunks that nobody takes.

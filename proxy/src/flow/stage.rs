@@ -40,6 +40,9 @@ pub(super) trait Machine: fmt::Debug + Send {
     /// When there is something to [`pop`](Self::pop) without a further push.
     fn wake(&self) -> Option<Instant>;
 
+    /// Whether it holds anything that is still to pass.
+    fn holds(&self) -> bool;
+
     /// Whether more may be read for it.
     fn has_room(&self) -> bool {
         true

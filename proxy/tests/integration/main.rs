@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
 mod abort;
+mod beneath;
 mod blackhole;
 mod bodies;
 mod connect_faults;

@@ -42,6 +42,10 @@ impl Machine for Damaging {
         self.through.front().map(|(at, _)| *at)
     }
 
+    fn holds(&self) -> bool {
+        !self.through.is_empty()
+    }
+
     fn renew(&mut self, stage: Stage, _now: Instant) {
         if let Stage::Damage(damage) = stage {
             self.corruption = damage.begin();

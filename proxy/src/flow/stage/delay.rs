@@ -80,6 +80,10 @@ impl Machine for Delay {
         self.queue.front().map(|first| first.due)
     }
 
+    fn holds(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     fn has_room(&self) -> bool {
         self.kept < KEPT_MAX
     }

@@ -67,6 +67,10 @@ impl Machine for Discard {
         ends.filter(|_| !self.is_over)
     }
 
+    fn holds(&self) -> bool {
+        false
+    }
+
     fn renew(&mut self, stage: Stage, _now: Instant) {
         if let Stage::Discard { hold, idle, then } = stage {
             (self.hold, self.idle, self.then) = (hold, idle, then);

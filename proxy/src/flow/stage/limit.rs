@@ -60,6 +60,10 @@ impl Machine for Limit {
         self.through.front().map(|(at, _)| *at)
     }
 
+    fn holds(&self) -> bool {
+        !self.through.is_empty()
+    }
+
     fn renew(&mut self, stage: Stage, _now: Instant) {
         if let Stage::Limit { bytes } = stage {
             self.bytes = bytes;

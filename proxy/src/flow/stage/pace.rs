@@ -90,6 +90,10 @@ impl Machine for Pace {
         self.kept < self.room
     }
 
+    fn holds(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     fn renew(&mut self, stage: Stage, now: Instant) {
         if let Stage::Pace(budget) = stage {
             self.bucket = budget.bucket();

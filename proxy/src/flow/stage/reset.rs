@@ -67,6 +67,10 @@ impl Machine for Reset {
         self.through.front().map(|(at, _)| *at)
     }
 
+    fn holds(&self) -> bool {
+        !self.through.is_empty()
+    }
+
     fn renew(&mut self, stage: Stage, now: Instant) {
         if let Stage::Reset { after } = stage {
             self.after = after;

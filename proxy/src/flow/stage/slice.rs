@@ -70,6 +70,10 @@ impl Machine for Slice {
         self.kept < KEPT_MAX
     }
 
+    fn holds(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     fn renew(&mut self, stage: Stage, now: Instant) {
         if let Stage::Slice { pieces, gap } = stage {
             (self.pieces, self.gap) = (pieces, gap);

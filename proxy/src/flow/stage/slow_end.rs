@@ -45,6 +45,10 @@ impl Machine for SlowEnd {
         })
     }
 
+    fn holds(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     fn renew(&mut self, stage: Stage, _now: Instant) {
         if let Stage::SlowEnd { delay } = stage {
             self.delay = delay;

@@ -113,6 +113,10 @@ impl Machine for Stall {
         first.or_else(|| self.ends_at())
     }
 
+    fn holds(&self) -> bool {
+        !self.through.is_empty() || !self.held.is_empty()
+    }
+
     fn has_room(&self) -> bool {
         self.kept < KEPT_MAX
     }
