@@ -449,8 +449,12 @@ impl Shared {
         entry.route.follow(plan);
         let Some(open) = &mut entry.open else { return };
         let name = entry.route.name();
-        match (plan.refuses(name, Instant::now()), &open.accepting) {
-            (true, Some(_)) => open.accepting = None,
+        let now = Instant::now();
+        match (plan.refuses(name, now), &open.accepting) {
+            (true, Some(_)) => {
+                open.accepting = None;
+                plan.note_refused(name, now);
+            }
             (false, None) => {
                 let listening = self.bind(entry.address.into());
                 let accepting = listening

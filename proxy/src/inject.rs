@@ -2,11 +2,11 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use brownout_fault::{Answer, Delay, Ending, Since, Then};
-use http::{HeaderMap, HeaderName, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::sleep;
@@ -182,10 +182,20 @@ pub(crate) fn answer_instead(
     if let Some(marker) = marker {
         fields.insert(FAULT_HEADER, marker);
     }
+    if let Some(after) = answer.retry_date {
+        fields.insert(header::RETRY_AFTER, date_after(SystemTime::now(), after));
+    }
     // What hyper keeps of the upstream's answer, such as its reason, is not of this one.
     response.extensions_mut().clear();
     let content = content.map(|(_, body)| body).unwrap_or_default();
     response.body_mut().set_content(content);
+}
+
+/// The HTTP date (RFC 9110 §5.6.7) at which `after` is over: rounded up, so that who waits until then is not early.
+fn date_after(now: SystemTime, after: Duration) -> HeaderValue {
+    const LESS_THAN_A_SECOND: Duration = Duration::from_nanos(999_999_999);
+    let date = httpdate::fmt_http_date(now + after + LESS_THAN_A_SECOND);
+    HeaderValue::try_from(date).expect("a date is plain ASCII")
 }
 
 /// Reads and forgets a request, within bounds. Whether that was all of it.

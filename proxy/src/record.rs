@@ -39,6 +39,8 @@ pub(crate) struct Record {
     held_by: Option<(usize, Instant)>,
     /// Whether an answer has no content, whatever its fields say (RFC 9110 §9.3.2).
     is_head: bool,
+    /// Whether the span was told of the faults.
+    is_described: bool,
     end: End,
     span: Span,
     attempt: Span,
@@ -75,6 +77,7 @@ impl Record {
             fired: SmallVec::new(),
             held_by: None,
             is_head: false,
+            is_described: false,
             end: End::Open,
             span: Span::none(),
             attempt: Span::none(),
@@ -101,12 +104,15 @@ impl Record {
         fired: SmallVec<[Fired; 2]>,
         ended_by: Option<usize>,
     ) {
+        let mut injected = fired.iter();
         for Considered { kind, outcome } in considered {
             let Some(metrics) = self.scope.route.faults(kind) else {
                 continue;
             };
             metrics.matched.add(1);
             match outcome {
+                // Both lists are in one order. What may still pass is counted once that is known.
+                Outcome::Injected if injected.next().is_some_and(Fired::may_pass) => {}
                 Outcome::Injected => metrics.injected.add(1),
                 Outcome::Skipped => metrics.skipped.add(1),
                 Outcome::Overflow => metrics.overflow.add(1),
@@ -122,8 +128,38 @@ impl Record {
             has_fault: !self.fired.is_empty(),
             ..ServerRequest::of(request)
         });
-        if self.span.is_recording() && !self.fired.is_empty() {
-            faults::describe(&self.fired, ended_by.unwrap_or(0), &mut self.span);
+        let certain = self.fired.iter().position(|fired| !fired.may_pass());
+        if let Some(certain) = certain
+            && self.span.is_recording()
+        {
+            self.describe_faults(ended_by.unwrap_or(certain));
+        }
+    }
+
+    /// Notes that the fault `by` has an effect, if the answer was to decide that.
+    pub(crate) fn acts(&mut self, by: usize) {
+        if !self.fired[by].acts() {
+            return;
+        }
+        if let Some(metrics) = self.scope.route.faults(self.fired[by].kind()) {
+            metrics.injected.add(1);
+        }
+        if self.span.is_recording() && !self.is_described {
+            self.describe_faults(by);
+        }
+    }
+
+    /// Notes that the answer leaves the fault `by` nothing to act on, if that was still open.
+    pub(crate) fn passes(&mut self, by: usize) {
+        let held = self.fired[by].holds();
+        if !self.fired[by].passes() {
+            return;
+        }
+        if let Some(metrics) = self.scope.route.faults(self.fired[by].kind()) {
+            metrics.skipped.add(1);
+            if held {
+                metrics.active.sub(1);
+            }
         }
     }
 
@@ -133,6 +169,12 @@ impl Record {
                 count(&metrics.active);
             }
         }
+    }
+
+    /// Tells the span which faults act, and most of the one at `first`.
+    fn describe_faults(&mut self, first: usize) {
+        self.is_described = true;
+        faults::describe(&self.fired, first, &mut self.span);
     }
 
     /// Notes that the fault `by` holds the request, since then and until [`let_go`](Self::let_go). Gives a child span
@@ -175,6 +217,9 @@ impl Record {
         fired.let_go();
         if let Some(metrics) = self.scope.route.faults(fired.kind()) {
             metrics.delay.record(achieved);
+            if let Some(asked) = asked {
+                metrics.lateness.record(achieved.saturating_sub(asked));
+            }
             if held {
                 metrics.active.sub(1);
             }
@@ -346,6 +391,9 @@ impl Drop for Record {
             }
         }
         self.let_go(None);
+        for by in 0..self.fired.len() {
+            self.passes(by);
+        }
         self.count_held(|active| active.sub(1));
         self.upstream_ended();
         let took = now - self.started;

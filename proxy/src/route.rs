@@ -113,6 +113,7 @@ pub(crate) struct FaultMetrics {
     pub(crate) overflow: Counter,
     pub(crate) client_gave_up: Counter,
     pub(crate) delay: Histogram,
+    pub(crate) lateness: Histogram,
     pub(crate) active: Gauge,
 }
 
@@ -230,6 +231,7 @@ impl Route {
                 overflow: self.metrics.counter(names::FAULT_OVERFLOW, tags),
                 client_gave_up: self.metrics.counter(names::FAULT_CLIENT_GAVE_UP, tags),
                 delay: self.metrics.histogram(names::FAULT_DELAY, tags),
+                lateness: self.metrics.histogram(names::FAULT_LATENESS, tags),
                 active: self.metrics.gauge(names::FAULT_ACTIVE, tags),
             }
         }))

@@ -77,7 +77,7 @@ pub(crate) async fn after_upstream(
         delays,
         ending,
         answer,
-        shapes,
+        mut shapes,
         keep,
     } = later;
     for delay in delays {
@@ -103,14 +103,27 @@ pub(crate) async fn after_upstream(
     }
     // What another fault changes is not the upstream's answer any more.
     let keep = keep.filter(|_| answer.is_empty() && Keep::takes(method, response.status()));
-    for (_, change) in &answer {
-        change_answer(change, &mut response, method).await;
+    for (by, change) in &answer {
+        let body_changed = change_answer(change, &mut response, method).await;
+        let record = response.body_mut().record_mut();
+        if body_changed {
+            record.acts(*by);
+        } else {
+            record.passes(*by);
+        }
     }
+    let length = body_length(&response);
+    shapes.retain(|(by, shape)| {
+        let reaches = length.is_none_or(|length| shape.reaches(length));
+        if !reaches {
+            response.body_mut().record_mut().passes(*by);
+        }
+        reaches
+    });
     if shapes.is_empty() && keep.is_none() {
         return Ok(response);
     }
-    let length = body_length(&response);
-    let mut shaper = Shaper::new(shapes, length, response.body().record());
+    let mut shaper = Shaper::new(shapes, length, response.body_mut().record_mut());
     if let Some(keep) = keep {
         shaper.keep(keep, response.status(), response.headers().clone());
     }
@@ -128,7 +141,12 @@ fn body_length(response: &Response<ResponseBody>) -> Option<u64> {
     response.body().size_hint().exact()
 }
 
-async fn change_answer(change: &Change, response: &mut Response<ResponseBody>, method: &Method) {
+/// Changes the answer. Whether its body was.
+async fn change_answer(
+    change: &Change,
+    response: &mut Response<ResponseBody>,
+    method: &Method,
+) -> bool {
     if let Some(status) = change.status {
         *response.status_mut() = status;
         response.body_mut().record_mut().changed_by_fault(status);
@@ -136,31 +154,39 @@ async fn change_answer(change: &Change, response: &mut Response<ResponseBody>, m
             .extensions_mut()
             .remove::<hyper::ext::ReasonPhrase>();
     }
-    if let Some(body) = &change.body
-        && *method != Method::HEAD
-    {
-        change_body(body, response).await;
-    }
+    let body_changed = match &change.body {
+        Some(body) if *method != Method::HEAD => change_body(body, response).await,
+        Some(_) | None => false,
+    };
     change.apply_to(response.headers_mut());
+    body_changed
 }
 
-async fn change_body(change: &BodyChange, response: &mut Response<ResponseBody>) {
-    let changed = match change {
-        BodyChange::Replace(_) => change.apply(&[]),
-        BodyChange::Merge(_) => {
-            let length = body_length(response).and_then(|length| usize::try_from(length).ok());
-            let fits = length.is_some_and(|length| length <= Change::MERGED_BYTES_MAX);
-            if !fits || response.headers().contains_key(header::CONTENT_ENCODING) {
-                return;
-            }
-            let Some(body) = response.body_mut().gather(Change::MERGED_BYTES_MAX).await else {
-                return;
-            };
-            Some(change.apply(&body).unwrap_or(body))
+/// Changes the body, or leaves it untouched. Whether it did.
+async fn change_body(change: &BodyChange, response: &mut Response<ResponseBody>) -> bool {
+    let body = if change.needs_json() {
+        let lower = response.body().size_hint().lower();
+        let fits = lower <= Change::PATCHED_BYTES_MAX as u64;
+        if !fits || !BodyChange::may_be_json(response.headers()) {
+            return false;
         }
+        let Some(body) = response.body_mut().gather(Change::PATCHED_BYTES_MAX).await else {
+            return false;
+        };
+        body
+    } else {
+        Bytes::new()
     };
-    let Some(changed) = changed else { return };
-    set_content(response, changed);
+    match change.apply(&body) {
+        Some(changed) => {
+            set_content(response, changed);
+            true
+        }
+        None => {
+            response.body_mut().set_content(body);
+            false
+        }
+    }
 }
 
 fn set_content(response: &mut Response<ResponseBody>, content: Bytes) {

@@ -79,6 +79,9 @@ pub struct MagnitudeAnswer {
     /// Bytes of bodies that went through it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// Bytes a second that each budget was to let through, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_rate: Option<String>,
     /// Bytes a second of those bodies while they went, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<String>,
@@ -98,6 +101,7 @@ impl From<Magnitude> for MagnitudeAnswer {
             late_p50: show(magnitude.late.map(|delays| delays.p50)),
             late_p99: show(magnitude.late.map(|delays| delays.p99)),
             bytes: magnitude.bytes,
+            asked_rate: magnitude.asked_bytes_per_second.map(show_rate),
             rate: magnitude.bytes_per_second.map(show_rate),
             early_returns: magnitude.early_returns,
         }

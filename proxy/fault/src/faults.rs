@@ -149,6 +149,11 @@ pub trait FaultKind: Clone + PartialEq + fmt::Debug + Send + Sync + Sized + 'sta
         false
     }
 
+    /// The bytes a second it lets through, if that is what it does.
+    fn rate(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether a ramp may scale its magnitude.
     fn scales(&self) -> bool {
         false
@@ -259,7 +264,9 @@ impl<K: FaultKind> Inject for Armed<K> {
     }
 }
 
+mod deadline;
 mod fields;
+mod retry_after;
 
 macro_rules! registry {
     ($($module:ident :: $Kind:ident),+ $(,)?) => {
@@ -331,6 +338,10 @@ macro_rules! registry {
 
             pub(crate) fn holds(&self) -> bool {
                 match self { $(Self::$Kind(kind) => kind.holds()),+ }
+            }
+
+            pub(crate) fn rate(&self) -> Option<u64> {
+                match self { $(Self::$Kind(kind) => kind.rate()),+ }
             }
 
             pub(crate) fn scales(&self) -> bool {

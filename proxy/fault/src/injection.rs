@@ -96,13 +96,9 @@ impl Injection {
     }
 
     /// Adds a wait before the request is forwarded, on behalf of the fault that is being injected.
-    pub(crate) fn delay(&mut self, span: Duration) {
+    pub(crate) fn delay(&mut self, span: Duration, since: Since) {
         let by = self.injecting();
-        self.delays.push(Delay {
-            by,
-            span,
-            since: Since::Now,
-        });
+        self.delays.push(Delay { by, span, since });
     }
 
     /// Adds a wait before the answer is passed on.
@@ -134,6 +130,7 @@ impl Injection {
             self.ends_in.get_or_insert(Phase::ResponseBody);
         }
         let by = self.injecting();
+        self.depends_on_answer();
         self.later().shapes.push((by, shape));
     }
 
@@ -146,7 +143,12 @@ impl Injection {
     /// Changes the answer.
     pub(crate) fn change_answer(&mut self, change: &Arc<Change>) {
         let by = self.injecting();
-        self.later().answer.push((by, Arc::clone(change)));
+        let later = self.later();
+        let is_certain = later.request.iter().any(|(other, _)| *other == by);
+        later.answer.push((by, Arc::clone(change)));
+        if !is_certain && change.needs_a_fitting_body() {
+            self.depends_on_answer();
+        }
     }
 
     /// Paces the request's body.
@@ -170,6 +172,12 @@ impl Injection {
         self.later.get_or_insert_default()
     }
 
+    fn depends_on_answer(&mut self) {
+        if let Some(fired) = self.fired.last_mut() {
+            fired.depends_on_answer();
+        }
+    }
+
     fn injecting(&self) -> usize {
         self.fired.len().saturating_sub(1)
     }
@@ -189,7 +197,7 @@ pub struct Considered {
 pub enum Outcome {
     /// It acts on the request.
     Injected,
-    /// Its percent, its counts or an earlier ending passed the request by.
+    /// Its percent, its counts or an earlier ending passed the request by, or the answer left it nothing to act on.
     Skipped,
     /// It holds as many requests as it may; this one passes untouched.
     Overflow,

@@ -18,9 +18,10 @@ use crate::injection::Outcome;
 pub struct Counters {
     /// Requests that fitted its `match` while it was in force.
     pub matched: u64,
-    /// Requests it acted on, raised before the first effect on the wire.
+    /// Requests it acted on, raised before the first effect on the wire. What acts on an answer's body is counted when
+    /// the request is decided, and taken back if it then had no effect.
     pub injected: u64,
-    /// Requests its percent, its counts or an earlier ending passed by.
+    /// Requests its percent, its counts or an earlier ending passed by, or whose answer left it nothing to act on.
     pub skipped: u64,
     /// Requests that passed because it held as many as it may.
     pub overflow: u64,
@@ -41,6 +42,8 @@ pub struct Magnitude {
     pub late: Option<Delays>,
     /// Bytes of bodies, or of connections, that it let through.
     pub bytes: Option<u64>,
+    /// Bytes a second that it was to let through, in each budget.
+    pub asked_bytes_per_second: Option<u64>,
     /// Bytes a second while it did: over all bodies, each counted from its first byte to its last, and over
     /// connections, as long as bytes waited there.
     pub bytes_per_second: Option<u64>,
@@ -108,6 +111,12 @@ impl Ledger {
         }
     }
 
+    /// Takes back an injection that had no effect: it counts as skipped, and its `limit` has room for another.
+    pub(crate) fn give_back_injection(&self) {
+        self.skipped.fetch_add(1, Ordering::AcqRel);
+        self.injected.fetch_sub(1, Ordering::AcqRel);
+    }
+
     pub(crate) fn is_spent(&self, limit: Option<u64>) -> bool {
         limit.is_some_and(|limit| self.injected.load(Ordering::Acquire) >= limit)
     }
@@ -146,7 +155,8 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn magnitude(&self) -> Magnitude {
+    /// What was measured; `asked_rate` is the rate it was to keep.
+    pub(crate) fn magnitude(&self, asked_rate: Option<u64>) -> Magnitude {
         let given = |counter: &AtomicU64| match counter.load(Ordering::Relaxed) {
             0 => None,
             count => Some(count),
@@ -162,6 +172,7 @@ impl Ledger {
             achieved: delays(&self.achieved),
             late: delays(&self.late),
             bytes,
+            asked_bytes_per_second: bytes.and(asked_rate),
             bytes_per_second: rate,
             early_returns: given(&self.early_returns),
         }

@@ -38,7 +38,6 @@ mod faults;
 mod injection;
 mod ledger;
 mod matcher;
-mod merge;
 mod origin;
 mod plan;
 mod probability;

@@ -258,10 +258,7 @@ impl ArmedFault {
         if !self.ledger.take_injection(self.spec.limit) {
             return Outcome::Skipped;
         }
-        into.fired.push(Fired {
-            fault: Arc::clone(self),
-            held,
-        });
+        into.fired.push(Fired::new(self, held));
         self.kind.inject(&mut decision, into);
         Outcome::Injected
     }
@@ -367,6 +364,17 @@ impl FaultPlan {
             .iter()
             .filter(|placed| placed.fault.spec().route.include(route));
         here.any(|placed| placed.fault.force(now, &placed.place).is_some())
+    }
+
+    /// Counts that a route stopped listening, for the faults that refuse its connections.
+    pub fn note_refused(&self, route: &str, now: Instant) {
+        for placed in &self.listening {
+            let fault = &placed.fault;
+            if fault.spec().route.include(route) && fault.force(now, &placed.place).is_some() {
+                fault.ledger().count_match();
+                fault.ledger().take_injection(None);
+            }
+        }
     }
 
     /// When the answer of [`refuses`](Self::refuses) may change by itself; `None` if it does not.

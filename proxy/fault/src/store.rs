@@ -170,7 +170,7 @@ impl Entry {
             expires_at: fault.schedule().expires_at,
             revision: fault.revision(),
             counters: fault.ledger().counters(),
-            magnitude: fault.ledger().magnitude(),
+            magnitude: fault.ledger().magnitude(fault.spec().fault.rate()),
         }
     }
 }

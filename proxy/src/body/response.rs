@@ -40,6 +40,8 @@ enum Source {
         flush_mark: u64,
     },
     Own(Bytes),
+    /// What was taken from a source and is given back to it.
+    Ahead(Bytes, Box<Self>),
     Ended,
 }
 
@@ -90,7 +92,8 @@ impl ResponseBody {
         self.shaper = Some(shaper);
     }
 
-    /// Takes all of it, up to `bytes_max`, to be said in another way; `None` when it breaks off or is longer.
+    /// Takes all of it, up to `bytes_max`, to be said in another way; its trailers are lost. `None` when it breaks off
+    /// or is longer: then it still comes as it would have.
     pub(crate) async fn gather(&mut self, bytes_max: usize) -> Option<Bytes> {
         let mut gathered = BytesMut::new();
         loop {
@@ -101,17 +104,32 @@ impl ResponseBody {
                         gathered.extend_from_slice(&data);
                     }
                     if gathered.len() > bytes_max {
-                        return None;
+                        break;
                     }
                 }
-                Some(Err(_)) => return None,
-                None => return Some(gathered.freeze()),
+                Some(Err(BodyError::Broken(error))) => {
+                    self.source = Source::broken(error, &self.record);
+                    break;
+                }
+                Some(Err(BodyError::Cut)) => break,
+                None => {
+                    self.give_back();
+                    return Some(gathered.freeze());
+                }
             }
         }
+        let rest = std::mem::replace(&mut self.source, Source::Ended);
+        self.source = Source::Ahead(gathered.freeze(), Box::new(rest));
+        None
+    }
+
+    fn end(&mut self) {
+        self.give_back();
+        self.record.body_ended();
     }
 
     /// Gives the connection back if the exchange used all of it: the whole request and the whole answer.
-    fn end(&mut self) {
+    fn give_back(&mut self) {
         let source = std::mem::replace(&mut self.source, Source::Ended);
         if let Source::Upstream {
             lease,
@@ -123,7 +141,6 @@ impl ResponseBody {
         {
             pool.give_back(lease);
         }
-        self.record.body_ended();
     }
 }
 
@@ -136,16 +153,18 @@ fn poll_source(source: &mut Source, record: &mut Record, cx: &mut Context<'_>) -
         Source::Own(content) if content.is_empty() => None,
         Source::Own(content) => Some(Ok(Frame::data(std::mem::take(content)))),
         Source::Broken { .. } => return poll_broken(source, record, cx),
+        Source::Ahead(content, rest) => {
+            let content = std::mem::take(content);
+            *source = std::mem::replace(&mut **rest, Source::Ended);
+            Some(Ok(Frame::data(content)))
+        }
         Source::Ended => return Poll::Ready(None),
     };
     match polled {
         Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
         Some(Err(error)) => {
             record.broke(ErrorKind::Reset, "incomplete_body");
-            *source = Source::Broken {
-                error: Some(error),
-                flush_mark: record.client().flush_mark(),
-            };
+            *source = Source::broken(error, record);
             poll_broken(source, record, cx)
         }
         None => Poll::Ready(None),
@@ -162,10 +181,35 @@ fn poll_broken(source: &mut Source, record: &Record, cx: &mut Context<'_>) -> Po
 }
 
 impl Source {
+    fn broken(error: hyper::Error, record: &Record) -> Self {
+        Self::Broken {
+            error: Some(error),
+            flush_mark: record.client().flush_mark(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Upstream { incoming, .. } => incoming.size_hint(),
+            Self::Broken { .. } => SizeHint::default(),
+            Self::Own(content) => SizeHint::with_exact(content.len() as u64),
+            Self::Ahead(content, rest) => {
+                let (ahead, rest) = (content.len() as u64, rest.size_hint());
+                let mut hint = SizeHint::new();
+                hint.set_lower(rest.lower() + ahead);
+                if let Some(upper) = rest.upper() {
+                    hint.set_upper(upper + ahead);
+                }
+                hint
+            }
+            Self::Ended => SizeHint::with_exact(0),
+        }
+    }
+
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Upstream { incoming, .. } => incoming.is_end_stream(),
-            Self::Broken { .. } => false,
+            Self::Broken { .. } | Self::Ahead(..) => false,
             Self::Own(content) => content.is_empty(),
             Self::Ended => true,
         }
@@ -217,12 +261,7 @@ impl Body for ResponseBody {
         if let Some(length) = self.shaper.as_ref().and_then(|shaper| shaper.reframed()) {
             return SizeHint::with_exact(length);
         }
-        match &self.source {
-            Source::Upstream { incoming, .. } => incoming.size_hint(),
-            Source::Broken { .. } => SizeHint::default(),
-            Source::Own(content) => SizeHint::with_exact(content.len() as u64),
-            Source::Ended => SizeHint::with_exact(0),
-        }
+        self.source.size_hint()
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{client_io::ClientSocket, inject::DRAIN, record::Record, timer::later
 
 /// The shapes of one body. Bytes are damaged as they come, and then leave in pieces that every shape allows.
 pub(crate) struct Shaper {
-    damages: SmallVec<[Corruption; 1]>,
+    damages: SmallVec<[(usize, Corruption); 1]>,
     stops: SmallVec<[Stop; 1]>,
     cut: Option<PlannedCut>,
     dribbles: SmallVec<[Pieces; 1]>,
@@ -92,7 +92,7 @@ impl Shaper {
     pub(crate) fn new(
         shapes: impl IntoIterator<Item = (usize, Shape)>,
         length: Option<u64>,
-        record: &Record,
+        record: &mut Record,
     ) -> Box<Self> {
         let mut made = Self {
             damages: SmallVec::new(),
@@ -117,24 +117,26 @@ impl Shaper {
         Box::new(made)
     }
 
-    fn add(&mut self, by: usize, shape: Shape, length: Option<u64>, record: &Record) {
-        let bell = || record.fired(by).bell();
+    fn add(&mut self, by: usize, shape: Shape, length: Option<u64>, record: &mut Record) {
+        let bell = record.fired(by).bell();
         match shape {
-            Shape::Corrupt(corruption) => self.damages.push(corruption),
+            Shape::Corrupt(corruption) => self.damages.push((by, corruption)),
             Shape::Pace(bucket) => {
-                self.budgets.push(bucket, bell());
+                record.acts(by);
+                self.budgets.push(bucket, bell);
                 self.measured.push(by);
                 self.spans.push(record.span_of(by));
             }
             Shape::Dribble(dribble) => {
-                self.add_dribble(dribble, length, Release::new(bell()));
+                record.acts(by);
+                self.add_dribble(dribble, length, Release::new(bell));
                 self.measured.push(by);
                 self.spans.push(record.span_of(by));
             }
             Shape::Stall(stall) => self.stops.push(Stop {
                 by,
                 stall,
-                release: Release::new(bell()),
+                release: Release::new(bell),
                 began: None,
             }),
             Shape::Cut(cut) => {
@@ -143,6 +145,10 @@ impl Shaper {
                     (at @ CutAt::Fraction(_), Some(length)) => Some(at.bytes(length)),
                     (CutAt::Fraction(_), None) => None,
                 };
+                if cut.how == Break::Clean && at.is_some() && length.is_some() {
+                    // The length that the head promises changes.
+                    record.acts(by);
+                }
                 self.cut = Some(PlannedCut { by, at, cut });
                 self.measured.push(by);
             }
@@ -201,7 +207,7 @@ impl Shaper {
             }
             if self.carry.is_empty() && !self.source_is_done {
                 match ready!(poll_source(record, cx)) {
-                    Some(Ok(frame)) => self.take(frame),
+                    Some(Ok(frame)) => self.take(frame, record),
                     Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                     None => self.source_ended(),
                 }
@@ -219,7 +225,7 @@ impl Shaper {
         }
     }
 
-    fn take(&mut self, frame: Frame<Bytes>) {
+    fn take(&mut self, frame: Frame<Bytes>, record: &mut Record) {
         match frame.into_data() {
             Ok(mut data) => {
                 if let Some(keeping) = &mut self.keep {
@@ -233,8 +239,11 @@ impl Shaper {
                 {
                     planned.at = Some(planned.cut.at.bytes(data.len() as u64));
                 }
-                for damage in &mut self.damages {
+                for (by, damage) in &mut self.damages {
                     data = damage.apply(data);
+                    if damage.has_damaged() {
+                        record.acts(*by);
+                    }
                 }
                 self.carry = data;
             }
@@ -269,6 +278,7 @@ impl Shaper {
     }
 
     fn finish(&mut self, by: usize, how: Break, record: &mut Record) {
+        record.acts(by);
         record.cut_by_fault(by);
         self.finishing = Some(Finishing {
             how,
@@ -286,6 +296,7 @@ impl Shaper {
             let stop = &mut self.stops[at];
             let hold = || {
                 let now = Instant::now();
+                record.acts(stop.by);
                 (now, record.hold(stop.by, now))
             };
             let began = stop.began.get_or_insert_with(hold).0;

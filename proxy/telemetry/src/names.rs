@@ -116,6 +116,8 @@ table! {
         "Clients that left while a fault held their request."
     Histogram FAULT_DELAY = "fault.delay" ["route", "fault_type"] "ms"
         "Time that faults really added."
+    Histogram FAULT_LATENESS = "fault.lateness" ["route", "fault_type"] "ms"
+        "How much longer than asked for faults held, of holds that were not cut short."
     Gauge FAULT_ACTIVE = "fault.active" ["route", "fault_type"] "requests"
         "Requests or connections that a fault holds now."
 

@@ -1,5 +1,7 @@
 //! `abort` answers in the upstream's place.
 
+use std::time::{Duration, SystemTime};
+
 use brownout_telemetry::names;
 use brownout_testkit::{TestProxy, TestUpstream};
 use serde_json::{Value, json};
@@ -129,4 +131,30 @@ async fn only_what_matches_is_aborted() {
         status("GET /v2/a HTTP/1.1\r\nHost: h\r\nX-User: user-7\r\n\r\n").await,
         200
     );
+}
+
+#[tokio::test]
+async fn a_retry_after_is_a_date_that_is_not_too_early_where_one_is_asked_for() {
+    let upstream = TestUpstream::replying("hello").await;
+    for fault in [
+        json!({ "abort": { "retry_after": "date:30s" } }),
+        json!({ "rate_limit": { "limit": 1, "window": "30s", "retry_after": "date:auto" } }),
+        json!({ "rate_limit": { "limit": 1, "window": "1h", "retry_after": "date:30s" } }),
+    ] {
+        let proxy = TestProxy::to(&upstream).with_fault(&fault).start();
+        proxy.get("/").await;
+        let before = SystemTime::now();
+
+        let response = proxy.get("/").await;
+
+        let told = response.values("retry-after");
+        let date = httpdate::parse_http_date(told[0]).unwrap();
+        // The quota began to fill again a little earlier.
+        let at_least = before + Duration::from_secs(25);
+        let at_most = SystemTime::now() + Duration::from_secs(31);
+        assert!((at_least..=at_most).contains(&date), "{fault}: {told:?}");
+        if fault.get("abort").is_some() {
+            assert!(date >= before + Duration::from_secs(30), "{told:?}");
+        }
+    }
 }

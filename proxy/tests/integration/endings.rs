@@ -104,3 +104,15 @@ async fn a_fault_that_misses_leaves_an_orderly_close() {
     assert_eq!(client.response().await.text(), "hello");
     assert_eq!(client.ended().await.how, How::Fin);
 }
+
+#[tokio::test]
+async fn a_refusal_counts_how_often_a_route_stopped_listening() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+
+    proxy.arm(&json!({ "id": "shut", "refuse": {} }));
+
+    let counters = proxy.fault("shut").counters;
+    assert_eq!((counters.matched, counters.injected), (1, 1));
+    assert_eq!((counters.skipped, counters.active), (0, 0));
+}

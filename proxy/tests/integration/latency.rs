@@ -201,3 +201,29 @@ async fn a_client_that_leaves_after_the_hold_has_not_given_up_on_it() {
     eventually("the client to be missed", || left.total() == 1).await;
     assert_eq!(proxy.fault("slow").counters.client_gave_up, 0);
 }
+
+#[tokio::test]
+async fn a_request_is_held_until_its_callers_deadline_and_one_without_passes() {
+    let upstream = TestUpstream::replying("hello").await;
+    let fault = json!({ "id": "late", "latency": { "mode": "until_deadline", "margin": "50ms" } });
+    let proxy = TestProxy::to(&upstream).with_fault(&fault).start();
+    let mut client = proxy.connect().await;
+    let deadline = |field: &str| format!("GET / HTTP/1.1\r\nHost: h\r\n{field}\r\n\r\n");
+
+    let (_, millis) = client.exchange(deadline("x-timeout-ms: 200")).await;
+    let (_, grpc) = client.exchange(deadline("grpc-timeout: 150m")).await;
+    let (response, _) = client.exchange(deadline("x-other: 1")).await;
+
+    assert!(millis >= Duration::from_millis(250), "{millis:?}");
+    assert!(grpc >= Duration::from_millis(200), "{grpc:?}");
+    assert_eq!(response.text(), "hello");
+    let status = proxy.fault("late");
+    assert_eq!((status.counters.injected, status.counters.skipped), (2, 1));
+    let lateness = names::FAULT_LATENESS;
+    let lateness = proxy.metrics().histogram(lateness, &["web", "latency"]);
+    assert_eq!(
+        lateness.distribution().count(),
+        2,
+        "how late it was is measured"
+    );
+}

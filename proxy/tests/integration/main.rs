@@ -12,6 +12,8 @@ mod endings;
 mod identity;
 mod latency;
 mod malformed;
+mod passing;
+mod patching;
 mod real_servers;
 mod request_faults;
 mod response_faults;

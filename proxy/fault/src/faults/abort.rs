@@ -1,6 +1,6 @@
 //! `abort`: the proxy answers with an error in the upstream's place.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -9,12 +9,13 @@ use serde_json::{Map, Value, json};
 use super::{
     Draw, FaultKind, Param, Phase,
     fields::{Fields, flat, headers, headers_value, status},
-    params, written,
+    params,
+    retry_after::{Form, RetryAfter},
+    written,
 };
 use crate::{
     injection::{Answer, Ending, Injection, has_no_body},
     read::{Object, Problem, one_of, text, whole},
-    units::{duration, show_duration},
 };
 
 /// Answers each request with a status of your choice.
@@ -29,7 +30,7 @@ pub struct Abort {
     body: Option<String>,
     content_type: Option<String>,
     headers: Fields,
-    retry_after: Option<Duration>,
+    retry_after: Option<RetryAfter>,
     after: bool,
     /// All of the above, made ready once: weights that add up, and the answers.
     answers: Vec<(u64, Arc<Answer>)>,
@@ -65,7 +66,7 @@ impl Abort {
         let headers = object
             .optional("headers", headers(OWN_FIELDS))?
             .unwrap_or_default();
-        let retry_after = object.optional("retry_after", retry_after)?;
+        let retry_after = object.optional("retry_after", RetryAfter::read)?;
         let at = object.optional("at", one_of("moment", &["before", "after"]))?;
 
         if body.as_ref().is_some_and(|body| body.len() > BODY_BYTES_MAX) {
@@ -89,8 +90,13 @@ impl Abort {
 
     fn make_answers(&self) -> Result<Vec<(u64, Arc<Answer>)>, Problem> {
         let mut fields: Vec<(HeaderName, HeaderValue)> = flat(&self.headers).collect();
-        if let Some(after) = self.retry_after {
-            fields.push((header::RETRY_AFTER, HeaderValue::from(after.as_secs())));
+        let mut retry_date = None;
+        match self.retry_after {
+            None => {}
+            Some(RetryAfter { form: Form::Date, after }) => retry_date = Some(after),
+            Some(RetryAfter { form: Form::Seconds, after }) => {
+                fields.push((header::RETRY_AFTER, HeaderValue::from(after.as_secs())));
+            }
         }
         let answer = |status: StatusCode| {
             let Some(body) = &self.body else {
@@ -115,7 +121,7 @@ impl Abort {
             .iter()
             .map(|(status, weight)| {
                 upto += weight;
-                Ok((upto, Arc::new(answer(*status)?)))
+                Ok((upto, Arc::new(answer(*status)?.with_retry_date(retry_date))))
             })
             .collect()
     }
@@ -126,17 +132,6 @@ impl Abort {
         let mut drawn = self.answers.iter().filter(|(upto, _)| lot < *upto);
         drawn.next().map_or(last, |(_, answer)| answer)
     }
-}
-
-fn retry_after(value: &Value) -> Result<Duration, Problem> {
-    let after = duration(value)?;
-    // RFC 9110 §10.2.3: a number of whole seconds.
-    if after.subsec_nanos() != 0 {
-        return Err(Problem::here(
-            "must be whole seconds, as the header has no finer unit",
-        ));
-    }
-    Ok(after)
 }
 
 fn weighted(value: &Value) -> Result<Vec<(StatusCode, u64)>, Problem> {
@@ -167,7 +162,7 @@ impl FaultKind for Abort {
         Param::new("body", "text, up to 64 KiB", "names the status, as problem+json or text after the request's Accept", "the answer's content"),
         Param::new("content_type", "text", "text/plain; charset=utf-8", "of the body given"),
         Param::new("headers", "object of texts or lists of texts", "{}", "further header fields of the answer"),
-        Param::new("retry_after", "duration in whole seconds", "", "the answer's Retry-After"),
+        Param::new("retry_after", "duration in whole seconds, or the same behind \"date:\"", "", "the answer's Retry-After"),
         Param::new("at", "\"before\" or \"after\"", "before", "before the upstream sees the request, or after it did the work"),
     ];
     const EXAMPLE: &'static str = r#"{"status":503,"retry_after":"2s"}"#;
@@ -199,7 +194,7 @@ impl FaultKind for Abort {
             ("body", self.body.as_ref().map(|body| json!(body))),
             ("content_type", self.content_type.as_ref().map(|name| json!(name))),
             ("headers", Some(headers_value(&self.headers))),
-            ("retry_after", self.retry_after.map(|after| json!(show_duration(after)))),
+            ("retry_after", self.retry_after.map(|after| json!(after.to_text()))),
             ("at", Some(json!(at))),
         ])
     }
@@ -268,6 +263,16 @@ mod tests {
     }
 
     #[test]
+    fn a_date_is_told_by_the_one_who_has_a_clock() {
+        let abort = Abort::read(&json!({ "retry_after": "date:2m" })).unwrap();
+
+        assert_eq!(abort.to_value()["retry_after"], "date:2m");
+        let answer = &abort.answers[0].1;
+        assert_eq!(answer.retry_date, Some(std::time::Duration::from_secs(120)));
+        assert!(answer.headers.is_empty());
+    }
+
+    #[test]
     fn weights_add_up_in_the_order_given() {
         let spec = json!({ "statuses": { "503": 3, "500": 1 }, "headers": {}, "at": "before" });
 
@@ -300,6 +305,8 @@ mod tests {
             (json!({ "headers": { "x": ["a", 1] } }), "/headers/x/1"),
             (json!({ "retry_after": "1500ms" }), "/retry_after"),
             (json!({ "retry_after": 2 }), "/retry_after"),
+            (json!({ "retry_after": "date:" }), "/retry_after"),
+            (json!({ "retry_after": "date:1500ms" }), "/retry_after"),
             (json!({ "at": "during" }), "/at"),
         ];
         for (value, pointer) in cases {

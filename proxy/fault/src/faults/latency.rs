@@ -1,13 +1,16 @@
 //! `latency`: each request waits.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, params, written};
+use super::{
+    Draw, FaultKind, Param, Phase,
+    deadline::{Deadline, Margin},
+    fields::header_name,
+    params, written,
+};
 use crate::{
     injection::{Injection, Since},
-    read::{Problem, one_of},
+    read::{Object, Problem, one_of, text},
     stream::{Chance, Layer, Stage},
     wait::Wait,
 };
@@ -16,11 +19,18 @@ use crate::{
 ///
 /// The wait is drawn once per request, not per chunk of its body. In mode `add` it adds to what the upstream
 /// takes itself; in mode `floor` the whole exchange takes at least so long, counted from the request's arrival to
-/// the first byte of the answer. A removed fault lets held requests continue at once.
+/// the first byte of the answer; in mode `until_deadline` it is held until the caller's own deadline, counted from the
+/// arrival, and a request without one is skipped. A removed fault lets held requests continue at once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Latency {
-    wait: Wait,
+    length: Length,
     place: Place,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Length {
+    Drawn(Wait),
+    Until(Deadline),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +39,25 @@ enum Place {
     Request,
     Response,
     Floor,
+}
+
+impl Latency {
+    fn until_deadline(object: &Object<'_>) -> Result<Self, Problem> {
+        let own = ["mode", "margin", "deadline_header"];
+        if let Some(other) = object.keys().find(|key| !own.contains(key)) {
+            let detail = "does not go with mode \"until_deadline\": the caller says how long";
+            return Err(Problem::at(other, detail));
+        }
+        let header = object.optional("deadline_header", |value| header_name(text(value)?))?;
+        let margin = object.optional("margin", Margin::read)?;
+        Ok(Self {
+            length: Length::Until(Deadline {
+                header,
+                margin: margin.unwrap_or(Margin::NONE),
+            }),
+            place: Place::Request,
+        })
+    }
 }
 
 impl FaultKind for Latency {
@@ -50,7 +79,9 @@ impl FaultKind for Latency {
         Param::new("samples", "list of up to 10000 durations", "", "one of these, each equally likely; the shell reads them from a file: file=PATH"),
         Param::new("times", "number above 0, up to 1000", "1", "what samples are multiplied with"),
         Param::new("cap", "duration, up to 1h", "30s", "no log-normal, normal, exponential or Pareto wait is longer: drawn again ten times, then cut"),
-        Param::new("mode", "\"add\" or \"floor\"", "add", "add the wait to what the upstream takes, or let everything take at least so long"),
+        Param::new("mode", "\"add\", \"floor\" or \"until_deadline\"", "add", "add the wait to what the upstream takes, let everything take at least so long, or hold the request until the caller's own deadline: grpc-timeout or x-timeout-ms"),
+        Param::new("margin", "duration, up to 1h, or the same with \"-\" before it", "0s", "with until_deadline: how long behind the deadline, or before it"),
+        Param::new("deadline_header", "text", "grpc-timeout, else x-timeout-ms", "with until_deadline: the field that says it, in milliseconds or as a duration"),
         Param::new("side", "\"request\", \"response\" or \"connect\"", "request", "hold the request before it is forwarded, the answer before its first byte, or the connection before anything is read; with mode add"),
     ];
     const EXAMPLE: &'static str = r#"{"p50":"120ms","p99":"900ms"}"#;
@@ -65,13 +96,21 @@ impl FaultKind for Latency {
     fn read(value: &Value) -> Result<Self, Problem> {
         if !value.is_object() {
             return Ok(Self {
-                wait: Wait::fixed(value)?,
+                length: Length::Drawn(Wait::fixed(value)?),
                 place: Place::Request,
             });
         }
         let object = params::<Self>(value)?;
+        let mode = object.optional("mode", one_of("mode", &["add", "floor", "until_deadline"]))?;
+        if mode == Some("until_deadline") {
+            return Self::until_deadline(&object);
+        }
+        for key in ["margin", "deadline_header"] {
+            if object.has(key) {
+                return Err(Problem::at(key, "goes with mode \"until_deadline\""));
+            }
+        }
         let wait = Wait::from_object(&object)?;
-        let mode = object.optional("mode", one_of("mode", &["add", "floor"]))?;
         let side = object.optional("side", one_of("side", &["request", "response", "connect"]))?;
         let place = match (mode, side) {
             (Some("floor"), Some("request" | "connect")) => {
@@ -83,7 +122,10 @@ impl FaultKind for Latency {
             (_, Some("response")) => Place::Response,
             (_, _) => Place::Request,
         };
-        Ok(Self { wait, place })
+        Ok(Self {
+            length: Length::Drawn(wait),
+            place,
+        })
     }
 
     fn to_value(&self) -> Value {
@@ -94,7 +136,14 @@ impl FaultKind for Latency {
             Place::Floor => ("floor", "response"),
         };
         let place = [("mode", Some(json!(mode))), ("side", Some(json!(side)))];
-        written(self.wait.members().chain(place))
+        match &self.length {
+            Length::Drawn(wait) => written(wait.members().chain(place)),
+            Length::Until(deadline) => written([
+                ("mode", Some(json!("until_deadline"))),
+                ("margin", Some(json!(deadline.margin.to_text()))),
+                ("deadline_header", deadline.header.as_ref().map(|name| json!(name.as_str()))),
+            ]),
+        }
     }
 
     fn layers(&self) -> &'static [Layer] {
@@ -121,6 +170,9 @@ impl FaultKind for Latency {
     }
 
     fn check_stream(&self) -> Result<(), Problem> {
+        if let Length::Until(_) = self.length {
+            return Err(Problem::at("mode", "a deadline comes with a request, and a connection has none"));
+        }
         match self.place {
             Place::Connect | Place::Request => Ok(()),
             Place::Response => Err(Problem::at("side", "goes with requests; a connection has a `direction`")),
@@ -129,15 +181,31 @@ impl FaultKind for Latency {
     }
 
     fn stage(&self, chance: Chance<'_>, _state: &Self::State) -> Option<Stage> {
-        Some(Stage::Delay(chance.waits(&self.wait)))
+        match &self.length {
+            Length::Drawn(wait) => Some(Stage::Delay(chance.waits(wait))),
+            Length::Until(_) => None,
+        }
+    }
+
+    fn takes(&self, draw: &mut Draw<'_, ()>, _into: &mut Injection) -> bool {
+        match &self.length {
+            Length::Drawn(_) => true,
+            Length::Until(deadline) => deadline.hold(draw.subject.headers).is_some(),
+        }
     }
 
     fn inject(&self, draw: &mut Draw<'_, ()>, into: &mut Injection) {
-        let wait: Duration = self.wait.draw(draw.roll).mul_f64(draw.scale);
+        let wait = match &self.length {
+            Length::Drawn(wait) => wait.draw(draw.roll).mul_f64(draw.scale),
+            Length::Until(deadline) => {
+                let hold = deadline.hold(draw.subject.headers).unwrap_or_default();
+                return into.delay(hold.mul_f64(draw.scale), Since::Arrival);
+            }
+        };
         match self.place {
             // Before there is a request.
             Place::Connect => {}
-            Place::Request => into.delay(wait),
+            Place::Request => into.delay(wait, Since::Now),
             Place::Response => into.delay_answer(wait, Since::Now),
             Place::Floor => into.delay_answer(wait, Since::Arrival),
         }
@@ -169,6 +237,21 @@ mod tests {
         }
         let both = json!({ "value": "1s", "mode": "floor", "side": "request" });
         assert_eq!(Latency::read(&both).unwrap_err().pointer, "/side");
+    }
+
+    #[test]
+    fn a_deadline_is_the_callers_and_goes_with_no_length_of_ours() {
+        let spec = json!({ "mode": "until_deadline", "margin": "-50ms", "deadline_header": "x-budget" });
+        assert_eq!(Latency::read(&spec).unwrap().to_value(), spec);
+        for (value, pointer) in [
+            (json!({ "mode": "until_deadline", "value": "1s" }), "/value"),
+            (json!({ "mode": "until_deadline", "side": "response" }), "/side"),
+            (json!({ "mode": "until_deadline", "margin": "5" }), "/margin"),
+            (json!({ "mode": "until_deadline", "deadline_header": "a b" }), "/deadline_header"),
+            (json!({ "value": "1s", "margin": "1s" }), "/margin"),
+        ] {
+            assert_eq!(Latency::read(&value).unwrap_err().pointer, pointer, "{value}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderName, StatusCode};
+use json_patch::PatchOperation;
 use serde_json::{Value, json};
 
 use super::{
@@ -14,17 +15,18 @@ use super::{
 use crate::{
     injection::{BodyChange, Change, Injection},
     matcher::single_or_list,
-    read::{Object, Problem, one_or_many, text},
+    read::{Object, Problem, expected, one_of, one_or_many, text},
 };
 
 /// Changes requests before the upstream sees them, and answers before the client does: fields, status, body.
 ///
-/// A JSON merge patch (RFC 7396) needs the whole body and so applies to bodies of known length up to 1 MiB that
-/// are JSON and not compressed; others pass as they are.
+/// A JSON patch (RFC 6902) or merge patch (RFC 7396) needs the whole body, so the answer waits until the body has
+/// come, up to 1 MiB. What is longer, compressed, of a type that is not JSON's, or what the patch does not fit passes as
+/// it is; a fault that does nothing else counts as skipped then.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mutate {
-    request: Option<Side>,
-    response: Option<Side>,
+    request: Option<Box<Side>>,
+    response: Option<Box<Side>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -34,15 +36,38 @@ struct Side {
     status: Option<StatusCode>,
     body: Option<String>,
     json_merge: Option<Value>,
+    json_patch: Option<Vec<PatchOperation>>,
     /// All of the above, made ready once.
     change: Arc<Change>,
 }
 
 /// The longest body that may be given: 64 KiB.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+/// The most operations of a patch.
+const OPERATIONS_MAX: usize = 100;
+
+fn json_patch(value: &Value) -> Result<Vec<PatchOperation>, Problem> {
+    let Value::Array(operations) = value else {
+        return Err(expected("a list of operations (RFC 6902)", value));
+    };
+    if operations.is_empty() || operations.len() > OPERATIONS_MAX {
+        return Err(Problem::here(format!("must have 1 to {OPERATIONS_MAX} operations")));
+    }
+    let operation = |value: &Value| {
+        let words = ["add", "remove", "replace", "move", "copy", "test"];
+        Object::new(value)?.required("op", one_of("operation", &words))?;
+        serde_json::from_value(value.clone())
+            .map_err(|error| Problem::here(format!("is no operation of RFC 6902: {error}")))
+    };
+    operations
+        .iter()
+        .enumerate()
+        .map(|(at, value)| operation(value).map_err(|problem| problem.under(&at.to_string())))
+        .collect()
+}
 
 impl Side {
-    fn read(keys: &'static [&'static str]) -> impl Fn(&Value) -> Result<Self, Problem> {
+    fn read(keys: &'static [&'static str]) -> impl Fn(&Value) -> Result<Box<Self>, Problem> {
         move |value| {
             let object = Object::new(value)?;
             object.only(keys)?;
@@ -50,7 +75,7 @@ impl Side {
                 let known = keys.join("`, `");
                 return Err(Problem::here(format!("changes nothing; give `{known}`")));
             }
-            Self::from_object(&object)
+            Self::from_object(&object).map(Box::new)
         }
     }
 
@@ -64,13 +89,21 @@ impl Side {
         if body.as_ref().is_some_and(|body| body.len() > BODY_BYTES_MAX) {
             return Err(Problem::at("body", "is longer than 64 KiB"));
         }
-        let change = match (&body, &json_merge) {
-            (Some(_), Some(_)) => {
+        let json_patch = object.optional("json_patch", json_patch)?;
+        let change = match (&body, &json_merge, &json_patch) {
+            (Some(_), Some(_), _) => {
                 return Err(Problem::at("json_merge", "does not go with `body`"));
             }
-            (Some(body), None) => Some(BodyChange::Replace(Bytes::from(body.clone()))),
-            (None, Some(patch)) => Some(BodyChange::Merge(patch.clone())),
-            (None, None) => None,
+            (Some(_), _, Some(_)) => {
+                return Err(Problem::at("json_patch", "does not go with `body`"));
+            }
+            (_, Some(_), Some(_)) => {
+                return Err(Problem::at("json_patch", "does not go with `json_merge`"));
+            }
+            (Some(body), None, None) => Some(BodyChange::Replace(Bytes::from(body.clone()))),
+            (None, Some(patch), None) => Some(BodyChange::Merge(patch.clone())),
+            (None, None, Some(patch)) => Some(BodyChange::Patch(patch.clone())),
+            (None, None, None) => None,
         };
         let change = Change {
             status,
@@ -84,6 +117,7 @@ impl Side {
             status,
             body,
             json_merge,
+            json_patch,
             change: Arc::new(change),
         })
     }
@@ -96,6 +130,7 @@ impl Side {
             ("status", self.status.map(|status| json!(status.as_u16()))),
             ("body", self.body.as_ref().map(|body| json!(body))),
             ("json_merge", self.json_merge.clone()),
+            ("json_patch", self.json_patch.as_ref().map(|patch| json!(patch))),
         ])
     }
 }
@@ -106,7 +141,7 @@ impl FaultKind for Mutate {
     const PHASE: Phase = Phase::ResponseHead;
     const PARAMS: &'static [Param] = &[
         Param::new("request", "object of set and remove", "", "header fields that are set, and names of those that go, before the upstream sees them"),
-        Param::new("response", "object of set, remove, status, body and json_merge", "", "the same for the answer, another status, another body (up to 64 KiB), or a JSON merge patch of it"),
+        Param::new("response", "object of set, remove, status, body, json_merge and json_patch", "", "the same for the answer, another status, and another body (up to 64 KiB), a JSON merge patch (RFC 7396) or a JSON patch (RFC 6902) of it: of bodies up to 1 MiB that are JSON and not compressed, others pass as they are"),
     ];
     const EXAMPLE: &'static str = r#"{"response":{"status":201,"set":{"x-mutated":"yes"}}}"#;
 
@@ -115,7 +150,7 @@ impl FaultKind for Mutate {
     fn read(value: &Value) -> Result<Self, Problem> {
         let object = params::<Self>(value)?;
         let request = object.optional("request", Side::read(&["set", "remove"]))?;
-        let keys = &["set", "remove", "status", "body", "json_merge"];
+        let keys = &["set", "remove", "status", "body", "json_merge", "json_patch"];
         let response = object.optional("response", Side::read(keys))?;
         if request.is_none() && response.is_none() {
             return Err(Problem::here("changes nothing; give `request` or `response`"));
@@ -125,8 +160,8 @@ impl FaultKind for Mutate {
 
     fn to_value(&self) -> Value {
         written([
-            ("request", self.request.as_ref().map(Side::to_value)),
-            ("response", self.response.as_ref().map(Side::to_value)),
+            ("request", self.request.as_deref().map(Side::to_value)),
+            ("response", self.response.as_deref().map(Side::to_value)),
         ])
     }
 
@@ -159,6 +194,13 @@ mod tests {
         });
 
         assert_eq!(Mutate::read(&spec).unwrap().to_value(), spec);
+
+        let patch = json!([
+            { "op": "replace", "path": "/price", "value": -1 },
+            { "op": "move", "from": "/a", "path": "/b" },
+        ]);
+        let spec = json!({ "response": { "json_patch": patch } });
+        assert_eq!(Mutate::read(&spec).unwrap().to_value(), spec);
     }
 
     #[test]
@@ -170,6 +212,13 @@ mod tests {
             (json!({ "request": { "remove": "content-length" } }), "/request/remove"),
             (json!({ "response": { "set": { "transfer-encoding": "x" } } }), "/response/set/transfer-encoding"),
             (json!({ "response": { "body": "a", "json_merge": {} } }), "/response/json_merge"),
+            (json!({ "response": { "body": "a", "json_patch": [{ "op": "remove", "path": "/a" }] } }), "/response/json_patch"),
+            (json!({ "response": { "json_patch": [] } }), "/response/json_patch"),
+            (json!({ "response": { "json_patch": {} } }), "/response/json_patch"),
+            (json!({ "response": { "json_patch": [{ "op": "ad", "path": "/a", "value": 1 }] } }), "/response/json_patch/0/op"),
+            (json!({ "response": { "json_patch": [{ "op": "add", "path": "/a" }] } }), "/response/json_patch/0"),
+            (json!({ "response": { "json_patch": [{ "op": "remove", "path": "a" }] } }), "/response/json_patch/0"),
+            (json!({ "request": { "json_patch": [{ "op": "remove", "path": "/a" }] } }), "/request/json_patch"),
         ];
         for (value, pointer) in cases {
             assert_eq!(Mutate::read(&value).unwrap_err().pointer, pointer, "{value}");

@@ -10,7 +10,13 @@ use std::{
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, fields::status, params, written};
+use super::{
+    Draw, FaultKind, Param, Phase,
+    fields::status,
+    params,
+    retry_after::{Form, RetryAfter, form, show, whole_seconds},
+    written,
+};
 use crate::{
     injection::{Answer, Ending, Injection},
     matcher::{Per, Subject},
@@ -29,7 +35,7 @@ pub struct RateLimit {
     window: Duration,
     kind: Kind,
     status: StatusCode,
-    retry_after: RetryAfter,
+    retry_after: Told,
     key: Per,
     answer: Arc<Answer>,
 }
@@ -41,10 +47,10 @@ enum Kind {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum RetryAfter {
-    Auto,
-    None,
-    Given(Duration),
+enum Told {
+    Nothing,
+    Truth(Form),
+    Given(RetryAfter),
 }
 
 const GLOBAL: &str = "global";
@@ -120,15 +126,15 @@ impl RateLimit {
 
     fn told(&self, wait: Duration) -> Option<Duration> {
         match self.retry_after {
-            RetryAfter::None => None,
-            RetryAfter::Given(after) => Some(after),
+            Told::Nothing => None,
+            Told::Given(given) => Some(given.after),
             // Whole seconds, up: who waits so long is not early.
-            RetryAfter::Auto => Some(Duration::from_secs(whole_seconds(wait).max(1))),
+            Told::Truth(_) => Some(Duration::from_secs(rounded_up(wait).max(1))),
         }
     }
 }
 
-fn whole_seconds(span: Duration) -> u64 {
+fn rounded_up(span: Duration) -> u64 {
     span.as_secs() + u64::from(span.subsec_nanos() > 0)
 }
 
@@ -141,7 +147,7 @@ impl FaultKind for RateLimit {
         Param::new("window", "duration, up to 24h", "1s", "how long a quota lasts, or takes to fill again"),
         Param::new("kind", "\"token_bucket\" or \"fixed_window\"", "token_bucket", "fill again evenly, or all at once"),
         Param::new("status", "whole number, 200 to 599", "429", "the answer's status"),
-        Param::new("retry_after", "\"auto\", \"none\" or a duration in whole seconds", "auto", "what the answer tells the client; auto is the truth"),
+        Param::new("retry_after", "\"auto\", \"date:auto\", \"none\", a duration in whole seconds, or the same behind \"date:\"", "auto", "what the answer tells the client; auto is the truth"),
         Param::new("key", "\"global\", or as per: \"client\", \"header:NAME\", \"cookie:NAME\", ...", GLOBAL, "whose quota it is"),
     ];
     const EXAMPLE: &'static str = r#"{"limit":2,"window":"10s"}"#;
@@ -160,15 +166,14 @@ impl FaultKind for RateLimit {
             .optional("status", status)?
             .unwrap_or(StatusCode::TOO_MANY_REQUESTS);
         let day = Duration::from_secs(24 * 60 * 60);
-        let retry_after = object.optional("retry_after", |value| {
-            if value == "auto" || value == "none" {
-                let auto = value == "auto";
-                return Ok(if auto { RetryAfter::Auto } else { RetryAfter::None });
-            }
-            match duration_up_to(day)(value)? {
-                after if after.subsec_nanos() == 0 => Ok(RetryAfter::Given(after)),
-                _ => Err(Problem::here("must be whole seconds, as the header has no finer unit")),
-            }
+        let retry_after = object.optional("retry_after", |value| match form(value)? {
+            (Form::Seconds, "none") => Ok(Told::Nothing),
+            (form, "auto") => Ok(Told::Truth(form)),
+            (form, rest) => match whole_seconds(rest)? {
+                after if after.is_zero() => Err(Problem::here("must be longer than 0s")),
+                after if after > day => Err(Problem::here("is above 24h")),
+                after => Ok(Told::Given(RetryAfter { form, after })),
+            },
         })?;
         let key = object.optional("key", |value| match value {
             value if value == GLOBAL => Ok(Per::Request),
@@ -185,7 +190,7 @@ impl FaultKind for RateLimit {
                 _ => Kind::TokenBucket,
             },
             status,
-            retry_after: retry_after.unwrap_or(RetryAfter::Auto),
+            retry_after: retry_after.unwrap_or(Told::Truth(Form::Seconds)),
             key: key.unwrap_or_default(),
             answer: Arc::new(Answer::plain(status, Vec::new())),
         })
@@ -197,9 +202,9 @@ impl FaultKind for RateLimit {
             Kind::FixedWindow => "fixed_window",
         };
         let retry_after = match self.retry_after {
-            RetryAfter::Auto => "auto".to_owned(),
-            RetryAfter::None => "none".to_owned(),
-            RetryAfter::Given(after) => show_duration(after),
+            Told::Truth(form) => show(form, "auto"),
+            Told::Nothing => "none".to_owned(),
+            Told::Given(given) => given.to_text(),
         };
         let key = match &self.key {
             Per::Request => GLOBAL.to_owned(),
@@ -247,12 +252,19 @@ impl FaultKind for RateLimit {
         let mut fields = vec![
             (LIMIT, HeaderValue::from(self.limit)),
             (REMAINING, HeaderValue::from(0)),
-            (RESET, HeaderValue::from(whole_seconds(wait))),
+            (RESET, HeaderValue::from(rounded_up(wait))),
         ];
-        if let Some(told) = self.told(wait) {
+        let told = self.told(wait);
+        let as_date = match self.retry_after {
+            Told::Nothing => false,
+            Told::Truth(form) | Told::Given(RetryAfter { form, .. }) => form == Form::Date,
+        };
+        if let Some(told) = told.filter(|_| !as_date) {
             fields.push((header::RETRY_AFTER, HeaderValue::from(told.as_secs())));
         }
-        into.end(Ending::Answer(Arc::new(self.answer.with_fields(fields))));
+        let answer = self.answer.with_fields(fields);
+        let answer = answer.with_retry_date(told.filter(|_| as_date));
+        into.end(Ending::Answer(Arc::new(answer)));
     }
 }
 
@@ -277,7 +289,7 @@ mod tests {
         let at = [0, 0, 0, 400, 500, 999, 1_000, 1_000, 1_000];
 
         let bucket = pass(json!({ "limit": 2 }), &at);
-        let window = pass(json!({ "limit": 2, "kind": "fixed_window" }), &at);
+        let window = pass(json!({ "limit": 2, "kind": "fixed_window", "retry_after": "date:auto" }), &at);
 
         assert_eq!(bucket, [true, true, false, false, true, false, true, false, false]);
         assert_eq!(window, [true, true, false, false, false, false, true, true, false]);
@@ -290,6 +302,8 @@ mod tests {
             (json!({ "limit": 0 }), "/limit"),
             (json!({ "key": "request" }), "/key"),
             (json!({ "retry_after": "1500ms" }), "/retry_after"),
+            (json!({ "retry_after": "date:none" }), "/retry_after"),
+            (json!({ "retry_after": "0s" }), "/retry_after"),
             (json!({ "kind": "leaky" }), "/kind"),
         ];
         for (value, pointer) in cases {

@@ -8,7 +8,8 @@ use crate::{injection::Injection, matcher::Per, probability::Percent, read::Prob
 /// Closes the listening sockets of a route: new connections are refused by the kernel, as if no process were
 /// there. Open connections stay. When the fault ends the route listens again at the same address.
 ///
-/// As no request is ever seen, it goes with nothing that looks at requests, and its counters stay 0.
+/// As no request is ever seen, it goes with nothing that looks at requests. The kernel tells nobody of the connections
+/// it refuses, so `matched` and `injected` count how often a route stopped listening for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refuse;
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Draw, FaultKind, Param, Phase, fields::status, params, written};
 use crate::{
-    injection::{Answer, Ending, Injection},
+    injection::{Answer, Ending, Injection, Since},
     read::{Problem, whole},
     wait::Wait,
 };
@@ -128,7 +128,7 @@ impl FaultKind for Saturate {
         let service = self.service_time.draw(draw.roll).mul_f64(draw.scale);
         let mut busy = draw.state.0.lock().unwrap_or_else(PoisonError::into_inner);
         match busy.admit(self, service, draw.now) {
-            Some(wait) => into.delay(wait),
+            Some(wait) => into.delay(wait, Since::Now),
             None => into.end(Ending::Answer(Arc::clone(&self.answer))),
         }
     }

@@ -1,5 +1,7 @@
 //! Answers that are given in an upstream's place.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
@@ -10,6 +12,8 @@ pub struct Answer {
     pub status: StatusCode,
     /// Header fields besides `content-type`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// How far off the date of its `Retry-After` is, where it says one.
+    pub retry_date: Option<Duration>,
     body: AnswerBody,
 }
 
@@ -36,6 +40,7 @@ impl Answer {
         Self {
             status,
             headers,
+            retry_date: None,
             body: AnswerBody::Given(content_type, body),
         }
     }
@@ -49,6 +54,7 @@ impl Answer {
         Self {
             status,
             headers,
+            retry_date: None,
             body: AnswerBody::Whole(body),
         }
     }
@@ -61,6 +67,11 @@ impl Answer {
         let mut made = self.clone();
         made.headers.extend(fields);
         made
+    }
+
+    /// The same with a `Retry-After` that is a date so far off; `None` for none.
+    pub(crate) fn with_retry_date(self, retry_date: Option<Duration>) -> Self {
+        Self { retry_date, ..self }
     }
 
     /// An answer whose body names the status, as problem+json or text; none where a status has no body.
@@ -80,6 +91,7 @@ impl Answer {
         Self {
             status,
             headers,
+            retry_date: None,
             body,
         }
     }

@@ -16,6 +16,7 @@ pub struct Corruption {
     /// The next byte that is damaged.
     next: u64,
     json: Json,
+    has_damaged: bool,
 }
 
 /// How bytes are damaged.
@@ -47,10 +48,25 @@ impl Corruption {
             seen: 0,
             next: offset,
             json: Json::default(),
+            has_damaged: false,
         };
         // The first byte that may be damaged is drawn for like any other.
         made.next = offset.saturating_add(made.gap());
         made
+    }
+
+    /// Whether a body of this length has a byte that it damages, as far as that is known beforehand.
+    pub(crate) fn reaches(&self, body_bytes: u64) -> bool {
+        match self.how {
+            How::Flip(_) | How::Random(_) => self.next < body_bytes,
+            How::Json(_) => self.offset < body_bytes,
+        }
+    }
+
+    /// Whether it has damaged a byte.
+    #[must_use]
+    pub fn has_damaged(&self) -> bool {
+        self.has_damaged
     }
 
     /// The next bytes of the body, damaged.
@@ -61,6 +77,7 @@ impl Corruption {
             How::Json(depth) => self.break_json(bytes, begin, depth),
             How::Flip(_) | How::Random(_) if self.next >= self.seen => bytes,
             How::Flip(_) | How::Random(_) => {
+                self.has_damaged = true;
                 let mut damaged = BytesMut::from(bytes);
                 while self.next < self.seen {
                     let at = usize::try_from(self.next - begin).unwrap_or(usize::MAX);
@@ -108,6 +125,7 @@ impl Corruption {
         else {
             return bytes;
         };
+        self.has_damaged = true;
         let mut damaged = BytesMut::from(bytes);
         damaged[at] = b';';
         damaged.freeze()

@@ -12,14 +12,50 @@ use crate::{
     plan::ArmedFault,
 };
 
-/// A fault that acts on a request. Dropping it gives back the place it held.
+/// A fault that acts on a request. Dropping it gives back the place it held, and the injection if it had no effect.
 #[derive(Debug)]
 pub struct Fired {
-    pub(crate) fault: Arc<ArmedFault>,
-    pub(crate) held: Option<Held>,
+    fault: Arc<ArmedFault>,
+    held: Option<Held>,
+    /// It depends on the answer if it has an effect, and has had none yet.
+    may_pass: bool,
 }
 
 impl Fired {
+    pub(crate) fn new(fault: &Arc<ArmedFault>, held: Option<Held>) -> Self {
+        Self {
+            fault: Arc::clone(fault),
+            held,
+            may_pass: false,
+        }
+    }
+
+    /// Notes that the answer decides if it has an effect.
+    pub(crate) fn depends_on_answer(&mut self) {
+        self.may_pass = true;
+    }
+
+    /// Whether it is still open if it has an effect at all.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        self.may_pass
+    }
+
+    /// Notes that it has an effect. Whether that was open until now.
+    pub fn acts(&mut self) -> bool {
+        std::mem::take(&mut self.may_pass)
+    }
+
+    /// Notes that it has none, if that was open until now: it counts as skipped and holds nothing. Whether it was open.
+    pub fn passes(&mut self) -> bool {
+        if !std::mem::take(&mut self.may_pass) {
+            return false;
+        }
+        self.fault.ledger().give_back_injection();
+        self.let_go();
+        true
+    }
+
     /// The fault's id.
     #[must_use]
     pub fn id(&self) -> &str {
@@ -98,5 +134,11 @@ impl Fired {
     /// Notes that the client left while the fault acted on its request.
     pub fn note_client_gave_up(&self) {
         self.fault.ledger().note_client_gave_up();
+    }
+}
+
+impl Drop for Fired {
+    fn drop(&mut self) {
+        self.passes();
     }
 }

@@ -20,6 +20,17 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// Whether it has an effect on a body of this length: what begins at its end or behind has none.
+    #[must_use]
+    pub fn reaches(&self, body_bytes: u64) -> bool {
+        match self {
+            Self::Corrupt(corruption) => corruption.reaches(body_bytes),
+            Self::Pace(_) | Self::Dribble(_) => body_bytes > 0,
+            Self::Stall(stall) => stall.after_bytes < body_bytes,
+            Self::Cut(cut) => cut.at.bytes(body_bytes) < body_bytes,
+        }
+    }
+
     /// Whether the exchange ends by it.
     pub(crate) fn ends(&self) -> bool {
         match self {
