@@ -71,6 +71,8 @@ pub(crate) enum Command {
     Route(RouteArgs),
     /// Remove every fault at once: the red button
     Halt(HaltArgs),
+    /// Ask a proxy or one of the demo's services whether it is there, as health checks of containers do
+    Health(HealthArgs),
     /// See what policies say, and check your own
     Policy(PolicyArgs),
 }
@@ -315,4 +317,11 @@ pub(crate) struct HaltArgs {
     /// Refuse to arm anything for so long
     #[arg(long, value_name = "DURATION")]
     pub(crate) rearm_after: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct HealthArgs {
+    /// Where a control API or a demo service listens
+    #[arg(default_value = ControlConfig::LISTEN, value_name = "ADDR")]
+    pub(crate) address: String,
 }

@@ -5,6 +5,7 @@ mod demo_library;
 pub(crate) mod demo_service;
 pub(crate) mod fault;
 pub(crate) mod halt;
+pub(crate) mod health;
 mod library_service;
 pub(crate) mod policy;
 pub(crate) mod proxy;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
+mod compose_files;
 mod demo_command;
 mod demo_trace;
 mod fault_commands;

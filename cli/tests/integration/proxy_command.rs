@@ -397,3 +397,18 @@ async fn a_black_hole_for_traces_does_not_hold_up_the_end() {
     assert_eq!(status.code(), Some(0));
     assert!(began.elapsed() < Duration::from_secs(30));
 }
+
+#[test]
+fn health_asks_a_proxy_or_a_service_and_tells_by_its_exit_code() {
+    let proxy = Server::on_a_free_port(&["proxy"]);
+    let service = Server::start(&["demo-service", "popular-items", "--output", "json"]);
+    let listen = service.ready["listen"].as_str().unwrap().to_owned();
+
+    assert_eq!(run(&["health", &proxy.control()]).ok(), "ok\n");
+    assert_eq!(run(&["health", &listen]).ok(), "ok\n");
+
+    drop(service);
+    let gone = run(&["health", &listen]);
+    assert_eq!(gone.code(), 69);
+    assert!(gone.err().contains(&listen), "{}", gone.err());
+}

@@ -26,6 +26,8 @@ use crate::{
 
 /// How often the daemon's name is looked up again, for daemons that move.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
+/// The same while the name is not known. What is counted meanwhile is sent when it is.
+const RESOLVE_UNKNOWN_EVERY: Duration = Duration::from_secs(5);
 
 /// The flush thread, seen from outside. Dropping it ends the thread without a last flush.
 #[derive(Debug)]
@@ -39,30 +41,20 @@ enum Command {
 }
 
 impl Flusher {
-    /// Starts the thread. The caller has resolved `address` to `resolved` already.
+    /// Starts the thread. The caller has looked `address` up, and found `daemon` or nothing.
     pub(crate) fn start(
         address: String,
-        resolved: SocketAddr,
+        daemon: Option<SocketAddr>,
         dialect: Dialect,
         interval: Duration,
         metrics: Metrics,
     ) -> io::Result<Self> {
-        let daemon = Daemon::at(resolved, dialect)?;
-        let (commands, received) = mpsc::channel();
-        let flush = Flush {
-            daemon,
-            resolved,
-            address,
-            resolved_at: Instant::now(),
-            dialect,
-            lines: metrics.counter(names::TELEMETRY_STATSD_LINES, &[]),
-            packets: metrics.counter(names::TELEMETRY_STATSD_PACKETS, &[]),
-            errors: metrics.counter(names::TELEMETRY_STATSD_SEND_ERRORS, &[]),
-            metrics,
-            counters: Vec::new(),
-            gauges: Vec::new(),
-            histograms: Vec::new(),
+        let daemon = match daemon {
+            Some(at) => Some((at, Daemon::at(at, dialect)?)),
+            None => None,
         };
+        let (commands, received) = mpsc::channel();
+        let flush = Flush::new(address, daemon, dialect, metrics);
         thread::Builder::new()
             .name("brownout-statsd".into())
             .spawn(move || flush.run(interval, &received))?;
@@ -100,11 +92,26 @@ pub(crate) fn resolve(address: &str) -> io::Result<SocketAddr> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
 }
 
+/// Looks the daemon up. A name that is not known is not wrong: it may be before long.
+///
+/// # Errors
+/// When `address` is not host and port.
+pub(crate) fn find(address: &str) -> io::Result<Option<SocketAddr>> {
+    match resolve(address) {
+        Ok(daemon) => Ok(Some(daemon)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Err(error),
+        Err(error) => {
+            tracing::warn!(address, %error, "the statsd daemon is not found; it is looked up again every 5 s");
+            Ok(None)
+        }
+    }
+}
+
 /// What the thread knows: where to send, and of each series its name there and what was sent.
 struct Flush {
-    daemon: Daemon,
+    /// Nothing while its name is not known.
+    daemon: Option<(SocketAddr, Daemon)>,
     address: String,
-    resolved: SocketAddr,
     resolved_at: Instant,
     dialect: Dialect,
     metrics: Metrics,
@@ -131,6 +138,27 @@ struct SentHistogram {
 }
 
 impl Flush {
+    fn new(
+        address: String,
+        daemon: Option<(SocketAddr, Daemon)>,
+        dialect: Dialect,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            daemon,
+            address,
+            resolved_at: Instant::now(),
+            dialect,
+            lines: metrics.counter(names::TELEMETRY_STATSD_LINES, &[]),
+            packets: metrics.counter(names::TELEMETRY_STATSD_PACKETS, &[]),
+            errors: metrics.counter(names::TELEMETRY_STATSD_SEND_ERRORS, &[]),
+            metrics,
+            counters: Vec::new(),
+            gauges: Vec::new(),
+            histograms: Vec::new(),
+        }
+    }
+
     fn run(mut self, interval: Duration, commands: &Receiver<Command>) {
         let mut flushed = Instant::now();
         loop {
@@ -157,7 +185,10 @@ impl Flush {
         self.follow_daemon();
         self.meet_new_series();
 
-        let mut packets = Packets::to(&self.daemon);
+        let Some((_, daemon)) = &self.daemon else {
+            return;
+        };
+        let mut packets = Packets::to(daemon);
         for it in &mut self.counters {
             let total = it.counter.total();
             let delta = total - it.sent.unwrap_or(0);
@@ -185,16 +216,19 @@ impl Flush {
 
     /// Looks the daemon's name up again from time to time. What fails here is tried again then.
     fn follow_daemon(&mut self) {
-        if self.resolved_at.elapsed() < RESOLVE_EVERY {
+        let (known, every) = match &self.daemon {
+            Some((address, _)) => (Some(*address), RESOLVE_EVERY),
+            None => (None, RESOLVE_UNKNOWN_EVERY),
+        };
+        if self.resolved_at.elapsed() < every {
             return;
         }
         self.resolved_at = Instant::now();
-        if let Ok(resolved) = resolve(&self.address)
-            && resolved != self.resolved
-            && let Ok(daemon) = Daemon::at(resolved, self.dialect)
+        if let Ok(address) = resolve(&self.address)
+            && Some(address) != known
+            && let Ok(daemon) = Daemon::at(address, self.dialect)
         {
-            self.daemon = daemon;
-            self.resolved = resolved;
+            self.daemon = Some((address, daemon));
         }
     }
 
@@ -218,5 +252,44 @@ impl Flush {
                 is_new: true,
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    #[test]
+    fn what_is_counted_before_the_daemon_is_known_is_sent_when_it_is() {
+        let metrics = Metrics::new();
+        let requests = metrics.counter(names::PROXY_REQUESTS, &["web"]);
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        let mut flush = Flush::new(
+            socket.local_addr().unwrap().to_string(),
+            None,
+            Dialect::Etsy,
+            metrics,
+        );
+
+        requests.add(2);
+        flush.flush();
+        requests.add(1);
+        flush.resolved_at = Instant::now()
+            .checked_sub(RESOLVE_UNKNOWN_EVERY)
+            .expect("the machine has run for some seconds");
+        flush.flush();
+
+        let mut packet = [0; 2048];
+        let bytes = socket.recv(&mut packet).unwrap();
+        let lines = str::from_utf8(&packet[..bytes]).unwrap();
+        assert!(
+            lines.lines().any(|line| line == "proxy.requests.web:3|c"),
+            "{lines}"
+        );
     }
 }

@@ -1,6 +1,5 @@
 use std::{
     io,
-    net::ToSocketAddrs,
     time::{Duration, Instant},
 };
 
@@ -91,14 +90,6 @@ pub enum StartError {
         /// As configured.
         url: String,
     },
-    /// The host of the OTLP URL was not found.
-    #[error("could not resolve the host of OTLP URL `{url}`")]
-    OtlpHost {
-        /// As configured.
-        url: String,
-        /// What the resolver said.
-        source: io::Error,
-    },
     /// Environment variables of OpenTelemetry ask for what is not built in, or nonsense.
     #[error("could not set up the OTLP exporter")]
     OtlpExporter(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -111,12 +102,12 @@ pub enum StartError {
         /// The field of the configuration.
         name: &'static str,
     },
-    /// The statsd daemon's address is not host and port, or the host was not found.
-    #[error("could not resolve statsd address `{address}`")]
+    /// The statsd daemon's address is not host and port.
+    #[error("could not read statsd address `{address}`")]
     StatsdAddress {
         /// As configured.
         address: String,
-        /// What the resolver said.
+        /// What is wrong with it.
         source: io::Error,
     },
     /// The system refused a thread, a socket or the like.
@@ -137,11 +128,11 @@ pub struct ShutdownTimeout {
 impl Telemetry {
     /// Starts what `config` asks for: nothing, or threads that send.
     ///
-    /// Blocks while host names are resolved. Whether anybody listens there is not tried.
+    /// Blocks while the daemon's name is looked up. A name that is not known yet, as where containers start in any
+    /// order, is looked up again until it is; whether anybody listens there is not tried.
     ///
     /// # Errors
-    /// When the configuration makes no sense, a host is not found, or the system refuses a thread
-    /// or socket.
+    /// When the configuration makes no sense, or the system refuses a thread or socket.
     pub fn start(config: TelemetryConfig) -> Result<Self, StartError> {
         let TelemetryConfig {
             otlp,
@@ -197,7 +188,7 @@ impl Telemetry {
             None => None,
             Some(address) => {
                 let daemon =
-                    statsd::resolve(&address).map_err(|source| StartError::StatsdAddress {
+                    statsd::find(&address).map_err(|source| StartError::StatsdAddress {
                         address: address.clone(),
                         source,
                     })?;
@@ -305,14 +296,6 @@ fn parts(base: &str) -> Result<(String, String), StartError> {
             url: base.to_owned(),
         });
     };
-    let host = authority.host().trim_matches(['[', ']']);
-    let port = authority.port_u16().unwrap_or(80);
-    if let Err(source) = (host, port).to_socket_addrs() {
-        return Err(StartError::OtlpHost {
-            url: base.to_owned(),
-            source,
-        });
-    }
     Ok((authority.to_string(), uri.path().to_owned()))
 }
 
@@ -331,6 +314,7 @@ mod tests {
                 "http://127.0.0.1:4318/v1/traces",
                 "http://127.0.0.1:4318/v1/traces",
             ),
+            ("http://nobody.invalid", "http://nobody.invalid/v1/traces"),
         ] {
             assert_eq!(endpoint(base).expect(base), expected);
         }
