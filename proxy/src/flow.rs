@@ -7,14 +7,22 @@ mod stage;
 
 pub(crate) use self::shaper::Next;
 
-use std::{future::pending, net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    future::pending,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use brownout_fault::{Direction, FaultReader, Link, StreamFaults};
 use bytes::Bytes;
 use tokio::sync::watch;
 
 use self::{books::Books, shaper::Shaper};
-use crate::{route::Route, timer::Timer, upstream::Protocol};
+use crate::{inject::DRAIN, route::Route, timer::Timer, upstream::Protocol};
+
+/// What a peer that reads needs on a path of some length.
+pub(crate) const GRACE: Duration = Duration::from_millis(50);
 
 /// What passes in one direction of a connection, and what faults do to it. It reads no socket and no clock.
 ///
@@ -127,6 +135,17 @@ impl Flow {
     /// What is to be done now.
     pub(crate) fn next(&mut self) -> Next {
         self.shaper.next(Instant::now())
+    }
+
+    /// How long what was sent may take to arrive before a reset. Less when the reset comes from a fault that is gone:
+    /// whoever removed it is not to wait for a client that does not read.
+    pub(crate) fn patience(&self) -> Duration {
+        /// Twice that is less than the 100 ms in which a fault lets go.
+        const LET_GO: Duration = Duration::from_millis(30);
+        match self.shaper.is_let_go() {
+            true => LET_GO,
+            false => DRAIN,
+        }
     }
 
     /// Whether nothing but the connection's end is left to do.

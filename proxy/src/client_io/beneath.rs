@@ -18,7 +18,7 @@ use tokio::{
 
 use super::ClientSocket;
 use crate::{
-    flow::{Flow, Next, changed},
+    flow::{Flow, GRACE, Next, changed},
     inject::DRAIN,
     route::Route,
 };
@@ -307,7 +307,7 @@ impl Beneath {
             return;
         }
         let now = Instant::now();
-        if *self.patience.get_or_insert(now + DRAIN) <= now {
+        if *self.patience.get_or_insert(now + self.to_client.patience()) <= now {
             self.unwritten.clear();
         }
     }
@@ -334,6 +334,7 @@ impl ClientSocket {
     }
 
     /// Lets `act` work on the stream layer as it is armed now.
+    #[cold]
     pub(super) fn beneath<T>(&self, act: impl FnOnce(&mut Beneath) -> T) -> T {
         // Before the look: what is armed meanwhile is looked at the next time.
         let mark = self.route.beneath();
@@ -408,12 +409,14 @@ impl ClientSocket {
     /// Waits until what the kernel was given has reached the client, within bounds; for less long once something
     /// else is armed.
     pub(crate) async fn arrived(&self) {
-        /// What a peer that reads needs on a path of some length.
-        const GRACE: Duration = Duration::from_millis(50);
+        let patience = self.lock().as_ref().map_or(DRAIN, |beneath| {
+            let flows = [&beneath.from_client, &beneath.to_client];
+            flows.map(Flow::patience).into_iter().min().unwrap_or(DRAIN)
+        });
         let mut changes = Some(self.faults.changes());
         tokio::select! {
             () = self.acknowledged() => {}
-            () = sleep(DRAIN) => {}
+            () = sleep(patience) => {}
             () = async { changed(&mut changes).await; sleep(GRACE).await } => {}
         }
     }

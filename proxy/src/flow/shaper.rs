@@ -32,6 +32,8 @@ pub(crate) enum Next {
 pub(super) struct Shaper {
     stages: Vec<Live>,
     through: VecDeque<Item>,
+    /// The connection is over because a fault is gone.
+    is_let_go: bool,
 }
 
 #[derive(Debug)]
@@ -101,6 +103,7 @@ impl Shaper {
             }
             let Live { machine, meter, .. } = &mut self.stages[at];
             for item in machine.flush(now, meter) {
+                self.is_let_go |= matches!(item, Item::Reset | Item::Close);
                 self.hand_on(at + 1, now, item);
             }
         }
@@ -137,6 +140,11 @@ impl Shaper {
         self.advance(now); // What is due comes first.
         self.hand_on(0, now, item);
         self.advance(now);
+    }
+
+    /// Whether the end of the connection comes from a fault that is gone: then nobody is to wait for it.
+    pub(super) fn is_let_go(&self) -> bool {
+        self.is_let_go
     }
 
     /// What is to be done now.

@@ -13,8 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    flow::{Flow, Next, changed, until},
-    inject::DRAIN,
+    flow::{Flow, GRACE, Next, changed, until},
     route::{Route, Total},
     sys,
     timer::Timer,
@@ -138,7 +137,7 @@ impl<'a> Way<'a> {
         // Bytes that nobody takes hold up what comes behind them, but not the end of the connection for ever.
         if is_full && self.flow.is_doomed() {
             let written = timeout(
-                DRAIN,
+                self.flow.patience(),
                 write_all(&self.ends, &mut self.unwritten, self.count),
             );
             if let Ok(written) = written.await {
@@ -221,8 +220,6 @@ impl<'a> Way<'a> {
 
     /// Lets what was written arrive on both sides, within bounds. A change of what is armed leaves less time.
     async fn settle(&mut self) {
-        /// What a peer that reads needs on a path of some length.
-        const GRACE: std::time::Duration = std::time::Duration::from_millis(50);
         /// There is no event for an empty send queue; on loopback it is empty at the first look.
         const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(1);
         let Ends { from, to, .. } = self.ends;
@@ -234,7 +231,7 @@ impl<'a> Way<'a> {
         };
         tokio::select! {
             () = arrived => {}
-            () = sleep(DRAIN) => {}
+            () = sleep(self.flow.patience()) => {}
             () = async { changed(&mut self.changes).await; sleep(GRACE).await } => {}
         }
     }

@@ -11,6 +11,7 @@ mod draining;
 mod endings;
 mod identity;
 mod latency;
+mod letting_go;
 mod malformed;
 mod passing;
 mod patching;
