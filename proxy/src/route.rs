@@ -28,6 +28,7 @@ pub(crate) struct Route {
     pub(crate) overhead: Histogram,
     pub(crate) in_flight: Gauge,
     accepted: AtomicU64,
+    logs_access: bool,
     /// 1xx to 5xx, then none.
     responses: [Counter; 6],
     errors: [Counter; ErrorKind::ALL.len()],
@@ -105,7 +106,12 @@ pub(crate) struct FaultMetrics {
 }
 
 impl Route {
-    pub(crate) fn new(name: &str, upstream: Upstream, metrics: Metrics) -> Arc<Self> {
+    pub(crate) fn new(
+        name: &str,
+        upstream: Upstream,
+        metrics: Metrics,
+        logs_access: bool,
+    ) -> Arc<Self> {
         const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
         Arc::new(Self {
             upstream: ArcSwap::from_pointee(upstream),
@@ -119,6 +125,7 @@ impl Route {
             overhead: metrics.histogram(names::PROXY_OVERHEAD, &[name]),
             in_flight: metrics.gauge(names::PROXY_IN_FLIGHT, &[name]),
             accepted: AtomicU64::new(0),
+            logs_access,
             responses: CLASSES.map(|class| metrics.counter(names::PROXY_RESPONSES, &[name, class])),
             errors: ErrorKind::ALL
                 .map(|kind| metrics.counter(names::PROXY_ERRORS, &[name, kind.name()])),
@@ -130,6 +137,11 @@ impl Route {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether each request is a line in the log.
+    pub(crate) fn logs_access(&self) -> bool {
+        self.logs_access
     }
 
     /// The number of a connection that was just accepted.
