@@ -19,7 +19,7 @@ pub(crate) use self::{
     simulate::SimulateArgs,
     telemetry::TelemetryArgs,
 };
-use crate::exit;
+use crate::{exit, logging::LogFormat};
 
 /// A chaos proxy that tells you whether your timeouts, retries, breakers and fallbacks work.
 #[derive(Debug, Parser)]
@@ -38,6 +38,14 @@ pub(crate) struct Args {
         value_parser = log_filter
     )]
     pub(crate) log: String,
+
+    /// How log lines are written [default: text on a terminal, else json]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+
+    /// Log a line for each request that a route carries
+    #[arg(long, global = true)]
+    pub(crate) access_log: bool,
 }
 
 fn log_filter(text: &str) -> Result<String, String> {

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use brownout_control_api::{ControlApi, ControlConfig};
 use brownout_fault::{FaultSpec, Moment, store};
-use brownout_proxy::{Gateway, GatewayConfig, NewRoute, RouteStatus};
+use brownout_proxy::{ACCESS_LOG, Gateway, GatewayConfig, NewRoute, RouteStatus};
 use brownout_telemetry::Telemetry;
 
 use crate::exit::{Exit, Failure};
@@ -58,6 +58,7 @@ impl House {
             connections_max,
             metrics: telemetry.metrics(),
             tracer: telemetry.tracer(&plan.service),
+            access_log: tracing::enabled!(target: ACCESS_LOG, tracing::Level::INFO),
             ..GatewayConfig::new(reader)
         });
         let gateway = gateway.map_err(|error| {

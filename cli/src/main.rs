@@ -12,6 +12,7 @@ mod demo_system;
 mod exit;
 mod house;
 mod library_system;
+mod logging;
 mod policy;
 mod show;
 mod signals;
@@ -34,7 +35,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    start_logging(&args.log);
+    // Dropped last: what is logged on the way out is written as well.
+    let _logs = logging::start(&args.log, args.log_format, args.access_log);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -66,14 +68,4 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Health(args) => commands::health::run(args).await,
         Command::Policy(args) => commands::policy::run(&args),
     }
-}
-
-/// Logs go to standard error; standard output is for what was asked.
-fn start_logging(filter: &str) {
-    let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(filter);
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .init();
 }

@@ -24,6 +24,7 @@ use brownout_telemetry::{
     Counter, Gauge, Metrics, RouteMatch, ServerRequest, Span, SpanLink, Tracer, names,
 };
 use tokio::{sync::Notify, time::sleep_until};
+use tracing::Instrument;
 
 use crate::{auth::Guard, problem::Refusal};
 
@@ -182,7 +183,7 @@ impl Control {
         let began = Instant::now();
         let mut span = self.span(&request, path.as_deref());
         request.extensions_mut().insert(Caller::of(&span));
-        let response = next.run(request).await;
+        let response = next.run(request).instrument(in_logs(&span)).await;
         span.status_code(response.status().as_u16());
         span.end();
         self.note_revision(&self.faults());
@@ -211,6 +212,17 @@ impl Control {
             route: path.map_or(RouteMatch::Unmatched, RouteMatch::Pattern),
             ..ServerRequest::of(request)
         })
+    }
+}
+
+/// What every line that is logged during a call says of it.
+fn in_logs(span: &Span) -> tracing::Span {
+    match (span.trace_id(), span.span_id()) {
+        (Some(trace_id), Some(span_id)) => {
+            // At the level of what is logged by default, or it would be left out.
+            tracing::warn_span!("call", %trace_id, %span_id)
+        }
+        _ => tracing::Span::none(),
     }
 }
 

@@ -2,7 +2,12 @@
 
 use std::time::Instant;
 
-use axum::extract::State;
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use brownout_telemetry::prometheus;
 use brownout_wire::{Halt, Health, Removed, Version};
 
 use crate::{answer::Json, control::Shared, extract::OptionalInput, problem::Refusal};
@@ -34,6 +39,12 @@ pub(crate) async fn health() -> Json<Health> {
     Json(Health {
         status: "ok".to_owned(),
     })
+}
+
+/// `GET /metrics`: everything that is counted, for a scraper.
+pub(crate) async fn metrics(State(control): State<Shared>) -> Response {
+    let page = prometheus::text(&control.metrics);
+    ([(header::CONTENT_TYPE, prometheus::CONTENT_TYPE)], page).into_response()
 }
 
 /// `GET /version`.

@@ -14,12 +14,13 @@ use brownout_fault::read::nearest;
 use crate::{auth, control::Control, faults, halt, problem::Refusal, routes};
 
 /// The paths, for a hint when none fits.
-const PATHS: [&str; 6] = [
+const PATHS: [&str; 7] = [
     "/faults",
     "/faults/kinds",
     "/routes",
     "/halt",
     "/healthz",
+    "/metrics",
     "/version",
 ];
 
@@ -46,6 +47,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         )
         .route("/halt", post(halt::halt))
         .route("/healthz", get(halt::health))
+        .route("/metrics", get(halt::metrics))
         .route("/version", get(halt::version))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)

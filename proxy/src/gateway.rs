@@ -42,6 +42,8 @@ pub struct GatewayConfig {
     pub metrics: Metrics,
     /// What begins the spans of requests.
     pub tracer: Tracer,
+    /// Whether each request is a line in the log, of the target [`ACCESS_LOG`](crate::ACCESS_LOG).
+    pub access_log: bool,
 }
 
 impl GatewayConfig {
@@ -57,6 +59,7 @@ impl GatewayConfig {
             faults,
             metrics: Metrics::new(),
             tracer: Tracer::off(),
+            access_log: false,
         }
     }
 }
@@ -102,6 +105,7 @@ impl Gateway {
             faults: config.faults,
             metrics: config.metrics,
             tracer: config.tracer,
+            access_log: config.access_log,
             stop: stop.clone(),
         };
         let shared = Arc::new(shared);
@@ -209,6 +213,7 @@ struct Shared {
     faults: FaultReader,
     metrics: Metrics,
     tracer: Tracer,
+    access_log: bool,
     stop: CancellationToken,
 }
 
@@ -265,7 +270,12 @@ impl GatewayHandle {
         if comes_back(&routes, &new.upstream, listening.address()) {
             return Err(RouteError::Loop { name: new.name });
         }
-        let route = Route::new(&new.name, new.upstream, self.0.metrics.clone());
+        let route = Route::new(
+            &new.name,
+            new.upstream,
+            self.0.metrics.clone(),
+            self.0.access_log,
+        );
         let mut entry = Entry {
             address: listening.address(),
             route,

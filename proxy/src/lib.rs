@@ -34,4 +34,5 @@ pub use gateway::{
     Gateway, GatewayConfig, GatewayHandle, NewRoute, RouteChange, RouteError, RouteStatus,
 };
 pub use listener::{InvalidListenAddress, ListenAddress};
+pub use record::ACCESS_LOG;
 pub use upstream::{InvalidUpstream, Protocol, Upstream};

@@ -2,7 +2,11 @@
 //!
 //! It is the only place that makes metrics and spans of an exchange.
 
+mod access;
 mod faults;
+
+pub use self::access::ACCESS_LOG;
+use self::access::{Access, Outcome as Logged};
 
 use std::{
     rc::Rc,
@@ -41,6 +45,10 @@ pub(crate) struct Record {
     is_head: bool,
     /// Whether the span was told of the faults.
     is_described: bool,
+    /// Bytes of the answer's body that were handed on.
+    bytes: u64,
+    /// What the log is to say; `None` if it says nothing of requests.
+    access: Option<Box<Access>>,
     end: End,
     span: Span,
     attempt: Span,
@@ -78,6 +86,8 @@ impl Record {
             held_by: None,
             is_head: false,
             is_described: false,
+            bytes: 0,
+            access: None,
             end: End::Open,
             span: Span::none(),
             attempt: Span::none(),
@@ -119,6 +129,7 @@ impl Record {
             }
         }
         self.is_head = request.method() == Method::HEAD;
+        self.access = self.scope.route.logs_access().then(|| Access::of(request));
         self.fired = fired;
         self.count_held(|active| active.add(1));
         self.span = self.scope.tracer.server(&ServerRequest {
@@ -339,7 +350,8 @@ impl Record {
     }
 
     /// Notes bytes of the body that were handed on to the client.
-    pub(crate) fn sent_body(&self, bytes: usize) {
+    pub(crate) fn sent_body(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
         self.scope.route.bytes_out.add(bytes as u64);
     }
 
@@ -405,6 +417,19 @@ impl Drop for Record {
         let elsewhere = self.upstream_took + self.injected;
         route.overhead.record(took.saturating_sub(elsewhere));
         route.in_flight.sub(1);
+        if let Some(access) = self.access.take() {
+            access.log(&Logged {
+                route: route.name(),
+                status: self.status,
+                end: self.end,
+                bytes: self.bytes,
+                took,
+                upstream_took: self.upstream_took,
+                injected: self.injected,
+                fired: &self.fired,
+                span: &self.span,
+            });
+        }
         if !self.injected.is_zero() {
             let millis = i64::try_from(self.injected.as_millis()).unwrap_or(i64::MAX);
             self.span.set_int(attr::FAULT_DELAY_MS, millis);

@@ -40,6 +40,7 @@ pub(crate) struct Route {
     beneath: AtomicU64,
     /// The open connections of an `http` route, by number.
     clients: Mutex<HashMap<u64, Weak<ClientSocket>>>,
+    logs_access: bool,
     /// 1xx to 5xx, then none.
     responses: [Counter; 6],
     errors: [Counter; ErrorKind::ALL.len()],
@@ -118,7 +119,12 @@ pub(crate) struct FaultMetrics {
 }
 
 impl Route {
-    pub(crate) fn new(name: &str, upstream: Upstream, metrics: Metrics) -> Arc<Self> {
+    pub(crate) fn new(
+        name: &str,
+        upstream: Upstream,
+        metrics: Metrics,
+        logs_access: bool,
+    ) -> Arc<Self> {
         const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
         Arc::new(Self {
             protocol: upstream.protocol(),
@@ -135,6 +141,7 @@ impl Route {
             accepted: AtomicU64::new(0),
             beneath: AtomicU64::new(Self::UNTOUCHED),
             clients: Mutex::default(),
+            logs_access,
             responses: CLASSES.map(|class| metrics.counter(names::PROXY_RESPONSES, &[name, class])),
             errors: ErrorKind::ALL
                 .map(|kind| metrics.counter(names::PROXY_ERRORS, &[name, kind.name()])),
@@ -192,6 +199,11 @@ impl Route {
 
     fn clients(&self) -> MutexGuard<'_, HashMap<u64, Weak<ClientSocket>>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether each request is a line in the log.
+    pub(crate) fn logs_access(&self) -> bool {
+        self.logs_access
     }
 
     /// The number of a connection that was just accepted.

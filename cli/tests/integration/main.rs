@@ -6,9 +6,11 @@ mod compose_files;
 mod demo_command;
 mod demo_trace;
 mod fault_commands;
+mod fault_table;
 mod laws;
 mod library_command;
 mod library_usage;
+mod logging;
 mod policy_command;
 mod proxy_command;
 mod simulate_command;
@@ -30,6 +32,11 @@ fn brownout(args: &[&str]) -> Command {
         .env_remove("BROWNOUT_LOG")
         .env_remove("BROWNOUT_CONTROL")
         .env("NO_COLOR", "1");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("OTEL_") {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
@@ -70,11 +77,15 @@ struct Server {
 impl Server {
     /// Starts it and waits for its first line, which is JSON.
     fn start(args: &[&str]) -> Self {
-        let mut server = Self::start_quietly(args);
-        let line = server.line();
-        server.ready =
+        Self::start_quietly(args).ready()
+    }
+
+    /// Waits for its first line, which is JSON.
+    fn ready(mut self) -> Self {
+        let line = self.line();
+        self.ready =
             serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
-        server
+        self
     }
 
     /// Starts it with its control API on a free port.
@@ -82,9 +93,21 @@ impl Server {
         Self::start(&[args, &["--control", "127.0.0.1:0", "--output", "json"]].concat())
     }
 
+    /// As [`on_a_free_port`](Self::on_a_free_port), with these variables set.
+    fn with_environment(args: &[&str], variables: &[(&str, &str)]) -> Self {
+        let args = [args, &["--control", "127.0.0.1:0", "--output", "json"]].concat();
+        let mut command = brownout(&args);
+        command.envs(variables.iter().copied());
+        Self::spawn(command).ready()
+    }
+
     /// Starts it and waits for nothing.
     fn start_quietly(args: &[&str]) -> Self {
-        let mut process = brownout(args).stdout(Stdio::piped()).spawn().unwrap();
+        Self::spawn(brownout(args))
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap());
         Self {
             process,

@@ -167,3 +167,33 @@ async fn a_method_that_nobody_knows_is_counted_as_another() {
     let counted = world.metrics.counter(counted, &["_OTHER", "/faults"]);
     assert_eq!(counted.total(), 2);
 }
+
+#[tokio::test]
+async fn everything_that_is_counted_can_be_scraped() {
+    let world = World::start().await;
+    world
+        .call("POST", "/faults", json!({ "route": "web", "abort": 503 }))
+        .await;
+    assert_eq!(world.through("/").await, 503);
+
+    let answer = world.raw("GET", "/metrics", "").await;
+
+    assert_eq!(answer.status(), 200);
+    assert_eq!(
+        answer.values("content-type"),
+        ["text/plain; version=0.0.4; charset=utf-8"]
+    );
+    let page = answer.text();
+    for line in [
+        "# TYPE proxy_requests counter",
+        "proxy_requests{route=\"web\"} 1",
+        "proxy_responses{route=\"web\",class=\"5xx\"} 1",
+        "fault_injected{route=\"web\",fault_type=\"abort\"} 1",
+        "proxy_latency_count{route=\"web\"} 1",
+        "control_revision 1",
+        "control_requests{method=\"POST\",route=\"/faults\"} 1",
+        "telemetry_series_overflow 0",
+    ] {
+        assert!(page.lines().any(|it| it == line), "no `{line}` in\n{page}");
+    }
+}

@@ -18,18 +18,30 @@ use tokio::{
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) path: &'static str,
+    /// Further fields of each request, each with its line end.
+    pub(crate) fields: &'static str,
     pub(crate) connections: usize,
     pub(crate) keep_alive: bool,
 }
 
-/// How many requests were answered, and in what time.
-pub(crate) fn run(address: SocketAddr, scenario: Scenario, span: Duration) -> (u64, Duration) {
+/// What came of a load.
+pub(crate) struct Ran {
+    /// How many requests were answered, all with 200.
+    pub(crate) answered: u64,
+    /// In what time.
+    pub(crate) took: Duration,
+    /// The longest that one of them took.
+    pub(crate) slowest: Duration,
+}
+
+/// Puts load on `address` for a while.
+pub(crate) fn run(address: SocketAddr, scenario: Scenario, span: Duration) -> Ran {
     crate::contender::pin(0);
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default());
     runtime.unwrap().block_on(async move {
-        let answered = Rc::new(Cell::new(0));
+        let answered = Rc::new(Cell::new((0, Duration::ZERO)));
         let began = Instant::now();
         let until = began + span;
         let workers: Vec<_> = (0..scenario.connections)
@@ -38,19 +50,29 @@ pub(crate) fn run(address: SocketAddr, scenario: Scenario, span: Duration) -> (u
         for worker in workers {
             worker.await.unwrap();
         }
-        (answered.get(), began.elapsed())
+        let (answered, slowest) = answered.get();
+        Ran {
+            answered,
+            took: began.elapsed(),
+            slowest,
+        }
     })
 }
 
-async fn work(address: SocketAddr, scenario: Scenario, until: Instant, answered: Rc<Cell<u64>>) {
+async fn work(
+    address: SocketAddr,
+    scenario: Scenario,
+    until: Instant,
+    answered: Rc<Cell<(u64, Duration)>>,
+) {
     let close = if scenario.keep_alive {
         ""
     } else {
         "Connection: close\r\n"
     };
     let request = format!(
-        "GET {} HTTP/1.1\r\nHost: bench.test\r\nUser-Agent: load\r\nAccept: */*\r\n{close}\r\n",
-        scenario.path
+        "GET {} HTTP/1.1\r\nHost: bench.test\r\nUser-Agent: load\r\nAccept: */*\r\n{}{close}\r\n",
+        scenario.path, scenario.fields
     );
     let mut buffer = vec![0; 256 * 1024];
     let mut stream = None;
@@ -59,9 +81,11 @@ async fn work(address: SocketAddr, scenario: Scenario, until: Instant, answered:
             Some(connection) => connection,
             None => stream.insert(connect(address).await),
         };
+        let sent = Instant::now();
         connection.write_all(request.as_bytes()).await.unwrap();
         read_answer(connection, &mut buffer).await;
-        answered.set(answered.get() + 1);
+        let (count, slowest) = answered.get();
+        answered.set((count + 1, slowest.max(sent.elapsed())));
         if !scenario.keep_alive {
             stream = None;
         }

@@ -26,30 +26,35 @@ const SCENARIOS: [Scenario; 5] = [
     Scenario {
         name: "1 KiB, 32 connections",
         path: "/1k",
+        fields: "",
         connections: 32,
         keep_alive: true,
     },
     Scenario {
         name: "1 KiB, 256 connections",
         path: "/1k",
+        fields: "",
         connections: 256,
         keep_alive: true,
     },
     Scenario {
         name: "64 KiB, 32 connections",
         path: "/64k",
+        fields: "",
         connections: 32,
         keep_alive: true,
     },
     Scenario {
         name: "1 MiB, 8 connections",
         path: "/1m",
+        fields: "",
         connections: 8,
         keep_alive: true,
     },
     Scenario {
         name: "1 KiB, a new connection each",
         path: "/1k",
+        fields: "",
         connections: 32,
         keep_alive: false,
     },
@@ -64,6 +69,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Sample {
     requests_per_second: f64,
     cpu_micros: Option<f64>,
+    slowest: Duration,
 }
 
 fn main() {
@@ -108,14 +114,15 @@ fn measure(contender: &Contender, scenario: Scenario, seconds: Duration) -> Samp
     // Connections are made and buffers grow before the clock starts.
     load::run(contender.address, scenario, seconds / 10);
     let before = contender.cpu();
-    let (requests, took) = load::run(contender.address, scenario, seconds);
+    let ran = load::run(contender.address, scenario, seconds);
     let cpu = contender
         .cpu()
         .zip(before)
         .map(|(after, before)| after - before);
     Sample {
-        requests_per_second: requests as f64 / took.as_secs_f64(),
-        cpu_micros: cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / requests as f64),
+        requests_per_second: ran.answered as f64 / ran.took.as_secs_f64(),
+        cpu_micros: cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / ran.answered as f64),
+        slowest: ran.slowest,
     }
 }
 
@@ -141,12 +148,15 @@ fn print(
             )
         };
         println!(
-            "  {:<10} {:>12.0} {:>14} {:>16} {:>16}",
+            "  {:<10} {:>12.0} {:>14} {:>16} {:>16}   slowest {:.0} ms",
             contender.name,
             median(own.iter().map(|s| s.requests_per_second).collect()).unwrap_or(f64::NAN),
             show(median(own.iter().filter_map(|s| s.cpu_micros).collect()), 1),
             show(ratio(|s| Some(s.requests_per_second)), 2),
             show(ratio(|s| s.cpu_micros), 2),
+            own.iter()
+                .map(|s| s.slowest.as_secs_f64() * 1e3)
+                .fold(0.0, f64::max),
         );
     }
 }

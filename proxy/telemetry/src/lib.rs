@@ -42,6 +42,8 @@
 //! ```
 
 pub mod names;
+pub mod prometheus;
+pub mod reference;
 
 mod metrics;
 mod statsd;

@@ -255,6 +255,30 @@ impl Flush {
     }
 }
 
+/// What is sent of the series of `metrics`, each with the value 1, or 12.5 ms recorded twice.
+pub(crate) fn example(dialect: Dialect, metrics: &Metrics) -> Vec<String> {
+    let table = metrics.table();
+    let line = |label: &Label, part: &str, value: &str| {
+        let Label { name, tags, end } = label;
+        format!("{name}{part}{tags}:{value}{end}")
+    };
+    let mut lines = Vec::new();
+    // The first is of every registry.
+    for (id, _) in table.counters.series.iter().skip(1) {
+        lines.push(line(&dialect.label_of(id), "", "1|c"));
+    }
+    for (id, _) in &table.histograms.series {
+        let label = dialect.label_of(id);
+        lines.push(line(&label, ".count", "2|c"));
+        lines.push(line(&label, ".p50", "12.5|g"));
+        if let Some(word) = dialect.takes_durations() {
+            let value = format!("12.5|{word}|@0.500000000000000");
+            lines.push(line(&label, "", &value));
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::UdpSocket;

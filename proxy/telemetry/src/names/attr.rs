@@ -4,45 +4,68 @@
 //! [`Tracer::server`](crate::Tracer::server) and [`Span::client`](crate::Span::client). No
 //! convention exists for injected faults and client policies.
 
-/// `true` on a span that a fault touched; absent otherwise.
-pub const FAULT_INJECTED: &str = "fault.injected";
-/// Id of the fault; of several, the first that ended the exchange.
-pub const FAULT_ID: &str = "fault.id";
-/// The fault's kind: `latency`, `abort`, `reset` and so on.
-pub const FAULT_TYPE: &str = "fault.type";
-/// Where it struck: `request`, `response` or `body`.
-pub const FAULT_PHASE: &str = "fault.phase";
-/// The delay that was really added, in milliseconds.
-pub const FAULT_DELAY_MS: &str = "fault.delay_ms";
-/// The status that was answered in the upstream's place.
-pub const FAULT_STATUS_CODE: &str = "fault.status_code";
-/// By what the fault chose the request: `baggage`, `header`, `request` (any other condition), `percent` or `all`.
-pub const FAULT_MATCH: &str = "fault.match";
-/// Bytes of the answer's body that were passed on under a fault that shapes or ends it.
-pub const FAULT_BYTES: &str = "fault.bytes";
-/// Revision of the fault set that was in force.
-pub const FAULT_REVISION: &str = "fault.revision";
-/// Ids of all faults that struck, when there were several.
-pub const FAULT_IDS: &str = "fault.ids";
-/// Kinds of all faults that struck, in the order of [`FAULT_IDS`].
-pub const FAULT_TYPES: &str = "fault.types";
+/// What is known about an attribute.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Attribute {
+    /// Its key on spans.
+    pub key: &'static str,
+    /// The kind of span that has it.
+    pub on: &'static str,
+    /// One sentence for people.
+    pub help: &'static str,
+}
 
-/// Name of the proxy's route.
-pub const BROWNOUT_ROUTE: &str = "brownout.route";
+macro_rules! table {
+    ($($constant:ident = $key:literal on $on:literal $help:literal)*) => {
+        $(
+            #[doc = $help]
+            pub const $constant: &str = $key;
+        )*
 
-/// Name of the policy that governed the call.
-pub const RESILIENCE_POLICY: &str = "resilience.policy";
-/// `ok`, `retried_ok`, `fallback`, `failed` or `rejected`.
-pub const RESILIENCE_OUTCOME: &str = "resilience.outcome";
-/// Requests that the call sent.
-pub const RESILIENCE_ATTEMPTS: &str = "resilience.attempts";
-/// Which request of an attempt a hedge is, from 1; the first request has none.
-pub const HEDGE_INDEX: &str = "hedge.index";
-/// Name of the circuit breaker.
-pub const CIRCUITBREAKER_NAME: &str = "circuitbreaker.name";
-/// Its state when the call asked: `closed`, `half_open` or `open`.
-pub const CIRCUITBREAKER_STATE: &str = "circuitbreaker.state";
-/// `true` when the fallback answered.
-pub const FALLBACK_USED: &str = "fallback.used";
-/// The error that the fallback hid.
-pub const FALLBACK_REASON: &str = "fallback.reason";
+        /// Every attribute of ours.
+        pub const ALL: &[Attribute] = &[$(Attribute { key: $key, on: $on, help: $help }),*];
+    };
+}
+
+table! {
+    FAULT_INJECTED = "fault.injected" on "SERVER"
+        "`true` on a span that a fault touched; absent otherwise."
+    FAULT_ID = "fault.id" on "SERVER"
+        "Id of the fault; of several, the first that ended the exchange."
+    FAULT_TYPE = "fault.type" on "SERVER"
+        "The fault's kind: `latency`, `abort`, `reset` and so on."
+    FAULT_PHASE = "fault.phase" on "SERVER"
+        "Where it struck: `request`, `response` or `body`."
+    FAULT_DELAY_MS = "fault.delay_ms" on "SERVER"
+        "The delay that was really added, in milliseconds."
+    FAULT_STATUS_CODE = "fault.status_code" on "SERVER"
+        "The status that was answered in the upstream's place."
+    FAULT_MATCH = "fault.match" on "SERVER"
+        "By what the fault chose the request: `baggage`, `header`, `request` (any other condition), `percent` or `all`."
+    FAULT_BYTES = "fault.bytes" on "SERVER"
+        "Bytes of the answer's body that were passed on under a fault that shapes or ends it."
+    FAULT_REVISION = "fault.revision" on "SERVER"
+        "Revision of the fault set that was in force."
+    FAULT_IDS = "fault.ids" on "SERVER"
+        "Ids of all faults that struck, when there were several."
+    FAULT_TYPES = "fault.types" on "SERVER"
+        "Kinds of all faults that struck, in the order of `fault.ids`."
+    BROWNOUT_ROUTE = "brownout.route" on "SERVER"
+        "Name of the proxy's route."
+    RESILIENCE_POLICY = "resilience.policy" on "INTERNAL"
+        "Name of the policy that governed the call."
+    RESILIENCE_OUTCOME = "resilience.outcome" on "INTERNAL"
+        "`ok`, `retried_ok`, `fallback`, `failed` or `rejected`."
+    RESILIENCE_ATTEMPTS = "resilience.attempts" on "INTERNAL"
+        "Requests that the call sent."
+    HEDGE_INDEX = "hedge.index" on "CLIENT"
+        "Which request of an attempt a hedge is, from 1; the first request has none."
+    CIRCUITBREAKER_NAME = "circuitbreaker.name" on "INTERNAL"
+        "Name of the circuit breaker."
+    CIRCUITBREAKER_STATE = "circuitbreaker.state" on "INTERNAL"
+        "Its state when the call asked: `closed`, `half_open` or `open`."
+    FALLBACK_USED = "fallback.used" on "INTERNAL"
+        "`true` when the fallback answered."
+    FALLBACK_REASON = "fallback.reason" on "INTERNAL"
+        "The error that the fallback hid."
+}

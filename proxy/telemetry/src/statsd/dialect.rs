@@ -143,9 +143,9 @@ mod tests {
             ("a:b|c@d\ne f,g=h", "none"),
             ("größe", ""),
         ] {
-            let _ = metrics.counter(names::PROXY_RESPONSES, &[route, class]);
+            drop(metrics.counter(names::PROXY_RESPONSES, &[route, class]));
         }
-        let _ = metrics.counter_named("circuitbreaker./recommendations_breaker_open");
+        drop(metrics.counter_named("circuitbreaker./recommendations_breaker_open"));
 
         assert_eq!(
             lines(Dialect::Etsy, &metrics),
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn long_names_are_cut() {
         let metrics = Metrics::new();
-        let _ = metrics.counter_named("x:1|c\ny".repeat(100));
+        drop(metrics.counter_named("x:1|c\ny".repeat(100)));
 
         let line = lines(Dialect::Etsy, &metrics).remove(0);
 

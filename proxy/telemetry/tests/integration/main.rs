@@ -3,6 +3,7 @@
 mod attributes;
 mod export;
 mod metrics;
+mod reference;
 mod sampling;
 mod start;
 mod statsd;
