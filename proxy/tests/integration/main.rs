@@ -7,6 +7,7 @@ mod blackhole;
 mod bodies;
 mod draining;
 mod endings;
+mod field_bugs;
 mod identity;
 mod latency;
 mod malformed;

@@ -7,6 +7,7 @@
 )]
 
 mod arming;
+mod clock;
 mod deciding;
 mod draws;
 mod holding;
