@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Ending, Injection, Then},
     read::{Problem, text, unknown},
@@ -53,13 +53,13 @@ impl FaultKind for Blackhole {
     const PARAMS: &'static [Param] = &[
         Param {
             name: "hold",
-            accepts: "duration, up to 24h, or \"until_removed\"",
+            accepts: Accepts::Any(&[Accepts::Duration("24h"), Accepts::Words(&["until_removed"])]),
             default: UNTIL_REMOVED,
             help: "how long a request is held",
         },
         Param {
             name: "then",
-            accepts: "\"reset\" or \"close\"",
+            accepts: Accepts::Words(&["reset", "close"]),
             default: "reset",
             help: "how the connection ends after that: a TCP reset, or an orderly close without a byte",
         },

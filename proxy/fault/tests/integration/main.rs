@@ -13,6 +13,7 @@ mod draws;
 mod holding;
 mod reference;
 mod schedules;
+mod schemas;
 mod sticky;
 
 use std::time::{Duration, Instant, SystemTime};
