@@ -23,6 +23,7 @@ use brownout_proxy::{GatewayHandle, Protocol, RouteStatus};
 use brownout_telemetry::{
     Counter, Gauge, Metrics, RouteMatch, ServerRequest, Span, SpanLink, Tracer, names,
 };
+use serde_json::Value;
 use tokio::{sync::Notify, time::sleep_until};
 use tracing::Instrument;
 
@@ -121,10 +122,27 @@ impl Control {
         let Routes::Named(names) = &spec.route else {
             return Vec::new();
         };
+        self.problems_of(names, |route| cannot_carry(route, spec).err())
+    }
+
+    /// One problem for each route that is named and not there, of a fault that cannot be read otherwise.
+    pub(crate) fn unknown_routes(&self, fault: &Value) -> Vec<Problem> {
+        match fault.get("route").map(Routes::read) {
+            Some(Ok(Routes::Named(names))) => self.problems_of(&names, |_| None),
+            Some(Ok(Routes::All) | Err(_)) | None => Vec::new(),
+        }
+    }
+
+    /// One problem for each of `names` that is no route, or that `unfit` finds one with.
+    fn problems_of(
+        &self,
+        names: &[String],
+        unfit: impl Fn(&RouteStatus) -> Option<Problem>,
+    ) -> Vec<Problem> {
         let routes = self.gateway.routes();
         let known: Vec<&str> = routes.iter().map(|route| route.name.as_str()).collect();
-        let unfit = |name: &str| match routes.iter().find(|route| route.name == name) {
-            Some(route) => cannot_carry(route, spec).err(),
+        let problem = |name: &str| match routes.iter().find(|route| route.name == name) {
+            Some(route) => unfit(route),
             None => Some(Problem::here(match nearest(name, &known) {
                 Some(near) => format!("there is no route `{name}`; did you mean `{near}`?"),
                 None if known.is_empty() => {
@@ -133,7 +151,7 @@ impl Control {
                 None => format!("there is no route `{name}`; there are {}", known.join(", ")),
             })),
         };
-        let problem = |(index, problem): (usize, Problem)| {
+        let placed = |(index, problem): (usize, Problem)| {
             if !problem.pointer.is_empty() {
                 return problem; // A field that does not go with the route.
             }
@@ -144,10 +162,10 @@ impl Control {
             };
             problem.under("route")
         };
-        let unfit = names.iter().map(|name| unfit(name)).enumerate();
-        unfit
+        let problems = names.iter().map(|name| problem(name)).enumerate();
+        problems
             .filter_map(|(index, problem)| Some((index, problem?)))
-            .map(problem)
+            .map(placed)
             .collect()
     }
 

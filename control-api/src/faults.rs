@@ -154,7 +154,13 @@ pub(crate) async fn patch(
     match patched {
         Ok(status) => Ok(Json(status.into())),
         Err(PatchError::Unknown { id }) => Err(Refusal::no_fault(&id)),
-        Err(PatchError::Invalid(problems)) => Err(Refusal::Invalid(problems)),
+        Err(PatchError::Invalid(mut problems)) => {
+            // Those of a patch that can be read are among them.
+            let unknown = control.unknown_routes(&value).into_iter();
+            let unknown: Vec<Problem> = unknown.filter(|other| !problems.contains(other)).collect();
+            problems.extend(unknown);
+            Err(Refusal::Invalid(problems))
+        }
     }
 }
 
@@ -181,7 +187,10 @@ pub(crate) async fn clear(
 }
 
 fn read(control: &Control, value: &Value) -> Result<FaultSpec, Vec<Problem>> {
-    let spec = FaultSpec::read(value)?;
+    let spec = FaultSpec::read(value).map_err(|mut problems| {
+        problems.extend(control.unknown_routes(value));
+        problems
+    })?;
     let problems = control.unfit_routes(&spec);
     if problems.is_empty() {
         Ok(spec)

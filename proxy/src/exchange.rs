@@ -147,6 +147,11 @@ async fn forward(
         Err(headers::Unsupported::TransferCoding) => Err(UpstreamError::TransferCoding),
     });
     match sent {
+        Err(_) if upload.is_broken() => {
+            record.request_broke();
+            let detail = "the request's body ends early or is not framed as its head says";
+            Ok(own_answer(StatusCode::BAD_REQUEST, detail, record))
+        }
         Err(error) => {
             record.upstream_failed(&error);
             let detail = format!("upstream {upstream} {}", Chain(&error));

@@ -339,6 +339,14 @@ impl Record {
         std::mem::replace(&mut self.attempt, Span::none()).end();
     }
 
+    /// Notes that the client's own body could not be sent on to its end. No fault of the upstream.
+    pub(crate) fn request_broke(&mut self) {
+        self.upstream_ended();
+        self.attempt
+            .error("request_body", "the client's body broke off");
+        std::mem::replace(&mut self.attempt, Span::none()).end();
+    }
+
     /// Notes that the answer broke off in its body.
     pub(crate) fn broke(&mut self, kind: ErrorKind, error_type: &str) {
         self.upstream_ended();

@@ -417,13 +417,13 @@ async fn several_problems_are_told_at_once() {
         .call(
             "POST",
             "/faults",
-            json!({ "route": "web", "abort": 99, "percent": 150, "ttl": 7 }),
+            json!({ "route": "wbe", "abort": 99, "percent": 150, "ttl": 7 }),
         )
         .await;
 
     assert_eq!(
         problem["detail"],
-        "the request was understood, but there are 3 problems with it"
+        "the request was understood, but there are 4 problems with it"
     );
     let pointers: Vec<&Value> = problem["errors"]
         .as_array()
@@ -431,7 +431,7 @@ async fn several_problems_are_told_at_once() {
         .iter()
         .map(|error| &error["pointer"])
         .collect();
-    assert_eq!(pointers, ["/abort", "/percent", "/ttl"]);
+    assert_eq!(pointers, ["/abort", "/percent", "/ttl", "/route"]);
 }
 
 #[tokio::test]

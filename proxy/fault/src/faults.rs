@@ -4,6 +4,9 @@ use std::{fmt, sync::Arc, time::Instant};
 
 use serde_json::{Map, Value};
 
+pub use self::accepts::Accepts;
+pub(crate) use self::accepts::object;
+
 use crate::{
     injection::Injection,
     ledger::Ledger,
@@ -44,12 +47,12 @@ impl Phase {
 }
 
 /// One parameter of a kind, for reading and for reference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Param {
     /// The key.
     pub name: &'static str,
     /// What may stand there, with its unit.
-    pub accepts: &'static str,
+    pub accepts: Accepts,
     /// What is taken when it is left out.
     pub default: &'static str,
     /// What it does.
@@ -59,7 +62,7 @@ pub struct Param {
 impl Param {
     pub(crate) const fn new(
         name: &'static str,
-        accepts: &'static str,
+        accepts: Accepts,
         default: &'static str,
         help: &'static str,
     ) -> Self {
@@ -105,6 +108,8 @@ pub trait FaultKind: Clone + PartialEq + fmt::Debug + Send + Sync + Sized + 'sta
     const PHASE: Phase;
     /// Its parameters.
     const PARAMS: &'static [Param];
+    /// The parameter that a bare value stands for; empty when there is none.
+    const SHORTHAND: &'static str = "";
     /// A value for its key, as JSON, to show and to try.
     const EXAMPLE: &'static str;
     /// On what it can act.
@@ -202,6 +207,8 @@ pub struct KindInfo {
     pub phase: Phase,
     /// Its parameters.
     pub params: &'static [Param],
+    /// The parameter that a bare value stands for; empty when there is none.
+    pub shorthand: &'static str,
     /// A value for its key, as JSON.
     pub example: &'static str,
     /// On what it can act.
@@ -264,6 +271,7 @@ impl<K: FaultKind> Inject for Armed<K> {
     }
 }
 
+mod accepts;
 mod deadline;
 mod fields;
 mod retry_after;
@@ -300,6 +308,7 @@ macro_rules! registry {
                     summary: <$Kind as FaultKind>::SUMMARY,
                     phase: <$Kind as FaultKind>::PHASE,
                     params: <$Kind as FaultKind>::PARAMS,
+                    shorthand: <$Kind as FaultKind>::SHORTHAND,
                     example: <$Kind as FaultKind>::EXAMPLE,
                     layers: <$Kind as FaultKind>::LAYERS,
                     stream: <$Kind as FaultKind>::STREAM,

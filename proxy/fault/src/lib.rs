@@ -48,7 +48,7 @@ mod store;
 mod stream;
 mod wait;
 
-pub use faults::{Draw, Fault, FaultKind, KindInfo, Param, Phase, kinds};
+pub use faults::{Accepts, Draw, Fault, FaultKind, KindInfo, Param, Phase, kinds};
 pub use injection::{
     Answer, BodyChange, Break, Bucket, Buckets, COPIED_BYTES_MAX, Change, Considered, Copies,
     Corruption, Cut, CutAt, Delay, Dribble, Ending, Fired, How, Injection, Keep, Later, Malformed,

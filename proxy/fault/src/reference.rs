@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    faults::{Fault, KindInfo, NOT_YET},
+    faults::{Fault, KindInfo, NOT_YET, object},
     stream::Layer,
 };
 
@@ -47,6 +47,35 @@ impl KindInfo {
         )
     }
 
+    /// The JSON Schema (draft 2020-12) of the value of its key.
+    ///
+    /// It knows every parameter by itself. What goes together and how long or large a thing may be is left to the
+    /// reader of the fault, which has the last word: what the schema refuses is never read.
+    #[must_use]
+    pub fn schema(&self) -> Value {
+        let describe = |param: &crate::Param| {
+            let mut schema = param.accepts.schema();
+            let (accepts, help) = (param.accepts, param.help);
+            schema["title"] = json!(param.name);
+            schema["description"] = json!(format!("{accepts}: {help}"));
+            schema
+        };
+        let of = |param: &crate::Param| (param.name, describe(param));
+        let parameters = object(self.params.iter().map(of));
+        let bare = self
+            .params
+            .iter()
+            .find(|param| param.name == self.shorthand);
+        let mut schema = match bare {
+            Some(param) => json!({ "anyOf": [parameters, param.accepts.schema()] }),
+            None => parameters,
+        };
+        schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+        schema["title"] = json!(self.name);
+        schema["description"] = json!(self.summary);
+        schema
+    }
+
     /// Everything about it, for programs.
     #[must_use]
     pub fn to_value(&self) -> Value {
@@ -56,7 +85,10 @@ impl KindInfo {
                 default => json!(default),
             };
             json!({
-                "name": param.name, "accepts": param.accepts, "default": default, "help": param.help,
+                "name": param.name,
+                "accepts": param.accepts.to_string(),
+                "default": default,
+                "help": param.help,
             })
         };
         let params: Vec<Value> = self.params.iter().map(param).collect();
@@ -66,6 +98,7 @@ impl KindInfo {
             "phase": self.phase.name(),
             "layers": self.layers.iter().map(|layer| layer.name()).collect::<Vec<_>>(),
             "params": params,
+            "schema": self.schema(),
             "example": self.example_fault(),
             "curl": self.curl(),
             "toml": self.toml(),

@@ -37,7 +37,11 @@ impl Routes {
         }
     }
 
-    fn read(value: &Value) -> Result<Self, Problem> {
+    /// Reads a name, a list of names, or `"*"`.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn read(value: &Value) -> Result<Self, Problem> {
         let names = one_or_many(|value| match text(value)? {
             "" => Err(Problem::here("is empty; name a route, or \"*\" for all")),
             name => Ok(name.to_owned()),

@@ -43,14 +43,37 @@ struct Upload {
     leave: Option<Leave>,
 }
 
-/// Tells whether a request has been read to its end.
+/// Tells how far a request has been read.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct UploadProgress(Option<Rc<Cell<bool>>>);
+pub(crate) struct UploadProgress(Option<Rc<Cell<Reading>>>);
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Reading {
+    #[default]
+    Going,
+    Done,
+    /// It ended too early, or was not framed as it said.
+    Broken,
+}
 
 impl UploadProgress {
     /// Whether nothing of the request is still to come.
     pub(crate) fn is_done(&self) -> bool {
-        self.0.as_ref().is_none_or(|done| done.get())
+        self.0.as_ref().is_none_or(|at| at.get() == Reading::Done)
+    }
+
+    /// Whether the client broke it off, or sent what is no body.
+    pub(crate) fn is_broken(&self) -> bool {
+        (self.0.as_ref()).is_some_and(|at| at.get() == Reading::Broken)
+    }
+
+    fn is_at(&self, reading: Reading) {
+        // hyper asks once more after an error, and is then told that this was all.
+        if let Some(at) = &self.0
+            && !self.is_broken()
+        {
+            at.set(reading);
+        }
     }
 }
 
@@ -125,8 +148,10 @@ impl Body for RequestBody {
         {
             upload.bytes.add(data.len() as u64);
         }
-        if frame.is_none() || upload.is_end_stream() {
-            upload.progress.finish();
+        if let Some(Err(_)) = &frame {
+            upload.progress.is_at(Reading::Broken);
+        } else if frame.is_none() || upload.is_end_stream() {
+            upload.progress.is_at(Reading::Done);
         }
         Poll::Ready(frame)
     }
@@ -155,14 +180,6 @@ impl Upload {
     fn is_end_stream(&self) -> bool {
         let carries = self.pace.as_ref().is_some_and(|pace| pace.carries());
         !carries && self.incoming.is_end_stream()
-    }
-}
-
-impl UploadProgress {
-    fn finish(&self) {
-        if let Some(done) = &self.0 {
-            done.set(true);
-        }
     }
 }
 

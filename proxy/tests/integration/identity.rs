@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use brownout_testkit::{Ended, How, TestProxy, TestUpstream};
+use brownout_fault::Layer;
+use brownout_testkit::{Ended, How, RawClient, TestProxy, TestUpstream};
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
 
@@ -62,10 +63,7 @@ async fn a_silent_an_expired_a_spent_a_waiting_and_a_removed_fault_are_no_fault(
     let proxy = TestProxy::to(&upstream).start();
     for example in examples() {
         for (why, extra) in &silent {
-            let mut fault = example.clone();
-            for (key, value) in extra.as_object().unwrap() {
-                fault[key] = value.clone();
-            }
+            let fault = with(&example, extra);
             let id = proxy.arm(&fault);
             assert_eq!(conversation(&proxy).await, untouched, "{why}: {fault}");
             proxy.disarm(&id);
@@ -137,4 +135,100 @@ fn any_mix_of_armed_faults_leaves_alone_what_it_does_not_match() {
         .unwrap();
     drop(proxy);
     drop(upstream);
+}
+
+/// What makes a fault silent.
+fn silenced() -> Vec<(&'static str, Value)> {
+    vec![
+        ("percent", json!({ "percent": 0 })),
+        ("not started", json!({ "start": "1m" })),
+        (
+            "another client",
+            json!({ "match": { "client": "10.0.0.0/8" } }),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_breaks_the_same_way_behind_a_silent_fault() {
+    // Half an answer, then the end: of a request that asks for it, and as it should.
+    let upstream = TestUpstream::raw(|stream| async move {
+        let mut client = RawClient::over(stream);
+        client.head().await;
+        let half = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of it";
+        client.send(half).await;
+    })
+    .await;
+    let broken = async |proxy: &TestProxy| {
+        let mut client = proxy.connect().await;
+        client.get("/").await;
+        client.ended().await
+    };
+    let untouched = broken(&TestProxy::to(&upstream).start()).await;
+    assert!(untouched.bytes.ends_with(b"half of it"));
+
+    let proxy = TestProxy::to(&upstream).start();
+    for example in examples() {
+        for (why, extra) in silenced() {
+            let id = proxy.arm(&with(&example, &extra));
+            assert_eq!(broken(&proxy).await, untouched, "{why}: {example}");
+            proxy.disarm(&id);
+        }
+        assert_eq!(broken(&proxy).await, untouched, "removed: {example}");
+    }
+}
+
+#[tokio::test]
+async fn a_reset_of_the_upstream_comes_out_as_a_reset_behind_a_silent_fault() {
+    let upstream = TestUpstream::raw(|stream| async move {
+        let mut client = RawClient::over(stream);
+        client.read_exact(5).await;
+        client.send("world").await;
+        client.read_exact(1).await; // The answer has arrived.
+        client.reset();
+    })
+    .await;
+    let conversation = async |proxy: &TestProxy| {
+        let mut client = proxy.connect().await;
+        client.send("hello").await;
+        let answer = client.read_exact(5).await;
+        client.send("!").await;
+        (answer, client.ended().await)
+    };
+    let untouched = conversation(&TestProxy::to_tcp(&upstream).start()).await;
+    assert_eq!(
+        (untouched.0.as_slice(), untouched.1.how),
+        (&b"world"[..], How::Reset)
+    );
+
+    let proxy = TestProxy::to_tcp(&upstream).start();
+    let kinds = brownout_fault::Fault::kinds().into_iter();
+    let streams =
+        kinds.filter(|kind| kind.layers.contains(&Layer::Stream) && kind.name != "refuse");
+    for kind in streams {
+        for (why, extra) in silenced() {
+            for direction in ["upstream", "downstream"] {
+                let mut fault = with(&kind.example_fault(), &extra);
+                fault["direction"] = direction.into();
+                let id = proxy.arm(&fault);
+                assert_eq!(conversation(&proxy).await, untouched, "{why}: {fault}");
+                proxy.disarm(&id);
+            }
+        }
+        assert_eq!(
+            conversation(&proxy).await,
+            untouched,
+            "removed: {}",
+            kind.name
+        );
+    }
+}
+
+/// The fault with further fields.
+fn with(fault: &Value, extra: &Value) -> Value {
+    let mut fault = fault.clone();
+    for (key, value) in extra.as_object().unwrap() {
+        fault[key] = value.clone();
+    }
+    fault
 }

@@ -317,3 +317,27 @@ async fn a_slow_upstream_is_waited_for() {
 
     assert_eq!(proxy.get("/").await.text(), "late");
 }
+
+#[tokio::test]
+async fn a_clients_own_broken_body_is_a_400_and_no_failure_of_the_upstream() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+    for body in [
+        "5\r\nhello\r\nno size\r\n",
+        "zz\r\n",
+        "5\r\nhelloX\r\n0\r\n\r\n",
+    ] {
+        let mut client = proxy.connect().await;
+
+        let head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let (response, _) = client.exchange(format!("{head}{body}")).await;
+
+        assert_eq!(response.status(), 400, "{body:?}");
+        assert!(response.text().contains("body"), "{}", response.text());
+    }
+    for kind in ["connect", "reset", "timeout", "protocol"] {
+        let errors = proxy.metrics().counter(names::PROXY_ERRORS, &["web", kind]);
+        assert_eq!(errors.total(), 0, "{kind}");
+    }
+    assert_eq!(proxy.get("/").await.text(), "hello");
+}

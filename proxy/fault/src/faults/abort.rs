@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Draw, FaultKind, Param, Phase,
+    Accepts, Draw, FaultKind, Param, Phase,
     fields::{Fields, flat, headers, headers_value, status},
     params,
     retry_after::{Form, RetryAfter},
@@ -157,14 +157,15 @@ impl FaultKind for Abort {
     const SUMMARY: &'static str = "answers with an error status in the upstream's place";
     const PHASE: Phase = Phase::Request;
     const PARAMS: &'static [Param] = &[
-        Param::new("status", "whole number, 200 to 599", "503", "the answer's status; the shorthand 503 means this"),
-        Param::new("statuses", "object of statuses with weights", "", "one of these, drawn for each request: {\"503\": 3, \"500\": 1}"),
-        Param::new("body", "text, up to 64 KiB", "names the status, as problem+json or text after the request's Accept", "the answer's content"),
-        Param::new("content_type", "text", "text/plain; charset=utf-8", "of the body given"),
-        Param::new("headers", "object of texts or lists of texts", "{}", "further header fields of the answer"),
-        Param::new("retry_after", "duration in whole seconds, or the same behind \"date:\"", "", "the answer's Retry-After"),
-        Param::new("at", "\"before\" or \"after\"", "before", "before the upstream sees the request, or after it did the work"),
+        Param::new("status", Accepts::Whole(200, 599), "503", "the answer's status; the shorthand 503 means this"),
+        Param::new("statuses", Accepts::Weights, "", "one of these, drawn for each request: {\"503\": 3, \"500\": 1}"),
+        Param::new("body", Accepts::TextUpTo(64), "names the status, as problem+json or text after the request's Accept", "the answer's content"),
+        Param::new("content_type", Accepts::Text, "text/plain; charset=utf-8", "of the body given"),
+        Param::new("headers", Accepts::Fields, "{}", "further header fields of the answer"),
+        Param::new("retry_after", Accepts::Any(&[Accepts::Seconds, Accepts::Date]), "", "the answer's Retry-After"),
+        Param::new("at", Accepts::Words(&["before", "after"]), "before", "before the upstream sees the request, or after it did the work"),
     ];
+    const SHORTHAND: &'static str = "status";
     const EXAMPLE: &'static str = r#"{"status":503,"retry_after":"2s"}"#;
 
     type State = ();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Bucket, Buckets, Injection, Shape},
     read::{Problem, one_of},
@@ -42,11 +42,12 @@ impl FaultKind for Bandwidth {
     const SUMMARY: &'static str = "lets bodies through no faster than a rate";
     const PHASE: Phase = Phase::ResponseBody;
     const PARAMS: &'static [Param] = &[
-        Param::new("rate", "rate, 1B/s to 1TiB/s", "64KiB/s", "bytes a second; the shorthand \"64KiB/s\" means this"),
-        Param::new("burst", "size", "16KiB", "bytes that may go at once after a rest"),
-        Param::new("share", "\"stream\", \"fault\" or \"upstream\"", "stream", "whose budget it is: each body's or connection's, all of the fault's, or all of a route's"),
-        Param::new("side", "\"request\" or \"response\"", "response", "which bodies"),
+        Param::new("rate", Accepts::Rate, "64KiB/s", "bytes a second; the shorthand \"64KiB/s\" means this"),
+        Param::new("burst", Accepts::Size, "16KiB", "bytes that may go at once after a rest"),
+        Param::new("share", Accepts::Words(&["stream", "fault", "upstream"]), "stream", "whose budget it is: each body's or connection's, all of the fault's, or all of a route's"),
+        Param::new("side", Accepts::Words(&["request", "response"]), "response", "which bodies"),
     ];
+    const SHORTHAND: &'static str = "rate";
     const EXAMPLE: &'static str = r#"{"rate":"1KiB/s","burst":"0B"}"#;
 
     const LAYERS: &'static [Layer] = &[Layer::Request, Layer::Stream];

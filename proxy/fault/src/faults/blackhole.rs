@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Ending, Injection, Then},
     read::{Problem, one_of, text, unknown},
@@ -61,25 +61,25 @@ impl FaultKind for Blackhole {
     const PARAMS: &'static [Param] = &[
         Param {
             name: "at",
-            accepts: "\"request\" or \"connect\"",
+            accepts: Accepts::Words(&["request", "connect"]),
             default: "request",
             help: "take requests, or connections: of those nothing is read and no upstream is called",
         },
         Param {
             name: "hold",
-            accepts: "duration, up to 24h, or \"until_removed\"",
+            accepts: Accepts::Any(&[Accepts::Duration("24h"), Accepts::Words(&["until_removed"])]),
             default: UNTIL_REMOVED,
             help: "how long a request or a connection is held",
         },
         Param {
             name: "idle",
-            accepts: "duration, up to 24h",
+            accepts: Accepts::Duration("24h"),
             default: "",
             help: "on connections: it ends earlier, once nothing has come for so long",
         },
         Param {
             name: "then",
-            accepts: "\"reset\" or \"close\"",
+            accepts: Accepts::Words(&["reset", "close"]),
             default: "reset",
             help: "how the connection ends after that: a TCP reset, or an orderly close without a byte",
         },

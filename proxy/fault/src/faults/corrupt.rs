@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderValue, header};
 use serde_json::{Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Change, Corruption, How, Injection, Shape},
     read::{Object, Problem, one_of, whole},
@@ -87,10 +87,10 @@ impl FaultKind for Corrupt {
     const SUMMARY: &'static str = "damages the answer's body";
     const PHASE: Phase = Phase::ResponseBody;
     const PARAMS: &'static [Param] = &[
-        Param::new("how", "\"flip\", \"random\", \"json\", \"gzip\" or \"encoding\"", "flip", "turn a bit, replace a byte, break JSON syntax, damage a compressed stream behind its header, or name a wrong charset"),
-        Param::new("rate", "number above 0, up to 1", "0.0001", "the chance of each byte, with flip and random"),
-        Param::new("offset", "size", "0B", "bytes that are spared first, with flip and random"),
-        Param::new("depth", "whole number, 1 to 1000", "1", "how many brackets deep the syntax breaks, with json"),
+        Param::new("how", Accepts::Words(&["flip", "random", "json", "gzip", "encoding"]), "flip", "turn a bit, replace a byte, break JSON syntax, damage a compressed stream behind its header, or name a wrong charset"),
+        Param::new("rate", Accepts::Above(0, 1), "0.0001", "the chance of each byte, with flip and random"),
+        Param::new("offset", Accepts::Size, "0B", "bytes that are spared first, with flip and random"),
+        Param::new("depth", Accepts::Whole(1, 1000), "1", "how many brackets deep the syntax breaks, with json"),
     ];
     const EXAMPLE: &'static str = r#"{"how":"flip","rate":0.5}"#;
 

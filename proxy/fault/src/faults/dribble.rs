@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Dribble as Pieces, Injection, Shape},
     read::{Problem, whole},
@@ -25,10 +25,10 @@ impl FaultKind for Dribble {
     const SUMMARY: &'static str = "sends the answer's body in small pieces with gaps between";
     const PHASE: Phase = Phase::ResponseBody;
     const PARAMS: &'static [Param] = &[
-        Param::new("chunks", "whole number, 2 to 1000000", "5", "pieces of even size; of 1 KiB where the length is unknown"),
-        Param::new("duration", "duration, up to 24h", "5s", "from the first piece to the last"),
-        Param::new("chunk_size", "size", "", "the size of a piece, instead of chunks"),
-        Param::new("gap", "duration, up to 24h", "", "between two pieces, with chunk_size"),
+        Param::new("chunks", Accepts::Whole(2, 1_000_000), "5", "pieces of even size; of 1 KiB where the length is unknown"),
+        Param::new("duration", Accepts::Duration("24h"), "5s", "from the first piece to the last"),
+        Param::new("chunk_size", Accepts::Size, "", "the size of a piece, instead of chunks"),
+        Param::new("gap", Accepts::Duration("24h"), "", "between two pieces, with chunk_size"),
     ];
     const EXAMPLE: &'static str = r#"{"chunks":5,"duration":"2s"}"#;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method, header};
 use serde_json::{Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{COPIED_BYTES_MAX, Copies, Injection},
     matcher::{method, single_or_list},
@@ -30,9 +30,9 @@ impl FaultKind for Duplicate {
     const SUMMARY: &'static str = "sends each request to the upstream more than once";
     const PHASE: Phase = Phase::Request;
     const PARAMS: &'static [Param] = &[
-        Param::new("copies", "whole number, 1 to 10", "1", "further requests beside the first"),
-        Param::new("gap", "duration, up to 1m", "0s", "how long after the one before each is sent"),
-        Param::new("methods", "method or list of methods", "GET, HEAD, PUT, DELETE, OPTIONS and TRACE", "which requests; POST and PATCH must be named, as they may not be repeatable"),
+        Param::new("copies", Accepts::Whole(1, 10), "1", "further requests beside the first"),
+        Param::new("gap", Accepts::Duration("1m"), "0s", "how long after the one before each is sent"),
+        Param::new("methods", Accepts::Methods, "GET, HEAD, PUT, DELETE, OPTIONS and TRACE", "which requests; POST and PATCH must be named, as they may not be repeatable"),
     ];
     const EXAMPLE: &'static str = r#"{"copies":1}"#;
 

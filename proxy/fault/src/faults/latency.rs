@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Draw, FaultKind, Param, Phase,
+    Accepts, Draw, FaultKind, Param, Phase,
     deadline::{Deadline, Margin},
     fields::header_name,
     params, written,
@@ -65,25 +65,26 @@ impl FaultKind for Latency {
     const SUMMARY: &'static str = "holds each request for a while before it is forwarded, or its answer";
     const PHASE: Phase = Phase::Request;
     const PARAMS: &'static [Param] = &[
-        Param::new("value", "duration, up to 1h", "", "the same wait for every request; the shorthand \"250ms\" means this"),
-        Param::new("min", "duration, up to 1h", "", "with max: every wait from min to max is equally likely"),
-        Param::new("max", "duration, up to 1h", "", "with min"),
-        Param::new("p50", "duration, up to 1h", "", "with p99: log-normal waits, half of them shorter than this"),
-        Param::new("p99", "duration, up to 1h", "", "with p50: one wait of a hundred is longer than this"),
-        Param::new("median", "duration, up to 1h", "", "with sigma: log-normal waits, half of them shorter than this"),
-        Param::new("sigma", "number above 0, up to 10", "", "with median: the standard deviation of the logarithm"),
-        Param::new("mean", "duration, up to 1h", "", "with sd: normal waits, none below 0; alone: exponential waits"),
-        Param::new("sd", "duration, up to 1h", "", "with mean: the standard deviation"),
-        Param::new("scale", "duration, up to 1h", "", "with shape: Pareto waits, none shorter than this"),
-        Param::new("shape", "number above 0, up to 100", "", "with scale: the smaller, the heavier the tail"),
-        Param::new("samples", "list of up to 10000 durations", "", "one of these, each equally likely; the shell reads them from a file: file=PATH"),
-        Param::new("times", "number above 0, up to 1000", "1", "what samples are multiplied with"),
-        Param::new("cap", "duration, up to 1h", "30s", "no log-normal, normal, exponential or Pareto wait is longer: drawn again ten times, then cut"),
-        Param::new("mode", "\"add\", \"floor\" or \"until_deadline\"", "add", "add the wait to what the upstream takes, let everything take at least so long, or hold the request until the caller's own deadline: grpc-timeout or x-timeout-ms"),
-        Param::new("margin", "duration, up to 1h, or the same with \"-\" before it", "0s", "with until_deadline: how long behind the deadline, or before it"),
-        Param::new("deadline_header", "text", "grpc-timeout, else x-timeout-ms", "with until_deadline: the field that says it, in milliseconds or as a duration"),
-        Param::new("side", "\"request\", \"response\" or \"connect\"", "request", "hold the request before it is forwarded, the answer before its first byte, or the connection before anything is read; with mode add"),
+        Param::new("value", Accepts::Duration("1h"), "", "the same wait for every request; the shorthand \"250ms\" means this"),
+        Param::new("min", Accepts::Duration("1h"), "", "with max: every wait from min to max is equally likely"),
+        Param::new("max", Accepts::Duration("1h"), "", "with min"),
+        Param::new("p50", Accepts::Duration("1h"), "", "with p99: log-normal waits, half of them shorter than this"),
+        Param::new("p99", Accepts::Duration("1h"), "", "with p50: one wait of a hundred is longer than this"),
+        Param::new("median", Accepts::Duration("1h"), "", "with sigma: log-normal waits, half of them shorter than this"),
+        Param::new("sigma", Accepts::Above(0, 10), "", "with median: the standard deviation of the logarithm"),
+        Param::new("mean", Accepts::Duration("1h"), "", "with sd: normal waits, none below 0; alone: exponential waits"),
+        Param::new("sd", Accepts::Duration("1h"), "", "with mean: the standard deviation"),
+        Param::new("scale", Accepts::Duration("1h"), "", "with shape: Pareto waits, none shorter than this"),
+        Param::new("shape", Accepts::Above(0, 100), "", "with scale: the smaller, the heavier the tail"),
+        Param::new("samples", Accepts::Durations(10_000), "", "one of these, each equally likely; the shell reads them from a file: file=PATH"),
+        Param::new("times", Accepts::Above(0, 1000), "1", "what samples are multiplied with"),
+        Param::new("cap", Accepts::Duration("1h"), "30s", "no log-normal, normal, exponential or Pareto wait is longer: drawn again ten times, then cut"),
+        Param::new("mode", Accepts::Words(&["add", "floor", "until_deadline"]), "add", "add the wait to what the upstream takes, let everything take at least so long, or hold the request until the caller's own deadline: grpc-timeout or x-timeout-ms"),
+        Param::new("margin", Accepts::Margin, "0s", "with until_deadline: how long behind the deadline, or before it"),
+        Param::new("deadline_header", Accepts::Text, "grpc-timeout, else x-timeout-ms", "with until_deadline: the field that says it, in milliseconds or as a duration"),
+        Param::new("side", Accepts::Words(&["request", "response", "connect"]), "request", "hold the request before it is forwarded, the answer before its first byte, or the connection before anything is read; with mode add"),
     ];
+    const SHORTHAND: &'static str = "value";
     const EXAMPLE: &'static str = r#"{"p50":"120ms","p99":"900ms"}"#;
 
     const LAYERS: &'static [Layer] = &[Layer::Request, Layer::Stream];

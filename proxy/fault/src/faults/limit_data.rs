@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::Injection,
     read::Problem,
@@ -22,8 +22,9 @@ impl FaultKind for LimitData {
     const SUMMARY: &'static str = "closes a connection (TCP FIN) once so many bytes have passed";
     const PHASE: Phase = Phase::Stream;
     const PARAMS: &'static [Param] = &[
-        Param::new("bytes", "size", "0B", "bytes that arrive before; the shorthand \"1KiB\" means this"),
+        Param::new("bytes", Accepts::Size, "0B", "bytes that arrive before; the shorthand \"1KiB\" means this"),
     ];
+    const SHORTHAND: &'static str = "bytes";
     const EXAMPLE: &'static str = r#"{"bytes":"100B"}"#;
     const LAYERS: &'static [Layer] = &[Layer::Stream];
     const STREAM: &'static str = "exactly so many bytes pass in its `direction`, counted from when the fault meets the connection, then both sides are closed";

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Ending, Injection, Malformed as Wrong},
     read::{Problem, one_of},
@@ -39,7 +39,7 @@ impl FaultKind for Malformed {
     const PHASE: Phase = Phase::ResponseHead;
     const PARAMS: &'static [Param] = &[Param::new(
         "how",
-        "\"chunk\", \"header\", \"status_line\", \"random\", \"dup_content_length\" or \"oversized_header\"",
+        Accepts::Words(&["chunk", "header", "status_line", "random", "dup_content_length", "oversized_header"]),
         "chunk",
         "a chunk size that is no number, an illegal byte in a field, no status, bytes by chance, two lengths that differ, a field of 1 MiB",
     )];

@@ -8,7 +8,7 @@ use json_patch::PatchOperation;
 use serde_json::{Value, json};
 
 use super::{
-    Draw, FaultKind, Param, Phase,
+    Accepts, Draw, FaultKind, Param, Phase,
     fields::{Fields, flat, header_name, headers, headers_value, status},
     params, written,
 };
@@ -41,6 +41,18 @@ struct Side {
     change: Arc<Change>,
 }
 
+/// What may be said of a request.
+const REQUEST: &[(&str, Accepts)] = &[("set", Accepts::Fields), ("remove", Accepts::Names)];
+/// What may be said of an answer.
+const RESPONSE: &[(&str, Accepts)] = &[
+    ("set", Accepts::Fields),
+    ("remove", Accepts::Names),
+    ("status", Accepts::Whole(200, 599)),
+    ("body", Accepts::TextUpTo(64)),
+    ("json_merge", Accepts::Json),
+    ("json_patch", Accepts::Operations),
+];
+
 /// The longest body that may be given: 64 KiB.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The most operations of a patch.
@@ -67,10 +79,13 @@ fn json_patch(value: &Value) -> Result<Vec<PatchOperation>, Problem> {
 }
 
 impl Side {
-    fn read(keys: &'static [&'static str]) -> impl Fn(&Value) -> Result<Box<Self>, Problem> {
+    fn read(
+        members: &'static [(&'static str, Accepts)],
+    ) -> impl Fn(&Value) -> Result<Box<Self>, Problem> {
         move |value| {
+            let keys: Vec<&str> = members.iter().map(|(key, _)| *key).collect();
             let object = Object::new(value)?;
-            object.only(keys)?;
+            object.only(&keys)?;
             if object.keys().next().is_none() {
                 let known = keys.join("`, `");
                 return Err(Problem::here(format!("changes nothing; give `{known}`")));
@@ -140,8 +155,8 @@ impl FaultKind for Mutate {
     const SUMMARY: &'static str = "changes requests and answers on their way";
     const PHASE: Phase = Phase::ResponseHead;
     const PARAMS: &'static [Param] = &[
-        Param::new("request", "object of set and remove", "", "header fields that are set, and names of those that go, before the upstream sees them"),
-        Param::new("response", "object of set, remove, status, body, json_merge and json_patch", "", "the same for the answer, another status, and another body (up to 64 KiB), a JSON merge patch (RFC 7396) or a JSON patch (RFC 6902) of it: of bodies up to 1 MiB that are JSON and not compressed, others pass as they are"),
+        Param::new("request", Accepts::Object("object of set and remove", REQUEST), "", "header fields that are set, and names of those that go, before the upstream sees them"),
+        Param::new("response", Accepts::Object("object of set, remove, status, body, json_merge and json_patch", RESPONSE), "", "the same for the answer, another status, and another body (up to 64 KiB), a JSON merge patch (RFC 7396) or a JSON patch (RFC 6902) of it: of bodies up to 1 MiB that are JSON and not compressed, others pass as they are"),
     ];
     const EXAMPLE: &'static str = r#"{"response":{"status":201,"set":{"x-mutated":"yes"}}}"#;
 
@@ -149,9 +164,8 @@ impl FaultKind for Mutate {
 
     fn read(value: &Value) -> Result<Self, Problem> {
         let object = params::<Self>(value)?;
-        let request = object.optional("request", Side::read(&["set", "remove"]))?;
-        let keys = &["set", "remove", "status", "body", "json_merge", "json_patch"];
-        let response = object.optional("response", Side::read(keys))?;
+        let request = object.optional("request", Side::read(REQUEST))?;
+        let response = object.optional("response", Side::read(RESPONSE))?;
         if request.is_none() && response.is_none() {
             return Err(Problem::here("changes nothing; give `request` or `response`"));
         }

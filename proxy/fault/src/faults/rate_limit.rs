@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::{
-    Draw, FaultKind, Param, Phase,
+    Accepts, Draw, FaultKind, Param, Phase,
     fields::status,
     params,
     retry_after::{Form, RetryAfter, form, show, whole_seconds},
@@ -143,13 +143,14 @@ impl FaultKind for RateLimit {
     const SUMMARY: &'static str = "refuses requests over a quota with 429 and Retry-After";
     const PHASE: Phase = Phase::Request;
     const PARAMS: &'static [Param] = &[
-        Param::new("limit", "whole number, 1 to 1000000", "10", "requests of a window; the shorthand 10 means this"),
-        Param::new("window", "duration, up to 24h", "1s", "how long a quota lasts, or takes to fill again"),
-        Param::new("kind", "\"token_bucket\" or \"fixed_window\"", "token_bucket", "fill again evenly, or all at once"),
-        Param::new("status", "whole number, 200 to 599", "429", "the answer's status"),
-        Param::new("retry_after", "\"auto\", \"date:auto\", \"none\", a duration in whole seconds, or the same behind \"date:\"", "auto", "what the answer tells the client; auto is the truth"),
-        Param::new("key", "\"global\", or as per: \"client\", \"header:NAME\", \"cookie:NAME\", ...", GLOBAL, "whose quota it is"),
+        Param::new("limit", Accepts::Whole(1, 1_000_000), "10", "requests of a window; the shorthand 10 means this"),
+        Param::new("window", Accepts::Duration("24h"), "1s", "how long a quota lasts, or takes to fill again"),
+        Param::new("kind", Accepts::Words(&["token_bucket", "fixed_window"]), "token_bucket", "fill again evenly, or all at once"),
+        Param::new("status", Accepts::Whole(200, 599), "429", "the answer's status"),
+        Param::new("retry_after", Accepts::Any(&[Accepts::Words(&["auto", "date:auto", "none"]), Accepts::Seconds, Accepts::Date]), "auto", "what the answer tells the client; auto is the truth"),
+        Param::new("key", Accepts::Key, GLOBAL, "whose quota it is"),
     ];
+    const SHORTHAND: &'static str = "limit";
     const EXAMPLE: &'static str = r#"{"limit":2,"window":"10s"}"#;
 
     type State = Quotas;

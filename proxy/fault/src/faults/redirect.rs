@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Answer, Ending, Injection},
     read::{Problem, boolean, expected, text},
@@ -35,10 +35,11 @@ impl FaultKind for Redirect {
     const SUMMARY: &'static str = "answers with a redirect; the upstream never sees the request";
     const PHASE: Phase = Phase::Request;
     const PARAMS: &'static [Param] = &[
-        Param::new("status", "301, 302, 303, 307 or 308", "302", "the answer's status"),
-        Param::new("to", "URL or path", "", "where to; the shorthand \"/elsewhere\" means this"),
-        Param::new("loop", "true or false", "false", "to the same URL again, instead of to"),
+        Param::new("status", Accepts::OneOf(&[301, 302, 303, 307, 308]), "302", "the answer's status"),
+        Param::new("to", Accepts::Location, "", "where to; the shorthand \"/elsewhere\" means this"),
+        Param::new("loop", Accepts::Truth, "false", "to the same URL again, instead of to"),
     ];
+    const SHORTHAND: &'static str = "to";
     const EXAMPLE: &'static str = r#"{"to":"/elsewhere"}"#;
 
     type State = ();

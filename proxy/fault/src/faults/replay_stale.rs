@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderValue, Method, header};
 use serde_json::{Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Ending, Injection, Shelf},
     read::Problem,
@@ -28,7 +28,7 @@ impl FaultKind for ReplayStale {
     const PHASE: Phase = Phase::Request;
     const PARAMS: &'static [Param] = &[Param::new(
         "age",
-        "duration, up to 24h",
+        Accepts::Duration("24h"),
         "5m",
         "how old an answer may get before the next request is let through",
     )];

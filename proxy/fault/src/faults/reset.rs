@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Break, Cut, CutAt, Ending, Injection, Shape},
     read::{Problem, one_of},
@@ -30,8 +30,8 @@ impl FaultKind for Reset {
     const SUMMARY: &'static str = "resets the client's connection (TCP RST)";
     const PHASE: Phase = Phase::Request;
     const PARAMS: &'static [Param] = &[
-        Param::new("at", "\"request\", \"response_head\" or \"response_body\"", "request", "before the request is forwarded, once the upstream has answered, or in the answer's body"),
-        Param::new("after_bytes", "size", "0B", "bytes of the body that arrive before; means at response_body"),
+        Param::new("at", Accepts::Words(&["request", "response_head", "response_body"]), "request", "before the request is forwarded, once the upstream has answered, or in the answer's body"),
+        Param::new("after_bytes", Accepts::Size, "0B", "bytes of the body that arrive before; means at response_body"),
     ];
     const EXAMPLE: &'static str = "{}";
 

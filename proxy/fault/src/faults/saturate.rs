@@ -10,7 +10,7 @@ use std::{
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, fields::status, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, fields::status, params, written};
 use crate::{
     injection::{Answer, Ending, Injection, Since},
     read::{Problem, whole},
@@ -73,10 +73,10 @@ impl FaultKind for Saturate {
     const SUMMARY: &'static str = "makes latency grow with load, as a service with too few workers does";
     const PHASE: Phase = Phase::Request;
     const PARAMS: &'static [Param] = &[
-        Param::new("concurrency", "whole number, 1 to 10000", "20", "workers"),
-        Param::new("service_time", "duration or a distribution, as of latency", "100ms", "how long a worker takes"),
-        Param::new("queue", "whole number, 0 to 10000", "100", "requests that may wait for a worker"),
-        Param::new("overflow", "whole number, 200 to 599", "503", "the status of requests that are shed"),
+        Param::new("concurrency", Accepts::Whole(1, 10_000), "20", "workers"),
+        Param::new("service_time", Accepts::Distribution, "100ms", "how long a worker takes"),
+        Param::new("queue", Accepts::Whole(0, 10_000), "100", "requests that may wait for a worker"),
+        Param::new("overflow", Accepts::Whole(200, 599), "503", "the status of requests that are shed"),
     ];
     const EXAMPLE: &'static str = r#"{"concurrency":1,"service_time":"300ms","queue":10}"#;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::Injection,
     read::Problem,
@@ -35,9 +35,9 @@ impl FaultKind for Slicer {
     const SUMMARY: &'static str = "cuts what passes into small pieces, with a pause behind each";
     const PHASE: Phase = Phase::Stream;
     const PARAMS: &'static [Param] = &[
-        Param::new("size", "size, 1B or more", "64B", "bytes of a piece; the last one of what came at once may be smaller"),
-        Param::new("variation", "size, less than `size`", "0B", "pieces are by up to so much smaller or larger, each size equally likely"),
-        Param::new("gap", "duration, up to 1h", "10ms", "the pause behind each piece"),
+        Param::new("size", Accepts::SizeWith("1B or more"), "64B", "bytes of a piece; the last one of what came at once may be smaller"),
+        Param::new("variation", Accepts::SizeWith("less than `size`"), "0B", "pieces are by up to so much smaller or larger, each size equally likely"),
+        Param::new("gap", Accepts::Duration("1h"), "10ms", "the pause behind each piece"),
     ];
     const EXAMPLE: &'static str = r#"{"size":"200B","gap":"150ms"}"#;
     const LAYERS: &'static [Layer] = &[Layer::Stream];

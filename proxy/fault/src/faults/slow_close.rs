@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::Injection,
     read::Problem,
@@ -23,8 +23,9 @@ impl FaultKind for SlowClose {
     const SUMMARY: &'static str = "passes the end of a stream (TCP FIN) on late";
     const PHASE: Phase = Phase::Stream;
     const PARAMS: &'static [Param] = &[
-        Param::new("delay", "duration, up to 1h", "1s", "how late; the shorthand \"1s\" means this"),
+        Param::new("delay", Accepts::Duration("1h"), "1s", "how late; the shorthand \"1s\" means this"),
     ];
+    const SHORTHAND: &'static str = "delay";
     const EXAMPLE: &'static str = r#"{"delay":"500ms"}"#;
     const LAYERS: &'static [Layer] = &[Layer::Stream];
     const STREAM: &'static str = "bytes pass at once, and the end of its `direction` so much later";

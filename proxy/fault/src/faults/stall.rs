@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Break, Injection, Shape, Stall as Stop},
     read::{Problem, one_of},
@@ -28,9 +28,9 @@ impl FaultKind for Stall {
     const SUMMARY: &'static str = "stops the answer's body for a while, in the middle";
     const PHASE: Phase = Phase::ResponseBody;
     const PARAMS: &'static [Param] = &[
-        Param::new("after_bytes", "size", "0B", "bytes of the body that arrive before"),
-        Param::new("for", "duration, up to 24h, or \"until_removed\"", "30s", "how long it stops"),
-        Param::new("then", "\"continue\", \"fin\" or \"rst\"", "continue", "go on, close or reset"),
+        Param::new("after_bytes", Accepts::Size, "0B", "bytes of the body that arrive before"),
+        Param::new("for", Accepts::Any(&[Accepts::Duration("24h"), Accepts::Words(&["until_removed"])]), "30s", "how long it stops"),
+        Param::new("then", Accepts::Words(&["continue", "fin", "rst"]), "continue", "go on, close or reset"),
     ];
     const EXAMPLE: &'static str = r#"{"after_bytes":"4B","for":"1s"}"#;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Break, Cut, CutAt, Injection, Shape},
     read::{Problem, one_of},
@@ -25,9 +25,9 @@ impl FaultKind for Truncate {
     const SUMMARY: &'static str = "ends the answer's body early";
     const PHASE: Phase = Phase::ResponseBody;
     const PARAMS: &'static [Param] = &[
-        Param::new("after_bytes", "size", "", "bytes of the body that arrive"),
-        Param::new("fraction", "number, 0 to below 1", "0.5", "the part of the body that arrives, instead of after_bytes"),
-        Param::new("ending", "\"fin\", \"rst\" or \"clean\"", "fin", "close, reset, or frame the answer anew so that it looks complete"),
+        Param::new("after_bytes", Accepts::Size, "", "bytes of the body that arrive"),
+        Param::new("fraction", Accepts::Below(0, 1), "0.5", "the part of the body that arrives, instead of after_bytes"),
+        Param::new("ending", Accepts::Words(&["fin", "rst", "clean"]), "fin", "close, reset, or frame the answer anew so that it looks complete"),
     ];
     const EXAMPLE: &'static str = r#"{"fraction":0.5,"ending":"fin"}"#;
 

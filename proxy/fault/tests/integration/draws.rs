@@ -1,9 +1,11 @@
 use std::collections::BTreeSet;
 
-use brownout_fault::store;
+use brownout_fault::{FaultPlan, store};
+use http::Request;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::{arm, decide, start};
+use crate::{arm, decide, decide_for, fired_ids, start};
 
 /// Which of `count` requests in a row the faults hit, by fault.
 fn hits(seed: u64, faults: &[Value], count: usize) -> Vec<BTreeSet<usize>> {
@@ -106,4 +108,42 @@ fn the_same_count_of_requests_gives_the_same_count_of_hits_at_any_concurrency() 
 
     assert_eq!(count(1), count(8));
     assert_eq!(count(1), count(4));
+}
+
+proptest! {
+    #[test]
+    fn the_same_seed_gives_each_fault_the_same_draws_however_requests_interleave(
+        seed in any::<u64>(),
+        order in prop::collection::vec(0_usize..3, 1..300),
+    ) {
+        const ROUTES: [&str; 3] = ["web", "shop", "db"];
+        let armed = || {
+            let (mut writer, reader) = store(seed);
+            for route in ROUTES {
+                let fault = json!({ "route": route, "id": route, "percent": 30, "abort": 503 });
+                arm(&mut writer, &fault, start());
+            }
+            // It looks at every request and takes nothing from the others' chance.
+            let all = json!({ "route": "*", "id": "all", "percent": 50, "latency": { "min": "1ms", "max": "9ms" } });
+            arm(&mut writer, &all, start());
+            (writer, reader)
+        };
+        let request = Request::get("/").body(()).unwrap();
+        let is_hit = |plan: &FaultPlan, route: &str| {
+            let injection = decide_for(plan, route, &request, start());
+            fired_ids(&injection).contains(&route)
+        };
+
+        let (_writer, reader) = armed();
+        let mut mixed: [Vec<bool>; 3] = Default::default();
+        for route in order {
+            mixed[route].push(is_hit(&reader.plan(), ROUTES[route]));
+        }
+
+        let (_writer, reader) = armed();
+        for (route, hits) in ROUTES.into_iter().zip(mixed) {
+            let alone: Vec<bool> = hits.iter().map(|_| is_hit(&reader.plan(), route)).collect();
+            prop_assert_eq!(hits, alone, "{}", route);
+        }
+    }
 }

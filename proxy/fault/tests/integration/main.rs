@@ -7,11 +7,13 @@
 )]
 
 mod arming;
+mod clock;
 mod deciding;
 mod draws;
 mod holding;
 mod reference;
 mod schedules;
+mod schemas;
 mod sticky;
 
 use std::time::{Duration, Instant, SystemTime};
