@@ -1,5 +1,6 @@
 //! A connection whose bytes mean nothing to us: of a `tcp` route, or of an exchange that switched protocols.
 
+mod pipe;
 mod way;
 
 use std::{io, net::SocketAddr, rc::Rc, time::Duration};

@@ -57,8 +57,8 @@ impl Drop for Contender {
     }
 }
 
-/// Everything that is installed here.
-pub(crate) fn all(upstream: SocketAddr) -> Vec<Contender> {
+/// Everything that is installed here and carries `protocol`.
+pub(crate) fn all(upstream: SocketAddr, protocol: &str) -> Vec<Contender> {
     let mut contenders = vec![
         Contender {
             name: "direct",
@@ -66,11 +66,15 @@ pub(crate) fn all(upstream: SocketAddr) -> Vec<Contender> {
             process: None,
             worker: None,
         },
-        brownout(upstream, "brownout"),
-        brownout(upstream, FAULTS_ELSEWHERE),
-        brownout(upstream, FAULTS_HERE),
+        brownout(upstream, protocol, "brownout"),
     ];
-    for (name, found) in [("haproxy", haproxy(upstream)), ("nginx", nginx(upstream))] {
+    let mut others = vec![("haproxy", haproxy(upstream, protocol))];
+    if protocol == "http" {
+        contenders.push(brownout(upstream, protocol, FAULTS_ELSEWHERE));
+        contenders.push(brownout(upstream, protocol, FAULTS_HERE));
+        others.push(("nginx", nginx(upstream)));
+    }
+    for (name, found) in others {
         match found {
             Some(contender) => contenders.push(contender),
             None => println!("skipped: {name} is not installed"),
@@ -88,9 +92,9 @@ pub(crate) fn pin(core: usize) {
     }
 }
 
-fn brownout(upstream: SocketAddr, name: &'static str) -> Contender {
+fn brownout(upstream: SocketAddr, protocol: &str, name: &'static str) -> Contender {
     let mut process = Command::new(std::env::current_exe().unwrap())
-        .args([AS_PROXY, &format!("http://{upstream}"), name])
+        .args([AS_PROXY, &format!("{protocol}://{upstream}"), name])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -152,13 +156,17 @@ fn arm_all(writer: &mut FaultWriter, route: &str) {
     writer.arm(faults, now).unwrap();
 }
 
-fn haproxy(upstream: SocketAddr) -> Option<Contender> {
+fn haproxy(upstream: SocketAddr, protocol: &str) -> Option<Contender> {
+    let reuse = match protocol {
+        "http" => " http-reuse always\n",
+        _ => "",
+    };
     let address = free_address();
     let config = write_config(
         "haproxy.cfg",
         &format!(
-            "global\n nbthread 1\n maxconn 4096\ndefaults\n mode http\n timeout connect 5s\n timeout client 60s\n \
-             timeout server 60s\n http-reuse always\nfrontend f\n bind {address}\n default_backend b\n\
+            "global\n nbthread 1\n maxconn 4096\ndefaults\n mode {protocol}\n timeout connect 5s\n timeout client 60s\n \
+             timeout server 60s\n{reuse}frontend f\n bind {address}\n default_backend b\n\
              backend b\n server s {upstream}\n"
         ),
     );

@@ -12,6 +12,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use super::pipe::Pipe;
 use crate::{
     flow::{Flow, GRACE, Next, changed, until},
     route::{Route, Total},
@@ -60,6 +61,10 @@ pub(super) struct Way<'a> {
     flow: Flow,
     /// Through all faults, and not written yet.
     unwritten: Bytes,
+    /// The same, inside the kernel. Only while no fault acts and nothing else is unwritten.
+    pipe: Option<Pipe>,
+    /// Whether so much comes that it should not be copied.
+    is_large: bool,
     has_ended: bool,
 }
 
@@ -94,6 +99,8 @@ impl<'a> Way<'a> {
             changes: Some(reader.changes()),
             flow,
             unwritten: Bytes::new(),
+            pipe: None,
+            is_large: false,
             has_ended: false,
         }
     }
@@ -105,7 +112,10 @@ impl<'a> Way<'a> {
     pub(super) async fn run(mut self) -> Result<(), Over> {
         loop {
             self.flow.look(self.reader);
-            let next = if self.unwritten.is_empty() {
+            if !self.flow.is_bare() {
+                self.leave_pipe()?;
+            }
+            let next = if self.is_written() {
                 self.flow.next()
             } else {
                 Next::Idle
@@ -131,7 +141,7 @@ impl<'a> Way<'a> {
 
     /// Waits for whatever comes first: bytes, room for bytes, a time, or a change of what is armed.
     async fn wait(&mut self) -> Result<(), Over> {
-        let is_full = !self.unwritten.is_empty();
+        let is_full = !self.is_written();
         let is_bare = self.flow.is_bare();
         let takes_more = !self.has_ended && self.flow.has_room() && !(is_bare && is_full);
         // Bytes that nobody takes hold up what comes behind them, but not the end of the connection for ever.
@@ -176,12 +186,17 @@ impl<'a> Way<'a> {
             Woken::Otherwise => {}
             Woken::Writable => self.write()?,
             Woken::Readable => {
-                let moved = SCRATCH.with_borrow_mut(|scratch| self.move_once(scratch));
+                let moved = if is_bare && self.is_large {
+                    self.splice_once()
+                } else {
+                    SCRATCH.with_borrow_mut(|scratch| self.move_once(scratch))
+                };
                 match moved {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.rest(),
                     Err(error) => return Err(error.into()),
                     Ok(Moved::All) => {}
                     Ok(Moved::End) => {
+                        self.rest();
                         self.has_ended = true;
                         self.flow.end();
                     }
@@ -195,6 +210,10 @@ impl<'a> Way<'a> {
         let read = self.ends.from.try_read(scratch)?;
         if read == 0 {
             return Ok(Moved::End);
+        }
+        self.is_large = read == scratch.len();
+        if !self.is_large {
+            nothing_more_to_read(self.ends.from);
         }
         // Only now: what arrives after a fault was armed must meet it.
         self.flow.look(self.reader);
@@ -214,7 +233,64 @@ impl<'a> Way<'a> {
         Ok(Moved::All)
     }
 
+    /// Moves bytes without looking at them.
+    fn splice_once(&mut self) -> io::Result<Moved> {
+        /// Less than this is copied more cheaply.
+        const LARGE: usize = 16 * 1024;
+        let Some(mut pipe) = self.pipe.take().or_else(Pipe::take) else {
+            self.is_large = false;
+            return Ok(Moved::All);
+        };
+        let filled = pipe.fill(self.ends.from);
+        self.pipe = Some(pipe);
+        let read = filled?;
+        if read == 0 {
+            return Ok(Moved::End);
+        }
+        self.is_large = read >= LARGE;
+        // As with bytes that are copied: what arrives after a fault was armed must meet it.
+        self.flow.look(self.reader);
+        if self.flow.is_bare() {
+            self.write()?;
+        } else if let Some(pipe) = self.pipe.take() {
+            self.flow.push(pipe.into_bytes()?);
+        }
+        Ok(Moved::All)
+    }
+
+    /// Whether all that was read is written, or held by a fault.
+    fn is_written(&self) -> bool {
+        self.unwritten.is_empty() && self.pipe.as_ref().is_none_or(|pipe| pipe.held() == 0)
+    }
+
+    /// Takes back what is in the kernel, as it is to come before whatever a fault does.
+    fn leave_pipe(&mut self) -> io::Result<()> {
+        if let Some(pipe) = self.pipe.take() {
+            match pipe.held() {
+                0 => pipe.give_back(),
+                _ => self.unwritten = pipe.into_bytes()?,
+            }
+        }
+        Ok(())
+    }
+
+    /// There is nothing to move: others may need the pipe.
+    fn rest(&mut self) {
+        if let Some(pipe) = self.pipe.take_if(|pipe| pipe.held() == 0) {
+            pipe.give_back();
+        }
+    }
+
     fn write(&mut self) -> io::Result<()> {
+        if let Some(pipe) = self.pipe.as_mut().filter(|pipe| pipe.held() > 0) {
+            while pipe.held() > 0 {
+                match pipe.drain(self.ends.to) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                    written => self.count.add(written? as u64),
+                }
+            }
+            return Ok(());
+        }
         write(&self.ends, &mut self.unwritten, self.count)
     }
 
@@ -235,6 +311,14 @@ impl<'a> Way<'a> {
             () = async { changed(&mut self.changes).await; sleep(GRACE).await } => {}
         }
     }
+}
+
+/// A read that left room took all there was (epoll(7), question 9): the kernel is not asked once more. The end of the
+/// stream is told apart from bytes, so it is not missed.
+fn nothing_more_to_read(from: &TcpStream) {
+    let empty: io::Result<()> =
+        from.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
+    debug_assert!(empty.is_err());
 }
 
 fn write(ends: &Ends<'_>, unwritten: &mut Bytes, count: &Total) -> io::Result<()> {

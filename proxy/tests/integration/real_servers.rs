@@ -69,6 +69,10 @@ impl Nginx {
         })
     }
 
+    fn tunnel(&self) -> TestProxy {
+        TestProxy::to_url(&format!("tcp://{}", self.address)).start()
+    }
+
     fn proxy(&self) -> TestProxy {
         TestProxy::to_url(&format!("http://{}", self.address)).start()
     }
@@ -155,6 +159,34 @@ async fn raw_sockets_before_nginx_see_a_reset_and_a_whole_neighbour() {
     assert_eq!(client.response().await.body.len(), 200_000);
     let ended = client.ended().await;
     assert_eq!((ended.bytes.len(), ended.how), (0, How::Reset));
+}
+
+#[tokio::test]
+async fn curl_meets_stream_faults_before_nginx_on_routes_of_both_protocols() {
+    let (Some(nginx), Some(program)) = (Nginx::start().await, installed("curl")) else {
+        return;
+    };
+    for proxy in [nginx.tunnel(), nginx.proxy()] {
+        let url = format!("http://{}/large", proxy.address());
+        let armed = |mut fault: serde_json::Value| {
+            fault["layer"] = "stream".into();
+            let id = proxy.arm(&fault);
+            let (code, out) = curl(&program, &[&url]);
+            proxy.disarm(&id);
+            (code, out.len())
+        };
+
+        let sliced = armed(json!({ "slicer": { "size": "5KB", "gap": "1ms" } }));
+        let held = armed(json!({ "latency": { "min": "1ms", "max": "20ms" } }));
+        let reset = armed(json!({ "reset": { "after_bytes": "50KB" } }));
+        let closed = armed(json!({ "limit_data": "50KB" }));
+        let silent = armed(json!({ "limit_data": "0B" }));
+
+        assert_eq!((sliced, held), ((Some(0), 200_000), (Some(0), 200_000)));
+        assert_eq!(reset.0, Some(56), "failure in receiving network data");
+        assert_eq!(closed.0, Some(18), "a partial file");
+        assert_eq!(silent, (Some(52), 0), "an empty reply");
+    }
 }
 
 #[tokio::test]

@@ -133,6 +133,41 @@ async fn jitter_changes_no_byte_of_a_large_stream() {
 }
 
 #[tokio::test]
+async fn faults_come_and_go_on_a_fast_flow_and_no_byte_is_lost() {
+    const SIZE: u64 = 96 * 1024 * 1024;
+    let upstream = TestUpstream::raw(|stream| async move {
+        RawClient::over(stream).patterns_both_ways(SIZE).await;
+    })
+    .await;
+    let proxy = TestProxy::to_tcp(&upstream).start();
+    let mut client = proxy.connect().await;
+    let faults = [
+        json!({ "latency": "3ms" }),
+        json!({ "slicer": { "size": "9KiB", "variation": "9000B", "gap": "0s" } }),
+        json!({ "stall": { "after_bytes": "100KB", "for": "2ms" } }),
+        json!({ "latency": { "min": "0s", "max": "1ms" }, "direction": "upstream" }),
+    ];
+
+    let changing = async {
+        let mut acted = 0;
+        for fault in faults.iter().cycle() {
+            let id = proxy.arm(fault);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            acted += proxy.fault(&id).counters.injected;
+            proxy.disarm(&id);
+            // Long enough for bytes to go their fast way again.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            if proxy.handle().route(TestProxy::ROUTE).unwrap().bytes_out >= SIZE {
+                break;
+            }
+        }
+        acted
+    };
+    let ((), acted) = tokio::join!(client.patterns_both_ways(SIZE), changing);
+    assert!(acted > 0, "no fault met the flow");
+}
+
+#[tokio::test]
 async fn removing_a_latency_lets_go_what_it_holds_even_for_a_client_that_does_not_read() {
     const SIZE: u64 = 16 * 1024 * 1024;
     let upstream = TestUpstream::raw(|stream| async move {
