@@ -4,6 +4,7 @@
 
 mod demo_command;
 mod demo_trace;
+mod environment;
 mod fault_commands;
 mod fault_table;
 mod laws;
