@@ -5,6 +5,7 @@
 mod compose_files;
 mod demo_command;
 mod demo_trace;
+mod environment;
 mod fault_commands;
 mod fault_table;
 mod laws;

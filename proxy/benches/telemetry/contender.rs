@@ -82,10 +82,9 @@ impl Contender {
 
 impl Drop for Contender {
     fn drop(&mut self) {
-        for ended in [self.process.kill().err(), self.process.wait().err()] {
-            if let Some(ended) = ended {
-                println!("could not end {}: {ended}", self.name);
-            }
+        let ended = [self.process.kill().err(), self.process.wait().err()];
+        for ended in ended.into_iter().flatten() {
+            println!("could not end {}: {ended}", self.name);
         }
     }
 }

@@ -137,8 +137,8 @@ Names that have a service or a path in them, all without tags. `SERVICE` is `hom
 | `circuitbreaker.PATH_breaker_open` | counter | calls that an open breaker refused, likewise |
 | `authentication.missing_auth_token`, `authorization.authorization_success`, `authorization.permission_denied` | counter | as in the original demo |
 
-A fault that is removed while it holds a request ends no request early but lets it go, so there is no counter of aborted
-faults; `fault.client_gave_up` counts the requests that ended before their fault did.
+No counter tells of faults that were cut short: `fault.client_gave_up` counts the clients that left before their fault was
+done, and `fault.delay` has the time that was really added, however it ended.
 
 ## Dialects
 

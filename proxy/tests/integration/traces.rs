@@ -1,4 +1,4 @@
-//! Every hop is seen: the table of telemetry.md §2.3, as far as its faults exist.
+//! Every hop is seen: what the proxy's spans say of requests, faults and failures.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use brownout_testkit::{
     TestUpstream, eventually,
 };
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const GET: &str = "GET /books?q=1 HTTP/1.1\r\nHost: shop.test:81\r\nUser-Agent: raw\r\ntraceparent: \
@@ -289,4 +290,93 @@ async fn a_collector_that_accepts_and_never_answers_slows_nothing() {
         telemetry.shutdown(Duration::from_millis(200)).is_err(),
         "the hole answers nothing"
     );
+}
+
+#[tokio::test]
+async fn a_request_sent_again_on_another_connection_is_an_attempt_of_its_own() {
+    // Closes when the second request is there, without having read it.
+    let upstream = TestUpstream::raw(|mut stream| async move {
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            stream.read_buf(&mut request).await.unwrap();
+        }
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        stream.write_all(answer).await.unwrap();
+        stream.readable().await.unwrap();
+    })
+    .await;
+    let world = World::before(&upstream.url(), &[]);
+    let mut client = world.proxy.connect().await;
+    for _ in 0..2 {
+        assert_eq!(client.exchange(GET).await.0.status(), 200);
+    }
+
+    let spans = world.spans(5).await;
+
+    let resent = spans
+        .iter()
+        .find(|span| span.number("http.request.resend_count").is_some())
+        .expect("an attempt says that it is another one");
+    assert_eq!(resent.number("http.request.resend_count"), Some(1));
+    assert_eq!(resent.number("http.response.status_code"), Some(200));
+    assert!(resent.error.is_none());
+    let siblings: Vec<_> = spans
+        .iter()
+        .filter(|span| span.parent_id == resent.parent_id && span.span_id != resent.span_id)
+        .collect();
+    let [first] = siblings[..] else {
+        panic!("{siblings:#?}");
+    };
+    assert_eq!(first.text("error.type"), Some("connection_reset"));
+    assert_eq!(first.number("http.response.status_code"), None);
+    assert!(first.end <= resent.start);
+    let server = spans
+        .iter()
+        .find(|span| Some(&span.span_id) == resent.parent_id.as_ref())
+        .expect("their parent is there");
+    assert!(server.error.is_none(), "what was made good is no error");
+}
+
+#[tokio::test]
+async fn of_several_faults_the_one_that_cuts_the_body_is_told_and_how_far_it_let_it_come() {
+    let upstream = TestUpstream::replying("0123456789").await;
+    let faults = [
+        json!({ "id": "slow", "latency": "1ms" }),
+        json!({ "id": "cut", "truncate": { "after_bytes": "4B" }, "percent": 100, "match": { "path": "/*" } }),
+    ];
+    let world = World::before(&upstream.url(), &faults);
+    let mut client = world.proxy.connect().await;
+    client.send(GET).await;
+    client.ended().await;
+
+    let spans = world.spans(3).await;
+    let server = of(&spans, ReceivedKind::Server);
+
+    assert_eq!(server.text("fault.id"), Some("cut"));
+    assert_eq!(server.text("fault.phase"), Some("body"));
+    assert_eq!(server.text("fault.match"), Some("request"));
+    assert_eq!(server.number("fault.bytes"), Some(4));
+    assert_eq!(server.number("http.response.status_code"), Some(200));
+    assert_eq!(server.text("error.type"), Some("fault.truncate"));
+}
+
+#[tokio::test]
+async fn a_reset_in_place_of_an_answer_leaves_no_status_code_and_the_upstream_its_own() {
+    let upstream = TestUpstream::replying("hello").await;
+    let fault = json!({ "id": "late", "reset": { "at": "response_head" } });
+    let world = World::before(&upstream.url(), &[fault]);
+    let mut client = world.proxy.connect().await;
+    client.send(GET).await;
+    client.ended().await;
+
+    let spans = world.spans(2).await;
+    let (server, client) = (
+        of(&spans, ReceivedKind::Server),
+        of(&spans, ReceivedKind::Client),
+    );
+
+    assert_eq!(server.number("http.response.status_code"), None);
+    assert_eq!(server.text("error.type"), Some("fault.reset"));
+    assert_eq!(client.number("http.response.status_code"), Some(200));
+    assert!(client.error.is_none());
 }

@@ -5,7 +5,7 @@ use brownout_telemetry::{
     forward_context,
 };
 use brownout_testkit::OtlpReceiver;
-use http::{HeaderMap, HeaderValue, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 
 use crate::{PATIENCE, call, on_demand};
 
@@ -24,7 +24,7 @@ fn hit(telemetry: &Telemetry, flags: Option<&str>) -> Span {
     let mut request = Request::new(());
     if let Some(flags) = flags {
         let parent = format!("00-{TRACE}-00f067aa0ba902b7-{flags}");
-        let parent = HeaderValue::try_from(parent).unwrap();
+        let parent = HeaderValue::try_from(parent).expect("it is ASCII");
         request.headers_mut().insert("traceparent", parent);
     }
     telemetry.tracer("proxy").server(&ServerRequest {
@@ -36,7 +36,10 @@ fn hit(telemetry: &Telemetry, flags: Option<&str>) -> Span {
 fn told(span: &Span) -> String {
     let mut headers = HeaderMap::new();
     span.inject(&mut headers);
-    headers["traceparent"].to_str().unwrap().to_owned()
+    headers["traceparent"]
+        .to_str()
+        .expect("it is ASCII")
+        .to_owned()
 }
 
 #[test]
@@ -195,7 +198,7 @@ fn a_service_passes_on_only_what_is_configured() {
 
         forward_context(&incoming, &mut outgoing);
 
-        let mut passed: Vec<_> = outgoing.keys().map(|name| name.as_str()).collect();
+        let mut passed: Vec<_> = outgoing.keys().map(HeaderName::as_str).collect();
         passed.sort_unstable();
         assert_eq!(passed, names);
     }

@@ -247,7 +247,7 @@ fn packets(daemon: &UdpSocket, count: u64) -> Vec<String> {
     for _ in 0..count {
         let bytes = daemon.recv(&mut buffer).expect("a packet");
         assert!(bytes <= 1432, "{bytes}");
-        let packet = std::str::from_utf8(&buffer[..bytes]).unwrap();
+        let packet = std::str::from_utf8(&buffer[..bytes]).expect("lines are text");
         lines.extend(packet.split('\n').map(str::to_owned));
     }
     lines
