@@ -204,7 +204,8 @@ def dashboards(folder, url):
     for path in sorted(glob.glob(f"{folder}/*.json")):
         board = json.load(open(path))
         queries = [(panel["title"], target["query"]) for panel in board["panels"] for target in panel["targets"]]
-        queries += [(it["name"], it["query"]) for it in board["annotations"]["list"] + board["templating"]["list"]]
+        queries += [(it["name"], it["target"]["query"]) for it in board["annotations"]["list"]]
+        queries += [(it["name"], it["query"]) for it in board["templating"]["list"]]
         for title, query in queries:
             query = query.replace("$timeFilter", "time > now() - 1h").replace("$__interval_ms", "5000")
             query = re.sub(r"\$(route|client)\b", ".*", query.replace("$__interval", "5s"))

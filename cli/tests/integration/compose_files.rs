@@ -120,9 +120,10 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 /// The queries of a dashboard: of its panels, annotations and variables.
 fn queries(board: &Value) -> Vec<&str> {
     let panels = list(board, "panels").iter();
+    let annotations = list(&board["annotations"], "list").iter();
     panels
         .flat_map(|panel| list(panel, "targets"))
-        .chain(list(&board["annotations"], "list"))
+        .chain(annotations.map(|annotation| &annotation["target"]))
         .chain(list(&board["templating"], "list"))
         .map(|asking| text(asking, "query"))
         .collect()
@@ -231,10 +232,13 @@ fn dashboards_are_of_one_piece() {
                 "{file}: {uid} is not provisioned"
             );
         }
+        let annotations = list(&board["annotations"], "list");
+        let mut targets = annotations.iter().map(|it| &it["target"]);
+        // Said anywhere else, Grafana drops which columns are text and tags.
+        assert!(targets.clone().all(|it| it["fromAnnotations"] == true));
         assert!(
-            list(&board["annotations"], "list")
-                .iter()
-                .any(|it| text(it, "query").contains("FROM \"fault\""))
+            targets.any(|it| text(it, "query").contains("FROM \"fault\"")),
+            "{file} does not show faults"
         );
 
         let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64()).collect();
