@@ -297,6 +297,24 @@ mod tests {
     }
 
     #[test]
+    fn where_the_kernel_gives_no_timer_waits_end_all_the_same() {
+        on_a_core(|_| async move {
+            let timer = Timer(Rc::new(Clock {
+                fd: None,
+                agenda: RefCell::default(),
+            }));
+            let began = Instant::now();
+            let mut wait = timer.sleep(Duration::from_secs(3_600));
+            assert!((&mut wait).now_or_never().is_none());
+
+            wait.reset(began + Duration::from_millis(5));
+            wait.await;
+
+            assert!(began.elapsed() >= Duration::from_millis(5));
+        });
+    }
+
+    #[test]
     fn a_time_that_is_past_or_cannot_be_told_is_none_to_fear() {
         on_a_core(|timer| async move {
             assert!(timer.at(Instant::now()).now_or_never().is_some());

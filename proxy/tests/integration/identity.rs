@@ -1,9 +1,9 @@
 //! What does not act changes nothing: not a byte, not how a connection ends.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use brownout_fault::Layer;
-use brownout_testkit::{Ended, How, RawClient, TestProxy, TestUpstream};
+use brownout_testkit::{Ended, How, RawClient, TestProxy, TestUpstream, eventually};
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
 
@@ -137,6 +137,27 @@ fn any_mix_of_armed_faults_leaves_alone_what_it_does_not_match() {
     drop(upstream);
 }
 
+/// Arms a fault that is spent by a request, and one that expires at once.
+async fn exhaust(proxy: &TestProxy) {
+    let spent = json!({ "id": "spent", "reset": {}, "limit": 1 });
+    proxy.arm(&spent);
+    proxy.arm(&json!({ "id": "short", "reset": {}, "ttl": "1ms" }));
+    let mut client = proxy.connect().await;
+    client.get("/").await;
+    assert_eq!(client.ended().await.how, How::Reset);
+    eventually("the other to expire", || {
+        let status = proxy.faults().status("short", Instant::now());
+        status.is_none()
+    })
+    .await;
+    if proxy.fault("spent").counters.injected == 0 {
+        // The short one was faster.
+        client = proxy.connect().await;
+        client.get("/").await;
+        assert_eq!(client.ended().await.how, How::Reset);
+    }
+}
+
 /// What makes a fault silent.
 fn silenced() -> Vec<(&'static str, Value)> {
     vec![
@@ -168,6 +189,8 @@ async fn a_connection_that_breaks_breaks_the_same_way_behind_a_silent_fault() {
     assert!(untouched.bytes.ends_with(b"half of it"));
 
     let proxy = TestProxy::to(&upstream).start();
+    exhaust(&proxy).await;
+    assert_eq!(broken(&proxy).await, untouched, "spent and expired");
     for example in examples() {
         for (why, extra) in silenced() {
             let id = proxy.arm(&with(&example, &extra));
