@@ -7,11 +7,15 @@ use serde_json::{Value, json};
 
 /// More than sockets and the proxy keep.
 const SIZE: u64 = 24 * 1024 * 1024;
-/// What the removal of a fault may take.
-const AT_ONCE: Duration = Duration::from_millis(100);
+/// On a quiet machine a connection is gone in less than 100 ms. This only tells that from one that waits for its client,
+/// which takes two seconds or more.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// A machine may pause; a fault that holds on does so each time.
 const ATTEMPTS: usize = 5;
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+
+/// The size of a block of the pattern that [`RawClient::expect_pattern`] expects.
+const BLOCK: usize = 64 * 1024;
 
 /// An upstream that answers with a pattern and closes.
 async fn upstream() -> TestUpstream {
@@ -23,7 +27,15 @@ async fn upstream() -> TestUpstream {
         let head =
             format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\nConnection: close\r\n\r\n");
         if client.try_send(head.as_bytes()).await.is_ok() {
-            client.send_pattern(SIZE).await;
+            for at in (0..SIZE).step_by(BLOCK) {
+                if client
+                    .try_send(&at.to_le_bytes().repeat(BLOCK / 8))
+                    .await
+                    .is_err()
+                {
+                    return; // A fault has cut it.
+                }
+            }
         }
     })
     .await
@@ -80,7 +92,7 @@ async fn what_is_held_goes_on_and_arrives_whole() {
             assert_eq!(head.status(), 200, "{fault}");
             client.expect_pattern(SIZE).await;
             assert_eq!(client.ended().await.how, How::Fin, "{fault}");
-            assert!(took < 10 * AT_ONCE, "{fault}: no call waits for a socket");
+            assert!(took < AT_ONCE, "{fault}: no call waits for a socket");
         }
     }
 }
@@ -148,7 +160,7 @@ async fn stuck(proxy: &TestProxy) {
         if now != before || now == 0 {
             (before, since) = (now, Instant::now());
         }
-        since.elapsed() > AT_ONCE
+        since.elapsed() > Duration::from_millis(100)
     })
     .await;
 }
