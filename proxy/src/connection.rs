@@ -108,7 +108,7 @@ async fn converse(
             biased;
             result = connection.as_mut() => break result,
             over = &mut over => return Err(Some(over)),
-            // Whatever is in progress is for nobody (decisions.md 4); dropping it tells the upstream.
+            // Whatever is in progress is for nobody; dropping it tells the upstream.
             () = client.left() => return Err(None),
             () = &mut closing, if !is_closing => {
                 is_closing = true;

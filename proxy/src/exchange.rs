@@ -56,7 +56,7 @@ pub(crate) async fn exchange(
     record.decided(&request, &considered, fired, ended_by);
 
     if !delays.is_empty() || ending.is_some() {
-        // An answer without the body never asks for it, as asking would send the 100 (decisions.md 3).
+        // An answer without the body never asks for it: asking would send the 100.
         let may_read = !headers::expects_continue(request.headers());
         let body = request.body_mut();
         let next = inject::before_upstream(&delays, ending, body, may_read, &mut record).await?;
@@ -95,6 +95,10 @@ async fn forward(
     if request.method() == Method::CONNECT {
         let detail = "this is no forward proxy; send the request itself";
         return Ok(own_answer(StatusCode::METHOD_NOT_ALLOWED, detail, record));
+    }
+    if headers::has_many_hosts(request.headers()) {
+        let detail = "the request has more than one Host";
+        return Ok(own_answer(StatusCode::BAD_REQUEST, detail, record));
     }
     let upgrade =
         headers::wants_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));

@@ -38,6 +38,11 @@ pub(crate) fn to_upstream<B>(
     Ok(())
 }
 
+/// Whether a request names more than one host: two servers could read it differently (RFC 9112 §3.2).
+pub(crate) fn has_many_hosts(headers: &HeaderMap) -> bool {
+    headers.get_all(header::HOST).iter().nth(1).is_some()
+}
+
 /// Makes an upstream's answer into one of this hop.
 pub(crate) fn to_client<B>(response: &mut Response<B>) -> Result<(), Unsupported> {
     let upgrades = matches!(

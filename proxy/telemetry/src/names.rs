@@ -109,7 +109,7 @@ table! {
     Counter FAULT_INJECTED = "fault.injected" ["route", "fault_type"] "injections"
         "Faults that were carried out."
     Counter FAULT_SKIPPED = "fault.skipped" ["route", "fault_type"] "requests"
-        "Matched, but spared by percent, by counts, or by a fault that ended the exchange first."
+        "Matched, but spared: by percent, counts, a fault that ended the exchange first, or an answer that left it nothing to do."
     Counter FAULT_OVERFLOW = "fault.overflow" ["route", "fault_type"] "requests"
         "Passed through untouched because too many requests were already held."
     Counter FAULT_CLIENT_GAVE_UP = "fault.client_gave_up" ["route", "fault_type"] "requests"

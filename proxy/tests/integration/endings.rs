@@ -1,4 +1,4 @@
-//! A reset is a reset: zero bytes, no FIN, and no neighbour's answer is cut (decisions.md 7, 8).
+//! A reset is a reset: zero bytes, no FIN, and no neighbour's answer is cut.
 
 use brownout_testkit::{How, RawClient, TestProxy, TestUpstream};
 use serde_json::json;

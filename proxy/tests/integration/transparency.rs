@@ -1,4 +1,4 @@
-//! A route with no fault armed changes nothing that is not the hop's own (decisions.md 1 to 4).
+//! A route with no fault armed changes nothing that is not the hop's own.
 
 use brownout_testkit::{RawClient, TestProxy, TestUpstream, eventually, within};
 use tokio::{
@@ -280,6 +280,7 @@ async fn requests_that_two_servers_could_read_differently_are_refused() {
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +3\r\n\r\nabc",
         "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nX : y\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nhost: h\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\n folded: y\r\n\r\n",
     ] {
         let mut client = proxy.connect().await;
