@@ -60,7 +60,7 @@ answers = [
     b"nonsense\r\n\r\n",
 ]
 number = 0
-for letter in range(ord("@"), ord("@") + 33):
+for letter in range(ord("@"), ord("@") + 45):
     for at in range(4):
         request = requests[(letter * 5 + at * 7) % len(requests)]
         answer = answers[(letter * 3 + at * 5) % len(answers)]

@@ -40,7 +40,7 @@ const FAULTS: &[&str] = &[
     r#"{"truncate":{"after_bytes":"2B","ending":"rst"}}"#,
     r#"{"stall":{"after_bytes":"2B","for":"1ms"}}"#,
     r#"{"stall":{"for":"1ms","then":"rst"}}"#,
-    r#"{"dribble":{"chunk_size":"2B","gap":"0s"}}"#,
+    r#"{"dribble":{"chunk_size":"16B","gap":"1ms"}}"#,
     r#"{"bandwidth":{"rate":"1MiB/s"}}"#,
     r#"{"bandwidth":{"rate":"1MiB/s","side":"request"}}"#,
     r#"{"corrupt":{"rate":0.5}}"#,
@@ -57,6 +57,18 @@ const FAULTS: &[&str] = &[
     r#"{"mutate":{"request":{"set":{"x-a":"1"},"remove":["host"]},"response":{"status":201,"json_merge":{"a":1}}}}"#,
     r#"{"redirect":{"to":"/elsewhere"}}"#,
     r#"{"replay_stale":{"age":"1h"}}"#,
+    r#"{"mutate":{"response":{"json_patch":[{"op":"add","path":"/a","value":1},{"op":"remove","path":"/well"}]}}}"#,
+    r#"{"layer":"stream","latency":"1ms"}"#,
+    r#"{"layer":"stream","latency":{"value":"1ms","side":"connect"}}"#,
+    r#"{"layer":"stream","slicer":{"size":"16B","gap":"1ms"}}"#,
+    r#"{"layer":"stream","direction":"upstream","slicer":{"size":"16B","gap":"1ms"}}"#,
+    r#"{"layer":"stream","limit_data":"20B"}"#,
+    r#"{"layer":"stream","direction":"upstream","limit_data":"20B"}"#,
+    r#"{"layer":"stream","reset":{"after_bytes":"5B"}}"#,
+    r#"{"layer":"stream","corrupt":{"rate":0.1}}"#,
+    r#"{"layer":"stream","direction":"upstream","corrupt":{"rate":0.1}}"#,
+    r#"{"layer":"stream","blackhole":{"hold":"1ms"}}"#,
+    r#"{"layer":"stream","stall":{"after_bytes":"2B","for":"1ms"}}"#,
 ];
 
 /// How long one input may take in all.
@@ -129,7 +141,7 @@ fuzz_target!(|input: &[u8]| -> Corpus {
         house.proxy.arm(&fault)
     });
 
-    let got = house.talk(sent, answer);
+    let got = house.talk(sent, answer, QUIET);
     if fault.is_none() {
         expect_answer(&got);
     }
@@ -141,7 +153,11 @@ fuzz_target!(|input: &[u8]| -> Corpus {
     }
     if house.runs.fetch_add(1, Ordering::Relaxed) % 64 == 0 {
         let plain = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nwell";
-        let got = house.talk(b"GET /plain HTTP/1.1\r\nhost: web\r\n\r\n", plain);
+        let got = house.talk(
+            b"GET /plain HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n",
+            plain,
+            PATIENCE,
+        );
         assert!(
             got.starts_with(b"HTTP/1.1 200 OK\r\n") && got.ends_with(b"\r\n\r\nwell"),
             "a plain request gets {:?}",
@@ -152,12 +168,12 @@ fuzz_target!(|input: &[u8]| -> Corpus {
 });
 
 impl House {
-    /// What a client gets for what it sent.
-    fn talk(&self, sent: &[u8], answer: &[u8]) -> Vec<u8> {
+    /// What a client gets for what it sent, if it says that it is done once it heard nothing for `quiet`.
+    fn talk(&self, sent: &[u8], answer: &[u8], quiet: Duration) -> Vec<u8> {
         answer.clone_into(&mut self.answer.lock().unwrap_or_else(PoisonError::into_inner));
         let begun = Instant::now();
         let mut client = TcpStream::connect(self.proxy.address()).expect("the proxy accepts");
-        client.set_read_timeout(Some(QUIET)).expect("not zero");
+        client.set_read_timeout(Some(quiet)).expect("not zero");
         client.write_all(sent).ok();
         let mut got = Vec::new();
         let mut buffer = [0; 4096];
