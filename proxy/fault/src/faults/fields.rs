@@ -69,10 +69,17 @@ pub(super) fn header_name(name: &str) -> Result<HeaderName, Problem> {
 /// The form in which header fields are written.
 pub(super) fn headers_value(fields: &Fields) -> Value {
     let members = fields.iter().map(|(name, values)| {
-        let texts = values.iter().filter_map(|value| value.to_str().ok());
-        (name.to_string(), single_or_list(texts.map(str::to_owned)))
+        (
+            name.to_string(),
+            single_or_list(values.iter().map(value_text)),
+        )
     });
     Value::Object(members.collect::<Map<_, _>>())
+}
+
+/// A field's value as the text that it was read from, which may be any Unicode.
+pub(super) fn value_text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
 /// One pair for each value.

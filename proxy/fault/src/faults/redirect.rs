@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, fields::value_text, params, written};
 use crate::{
     injection::{Answer, Ending, Injection},
     read::{Problem, boolean, expected, text},
@@ -76,10 +76,10 @@ impl FaultKind for Redirect {
     }
 
     fn to_value(&self) -> Value {
-        let to = self.to.as_ref().and_then(|to| to.to_str().ok());
+        let to = self.to.as_ref().map(value_text);
         written([
             ("status", Some(json!(self.status.as_u16()))),
-            ("to", to.map(|to| json!(to))),
+            ("to", to.as_ref().map(|to| json!(to))),
             ("loop", Some(json!(to.is_none()))),
         ])
     }

@@ -26,6 +26,32 @@ fn ids_are_made_by_kind_and_skip_those_that_are_taken() {
 }
 
 #[test]
+fn a_fault_with_unicode_in_its_fields_is_written_as_it_was_read() {
+    for kind in [
+        json!({ "mutate": { "response": { "set": { "x-greeting": ["Grüß Gott", "你好"] } } } }),
+        json!({ "abort": { "status": 503, "headers": { "x-reason": "überlastet" } } }),
+        json!({ "redirect": { "to": "/straße" } }),
+    ] {
+        let mut fault = json!({ "route": "web" });
+        fault
+            .as_object_mut()
+            .unwrap()
+            .extend(kind.as_object().unwrap().clone());
+
+        let written = spec(&fault).to_value();
+
+        assert_eq!(spec(&written).to_value(), written);
+        let said = written.to_string();
+        assert!(
+            ["Grüß Gott", "überlastet", "/straße"]
+                .iter()
+                .any(|text| said.contains(text)),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn a_made_id_is_not_given_twice_even_after_its_fault_is_gone() {
     let (mut writer, _) = store(1);
     let now = start();
