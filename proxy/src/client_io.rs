@@ -43,6 +43,8 @@ pub(crate) struct ClientSocket {
     resetting: AtomicBool,
     /// The client may still be sending when this side closes.
     lingering: AtomicBool,
+    /// A tunnel reads and writes it from now on.
+    upgrading: AtomicBool,
     /// How often everything written was handed to the kernel.
     flushes: AtomicU64,
     on_flush: AtomicWaker,
@@ -77,6 +79,7 @@ impl ClientSocket {
             number,
             resetting: AtomicBool::new(false),
             lingering: AtomicBool::new(false),
+            upgrading: AtomicBool::new(false),
             flushes: AtomicU64::new(0),
             on_flush: AtomicWaker::new(),
             activity: Activity::new(),
@@ -132,6 +135,17 @@ impl ClientSocket {
     /// Makes the close of this socket an orderly one that first reads what the client still sends.
     pub(crate) fn linger_on_close(&self) {
         self.lingering.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that hyper hands it over to a tunnel behind the answer to come.
+    pub(crate) fn hand_over(&self) {
+        self.upgrading.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what was written is still to be sent by the task that served it: neither is it lost in a reset, nor
+    /// does a tunnel, in another task, see to it.
+    pub(crate) fn is_ours_to_drain(&self) -> bool {
+        !self.upgrading.load(Ordering::Relaxed) && !self.resetting.load(Ordering::Relaxed)
     }
 
     /// Waits until everything sent before has reached the client, for at most `limit`.

@@ -77,8 +77,8 @@ pub(crate) async fn serve(
 
     match converse(&scope, &client, closing).await {
         // Whatever faults still hold was said before.
-        Ok(()) => client.drained(DRAIN).await,
-        Err(None) => {}
+        Ok(()) if client.is_ours_to_drain() => client.drained(DRAIN).await,
+        Ok(()) | Err(None) => {}
         Err(Some(over)) => tunnel::end(&client, over).await,
     }
 }

@@ -191,6 +191,7 @@ fn switch_protocols(
     socket: Arc<ClientSocket>,
 ) {
     let upstream = hyper::upgrade::on(response);
+    socket.hand_over();
     scope.tasks.spawn_local(async move {
         // Its end hands the bare connection over.
         lease.finish().await;

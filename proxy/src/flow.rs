@@ -107,6 +107,11 @@ impl Flow {
             .min()
     }
 
+    /// When a schedule moves.
+    pub(crate) fn look_again(&self) -> Option<Instant> {
+        self.look_again
+    }
+
     /// Whether bytes pass as if it were not there.
     pub(crate) fn is_bare(&self) -> bool {
         self.shaper.is_bare()

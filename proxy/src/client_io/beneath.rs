@@ -130,9 +130,15 @@ impl Beneath {
             self.write_waits = false;
             cx.waker().wake_by_ref();
         }
-        let flows = [&self.from_client, &self.to_client].map(Flow::wake);
-        let due = flows.into_iter().flatten().map(Instant::from_std);
-        if let Some(due) = due.chain(self.patience).min() {
+        // What hyper does not take holds up what is due behind it: that time may be past for long.
+        let is_held_up = !self.arrived.is_empty() || self.their_end == End::Out;
+        let from_client = match is_held_up {
+            true => self.from_client.look_again(),
+            false => self.from_client.wake(),
+        };
+        let due = [from_client, self.to_client.wake()].into_iter().flatten();
+        let due = due.map(Instant::from_std).chain(self.patience);
+        if let Some(due) = due.min() {
             if self.timer.deadline() != due {
                 self.timer.as_mut().reset(due);
             }
@@ -421,3 +427,6 @@ impl ClientSocket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -343,9 +343,9 @@ async fn hello_again(client: &mut RawClient, body: &[u8]) {
     assert!(answer.body == body, "the connection goes on as it was");
 }
 
-#[tokio::test]
-async fn a_connection_that_changed_its_protocol_stays_under_its_faults() {
-    let upstream = TestUpstream::raw(|stream| async move {
+/// An upstream that switches protocols and says pong for each ping.
+async fn switching() -> TestUpstream {
+    TestUpstream::raw(|stream| async move {
         let mut upstream = RawClient::over(stream);
         upstream.head().await;
         upstream
@@ -357,12 +357,52 @@ async fn a_connection_that_changed_its_protocol_stays_under_its_faults() {
             upstream.send("pong").await;
         }
     })
-    .await;
+    .await
+}
+
+const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+
+#[tokio::test]
+async fn a_change_of_the_protocol_that_is_held_for_long_comes_all_the_same() {
+    const LONG: Duration = Duration::from_secs(3);
+    let upstream = switching().await;
+    let proxy = TestProxy::to(&upstream).start();
+    proxy.arm(&beneath(json!({ "latency": "3s" })));
+    let mut client = proxy.connect().await;
+
+    let began = Instant::now();
+    client.send(UPGRADE).await;
+
+    assert_eq!(client.head().await.status(), 101);
+    assert!(began.elapsed() >= LONG);
+    client.send("ping").await;
+    assert_eq!(client.read_exact(4).await, b"pong");
+    assert!(began.elapsed() >= 2 * LONG);
+}
+
+#[tokio::test]
+async fn a_reset_of_a_request_is_not_put_off_by_what_faults_beneath_it_hold() {
+    let (_upstream, proxy, mut client) = world().await;
+    proxy.arm(&beneath(json!({ "latency": "3s" })));
+    proxy.arm(&json!({ "reset": {}, "match": { "path": "/reset" } }));
+
+    client.send(GET).await;
+    client.get("/reset").await;
+
+    // The answer before has had its time: the two seconds that a reset waits for it.
+    let nothing = Ended {
+        bytes: Vec::new(),
+        how: How::Reset,
+    };
+    assert_eq!(client.ended().await, nothing);
+}
+
+#[tokio::test]
+async fn a_connection_that_changed_its_protocol_stays_under_its_faults() {
+    let upstream = switching().await;
     let proxy = TestProxy::to(&upstream).start();
     let mut client = proxy.connect().await;
-    client
-        .send("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
-        .await;
+    client.send(UPGRADE).await;
     assert_eq!(client.head().await.status(), 101);
     let latency = proxy.arm(&beneath(
         json!({ "latency": "150ms", "direction": "upstream" }),
