@@ -463,7 +463,7 @@ impl Shared {
         match (plan.refuses(name, now), &open.accepting) {
             (true, Some(_)) => {
                 open.accepting = None;
-                plan.note_refused(name, now);
+                entry.route.count_outcomes(&plan.note_refused(name, now));
             }
             (false, None) => {
                 let listening = self.bind(entry.address.into());

@@ -62,6 +62,8 @@ enum End {
     /// As it should, or as a fault wanted it.
     Done,
     Failed(ErrorKind),
+    /// A fault of the stream layer ended the connection under it.
+    Cut,
 }
 
 impl Record {
@@ -391,13 +393,13 @@ impl Drop for Record {
     fn drop(&mut self) {
         let now = Instant::now();
         let route = Arc::clone(&self.scope.route);
+        if self.end == End::Open && self.client.is_cut() {
+            self.end = End::Cut;
+        }
         match self.end {
             End::Done => {}
             End::Failed(kind) => route.errors(kind).add(1),
-            End::Open if self.client.is_cut() => {
-                let description = "injected fault of the stream layer cut the connection";
-                self.span.error("fault.stream", description);
-            }
+            End::Cut => faults::cut_beneath(&mut self.span, &mut self.attempt),
             End::Open => {
                 route.errors(ErrorKind::ClientDisconnect).add(1);
                 let error = ErrorKind::ClientDisconnect.name();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use brownout_fault::{Fault, FaultPlan};
+use brownout_fault::{Considered, Fault, FaultPlan, Outcome};
 use brownout_telemetry::{Counter, Gauge, Histogram, Metrics, names};
 use http::StatusCode;
 
@@ -230,6 +230,21 @@ impl Route {
 
     pub(crate) fn errors(&self, kind: ErrorKind) -> &Counter {
         &self.errors[kind as usize]
+    }
+
+    /// Counts what became of faults.
+    pub(crate) fn count_outcomes(&self, considered: &[Considered]) {
+        for Considered { kind, outcome } in considered {
+            let Some(metrics) = self.faults(kind) else {
+                continue;
+            };
+            metrics.matched.add(1);
+            match outcome {
+                Outcome::Injected => metrics.injected.add(1),
+                Outcome::Skipped => metrics.skipped.add(1),
+                Outcome::Overflow => metrics.overflow.add(1),
+            }
+        }
     }
 
     pub(crate) fn faults(&self, kind: &'static str) -> Option<&FaultMetrics> {

@@ -164,26 +164,28 @@ async fn change_answer(
 
 /// Changes the body, or leaves it untouched. Whether it did.
 async fn change_body(change: &BodyChange, response: &mut Response<ResponseBody>) -> bool {
-    let body = if change.needs_json() {
-        let lower = response.body().size_hint().lower();
-        let fits = lower <= Change::PATCHED_BYTES_MAX as u64;
-        if !fits || !BodyChange::may_be_json(response.headers()) {
-            return false;
-        }
-        let Some(body) = response.body_mut().gather(Change::PATCHED_BYTES_MAX).await else {
+    if !change.needs_json() {
+        let Some(changed) = change.apply(&[]) else {
             return false;
         };
-        body
-    } else {
-        Bytes::new()
+        set_content(response, changed);
+        return true;
+    }
+    let lower = response.body().size_hint().lower();
+    let fits = lower <= Change::PATCHED_BYTES_MAX as u64;
+    if !fits || !BodyChange::may_be_json(response.headers()) {
+        return false;
+    }
+    let Some(body) = response.body_mut().gather(Change::PATCHED_BYTES_MAX).await else {
+        return false;
     };
-    match change.apply(&body) {
+    match change.apply(&body.content) {
         Some(changed) => {
             set_content(response, changed);
             true
         }
         None => {
-            response.body_mut().set_content(body);
+            response.body_mut().put_back(body);
             false
         }
     }

@@ -25,7 +25,11 @@ pub(crate) fn unacknowledged_bytes(socket: impl AsFd) -> io::Result<u32> {
 /// A timer of the kernel's (`timerfd_create(2)`, monotonic) that makes this thread's runtime wake up.
 pub(crate) fn kernel_timer() -> io::Result<AsyncFd<OwnedFd>> {
     let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-    let fd = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+    watched(timerfd_create(TimerfdClockId::Monotonic, flags)?)
+}
+
+/// Makes this thread's runtime wake up when there is something to read.
+pub(crate) fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` is open, and the same, until it is dropped; nobody takes it out of the `AsyncFd` before.
     #[expect(unsafe_code, reason = "tokio cannot ask a type for that promise")]
     let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };

@@ -4,8 +4,9 @@
 //! average. A timerfd (`timerfd_create(2)`) has the kernel's resolution and wakes the core by itself.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::BTreeMap,
+    io,
     os::fd::OwnedFd,
     pin::Pin,
     rc::Rc,
@@ -26,6 +27,8 @@ pub(crate) struct Timer(Rc<Clock>);
 struct Clock {
     /// `None` where the kernel gives none: waits are tokio's then.
     fd: Option<AsyncFd<OwnedFd>>,
+    /// Whether it stopped working: waits are tokio's from then on.
+    is_broken: Cell<bool>,
     agenda: RefCell<Agenda>,
 }
 
@@ -47,19 +50,20 @@ impl Timer {
         }
         Self(Rc::new(Clock {
             fd: made.ok(),
+            is_broken: Cell::new(false),
             agenda: RefCell::default(),
         }))
     }
 
-    /// Wakes those whose time has come, for ever. Nobody is woken while it is not polled.
+    /// Wakes those whose time has come, for as long as there is a timer of the kernel's that works. Nobody is woken
+    /// while it is not polled.
     pub(crate) async fn run(self) {
-        let Some(fd) = &self.0.fd else { return };
-        loop {
+        while let Some(fd) = self.0.working() {
             match fd.readable().await {
                 // Setting the timer anew makes it unreadable; that it fired need not be read.
                 Ok(mut ready) => ready.clear_ready(),
                 Err(error) => {
-                    tracing::error!(%error, "the core's timer broke");
+                    self.0.give_up(&error);
                     return;
                 }
             }
@@ -91,32 +95,50 @@ pub(crate) fn later(from: Instant, span: Duration) -> Instant {
 }
 
 impl Clock {
+    /// The kernel's timer, unless there is none or it broke.
+    fn working(&self) -> Option<&AsyncFd<OwnedFd>> {
+        self.fd.as_ref().filter(|_| !self.is_broken.get())
+    }
+
+    /// Leaves all waits, those in progress too, to tokio.
+    fn give_up(&self, error: &io::Error) {
+        if !self.is_broken.replace(true) {
+            tracing::error!(%error, "the core's timer broke: delays are up to 2 ms late from now on");
+        }
+        let waiting = std::mem::take(&mut self.agenda.borrow_mut().wakers);
+        for waker in waiting.into_values() {
+            waker.wake();
+        }
+    }
+
     /// Wakes everybody whose time has come, and sets the kernel's timer for the next.
     fn ring(&self, fd: &AsyncFd<OwnedFd>) {
-        let due = {
+        let (due, armed) = {
             let mut agenda = self.agenda.borrow_mut();
             agenda.armed = None;
             let now = Instant::now();
             let later = agenda.wakers.split_off(&(now, u64::MAX));
             let due = std::mem::replace(&mut agenda.wakers, later);
-            agenda.arm(fd, now);
-            due
+            (due, agenda.arm(fd, now))
         };
         // Whoever is woken may look at the agenda.
         for waker in due.into_values() {
             waker.wake();
+        }
+        if let Err(error) = armed {
+            self.give_up(&error);
         }
     }
 }
 
 impl Agenda {
     /// Lets the kernel wake us for the first entry. An entry that was crossed out since may still wake us for nothing.
-    fn arm(&mut self, fd: &AsyncFd<OwnedFd>, now: Instant) {
+    fn arm(&mut self, fd: &AsyncFd<OwnedFd>, now: Instant) -> io::Result<()> {
         let Some((&(first, _), _)) = self.wakers.first_key_value() else {
-            return;
+            return Ok(());
         };
         if self.armed.is_some_and(|armed| armed <= first) {
-            return;
+            return Ok(());
         }
         // Zero would switch the timer off.
         let span = first
@@ -132,10 +154,9 @@ impl Agenda {
                 tv_nsec: span.subsec_nanos().into(),
             },
         };
-        match timerfd_settime(fd.get_ref(), TimerfdTimerFlags::empty(), &once) {
-            Ok(_) => self.armed = Some(first),
-            Err(error) => tracing::error!(%error, "could not set the core's timer"),
-        }
+        timerfd_settime(fd.get_ref(), TimerfdTimerFlags::empty(), &once)?;
+        self.armed = Some(first);
+        Ok(())
     }
 }
 
@@ -186,7 +207,7 @@ impl Future for Sleep {
             return Poll::Ready(());
         }
         let clock = Rc::clone(&this.timer.0);
-        let Some(fd) = &clock.fd else {
+        let Some(fd) = clock.working() else {
             let at = this.at.into();
             let coarse = this
                 .coarse
@@ -199,9 +220,13 @@ impl Future for Sleep {
             agenda.number
         });
         let before = agenda.wakers.insert((this.at, number), cx.waker().clone());
-        agenda.arm(fd, now);
+        let armed = agenda.arm(fd, now);
         drop(agenda);
         drop(before);
+        if let Err(error) = armed {
+            // Wakes this one too, to wait anew.
+            clock.give_up(&error);
+        }
         Poll::Pending
     }
 }
@@ -301,6 +326,7 @@ mod tests {
         on_a_core(|_| async move {
             let timer = Timer(Rc::new(Clock {
                 fd: None,
+                is_broken: Cell::new(false),
                 agenda: RefCell::default(),
             }));
             let began = Instant::now();
@@ -311,6 +337,40 @@ mod tests {
             wait.await;
 
             assert!(began.elapsed() >= Duration::from_millis(5));
+        });
+    }
+
+    #[test]
+    fn waits_on_a_timer_that_breaks_end_all_the_same() {
+        on_a_core(|timer| async move {
+            let began = Instant::now();
+            let mut wait = timer.sleep(Duration::from_millis(5));
+            assert!((&mut wait).now_or_never().is_none());
+
+            timer.0.give_up(&io::ErrorKind::Other.into());
+
+            assert_eq!(waiting(&timer), 0);
+            wait.await;
+            timer.sleep(Duration::from_millis(5)).await;
+            assert!(began.elapsed() >= Duration::from_millis(10));
+        });
+    }
+
+    #[test]
+    fn waits_end_though_the_timer_cannot_be_set() {
+        on_a_core(|_| async move {
+            let (no_timer, _writer) = std::io::pipe().unwrap();
+            let timer = Timer(Rc::new(Clock {
+                fd: Some(sys::watched(no_timer.into()).unwrap()),
+                is_broken: Cell::new(false),
+                agenda: RefCell::default(),
+            }));
+            let began = Instant::now();
+
+            timer.sleep(Duration::from_millis(5)).await;
+
+            assert!(began.elapsed() >= Duration::from_millis(5));
+            assert!(timer.0.working().is_none());
         });
     }
 

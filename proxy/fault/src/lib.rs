@@ -38,6 +38,7 @@ mod faults;
 mod injection;
 mod ledger;
 mod matcher;
+mod merge;
 mod origin;
 mod plan;
 mod probability;

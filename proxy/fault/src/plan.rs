@@ -12,6 +12,7 @@ use std::{
 };
 
 use http::HeaderValue;
+use smallvec::SmallVec;
 
 use self::{
     beginning::{Beginning, PathStart},
@@ -366,15 +367,21 @@ impl FaultPlan {
         here.any(|placed| placed.fault.force(now, &placed.place).is_some())
     }
 
-    /// Counts that a route stopped listening, for the faults that refuse its connections.
-    pub fn note_refused(&self, route: &str, now: Instant) {
+    /// Counts that a route stopped listening, for the faults that refuse its connections. Which were counted.
+    pub fn note_refused(&self, route: &str, now: Instant) -> SmallVec<[Considered; 2]> {
+        let mut considered = SmallVec::new();
         for placed in &self.listening {
             let fault = &placed.fault;
             if fault.spec().route.include(route) && fault.force(now, &placed.place).is_some() {
                 fault.ledger().count_match();
                 fault.ledger().take_injection(None);
+                considered.push(Considered {
+                    kind: fault.kind(),
+                    outcome: Outcome::Injected,
+                });
             }
         }
+        considered
     }
 
     /// When the answer of [`refuses`](Self::refuses) may change by itself; `None` if it does not.

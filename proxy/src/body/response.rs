@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::{BodyError, Shaper, request::UploadProgress, shaper::Polled};
@@ -42,7 +43,15 @@ enum Source {
     Own(Bytes),
     /// What was taken from a source and is given back to it.
     Ahead(Bytes, Box<Self>),
+    /// As [`Self::Ahead`], of a trailer section.
+    Trailers(HeaderMap),
     Ended,
+}
+
+/// A whole body, taken to be said in another way.
+pub(crate) struct Gathered {
+    pub(crate) content: Bytes,
+    trailers: Option<HeaderMap>,
 }
 
 impl ResponseBody {
@@ -92,16 +101,27 @@ impl ResponseBody {
         self.shaper = Some(shaper);
     }
 
-    /// Takes all of it, up to `bytes_max`, to be said in another way; its trailers are lost. `None` when it breaks off
-    /// or is longer: then it still comes as it would have.
-    pub(crate) async fn gather(&mut self, bytes_max: usize) -> Option<Bytes> {
+    /// Says what was gathered after all, with its trailers.
+    pub(crate) fn put_back(&mut self, gathered: Gathered) {
+        let Gathered { content, trailers } = gathered;
+        self.source = match trailers {
+            None => Source::Own(content),
+            Some(trailers) => Source::Ahead(content, Box::new(Source::Trailers(trailers))),
+        };
+    }
+
+    /// Takes all of it, up to `bytes_max`, to be said in another way or [put back](Self::put_back). `None` when it
+    /// breaks off or is longer: then it still comes as it would have.
+    pub(crate) async fn gather(&mut self, bytes_max: usize) -> Option<Gathered> {
         let mut gathered = BytesMut::new();
+        let mut trailers = None;
         loop {
             let polled = poll_fn(|cx| poll_source(&mut self.source, &mut self.record, cx));
             match polled.await {
                 Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        gathered.extend_from_slice(&data);
+                    match frame.into_data() {
+                        Ok(data) => gathered.extend_from_slice(&data),
+                        Err(frame) => trailers = frame.into_trailers().ok(),
                     }
                     if gathered.len() > bytes_max {
                         break;
@@ -114,7 +134,10 @@ impl ResponseBody {
                 Some(Err(BodyError::Cut)) => break,
                 None => {
                     self.give_back();
-                    return Some(gathered.freeze());
+                    return Some(Gathered {
+                        content: gathered.freeze(),
+                        trailers,
+                    });
                 }
             }
         }
@@ -158,6 +181,11 @@ fn poll_source(source: &mut Source, record: &mut Record, cx: &mut Context<'_>) -
             *source = std::mem::replace(&mut **rest, Source::Ended);
             Some(Ok(Frame::data(content)))
         }
+        Source::Trailers(trailers) => {
+            let trailers = std::mem::take(trailers);
+            *source = Source::Ended;
+            Some(Ok(Frame::trailers(trailers)))
+        }
         Source::Ended => return Poll::Ready(None),
     };
     match polled {
@@ -191,7 +219,8 @@ impl Source {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Upstream { incoming, .. } => incoming.size_hint(),
-            Self::Broken { .. } => SizeHint::default(),
+            // Trailers need chunks, so no length is told.
+            Self::Broken { .. } | Self::Trailers(_) => SizeHint::default(),
             Self::Own(content) => SizeHint::with_exact(content.len() as u64),
             Self::Ahead(content, rest) => {
                 let (ahead, rest) = (content.len() as u64, rest.size_hint());
@@ -209,7 +238,7 @@ impl Source {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Upstream { incoming, .. } => incoming.is_end_stream(),
-            Self::Broken { .. } | Self::Ahead(..) => false,
+            Self::Broken { .. } | Self::Ahead(..) | Self::Trailers(_) => false,
             Self::Own(content) => content.is_empty(),
             Self::Ended => true,
         }

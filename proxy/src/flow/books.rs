@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use brownout_fault::{Acting, Considered, Outcome};
+use brownout_fault::{Acting, Considered};
 use smallvec::SmallVec;
 
 use crate::route::Route;
@@ -22,17 +22,7 @@ impl Books {
 
     /// Counts what became of faults.
     pub(super) fn note(&self, considered: &[Considered]) {
-        for Considered { kind, outcome } in considered {
-            let Some(metrics) = self.route.faults(kind) else {
-                continue;
-            };
-            metrics.matched.add(1);
-            match outcome {
-                Outcome::Injected => metrics.injected.add(1),
-                Outcome::Skipped => metrics.skipped.add(1),
-                Outcome::Overflow => metrics.overflow.add(1),
-            }
-        }
+        self.route.count_outcomes(considered);
     }
 
     /// These act now, and no others.

@@ -6,7 +6,7 @@ use brownout_fault::Fired;
 use brownout_telemetry::Span;
 use http::{Method, Request, StatusCode};
 
-use super::End;
+use super::{End, faults::CUT};
 
 /// The target of lines of requests, for filters of logs.
 pub const ACCESS_LOG: &str = "brownout::access";
@@ -43,6 +43,7 @@ impl Access {
             End::Done => None,
             End::Open => Some("client_disconnect"),
             End::Failed(kind) => Some(kind.name()),
+            End::Cut => Some(CUT),
         };
         let faults: Vec<&str> = outcome.fired.iter().map(Fired::id).collect();
         tracing::info!(

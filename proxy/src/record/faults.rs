@@ -37,6 +37,18 @@ pub(super) fn describe(fired: &[Fired], first: usize, span: &mut Span) {
     }
 }
 
+/// What ends an exchange when a fault of the stream layer ends its connection: for `error.type` and the log.
+pub(super) const CUT: &str = "fault.stream";
+
+/// Tells that such a fault ended the exchange, and with it the attempt. Which one it was is known to the connection alone,
+/// so what was told of the request's own faults stays.
+pub(super) fn cut_beneath(span: &mut Span, attempt: &mut Span) {
+    let description = "injected fault of the stream layer cut the connection";
+    span.set_bool(attr::FAULT_INJECTED, true);
+    span.error(CUT, description);
+    attempt.error(CUT, description);
+}
+
 /// The word that traces have for a phase: they tell the answer's parts by what they are, not by their turn.
 fn phase(phase: Phase) -> &'static str {
     match phase {

@@ -1,5 +1,6 @@
 //! A reset is a reset: zero bytes, no FIN, and no neighbour's answer is cut.
 
+use brownout_telemetry::names;
 use brownout_testkit::{How, RawClient, TestProxy, TestUpstream};
 use serde_json::json;
 
@@ -115,4 +116,8 @@ async fn a_refusal_counts_how_often_a_route_stopped_listening() {
     let counters = proxy.fault("shut").counters;
     assert_eq!((counters.matched, counters.injected), (1, 1));
     assert_eq!((counters.skipped, counters.active), (0, 0));
+    for name in [names::FAULT_MATCHED, names::FAULT_INJECTED] {
+        let metric = proxy.metrics().counter(name, &["web", "refuse"]);
+        assert_eq!(metric.total(), 1, "{name:?}");
+    }
 }

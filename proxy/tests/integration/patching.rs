@@ -22,6 +22,14 @@ fn chunked(fields: &str, body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\n{fields}Transfer-Encoding: chunked\r\n\r\n{one}{two}0\r\n\r\n")
 }
 
+/// A body with a trailer section behind it.
+fn trailed(body: &str) -> String {
+    let fields = "Content-Type: application/json\r\nTrailer: x-sum\r\n";
+    let framed = chunked(fields, body);
+    let untrailed = framed.strip_suffix("\r\n").unwrap();
+    format!("{untrailed}x-sum: 7\r\n\r\n")
+}
+
 /// Answers each request as its path says.
 async fn upstream() -> TestUpstream {
     TestUpstream::raw(|stream| async move {
@@ -36,6 +44,8 @@ async fn upstream() -> TestUpstream {
                 "/gzip" => framed("Content-Encoding: gzip\r\n", PRICE),
                 "/broken" => framed(JSON, r#"{"price":3"#),
                 "/other" => framed(JSON, r#"{"id":8}"#),
+                "/other-trailers" => trailed(r#"{"id":8}"#),
+                "/trailers" => trailed(PRICE),
                 "/long" => framed(JSON, &too_long()),
                 "/long-chunked" => chunked(JSON, &too_long()),
                 _ => framed(JSON, PRICE),
@@ -128,4 +138,23 @@ async fn fields_are_changed_though_the_body_does_not_fit() {
     assert_eq!(response.text(), r#"{"id":8}"#);
     assert_eq!(response.values("x-mutated"), ["yes"]);
     assert_eq!(proxy.fault("mutate-1").counters.injected, 1);
+}
+
+#[tokio::test]
+async fn trailers_stay_behind_a_body_that_no_patch_fits_and_go_with_one_that_is_changed() {
+    let upstream = upstream().await;
+    let fault = json!({ "mutate": { "response": { "json_patch": patch() } } });
+    let proxy = TestProxy::to(&upstream).with_fault(&fault).start();
+    let mut client = proxy.connect().await;
+    let get = |path| format!("GET {path} HTTP/1.1\r\nHost: h\r\nTE: trailers\r\n\r\n");
+
+    let (untouched, _) = client.exchange(get("/other-trailers")).await;
+    let (changed, _) = client.exchange(get("/trailers")).await;
+
+    assert_eq!(untouched.text(), r#"{"id":8}"#);
+    assert_eq!(untouched.values("trailer"), ["x-sum"]);
+    assert_eq!(untouched.trailers, ["x-sum: 7"]);
+    assert_eq!(changed.text(), r#"{"id":7,"price":-100,"tags":["a"]}"#);
+    assert!(changed.values("trailer").is_empty() && changed.trailers.is_empty());
+    assert_eq!(upstream.connections(), 1, "the connection is used again");
 }

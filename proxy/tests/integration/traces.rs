@@ -380,3 +380,30 @@ async fn a_reset_in_place_of_an_answer_leaves_no_status_code_and_the_upstream_it
     assert_eq!(client.number("http.response.status_code"), Some(200));
     assert!(client.error.is_none());
 }
+
+#[tokio::test]
+async fn an_exchange_whose_connection_a_fault_cuts_is_told_from_one_whose_client_left() {
+    let upstream = TestUpstream::raw(|stream| async move {
+        RawClient::over(stream).ended().await; // It never answers.
+    })
+    .await;
+    let world = World::before(&upstream.url(), &[]);
+    let mut client = world.proxy.connect().await;
+    client.send(GET).await;
+    eventually("the request to arrive", || upstream.connections() == 1).await;
+
+    world
+        .proxy
+        .arm(&json!({ "reset": {}, "layer": "stream", "direction": "downstream" }));
+    client.ended().await;
+
+    let spans = world.spans(2).await;
+    for kind in [ReceivedKind::Server, ReceivedKind::Client] {
+        let span = of(&spans, kind);
+        assert_eq!(span.text("error.type"), Some("fault.stream"), "{kind:?}");
+        assert!(span.error.is_some(), "{kind:?}");
+    }
+    let server = of(&spans, ReceivedKind::Server);
+    let injected = server.attributes.get("fault.injected");
+    assert_eq!(injected, Some(&AttrValue::Bool(true)));
+}

@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use json_patch::{PatchOperation, merge, patch};
+use json_patch::{PatchOperation, patch};
 use serde_json::Value;
+
+use crate::merge::merge;
 
 /// What is changed about a message; everything else stays.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -23,9 +25,10 @@ pub struct Change {
 pub enum BodyChange {
     /// This instead.
     Replace(Bytes),
-    /// A JSON merge patch (RFC 7396). What is no JSON stays as it is.
+    /// A JSON merge patch (RFC 7396). What is no JSON stays as it is, and members that stay keep their order.
     Merge(Value),
     /// A JSON patch (RFC 6902). What is no JSON stays as it is, and so does what one of its operations does not fit.
+    /// The members of an object of which one is removed may come in another order.
     Patch(Vec<PatchOperation>),
 }
 
@@ -167,6 +170,9 @@ mod tests {
         let changed = merge.apply(br#"{"id":7,"price":3,"stock":4}"#).unwrap();
         assert_eq!(changed, r#"{"id":7,"price":-1}"#);
         assert_eq!(merge.apply(b"not json"), None);
+        let without_a = BodyChange::Merge(json!({ "a": null }));
+        let changed = without_a.apply(br#"{"a":1,"b":2,"c":3}"#).unwrap();
+        assert_eq!(changed, r#"{"b":2,"c":3}"#);
     }
 
     fn patching(operations: Value) -> BodyChange {

@@ -1,9 +1,8 @@
 //! A change of a fault, as a JSON merge patch (RFC 7396).
 
-use json_patch::merge;
 use serde_json::Value;
 
-use crate::{read::Problem, spec::FaultSpec};
+use crate::{merge::merge, read::Problem, spec::FaultSpec};
 
 /// The spec after a merge patch. The id stays. A `start` that is over and not named is no longer held against the `ttl`.
 pub(super) fn patched(

@@ -165,6 +165,26 @@ fn a_patch_merges_and_keeps_the_counters_and_the_end() {
 }
 
 #[test]
+fn a_patch_that_takes_one_of_many_away_leaves_the_others_in_their_order() {
+    let (mut writer, _) = store(1);
+    let now = start();
+    let with = |id: &str, statuses: serde_json::Value| json!({ "id": id, "route": "web", "abort": { "statuses": statuses } });
+    let all = json!({ "503": 1, "500": 2, "502": 3, "504": 4 });
+    arm(&mut writer, &with("patched", all), now);
+    let left = json!({ "500": 2, "502": 3, "504": 4 });
+    arm(&mut writer, &with("at-once", left), now);
+
+    let change = json!({ "abort": { "statuses": { "503": null } } });
+    let patched = writer.patch("patched", &change, now).unwrap();
+
+    let at_once = writer.status("at-once", now.instant).unwrap();
+    // As text: values with other orders are equal, but draw other statuses.
+    let [patched, at_once] =
+        [patched, at_once].map(|status| status.spec.fault.to_value().to_string());
+    assert_eq!(patched, at_once);
+}
+
+#[test]
 fn a_patch_that_names_the_ttl_restarts_it() {
     let (mut writer, _) = store(1);
     let armed = start();
