@@ -136,6 +136,13 @@ impl Shaper {
         self.take(now, Item::End);
     }
 
+    /// Both sides of the connection have said all.
+    pub(super) fn finish(&mut self, now: Instant) {
+        for live in &mut self.stages {
+            live.machine.finish(now);
+        }
+    }
+
     fn take(&mut self, now: Instant, item: Item) {
         self.advance(now); // What is due comes first.
         self.hand_on(0, now, item);

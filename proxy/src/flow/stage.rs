@@ -48,6 +48,9 @@ pub(super) trait Machine: fmt::Debug + Send {
         true
     }
 
+    /// Takes note that both sides of the connection have said all. May be called again.
+    fn finish(&mut self, _now: Instant) {}
+
     /// Takes other parameters; what it holds and has counted stays.
     fn renew(&mut self, stage: Stage, now: Instant);
 
