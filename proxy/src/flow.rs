@@ -148,6 +148,11 @@ impl Flow {
         self.route.protocol() == Protocol::Http || !self.holds()
     }
 
+    /// Whether a fault is what the connection waits for.
+    pub(crate) fn holds_up(&self) -> bool {
+        self.shaper.holds_up()
+    }
+
     /// What is to be done now.
     pub(crate) fn next(&mut self) -> Next {
         self.shaper.next(Instant::now())

@@ -70,6 +70,11 @@ impl Shaper {
         !self.through.is_empty() || self.stages.iter().any(|live| live.machine.holds())
     }
 
+    /// Whether it is what the connection waits for: it holds something, or lets nothing pass.
+    pub(super) fn holds_up(&self) -> bool {
+        self.holds() || self.stages.iter().any(|live| live.machine.stops())
+    }
+
     /// Whether more may be read.
     pub(super) fn has_room(&self) -> bool {
         /// Chunks that nobody takes.

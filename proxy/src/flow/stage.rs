@@ -43,6 +43,11 @@ pub(super) trait Machine: fmt::Debug + Send {
     /// Whether it holds anything that is still to pass.
     fn holds(&self) -> bool;
 
+    /// Whether nothing passes it for now, whatever comes.
+    fn stops(&self) -> bool {
+        false
+    }
+
     /// Whether more may be read for it.
     fn has_room(&self) -> bool {
         true

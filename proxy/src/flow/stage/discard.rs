@@ -80,6 +80,10 @@ impl Machine for Discard {
         false
     }
 
+    fn stops(&self) -> bool {
+        true
+    }
+
     fn finish(&mut self, now: Instant) {
         if self.has_ended {
             self.finished.get_or_insert(now);
