@@ -139,9 +139,11 @@ enum Overdue {
 /// It sleeps to the earliest time at which that could be, looks, and sleeps again: no timer is touched by a
 /// request.
 async fn overdue(client: &ClientSocket) -> Overdue {
+    let mut held_up_at = None;
     loop {
         let (doing, since) = client.activity.now();
         let now = tokio::time::Instant::now();
+        let since = held_up_at.map_or(since, |held| since.max(held));
         let deadline = match doing {
             Doing::Head => since + HEAD_TIMEOUT,
             Doing::Idle => since + IDLE_TIMEOUT,
@@ -151,8 +153,8 @@ async fn overdue(client: &ClientSocket) -> Overdue {
             sleep_until(deadline).await;
             continue;
         }
-        if client.is_layered() {
-            sleep_until(now + HEAD_TIMEOUT).await; // A fault may be what takes so long.
+        if client.is_held_up() {
+            held_up_at = Some(now); // The client has its whole time from then on.
             continue;
         }
         match doing {

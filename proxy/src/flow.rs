@@ -137,6 +137,22 @@ impl Flow {
         self.shaper.holds()
     }
 
+    /// Takes note that both sides of the connection have said all: what was swallowed of this one ends now.
+    pub(crate) fn finish(&mut self) {
+        self.shaper.finish(Instant::now());
+    }
+
+    /// Whether a client that has closed its side can get nothing any more. Of requests it would not wait for the
+    /// answer; on a `tcp` route it may, unless the beginning of its connection was swallowed.
+    pub(crate) fn is_for_nobody_after_end(&self) -> bool {
+        self.route.protocol() == Protocol::Http || !self.holds()
+    }
+
+    /// Whether a fault is what the connection waits for.
+    pub(crate) fn holds_up(&self) -> bool {
+        self.shaper.holds_up()
+    }
+
     /// What is to be done now.
     pub(crate) fn next(&mut self) -> Next {
         self.shaper.next(Instant::now())

@@ -13,7 +13,7 @@ use rustix::net::{Shutdown, shutdown};
 use tokio::{io::copy_bidirectional, net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::way::{Ends, Over, Way};
+use self::way::{Ends, Over, SaidAll, Way};
 use crate::{
     admit::{Admitted, admit},
     client_io::{self, ClientSocket},
@@ -106,6 +106,7 @@ async fn carry(client: &TcpStream, peer: SocketAddr, scope: &Scope) {
             return;
         }
     };
+    let said_all = SaidAll::default();
     let way = |from, to, direction| {
         let ends = Ends {
             from,
@@ -113,7 +114,7 @@ async fn carry(client: &TcpStream, peer: SocketAddr, scope: &Scope) {
             direction,
         };
         let flow = Flow::new(route, peer, connection, direction);
-        Way::new(ends, flow, route, &scope.faults, &scope.timer).run()
+        Way::new(ends, flow, route, &scope.faults, &scope.timer, &said_all).run()
     };
     let there = way(client, &upstream, Direction::Upstream);
     let back = way(&upstream, client, Direction::Downstream);

@@ -106,6 +106,14 @@ impl Beneath {
         self.their_end != End::Out && !self.from_client.is_bare()
     }
 
+    /// Whether a fault is what the connection waits for, in either direction.
+    fn holds_up(&self) -> bool {
+        self.from_client.holds_up()
+            || self.to_client.holds_up()
+            || !self.arrived.is_empty()
+            || !self.unwritten.is_empty()
+    }
+
     /// Whether everything that was written is with the kernel.
     fn is_drained(&self) -> bool {
         self.unwritten.is_empty() && !self.to_client.holds()
@@ -329,9 +337,14 @@ impl ClientSocket {
         self.route.beneath() == self.untouched_at.load(Ordering::Relaxed)
     }
 
-    /// Whether faults of the stream layer act on it, or may soon.
-    pub(crate) fn is_layered(&self) -> bool {
+    /// Whether a fault of the stream layer holds something of it or lets nothing pass: then it is no fault of the
+    /// client's that nothing comes.
+    pub(crate) fn is_held_up(&self) -> bool {
         self.untouched_at.load(Ordering::Relaxed) == LAYERED
+            && self
+                .lock()
+                .as_ref()
+                .is_some_and(|beneath| beneath.holds_up())
     }
 
     /// Whether a fault of the stream layer ended it.

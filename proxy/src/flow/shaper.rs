@@ -70,6 +70,11 @@ impl Shaper {
         !self.through.is_empty() || self.stages.iter().any(|live| live.machine.holds())
     }
 
+    /// Whether it is what the connection waits for: it holds something, or lets nothing pass.
+    pub(super) fn holds_up(&self) -> bool {
+        self.holds() || self.stages.iter().any(|live| live.machine.stops())
+    }
+
     /// Whether more may be read.
     pub(super) fn has_room(&self) -> bool {
         /// Chunks that nobody takes.
@@ -134,6 +139,13 @@ impl Shaper {
     /// Takes the end of the stream.
     pub(super) fn end(&mut self, now: Instant) {
         self.take(now, Item::End);
+    }
+
+    /// Both sides of the connection have said all.
+    pub(super) fn finish(&mut self, now: Instant) {
+        for live in &mut self.stages {
+            live.machine.finish(now);
+        }
     }
 
     fn take(&mut self, now: Instant, item: Item) {

@@ -43,10 +43,18 @@ pub(super) trait Machine: fmt::Debug + Send {
     /// Whether it holds anything that is still to pass.
     fn holds(&self) -> bool;
 
+    /// Whether nothing passes it for now, whatever comes.
+    fn stops(&self) -> bool {
+        false
+    }
+
     /// Whether more may be read for it.
     fn has_room(&self) -> bool {
         true
     }
+
+    /// Takes note that both sides of the connection have said all. May be called again.
+    fn finish(&mut self, _now: Instant) {}
 
     /// Takes other parameters; what it holds and has counted stays.
     fn renew(&mut self, stage: Stage, now: Instant);

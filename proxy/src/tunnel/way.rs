@@ -1,6 +1,10 @@
 //! One direction of a connection.
 
-use std::{cell::RefCell, io, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    sync::Arc,
+};
 
 use brownout_fault::{Direction, FaultReader};
 use bytes::Bytes;
@@ -8,7 +12,7 @@ use rustix::net::{Shutdown, shutdown};
 use tokio::{
     io::Interest,
     net::TcpStream,
-    sync::watch,
+    sync::{Notify, watch},
     time::{sleep, timeout},
 };
 
@@ -51,6 +55,26 @@ pub(super) struct Ends<'a> {
     pub(super) direction: Direction,
 }
 
+/// How many sides of a connection have said all.
+#[derive(Debug, Default)]
+pub(super) struct SaidAll {
+    sides: Cell<u8>,
+    both: Notify,
+}
+
+impl SaidAll {
+    fn note_one(&self) {
+        self.sides.set(self.sides.get() + 1);
+        if self.is_both() {
+            self.both.notify_waiters();
+        }
+    }
+
+    fn is_both(&self) -> bool {
+        self.sides.get() == 2
+    }
+}
+
 /// One direction of a connection, with what its faults hold of it.
 pub(super) struct Way<'a> {
     ends: Ends<'a>,
@@ -66,6 +90,7 @@ pub(super) struct Way<'a> {
     /// Whether so much comes that it should not be copied.
     is_large: bool,
     has_ended: bool,
+    said_all: &'a SaidAll,
 }
 
 enum Woken {
@@ -87,6 +112,7 @@ impl<'a> Way<'a> {
         route: &'a Arc<Route>,
         reader: &'a FaultReader,
         timer: &'a Timer,
+        said_all: &'a SaidAll,
     ) -> Self {
         Self {
             count: match ends.direction {
@@ -102,6 +128,7 @@ impl<'a> Way<'a> {
             pipe: None,
             is_large: false,
             has_ended: false,
+            said_all,
         }
     }
 
@@ -114,6 +141,9 @@ impl<'a> Way<'a> {
             self.flow.look(self.reader);
             if !self.flow.is_bare() {
                 self.leave_pipe()?;
+            }
+            if self.said_all.is_both() {
+                self.flow.finish();
             }
             let next = if self.is_written() {
                 self.flow.next()
@@ -161,6 +191,8 @@ impl<'a> Way<'a> {
             ends,
             changes,
             timer,
+            said_all,
+            has_ended,
             ..
         } = self;
         let woken = tokio::select! {
@@ -180,6 +212,7 @@ impl<'a> Way<'a> {
                 let error = ends.from.take_error()?;
                 return Err(Over::Broken(error.unwrap_or(io::ErrorKind::ConnectionReset.into())));
             }
+            () = said_all.both.notified(), if *has_ended => Woken::Otherwise,
             () = until(again, timer) => Woken::Otherwise,
         };
         match woken {
@@ -198,6 +231,7 @@ impl<'a> Way<'a> {
                     Ok(Moved::End) => {
                         self.rest();
                         self.has_ended = true;
+                        self.said_all.note_one();
                         self.flow.end();
                     }
                 }

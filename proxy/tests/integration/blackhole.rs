@@ -1,8 +1,8 @@
-//! `blackhole` takes a request and never answers it.
+//! `blackhole` takes a request and never answers it, or swallows what a connection says.
 
 use std::time::{Duration, Instant};
 
-use brownout_testkit::{How, TestProxy, TestUpstream, eventually};
+use brownout_testkit::{How, RawClient, TestProxy, TestUpstream, eventually};
 use serde_json::json;
 
 #[tokio::test]
@@ -63,4 +63,35 @@ async fn a_client_that_gives_up_is_counted() {
     })
     .await;
     assert_eq!(proxy.fault("hole").counters.client_gave_up, 1);
+}
+
+#[tokio::test]
+async fn a_blackhole_on_a_connection_ends_once_both_sides_have_said_all() {
+    for direction in ["upstream", "downstream"] {
+        for (then, how) in [("close", How::Fin), ("reset", How::Reset)] {
+            // It says all it has to say at once in one case, and after its client in the other.
+            let upstream = TestUpstream::raw(move |stream| async move {
+                let mut client = RawClient::over(stream);
+                if direction == "upstream" {
+                    client.finish().await;
+                }
+                client.ended().await;
+            })
+            .await;
+            let fault = json!({ "blackhole": { "then": then }, "direction": direction });
+            let proxy = TestProxy::to_tcp(&upstream).with_fault(&fault).start();
+            let mut client = proxy.connect().await;
+
+            client.send("lost").await;
+            client.finish().await;
+
+            eventually("the connection to be over", || {
+                proxy.handle().route(TestProxy::ROUTE).unwrap().connections == 0
+            })
+            .await;
+            if direction == "downstream" {
+                assert_eq!(client.ended().await.how, how, "{then}");
+            }
+        }
+    }
 }

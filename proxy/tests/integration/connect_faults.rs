@@ -128,3 +128,56 @@ async fn a_client_that_breaks_off_is_not_held_any_longer() {
         .await;
     }
 }
+
+#[tokio::test]
+async fn clients_that_close_do_not_use_up_the_places_of_a_blackhole() {
+    for (upstream, proxy) in worlds().await {
+        let id = proxy.arm(&on_connections(
+            json!({ "blackhole": { "at": "connect" }, "max_active": 2 }),
+        ));
+
+        for said in ["", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", ""] {
+            let mut client = proxy.connect().await;
+            client.send(said).await;
+            is_held(&proxy, &id).await;
+            drop(client);
+            eventually("its place to be given back", || {
+                proxy.fault(&id).counters.active == 0
+            })
+            .await;
+        }
+
+        let counters = proxy.fault(&id).counters;
+        assert_eq!((counters.injected, counters.overflow), (3, 0));
+        assert_eq!(upstream.connections(), 0);
+        eventually("no connection to be open", || {
+            proxy.handle().route(TestProxy::ROUTE).unwrap().connections == 0
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_of_a_tcp_route_that_has_said_all_gets_its_answer_after_a_slow_accept() {
+    let upstream = TestUpstream::raw(|stream| async move {
+        let mut client = RawClient::over(stream);
+        let said = client.ended().await.bytes;
+        client.send(said).await;
+    })
+    .await;
+    let proxy = TestProxy::to_tcp(&upstream).start();
+    let slow = json!({ "latency": { "value": "150ms", "side": "connect" } });
+    proxy.arm(&on_connections(slow));
+
+    let began = Instant::now();
+    let mut client = proxy.connect().await;
+    client.send("all").await;
+    client.finish().await;
+
+    let answer = Ended {
+        bytes: b"all".to_vec(),
+        how: How::Fin,
+    };
+    assert_eq!(client.ended().await, answer);
+    assert!(began.elapsed() >= WAIT);
+}

@@ -88,8 +88,8 @@ impl FaultKind for Blackhole {
 
     const LAYERS: &'static [Layer] = &[Layer::Request, Layer::Stream];
     const STREAM: &'static str = "everything in its `direction` is swallowed, the end of the stream included; the connection ends with `then` when `hold` is over, once nothing has come \
-        for `idle`, or when the fault is removed, as bytes were lost. With `at` \"connect\" nothing of a new connection is read and its upstream is \
-        not called; the handshake of the kernel completes all the same, so the client believes that it is connected";
+        for `idle`, once both sides have said all, or when the fault is removed, as bytes were lost. With `at` \"connect\" nothing of a new connection is read and \
+        its upstream is not called; a client that closes is let go; the handshake of the kernel completes all the same, so the client believes that it is connected";
 
     type State = ();
 

@@ -105,3 +105,44 @@ async fn bytes_that_hyper_does_not_read_cost_no_time_and_come_when_it_does() {
         assert_eq!(world.read().await, b"other", "{fault}");
     }
 }
+
+#[tokio::test]
+async fn a_connection_is_held_up_only_while_a_fault_holds_something_or_stops_it() {
+    let upstream = |mut fault: Value| {
+        fault["route"] = "web".into();
+        fault["layer"] = "stream".into();
+        fault["direction"] = "upstream".into();
+        fault
+    };
+    for (fault, before, during, after) in [
+        (json!({ "latency": "50ms" }), false, true, false),
+        (
+            json!({ "slicer": { "size": "3B", "gap": "50ms" } }),
+            false,
+            true,
+            false,
+        ),
+        (
+            json!({ "stall": { "after_bytes": "5B", "for": "1h" } }),
+            false,
+            true,
+            true,
+        ),
+        (json!({ "blackhole": {} }), true, true, true),
+        (json!({ "limit_data": "1MB" }), false, true, false),
+    ] {
+        let world = World::with(upstream(fault.clone())).await;
+        world.serve(Duration::from_millis(10)).await;
+        assert_eq!(world.socket.is_held_up(), before, "{fault}: nothing came");
+
+        world.arrive(b"12345");
+        assert_eq!(world.socket.is_held_up(), during, "{fault}: bytes came");
+        if fault.get("blackhole").is_none() {
+            let mut read = 0;
+            while read < 5 {
+                read += world.read().await.len();
+            }
+        }
+        assert_eq!(world.socket.is_held_up(), after, "{fault}: they are read");
+    }
+}

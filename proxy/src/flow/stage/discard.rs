@@ -18,6 +18,10 @@ pub(super) struct Discard {
     hold: Option<Duration>,
     idle: Option<Duration>,
     then: Then,
+    /// The end of the stream was swallowed as well.
+    has_ended: bool,
+    /// From when on there was nothing more to swallow on either side.
+    finished: Option<Instant>,
     is_over: bool,
 }
 
@@ -34,6 +38,8 @@ impl Discard {
             hold,
             idle,
             then,
+            has_ended: false,
+            finished: None,
             is_over: false,
         }
     }
@@ -48,27 +54,40 @@ impl Discard {
 
 impl Machine for Discard {
     fn push(&mut self, at: Instant, item: Item) {
-        if let Item::Bytes(_) = item {
-            self.last = self.last.max(at);
+        match item {
+            Item::Bytes(_) => self.last = self.last.max(at),
+            Item::End => self.has_ended = true,
+            Item::Reset | Item::Close => {}
         }
     }
 
     fn pop(&mut self, now: Instant, meter: &Meter) -> Option<(Instant, Item)> {
         let at = self.wake().filter(|at| *at <= now)?;
         self.is_over = true;
-        meter.held(Some(at - self.since), self.since, now);
+        let asked = (self.finished != Some(at)).then(|| at - self.since);
+        meter.held(asked, self.since, now);
         Some((at, self.ending()))
     }
 
     fn wake(&self) -> Option<Instant> {
         let over = self.hold.map(|hold| self.since + hold);
         let quiet = self.idle.map(|idle| self.last + idle);
-        let ends = [over, quiet].into_iter().flatten().min();
+        let ends = [over, quiet, self.finished].into_iter().flatten().min();
         ends.filter(|_| !self.is_over)
     }
 
     fn holds(&self) -> bool {
         false
+    }
+
+    fn stops(&self) -> bool {
+        true
+    }
+
+    fn finish(&mut self, now: Instant) {
+        if self.has_ended {
+            self.finished.get_or_insert(now);
+        }
     }
 
     fn renew(&mut self, stage: Stage, _now: Instant) {

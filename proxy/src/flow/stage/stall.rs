@@ -117,6 +117,10 @@ impl Machine for Stall {
         !self.through.is_empty() || !self.held.is_empty()
     }
 
+    fn stops(&self) -> bool {
+        self.since.is_some() && !self.is_over
+    }
+
     fn has_room(&self) -> bool {
         self.kept < KEPT_MAX
     }
