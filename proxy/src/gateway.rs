@@ -26,6 +26,7 @@ use crate::{
     listener::{ListenAddress, Listening, Serve, accept},
     route::Route,
     timer::Timer,
+    tunnel::PIPE_DESCRIPTORS_MAX,
     upstream::Upstream,
 };
 
@@ -49,6 +50,8 @@ pub struct GatewayConfig {
 impl GatewayConfig {
     /// The default of `connections_max`.
     pub const CONNECTIONS_MAX: usize = 20_000;
+    /// Descriptors that each core may take besides two for each connection.
+    pub const CORE_DESCRIPTORS: usize = PIPE_DESCRIPTORS_MAX;
 
     /// A gateway on every core, with default limits, that counts for itself and traces nothing.
     #[must_use]
