@@ -46,20 +46,21 @@ pub(crate) struct House {
 impl House {
     /// Starts all of it, or nothing.
     pub(crate) fn start(plan: Plan, telemetry: Telemetry) -> Result<Self, Failure> {
-        let connections_max = plan.connections_max.min(connections_possible());
+        let (mut writer, reader) = store(plan.seed);
+        let config = GatewayConfig::new(reader);
+        let connections_max = plan.connections_max.min(connections_possible(config.cores));
         if connections_max < plan.connections_max {
             tracing::info!(
                 connections_max,
                 "the limit of open descriptors allows no more"
             );
         }
-        let (mut writer, reader) = store(plan.seed);
         let gateway = Gateway::start(GatewayConfig {
             connections_max,
             metrics: telemetry.metrics(),
             tracer: telemetry.tracer(&plan.service),
             access_log: tracing::enabled!(target: ACCESS_LOG, tracing::Level::INFO),
-            ..GatewayConfig::new(reader)
+            ..config
         });
         let gateway = gateway.map_err(|error| {
             Failure::new(
@@ -141,11 +142,11 @@ impl House {
     }
 }
 
-/// How many connections there are descriptors for: each needs one, and one more to its upstream. Some are kept back,
-/// so that the control API answers whatever the data plane is doing.
+/// How many connections there are descriptors for, on so many cores: each needs one, and one more to its upstream. Some
+/// are kept back for what a core needs besides, and so that the control API answers whatever the data plane is doing.
 ///
 /// The default of many systems allows but 1,024; the limit is raised as far as it may be.
-fn connections_possible() -> usize {
+fn connections_possible(cores: usize) -> usize {
     /// The control API's connections, listeners, telemetry, files.
     const KEPT_BACK: u64 = 320;
     const CONNECTIONS_MIN: u64 = 16;
@@ -161,6 +162,8 @@ fn connections_possible() -> usize {
         tracing::warn!(%error, "could not raise the limit of open descriptors");
     }
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let connections = descriptors.saturating_sub(KEPT_BACK) / 2;
+    let of_cores = cores.saturating_mul(GatewayConfig::CORE_DESCRIPTORS);
+    let kept_back = KEPT_BACK.saturating_add(u64::try_from(of_cores).unwrap_or(u64::MAX));
+    let connections = descriptors.saturating_sub(kept_back) / 2;
     usize::try_from(connections.max(CONNECTIONS_MIN)).unwrap_or(usize::MAX)
 }

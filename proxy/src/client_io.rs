@@ -165,11 +165,7 @@ impl ClientSocket {
     }
 
     async fn acknowledged(&self) {
-        /// There is no event for an empty send queue; on loopback it is empty at the first look.
-        const LOOK_AGAIN: Duration = Duration::from_millis(1);
-        while sys::unacknowledged_bytes(&self.tcp).is_ok_and(|bytes| bytes > 0) {
-            sleep(LOOK_AGAIN).await;
-        }
+        sys::acknowledged(&self.tcp).await;
     }
 
     /// Waits until hyper has handed everything it holds to the kernel.

@@ -1,5 +1,6 @@
 //! The data plane as a whole: its cores, and the handle by which routes come and go.
 
+mod core;
 mod routes;
 
 pub use self::routes::{NewRoute, RouteChange, RouteError, RouteStatus};
@@ -15,17 +16,13 @@ use std::{
 
 use brownout_fault::{FaultPlan, FaultReader};
 use brownout_telemetry::{Metrics, Tracer};
-use tokio::{
-    runtime::{Builder, LocalOptions},
-    sync::{Semaphore, mpsc, oneshot},
-    time::timeout,
-};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    listener::{ListenAddress, Listening, Serve, accept},
+    listener::{ListenAddress, Listening, Serve},
     route::Route,
-    timer::Timer,
+    tunnel::PIPE_DESCRIPTORS_MAX,
     upstream::Upstream,
 };
 
@@ -49,6 +46,8 @@ pub struct GatewayConfig {
 impl GatewayConfig {
     /// The default of `connections_max`.
     pub const CONNECTIONS_MAX: usize = 20_000;
+    /// Descriptors that each core may take besides two for each connection.
+    pub const CORE_DESCRIPTORS: usize = PIPE_DESCRIPTORS_MAX;
 
     /// A gateway on every core, with default limits, that counts for itself and traces nothing.
     #[must_use]
@@ -91,7 +90,7 @@ impl Gateway {
         for index in 0..config.cores.max(1) {
             let (command, receiver) = mpsc::unbounded_channel();
             let (grace, grace_receiver) = oneshot::channel();
-            let runtime_made = spawn_core(index, receiver, grace_receiver)?;
+            let runtime_made = self::core::spawn(index, receiver, grace_receiver)?;
             commands.push(command);
             cores.push(Core {
                 grace: Some(grace),
@@ -157,47 +156,6 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         self.stop_within(Duration::ZERO);
     }
-}
-
-/// Starts one core's thread: it serves what it is told to, until it is given a time to end in.
-fn spawn_core(
-    index: usize,
-    mut commands: mpsc::UnboundedReceiver<Serve>,
-    mut grace: oneshot::Receiver<Duration>,
-) -> io::Result<thread::JoinHandle<()>> {
-    let core = move || {
-        let runtime = match Builder::new_current_thread()
-            .enable_all()
-            .build_local(LocalOptions::default())
-        {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                tracing::error!(%error, "a core could not start");
-                return;
-            }
-        };
-        runtime.block_on(async {
-            let tasks = TaskTracker::new();
-            let timer = Timer::new();
-            // Not one of those that a drain waits for: it ends with the runtime.
-            tokio::task::spawn_local(timer.clone().run());
-            let grace = loop {
-                tokio::select! {
-                    Some(serve) = commands.recv() => {
-                        tasks.spawn_local(accept(serve, timer.clone(), tasks.clone()));
-                    }
-                    grace = &mut grace => break grace.unwrap_or_default(),
-                }
-            };
-            tasks.close();
-            if timeout(grace, tasks.wait()).await.is_err() && !grace.is_zero() {
-                tracing::warn!(connections = tasks.len(), "cut what did not end in time");
-            }
-        });
-    };
-    thread::Builder::new()
-        .name(format!("core-{index}"))
-        .spawn(core)
 }
 
 /// Changes and shows the routes of a [`Gateway`].

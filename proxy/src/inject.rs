@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::sleep;
 
-use crate::{body::ResponseBody, error::Cut, record::Record, timer::later};
+use crate::{body::ResponseBody, error::Cut, flow::GRACE, record::Record, timer::later};
 
 /// Marks an answer that a fault made.
 const FAULT_HEADER: HeaderName = HeaderName::from_static("x-brownout-fault");
@@ -148,8 +148,6 @@ async fn hang(
 
 /// Lets what was sent before arrive, then makes the close a reset. A fault that is removed waits no longer.
 pub(crate) async fn reset(by: usize, record: &Record) -> Cut {
-    /// What a client that reads needs on a path of some length.
-    const GRACE: Duration = Duration::from_millis(50);
     let fired = record.fired(by);
     tokio::select! {
         () = record.client().settled(DRAIN) => {}

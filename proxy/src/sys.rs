@@ -1,12 +1,26 @@
-//! The two system calls that no crate wraps safely for us.
+//! The two system calls that no crate wraps safely for us, and what is made of them.
 
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
+    time::Duration,
 };
 
 use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    net::TcpStream,
+    time::sleep,
+};
+
+/// Waits until everything that was sent on a TCP socket has reached its peer.
+pub(crate) async fn acknowledged(tcp: &TcpStream) {
+    /// There is no event for an empty send queue; on loopback it is empty at the first look.
+    const LOOK_AGAIN: Duration = Duration::from_millis(1);
+    while unacknowledged_bytes(tcp).is_ok_and(|bytes| bytes > 0) {
+        sleep(LOOK_AGAIN).await;
+    }
+}
 
 /// Bytes that were sent on a TCP socket and that its peer has not acknowledged yet.
 ///

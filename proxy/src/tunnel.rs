@@ -13,6 +13,7 @@ use rustix::net::{Shutdown, shutdown};
 use tokio::{io::copy_bidirectional, net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::pipe::DESCRIPTORS_MAX as PIPE_DESCRIPTORS_MAX;
 use self::way::{Ends, Over, SaidAll, Way};
 use crate::{
     admit::{Admitted, admit},

@@ -8,6 +8,7 @@ use std::{
 
 use brownout_fault::{Direction, FaultReader};
 use bytes::Bytes;
+use futures_util::future::join;
 use rustix::net::{Shutdown, shutdown};
 use tokio::{
     io::Interest,
@@ -330,17 +331,9 @@ impl<'a> Way<'a> {
 
     /// Lets what was written arrive on both sides, within bounds. A change of what is armed leaves less time.
     async fn settle(&mut self) {
-        /// There is no event for an empty send queue; on loopback it is empty at the first look.
-        const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(1);
         let Ends { from, to, .. } = self.ends;
-        let waits = |tcp| sys::unacknowledged_bytes(tcp).is_ok_and(|bytes| bytes > 0);
-        let arrived = async {
-            while waits(from) || waits(to) {
-                sleep(LOOK_AGAIN).await;
-            }
-        };
         tokio::select! {
-            () = arrived => {}
+            _ = join(sys::acknowledged(from), sys::acknowledged(to)) => {}
             () = sleep(self.flow.patience()) => {}
             () = async { changed(&mut self.changes).await; sleep(GRACE).await } => {}
         }
