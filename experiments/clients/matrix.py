@@ -101,11 +101,12 @@ def words(client, result):
         if err and out:
             text += f" (`{out.splitlines()[-1]}`)"
     else:
-        text = (out or err).splitlines()[-1] if out or err else "nothing"
+        text = " ".join((out or err).splitlines()) or "nothing"
     text = text.replace(address, "HOST").replace(f"port {address.split(':')[1]}", "port PORT").replace("127.0.0.1", "HOST")
     text = re.sub(r"port=\d+|object at 0x[0-9a-f]+|after \d+ m(illi)?s(econds)?", lambda it: {"p": "port=PORT", "o": "object", "a": "after TIME"}[it[0][0]], text)
     text = text.replace("|", "\\|").replace("<", "&lt;")
     text = re.sub(r"BadStatusLine\((?!'HTTP).*", "BadStatusLine(...)", text)  # Bytes by chance.
+    text = re.sub(r'Invalid status line: "(?!HTTP).*', 'Invalid status line: "..."', text)
     text = "".join(c if c.isprintable() else "\\x%02x" % ord(c) for c in text)
     return text if len(text) <= 240 else text[:237] + "..."
 
