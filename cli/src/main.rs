@@ -1,9 +1,7 @@
 //! The brownout command: arguments, exit codes, and the only place that puts the houses together.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "printing is what a command does; the libraries do not"
-)]
+#[macro_use]
+mod print;
 
 mod args;
 mod commands;

@@ -19,7 +19,7 @@ pub(crate) fn warning(message: &str) {
 
 /// A line that stands out.
 pub(crate) fn heading(text: &str) {
-    anstream::println!("{BOLD}{text}{BOLD:#}");
+    println!("{BOLD}{text}{BOLD:#}");
 }
 
 /// Rows under their headings, in columns.

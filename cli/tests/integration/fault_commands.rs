@@ -1,3 +1,5 @@
+use std::process::{Command, Stdio};
+
 use brownout_testkit::{RawClient, TestUpstream, eventually};
 use serde_json::Value;
 
@@ -24,6 +26,24 @@ impl World {
         args.extend(["--control", &control]);
         run(&args)
     }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_breaks_nothing() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_brownout"));
+    let mut kinds = command
+        .args(["fault", "kinds"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(kinds.stdout.take());
+
+    let ended = kinds.wait_with_output().unwrap();
+
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{said}");
+    assert_eq!(said, "");
 }
 
 #[tokio::test]
