@@ -73,10 +73,9 @@ fn protections_order_as_the_original_claims() {
     );
     assert!(tail(&timeout) >= 2.0 * 8.0, "{timeout:#}");
 
-    // A breaker serves more (many times, on a machine that has time for it), with a few calls: five for each of eight
-    // workers.
+    // A breaker serves many times more, with a few calls: five for each of eight workers.
     assert!(
-        served(&breaker) > served(&timeout),
+        served(&breaker) >= served(&timeout) * 3.0,
         "{timeout:#}{breaker:#}"
     );
     assert!(number(&breaker, "/upstreams/recommendations/attempts") <= 40.0);
