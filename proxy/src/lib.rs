@@ -19,6 +19,15 @@ mod exchange;
 mod flow;
 mod gateway;
 mod headers;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "the connection loops that use it are being built"
+    )
+)]
+mod http1;
 mod inject;
 mod listener;
 mod malformed;
