@@ -19,7 +19,8 @@ pub(crate) use forwarding::{
 pub(crate) use framing::{
     BodyLength, request_body, request_keeps_alive, response_body, response_keeps_alive,
 };
-pub(crate) use head::{
-    Field, FieldKind, Fields, HeadLimits, HeadSearch, RequestHead, ResponseHead,
-};
+pub(crate) use head::{FieldKind, Fields, HeadLimits, HeadSearch, RequestHead, ResponseHead};
 pub(crate) use refusal::{BadAnswer, Refusal};
+
+#[cfg(test)]
+mod tests;

@@ -228,9 +228,9 @@ impl Decoder {
         loop {
             let rest = &input[at..];
             let data = match &mut self.state {
+                State::Bad(bad) => return Err(*bad),
                 State::Ended | State::Sized(0) => 0,
                 _ if rest.is_empty() => 0,
-                State::Bad(bad) => return Err(*bad),
                 State::UntilClose => rest.len(),
                 State::Sized(left) => take(left, rest),
                 State::Data(left) => {

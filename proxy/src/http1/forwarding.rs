@@ -44,7 +44,8 @@ pub(crate) fn to_upstream(
     strip_hop_by_hop(&mut head.fields, upgrades);
     head.fields.remove_kind(FieldKind::Http2Settings);
     if accepts_trailers {
-        keep_te(&mut head.fields);
+        // What else TE says is between the client and this hop (RFC 9110 §10.1.4).
+        say_only(&mut head.fields, FieldKind::Te, "TE", "trailers");
     } else {
         head.fields.remove_kind(FieldKind::Te);
     }
@@ -97,12 +98,7 @@ fn strip_hop_by_hop(fields: &mut Fields, upgrades: bool) {
     fields.remove_kind(FieldKind::KeepAlive);
     fields.remove_kind(FieldKind::ProxyConnection);
     if upgrades {
-        // It need not be written anew if it says nothing else.
-        let mut said = fields.all_kind(FieldKind::Connection);
-        if said.next() != Some(b"upgrade") || said.next().is_some() {
-            drop(said);
-            fields.set_kind(FieldKind::Connection, "Connection", b"upgrade");
-        }
+        say_only(fields, FieldKind::Connection, "Connection", "upgrade");
     } else {
         fields.remove_kind(FieldKind::Connection);
         fields.remove_kind(FieldKind::Upgrade);
@@ -157,12 +153,16 @@ fn keep_upgrades(fields: &mut Fields) -> bool {
     true
 }
 
-/// Leaves of `TE` what may pass a hop: `trailers`.
-fn keep_te(fields: &mut Fields) {
-    let mut said = fields.all_kind(FieldKind::Te);
-    if said.next() != Some(b"trailers") || said.next().is_some() {
+/// Leaves of a comma-separated field one member. It is not written anew if it says nothing else.
+fn say_only(fields: &mut Fields, kind: FieldKind, name: &str, member: &str) {
+    let member = member.as_bytes();
+    let mut said = fields.all_kind(kind);
+    let is_said = said
+        .next()
+        .is_some_and(|said| said.eq_ignore_ascii_case(member));
+    if !is_said || said.next().is_some() {
         drop(said);
-        fields.set_kind(FieldKind::Te, "TE", b"trailers");
+        fields.set_kind(kind, name, member);
     }
 }
 
@@ -177,13 +177,13 @@ fn frame(fields: &mut Fields, framing: Outgoing) {
         }
         Outgoing::Sized(length) => {
             fields.remove_kind(FieldKind::TransferEncoding);
-            let length = length.to_string();
-            if fields.get_kind(FieldKind::ContentLength) != Some(length.as_bytes()) {
-                fields.set_kind(
-                    FieldKind::ContentLength,
-                    "Content-Length",
-                    length.as_bytes(),
-                );
+            let mut said = fields.all_kind(FieldKind::ContentLength);
+            let is_said = said.next().and_then(super::framing::length) == Some(length);
+            if !is_said || said.next().is_some() {
+                drop(said);
+                let mut digits = [0; 20];
+                let digits = decimal(length, &mut digits);
+                fields.set_kind(FieldKind::ContentLength, "Content-Length", digits);
             }
         }
         Outgoing::None => {
@@ -200,4 +200,17 @@ fn say_connection(fields: &mut Fields, option: &str) {
         None => option.as_bytes().to_vec(),
     };
     fields.set_kind(FieldKind::Connection, "Connection", &value);
+}
+
+/// A number as text, without an allocation.
+fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b"0123456789"[(number % 10) as usize];
+        number /= 10;
+        if number == 0 {
+            return &digits[start..];
+        }
+    }
 }

@@ -10,7 +10,7 @@ mod search;
 
 use std::mem::MaybeUninit;
 
-pub(crate) use fields::{Field, Fields};
+pub(crate) use fields::Fields;
 pub(crate) use kind::FieldKind;
 pub(crate) use request::RequestHead;
 pub(crate) use response::ResponseHead;

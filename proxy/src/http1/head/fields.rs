@@ -147,7 +147,8 @@ impl Fields {
         let Some(first) = first else {
             return self.append(name, value);
         };
-        self.replace(first, name.as_bytes(), value);
+        let name = self.store(name.as_bytes());
+        self.replace(first, name, value);
     }
 
     /// As [`set`](Self::set), for a field that is told by its kind; one that is there keeps its name's case.
@@ -157,13 +158,18 @@ impl Fields {
         let Some(first) = first else {
             return self.append(name, value);
         };
-        let old = self.lines[first].name(&self.bytes).to_vec();
-        self.replace(first, &old, value);
+        let old = self.lines[first];
+        let start = self.bytes.len();
+        self.bytes
+            .extend_from_within(old.line.start as usize..old.name_end as usize);
+        let name = Span::new(start, self.bytes.len());
+        self.replace(first, name, value);
     }
 
     /// Adds a field behind all others. The caller has checked name and value, as for [`set`](Self::set).
     pub(crate) fn append(&mut self, name: &str, value: &[u8]) {
-        let field = self.written(name.as_bytes(), value);
+        let name = self.store(name.as_bytes());
+        let field = self.written(name, value);
         self.kinds |= field.kind.bit();
         self.lines.push(field);
     }
@@ -320,9 +326,10 @@ impl Fields {
         }
     }
 
-    fn replace(&mut self, first: usize, name: &[u8], value: &[u8]) {
+    /// Puts a field in place of the first one of its name, and removes the others. The name is at the buffer's end.
+    fn replace(&mut self, first: usize, name: Span, value: &[u8]) {
         let field = self.written(name, value);
-        let bytes = &self.bytes;
+        let (bytes, name) = (&self.bytes, name.in_bytes(&self.bytes));
         let mut index = 0;
         self.lines.retain(|other| {
             let keep = index <= first
@@ -335,23 +342,21 @@ impl Fields {
         self.lines[first] = field;
     }
 
-    /// Puts a field line into the buffer.
-    fn written(&mut self, name: &[u8], value: &[u8]) -> Field {
-        debug_assert!(is_token(name), "{name:?}");
+    /// Completes a field line whose name is at the buffer's end.
+    fn written(&mut self, name: Span, value: &[u8]) -> Field {
+        debug_assert!(is_token(name.in_bytes(&self.bytes)), "{name:?}");
         debug_assert!(value.iter().all(|byte| is_value_byte(*byte)), "{value:?}");
-        let value = value.trim_ascii();
-        let name_at = self.store(name);
         self.store(b": ");
-        let value_at = self.store(value);
+        let value = self.store(value.trim_ascii());
         let end = self.store(b"\r\n");
         Field {
             line: Span {
-                start: name_at.start,
+                start: name.start,
                 end: end.end,
             },
-            name_end: name_at.end,
-            value: value_at,
-            kind: FieldKind::of(name),
+            name_end: name.end,
+            value,
+            kind: FieldKind::of(name.in_bytes(&self.bytes)),
         }
     }
 }
