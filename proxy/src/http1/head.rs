@@ -64,8 +64,14 @@ impl Span {
     }
 }
 
+/// An offset in a buffer that [`Fields`] has found to be below 4 GiB.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the buffer's length is checked as it grows"
+)]
 fn offset(at: usize) -> u32 {
-    u32::try_from(at).expect("a head is far smaller than 4 GiB")
+    debug_assert!(u32::try_from(at).is_ok(), "{at}");
+    at as u32
 }
 
 /// A `tchar` (RFC 9110 §5.6.2).

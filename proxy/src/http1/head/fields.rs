@@ -162,6 +162,7 @@ impl Fields {
         let start = self.bytes.len();
         self.bytes
             .extend_from_within(old.line.start as usize..old.name_end as usize);
+        self.check_size();
         let name = Span::new(start, self.bytes.len());
         self.replace(first, name, value);
     }
@@ -217,10 +218,19 @@ impl Fields {
         end.saturating_sub(1)
     }
 
+    /// Offsets have 32 bits: a head is limited to far less, and so are the changes that faults make.
+    fn check_size(&self) {
+        assert!(
+            u32::try_from(self.bytes.len()).is_ok(),
+            "a head is below 4 GiB"
+        );
+    }
+
     /// Puts a text that is no field into the buffer.
     pub(super) fn store(&mut self, text: &[u8]) -> Span {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(text);
+        self.check_size();
         Span::new(start, self.bytes.len())
     }
 
@@ -232,30 +242,25 @@ impl Fields {
     ) -> Result<(), HeadFlaw> {
         self.clear();
         self.bytes.extend_from_slice(head);
+        self.check_size();
         let blank = head.len().checked_sub(2).ok_or(HeadFlaw::BareLf)?;
-        let first = found
-            .first()
-            .map_or(blank, |field| start_in(head, field.name.as_bytes()));
-        let mut is_clean = head[blank] == b'\r' && (first == 0 || head[..first].ends_with(b"\r\n"));
+        let start_of = |field: &httparse::Header<'_>| start_in(head, field.name.as_bytes());
+        let mut start = found.first().map_or(blank, start_of);
+        let mut is_clean = head[blank] == b'\r' && (start == 0 || ends_line(head, start));
         self.lines.reserve(found.len());
         for (index, field) in found.iter().enumerate() {
-            let next = found.get(index + 1);
-            let end = next.map_or(blank, |next| start_in(head, next.name.as_bytes()));
-            is_clean &= head[..end].ends_with(b"\r\n");
-            let (start, value) = (
-                start_in(head, field.name.as_bytes()),
-                Span::of(field.value, head),
-            );
+            let end = found.get(index + 1).map_or(blank, start_of);
             let name_end = start + field.name.len();
-            is_clean &= head[name_end] == b':';
+            is_clean &= ends_line(head, end) & (head[name_end] == b':');
             let kind = FieldKind::of(field.name.as_bytes());
             self.kinds |= kind.bit();
             self.lines.push(Field {
                 line: Span::new(start, end),
                 name_end: offset(name_end),
-                value,
+                value: Span::of(field.value, head),
                 kind,
             });
+            start = end;
         }
         if is_clean {
             Ok(())
@@ -269,6 +274,10 @@ impl Fields {
     #[cold]
     pub(super) fn load_mended(&mut self, head: &[u8], found: &[httparse::Header<'_>]) {
         self.clear();
+        assert!(
+            u32::try_from(head.len()).is_ok_and(|len| len < u32::MAX / 2),
+            "a head is below 2 GiB"
+        );
         let first_end = memchr::memchr(b'\n', head).map_or(head.len(), |at| at + 1);
         self.bytes
             .extend_from_slice(without_end(&head[..first_end]));
@@ -359,6 +368,11 @@ impl Fields {
             kind: FieldKind::of(name.in_bytes(&self.bytes)),
         }
     }
+}
+
+/// Whether a line with its CRLF ends here.
+fn ends_line(head: &[u8], end: usize) -> bool {
+    end >= 2 && head[end - 2] == b'\r' && head[end - 1] == b'\n'
 }
 
 fn start_in(whole: &[u8], part: &[u8]) -> usize {

@@ -43,13 +43,40 @@ pub(super) fn without_userinfo(authority: &str) -> &str {
 
 /// A `reg-name`, which an IPv4 address is too.
 fn is_name(name: &[u8]) -> bool {
-    is_pct_encoded(name, is_name_byte)
+    name.iter().all(|byte| is_name_byte(*byte)) || is_pct_encoded(name, is_name_byte)
 }
 
 /// `unreserved` and `sub-delims` of RFC 3986 §2.
 fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
+    NAME_BYTES[usize::from(byte)]
 }
+
+static NAME_BYTES: [bool; 256] = {
+    let mut bytes = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        bytes[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b','
+                    | b';'
+                    | b'='
+            );
+        byte += 1;
+    }
+    bytes
+};
 
 fn is_pct_encoded(text: &[u8], is_plain: impl Fn(u8) -> bool) -> bool {
     let mut rest = text;

@@ -111,13 +111,14 @@ impl RequestHead {
 
     /// What the grammar of a head leaves open: target and Host.
     fn check(&mut self, limits: &HeadLimits) -> Result<(), Refusal> {
-        if self.target().len() > limits.target {
+        let (method, target) = (self.fields.text(self.method), self.fields.text(self.target));
+        if target.len() > limits.target {
             return Err(Refusal::TARGET_BYTES);
         }
-        if self.method() == "CONNECT" {
+        if method == b"CONNECT" {
             return Err(Refusal::CONNECT);
         }
-        check_target(self.method(), self.target())?;
+        check_target(method, target)?;
         let mut hosts = self.fields.all_kind(FieldKind::Host);
         match (hosts.next(), hosts.next()) {
             (None, _) if self.minor > 0 => Err(Refusal::HOST_MISSING),
@@ -221,14 +222,14 @@ fn too_long(input: &[u8], limits: &HeadLimits) -> Refusal {
 }
 
 /// Whether a target has the form that its method asks for (RFC 9112 §3.2), CONNECT aside.
-fn check_target(method: &str, target: &str) -> Result<(), Refusal> {
-    if target.as_bytes().contains(&b'#') {
+fn check_target(method: &[u8], target: &[u8]) -> Result<(), Refusal> {
+    if memchr::memchr(b'#', target).is_some() {
         return Err(Refusal::FRAGMENT);
     }
-    if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
+    if target[0] == b'/' || (target == b"*" && method == b"OPTIONS") {
         return Ok(());
     }
-    let (authority, _) = absolute(target).ok_or(Refusal::TARGET_FORM)?;
+    let (authority, _) = absolute(text(target)).ok_or(Refusal::TARGET_FORM)?;
     if host::is_valid_authority(authority) {
         Ok(())
     } else {

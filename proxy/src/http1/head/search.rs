@@ -1,11 +1,16 @@
 //! Where a head ends, found without looking at a byte twice.
 
+use std::sync::LazyLock;
+
 use memchr::memmem;
 
 use super::HeadLimits;
 
 /// Empty lines that are skipped before a request (RFC 9112 §2.2).
 const EMPTY_LINES_MAX: u8 = 8;
+
+/// Built once: a head is searched in fewer instructions than the searcher takes to build.
+static END: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\n\r\n"));
 
 /// How far the search for a head's end has come. One for each head; the input begins with the same bytes each time.
 #[derive(Debug, Clone, Copy, Default)]
@@ -75,7 +80,7 @@ impl HeadSearch {
         let from = self.looked.saturating_sub(2);
         let new = window.get(from..).unwrap_or_default();
         self.looked = window.len();
-        if let Some(at) = memmem::find(new, b"\n\r\n") {
+        if let Some(at) = END.find(new) {
             return Found::End(from + at + 3);
         }
         if let Some(at) = memmem::find(new, b"\n\n") {
