@@ -37,7 +37,7 @@ pub(crate) fn to_upstream(
     host_if_missing: &str,
     framing: Outgoing,
 ) -> bool {
-    head.to_origin_form();
+    head.use_origin_form();
     let asks = !head.is_http10() && head.fields.lists(FieldKind::Connection, "upgrade");
     let upgrades = asks && keep_upgrades(&mut head.fields);
     let accepts_trailers = head.fields.lists(FieldKind::Te, "trailers");

@@ -1,4 +1,5 @@
-//! Why a message is not passed on: one constant for each reason.
+//! Why a message is not passed on: one constant for each reason. What is wrong about content becomes a reason of
+//! its side by `From`.
 
 /// Why a client's request is refused. The connection is closed after the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,11 +92,6 @@ refusals! {
     CONNECT = 405 "connect" "CONNECT is not supported: this is no forward proxy.";
     TLS = 400 "tls" "This port speaks plain HTTP/1.1, and the client began a TLS handshake: use http instead of https.";
     HTTP2 = 505 "http2" "This port speaks HTTP/1.1, and the client began HTTP/2 without asking.";
-    CHUNK_SIZE = 400 "chunk_size" "A chunk size is not a hexadecimal number of 1 to 16 digits (RFC 9112 §7.1).";
-    CHUNK_EXTENSION = 400 "chunk_extension" "A chunk extension is malformed, or larger than 16 KiB (RFC 9112 §7.1.1).";
-    CHUNK_END = 400 "chunk_end" "No CR LF stands behind a chunk or its size (RFC 9112 §7.1).";
-    TRAILERS = 400 "trailers" "The trailer section is malformed, or larger than a head may be (RFC 9112 §7.1.2).";
-    CUT_SHORT = 400 "cut_short" "The request ends before its content is complete (RFC 9112 §8).";
 }
 
 bad! { BadAnswer:
@@ -111,11 +107,6 @@ bad! { BadAnswer:
     CONTENT_LENGTH = "content_length" "Content-Length is not a plain decimal number below 2^63, or several differ (RFC 9110 §8.6).";
     TRANSFER_ENCODING = "transfer_encoding" "Transfer-Encoding is not one `chunked`, or the answer is HTTP/1.0 (RFC 9112 §6.1).";
     UNASKED_SWITCH = "unasked_switch" "It switches protocols, which nobody asked for (RFC 9110 §7.8).";
-    CHUNK_SIZE = "chunk_size" "A chunk size is not a hexadecimal number of 1 to 16 digits (RFC 9112 §7.1).";
-    CHUNK_EXTENSION = "chunk_extension" "A chunk extension is malformed, or larger than 16 KiB (RFC 9112 §7.1.1).";
-    CHUNK_END = "chunk_end" "No CR LF stands behind a chunk or its size (RFC 9112 §7.1).";
-    TRAILERS = "trailers" "The trailer section is malformed, or larger than a head may be (RFC 9112 §7.1.2).";
-    CUT_SHORT = "cut_short" "The connection ended before the content was complete (RFC 9112 §8).";
 }
 
 bad! { BadBody:

@@ -8,6 +8,7 @@ mod heads;
 mod llhttp;
 mod properties;
 mod reader;
+mod reasons;
 mod requests;
 mod split;
 

@@ -5,7 +5,7 @@ use crate::http1::refusal::HeadFlaw;
 
 /// Where a field line and its parts are in the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Field {
+struct Field {
     /// The line with its CRLF. The name is at its start.
     line: Span,
     name_end: u32,
@@ -17,10 +17,6 @@ pub(crate) struct Field {
 impl Field {
     fn name(self, bytes: &[u8]) -> &[u8] {
         &bytes[self.line.start as usize..self.name_end as usize]
-    }
-
-    pub(crate) fn kind(self) -> FieldKind {
-        self.kind
     }
 }
 

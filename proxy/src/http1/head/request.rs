@@ -172,7 +172,7 @@ impl RequestHead {
 
     /// `GET http://host/path` becomes `GET /path` with `Host: host` (RFC 9112 §3.2.2), `OPTIONS http://host` becomes
     /// `OPTIONS *` (§3.2.4). User information is never part of Host (RFC 9110 §7.2). Other forms stay as they are.
-    pub(crate) fn to_origin_form(&mut self) {
+    pub(crate) fn use_origin_form(&mut self) {
         let target = self.target();
         let Some((authority, rest)) = absolute(target) else {
             return;

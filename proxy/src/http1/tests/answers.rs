@@ -253,3 +253,18 @@ fn status_and_reason_are_replaced() {
     write_response(&head, &mut written);
     assert_eq!(written, b"HTTP/1.1 503 Not \xe9 now\r\nA: b\r\n\r\n");
 }
+
+#[test]
+fn interim_answers_are_told_from_final_ones() {
+    for (status, expected) in [
+        (100, true),
+        (103, true),
+        (199, true),
+        (101, false),
+        (200, false),
+    ] {
+        let input = format!("HTTP/1.1 {status} S\r\n\r\n");
+        let (head, _) = answer(input.as_bytes()).unwrap();
+        assert_eq!(head.is_informational(), expected, "{status}");
+    }
+}

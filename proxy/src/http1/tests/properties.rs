@@ -55,6 +55,39 @@ proptest! {
         }
     }
 
+    /// Any split of the input gives the same messages.
+    #[test]
+    fn requests_read_the_same_in_any_pieces(
+        first in heads::requests(), body in heads::chunked(), second in heads::requests(), seed in any::<u64>(),
+    ) {
+        split::check(&[&first[..], &body, &second].concat(), split::Side::Client, seed);
+    }
+
+    #[test]
+    fn answers_read_the_same_in_any_pieces(
+        first in heads::answers(), body in heads::chunked(), second in heads::answers(),
+        seed in any::<u64>(), to_head: bool,
+    ) {
+        let input = [&first[..], &body, &second].concat();
+        split::check(&input, split::Side::Upstream { to_head }, seed);
+    }
+
+    #[test]
+    fn chunks_read_the_same_in_any_pieces(body in heads::chunked(), seed in any::<u64>()) {
+        let head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+        split::check(&[&head[..], &body].concat(), split::Side::Client, seed);
+    }
+
+    #[test]
+    fn bytes_never_make_it_panic(input in prop::collection::vec(any::<u8>(), 0..200), seed in any::<u64>()) {
+        split::check(&input, split::Side::Client, seed);
+        split::check(&input, split::Side::Upstream { to_head: false }, seed);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
     /// What the grammar takes, and has one length and host, is accepted.
     #[test]
     fn plain_requests_are_accepted(
@@ -84,35 +117,6 @@ proptest! {
         let (head, used) = answer(input.as_bytes()).map_err(|bad| TestCaseError::fail(bad.why))?;
 
         prop_assert_eq!((head.status, head.reason(), used), (status, reason.as_bytes(), input.len()));
-    }
-
-    /// Any split of the input gives the same messages.
-    #[test]
-    fn requests_read_the_same_in_any_pieces(
-        first in heads::requests(), body in heads::chunked(), second in heads::requests(), seed in any::<u64>(),
-    ) {
-        split::check(&[&first[..], &body, &second].concat(), split::Side::Client, seed);
-    }
-
-    #[test]
-    fn answers_read_the_same_in_any_pieces(
-        first in heads::answers(), body in heads::chunked(), second in heads::answers(),
-        seed in any::<u64>(), to_head: bool,
-    ) {
-        let input = [&first[..], &body, &second].concat();
-        split::check(&input, split::Side::Upstream { to_head }, seed);
-    }
-
-    #[test]
-    fn chunks_read_the_same_in_any_pieces(body in heads::chunked(), seed in any::<u64>()) {
-        let head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
-        split::check(&[&head[..], &body].concat(), split::Side::Client, seed);
-    }
-
-    #[test]
-    fn bytes_never_make_it_panic(input in prop::collection::vec(any::<u8>(), 0..200), seed in any::<u64>()) {
-        split::check(&input, split::Side::Client, seed);
-        split::check(&input, split::Side::Upstream { to_head: false }, seed);
     }
 }
 

@@ -415,3 +415,26 @@ fn a_connection_is_kept_as_version_and_options_say() {
         assert_eq!(request_keeps_alive(&head), expected, "{input}");
     }
 }
+
+#[test]
+fn a_head_is_used_again_for_the_next_request() {
+    let input = b"GET /a HTTP/1.1\r\nHost: h\r\nA: b\r\n\r\nPOST /b HTTP/1.0\r\n\r\n";
+    let (mut head, mut search) = (RequestHead::default(), HeadSearch::default());
+    let limits = HeadLimits::default();
+    let first = head.parse(input, &mut search, &limits).unwrap().unwrap();
+    assert!(search.has_begun());
+
+    search.reset();
+    let second = head.parse(&input[first..], &mut search, &limits);
+
+    assert_eq!(second, Ok(Some(input.len() - first)));
+    assert_eq!(
+        (head.method(), head.target(), head.fields.len()),
+        ("POST", "/b", 0)
+    );
+    head.set_method("PUT");
+    head.set_target("/c?d");
+    let mut written = Vec::new();
+    write_request(&head, &mut written);
+    assert_eq!(written, b"PUT /c?d HTTP/1.1\r\n\r\n");
+}

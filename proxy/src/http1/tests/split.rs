@@ -7,7 +7,7 @@ use crate::http1::{
     decoder::Decoder,
     forwarding::{Outgoing, to_upstream, write_request, write_response},
     framing::{BodyLength, request_body, response_body},
-    head::{Fields, HeadLimits, HeadSearch, RequestHead, ResponseHead},
+    head::{FieldKind, Fields, HeadLimits, HeadSearch, RequestHead, ResponseHead},
 };
 
 /// Which side of the proxy the bytes come from.
@@ -76,9 +76,10 @@ impl<'a> Pieces<'a> {
         self.state ^= self.state << 17;
         let len = match self.state >> 60 {
             0..8 => 1,
-            8..14 => self.state as usize % 8 + 1,
-            _ => self.state as usize % 64 + 1,
+            8..14 => self.state % 8 + 1,
+            _ => self.state % 64 + 1,
         };
+        let len = usize::try_from(len).expect("at most 64");
         self.known = self.input.len().min(self.known + len);
         true
     }
@@ -179,7 +180,8 @@ fn head(
 
 /// What goes to the upstream is a request by the grammar, and as long as the one that came.
 fn expect_forwarded(mut request: RequestHead, length: BodyLength) {
-    let _ = to_upstream(&mut request, "upstream:80", Outgoing::Keep);
+    let upgrades = to_upstream(&mut request, "upstream:80", Outgoing::Keep);
+    assert_eq!(upgrades, request.fields.has_kind(FieldKind::Upgrade));
     let mut written = Vec::new();
     write_request(&request, &mut written);
     let read = reader::request(&written);
