@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, sync::Arc, time::Instant};
 
-use brownout_fault::{Injection, Later, Subject};
+use brownout_fault::{ForwardFaults, Injection, Subject};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::{
@@ -48,18 +48,17 @@ pub(crate) async fn exchange(
     let Injection {
         considered,
         fired,
-        delays,
-        ending,
-        later,
-        ..
+        before,
+        forward: on_the_way,
+        after,
     } = injection;
     record.decided(&request, &considered, fired, ended_by);
 
-    if !delays.is_empty() || ending.is_some() {
+    if !before.delays.is_empty() || before.ending.is_some() {
         // An answer without the body never asks for it: asking would send the 100.
         let may_read = !headers::expects_continue(request.headers());
         let body = request.body_mut();
-        let next = inject::before_upstream(&delays, ending, body, may_read, &mut record).await?;
+        let next = inject::before_upstream(before, body, may_read, &mut record).await?;
         match next {
             Next::Forward => {}
             Next::Answer(by, answer) => {
@@ -72,16 +71,16 @@ pub(crate) async fn exchange(
             }
         }
     }
-    match later {
-        None => forward(request, record, None).await,
-        Some(mut later) => {
+    match after {
+        None => forward(request, record, on_the_way).await,
+        Some(after) => {
             // Only an answer of a fault looks at it again.
-            let asked = later.ending.is_some().then(|| request.headers().clone());
+            let asked = after.ending.is_some().then(|| request.headers().clone());
             let method = request.method().clone();
-            let response = forward(request, record, Some(&mut later)).await?;
+            let response = forward(request, record, on_the_way).await?;
             let asked = asked.unwrap_or_default();
             // Boxed, as every connection would have to keep room for it.
-            Box::pin(shape::after_upstream(*later, response, &method, &asked)).await
+            Box::pin(shape::after_upstream(*after, response, &method, &asked)).await
         }
     }
 }
@@ -90,7 +89,7 @@ pub(crate) async fn exchange(
 async fn forward(
     mut request: Request<Incoming>,
     mut record: Box<Record>,
-    mut later: Option<&mut Later>,
+    faults: Option<Box<ForwardFaults>>,
 ) -> Result<Response<ResponseBody>, Cut> {
     if request.method() == Method::CONNECT {
         let detail = "this is no forward proxy; send the request itself";
@@ -114,20 +113,24 @@ async fn forward(
         let detail = "the request uses a transfer coding besides chunked";
         return Ok(own_answer(StatusCode::NOT_IMPLEMENTED, detail, record));
     }
-    for (_, change) in later.iter().flat_map(|later| &later.request) {
+    let ForwardFaults {
+        changes,
+        pace,
+        copies,
+    } = faults.map_or_else(ForwardFaults::default, |faults| *faults);
+    for (_, change) in &changes {
         change.apply_to(request.headers_mut());
     }
     record.sending(&mut request, &upstream);
 
     let (parts, incoming) = request.into_parts();
-    let copies = later.as_mut().and_then(|later| later.copies.take());
     let (body, upload) = match copies {
         Some(copies) => {
             let sending = shape::send_copies(copies, &parts, incoming, &upstream, &record);
             Box::pin(sending).await?
         }
         None => {
-            let pace = later.and_then(|later| shape::pace(later, &record));
+            let pace = shape::pace(pace, &record);
             let bytes_in = &record.scope().route.bytes_in;
             RequestBody::streaming(incoming, bytes_in, record.client(), leave, pace)
         }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use brownout_fault::{Answer, Delay, Ending, Since, Then};
+use brownout_fault::{Answer, Delay, RequestEnding, RequestFaults, Since, Then};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -33,30 +33,30 @@ pub(crate) enum Next {
 
 /// Waits, and ends the exchange if a fault says so. `request` is read only by an ending that reads it whole.
 pub(crate) async fn before_upstream(
-    delays: &[Delay],
-    ending: Option<(usize, Ending)>,
+    faults: RequestFaults,
     request: &mut Incoming,
     may_read: bool,
     record: &mut Record,
 ) -> Result<Next, Cut> {
+    let RequestFaults { delays, ending } = faults;
     for delay in delays {
-        wait(*delay, record).await?;
+        wait(delay, record).await?;
     }
     match ending {
         None => Ok(Next::Forward),
-        Some((by, Ending::Answer(answer))) => Ok(Next::Answer(by, answer)),
-        Some((by, Ending::Reset)) => {
+        Some((by, RequestEnding::Answer(answer))) => Ok(Next::Answer(by, answer)),
+        Some((by, RequestEnding::Reset)) => {
             record.cut_by_fault(by);
             Err(reset(by, record).await)
         }
-        Some((by, Ending::Close)) => {
+        Some((by, RequestEnding::Close)) => {
             if may_read && !read_all(request).await {
                 record.client().linger_on_close();
             }
             record.cut_by_fault(by);
             Err(Cut)
         }
-        Some((by, Ending::Hang { hold, then })) => {
+        Some((by, RequestEnding::Hang { hold, then })) => {
             hang(by, hold, request, may_read, record).await?;
             record.cut_by_fault(by);
             Err(match then {
@@ -64,8 +64,6 @@ pub(crate) async fn before_upstream(
                 Then::Close => Cut,
             })
         }
-        // There is no answer yet that could be malformed.
-        Some((_, Ending::Malformed(_))) => Ok(Next::Forward),
     }
 }
 
@@ -82,7 +80,7 @@ pub(crate) async fn wait(delay: Delay, record: &mut Record) -> Result<(), Cut> {
         let fired = record.fired(delay.by);
         tokio::select! {
             () = timer.at(later(began, left_over)) => Held::Whole,
-            () = fired.released() => Held::Released,
+            () = fired.released().wait() => Held::Released,
             () = record.client().left() => Held::ClientLeft,
         }
     };
@@ -136,7 +134,7 @@ async fn hang(
         let fired = record.fired(by);
         tokio::select! {
             () = held => Held::Whole,
-            () = fired.released() => Held::Released,
+            () = fired.released().wait() => Held::Released,
             () = record.client().left() => Held::ClientLeft,
             () = swallow => Held::Whole,
         }
@@ -151,7 +149,7 @@ pub(crate) async fn reset(by: usize, record: &Record) -> Cut {
     let fired = record.fired(by);
     tokio::select! {
         () = record.client().settled(DRAIN) => {}
-        () = async { fired.released().await; sleep(GRACE).await } => {}
+        () = async { fired.released().wait().await; sleep(GRACE).await } => {}
     }
     record.client().reset_on_close();
     Cut
@@ -166,7 +164,10 @@ pub(crate) fn answer_instead(
 ) {
     let record = response.body_mut().record_mut();
     record.answered_by_fault(answer.status);
-    let marker = record.fired(by).marker().cloned();
+    let marker = record
+        .fired(by)
+        .marker()
+        .map(|marker| HeaderValue::from_str(marker).expect("ids and names are plain ASCII"));
     let content = answer.body(asked);
     *response.status_mut() = answer.status;
     let fields = response.headers_mut();

@@ -13,7 +13,7 @@ use crate::{body::ResponseBody, client_io::ClientSocket, error::Cut};
 /// stopped reading is waited for until the fault `by` is removed.
 pub(crate) async fn send(how: Malformed, by: usize, mut response: Response<ResponseBody>) -> Cut {
     let client = response.body().record().client().clone();
-    let bell = response.body().record().fired(by).bell();
+    let released = response.body().record().fired(by).released();
     let write = async {
         // What hyper holds of earlier answers goes first.
         client.flushed().await;
@@ -27,7 +27,7 @@ pub(crate) async fn send(how: Malformed, by: usize, mut response: Response<Respo
     };
     let written = tokio::select! {
         written = write => written,
-        () = bell.released() => Ok(()),
+        () = released.wait() => Ok(()),
     };
     if let Err(error) = written {
         tracing::debug!(%error, "a client did not take a malformed answer");

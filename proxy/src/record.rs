@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use brownout_fault::{Considered, Fired, Outcome};
+use brownout_fault::{Considered, Fired, MatchOutcome};
 use brownout_telemetry::{ClientRequest, Gauge, RouteMatch, ServerRequest, Span, names::attr};
 use http::{HeaderMap, Method, Request, StatusCode};
 use smallvec::SmallVec;
@@ -124,10 +124,10 @@ impl Record {
             metrics.matched.add(1);
             match outcome {
                 // Both lists are in one order. What may still pass is counted once that is known.
-                Outcome::Injected if injected.next().is_some_and(Fired::may_pass) => {}
-                Outcome::Injected => metrics.injected.add(1),
-                Outcome::Skipped => metrics.skipped.add(1),
-                Outcome::Overflow => metrics.overflow.add(1),
+                MatchOutcome::Injected if injected.next().is_some_and(Fired::is_undecided) => {}
+                MatchOutcome::Injected => metrics.injected.add(1),
+                MatchOutcome::Skipped => metrics.skipped.add(1),
+                MatchOutcome::Overflow => metrics.overflow.add(1),
             }
         }
         self.is_head = request.method() == Method::HEAD;
@@ -141,7 +141,7 @@ impl Record {
             has_fault: !self.fired.is_empty(),
             ..ServerRequest::of(request)
         });
-        let certain = self.fired.iter().position(|fired| !fired.may_pass());
+        let certain = self.fired.iter().position(|fired| !fired.is_undecided());
         if let Some(certain) = certain
             && self.span.is_recording()
         {
@@ -151,7 +151,7 @@ impl Record {
 
     /// Notes that the fault `by` has an effect, if the answer was to decide that.
     pub(crate) fn acts(&mut self, by: usize) {
-        if !self.fired[by].acts() {
+        if !self.fired[by].mark_injected() {
             return;
         }
         if let Some(metrics) = self.scope.route.faults(self.fired[by].kind()) {
@@ -165,7 +165,7 @@ impl Record {
     /// Notes that the answer leaves the fault `by` nothing to act on, if that was still open.
     pub(crate) fn passes(&mut self, by: usize) {
         let held = self.fired[by].holds();
-        if !self.fired[by].passes() {
+        if !self.fired[by].mark_skipped() {
             return;
         }
         if let Some(metrics) = self.scope.route.faults(self.fired[by].kind()) {
@@ -227,7 +227,7 @@ impl Record {
         let fired = &mut self.fired[by];
         fired.note_delay(asked, achieved);
         let held = fired.holds();
-        fired.let_go();
+        fired.release();
         if let Some(metrics) = self.scope.route.faults(fired.kind()) {
             metrics.delay.record(achieved);
             if let Some(asked) = asked {

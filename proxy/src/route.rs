@@ -9,7 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use brownout_fault::{Considered, Fault, FaultPlan, Outcome};
+use brownout_fault::{Considered, Fault, FaultPlan, MatchOutcome};
 use brownout_telemetry::{Counter, Gauge, Histogram, Metrics, names};
 use http::StatusCode;
 
@@ -240,9 +240,9 @@ impl Route {
             };
             metrics.matched.add(1);
             match outcome {
-                Outcome::Injected => metrics.injected.add(1),
-                Outcome::Skipped => metrics.skipped.add(1),
-                Outcome::Overflow => metrics.overflow.add(1),
+                MatchOutcome::Injected => metrics.injected.add(1),
+                MatchOutcome::Skipped => metrics.skipped.add(1),
+                MatchOutcome::Overflow => metrics.overflow.add(1),
             }
         }
     }

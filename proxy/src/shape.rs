@@ -2,11 +2,12 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use brownout_fault::{BodyChange, Change, Copies, Ending, Keep, Later};
+use brownout_fault::{BodyChange, Bucket, Change, Copies, Keep, ResponseEnding, ResponseFaults};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
+use smallvec::SmallVec;
 
 use crate::{
     body::{Pace, RequestBody, ResponseBody, Shaper, UploadProgress},
@@ -17,14 +18,16 @@ use crate::{
 };
 
 /// What paces the body of the request.
-pub(crate) fn pace(later: &mut Later, record: &Record) -> Option<Box<Pace>> {
-    let upload = std::mem::take(&mut later.upload);
+pub(crate) fn pace(
+    upload: SmallVec<[(usize, Arc<Bucket>); 1]>,
+    record: &Record,
+) -> Option<Box<Pace>> {
     if upload.is_empty() {
         return None;
     }
     let spans = upload.iter().map(|(by, _)| record.span_of(*by)).collect();
-    let with_bell = |(by, bucket)| (bucket, record.fired(by).bell());
-    let budgets = upload.into_iter().map(with_bell);
+    let with_release = |(by, bucket)| (bucket, record.fired(by).released());
+    let budgets = upload.into_iter().map(with_release);
     Some(Pace::new(budgets, spans, &record.scope().timer))
 }
 
@@ -47,11 +50,11 @@ pub(crate) async fn send_copies(
         copy.headers_mut().clone_from(&parts.headers);
         let scope = Rc::clone(record.scope());
         let upstream = Arc::clone(upstream);
-        let bell = record.fired(by).bell();
+        let released = record.fired(by).released();
         record.scope().tasks.spawn_local(async move {
             tokio::select! {
                 () = scope.timer.sleep(copies.gap * number) => {}
-                () = bell.released() => return,
+                () = released.wait() => return,
             }
             match scope.pool.send(copy, &upstream, |_| {}).await {
                 Ok(sent) => sent.forget(&scope.pool).await,
@@ -62,48 +65,41 @@ pub(crate) async fn send_copies(
     Ok((RequestBody::whole(content), UploadProgress::default()))
 }
 
-/// Waits, ends the exchange or changes the answer, as `later` says. `asked` is the request's head, for an answer
+/// Waits, ends the exchange or changes the answer, as `faults` say. `asked` is the request's head, for an answer
 /// in the upstream's place.
 pub(crate) async fn after_upstream(
-    later: Later,
+    faults: ResponseFaults,
     mut response: Response<ResponseBody>,
     method: &Method,
     asked: &HeaderMap,
 ) -> Result<Response<ResponseBody>, Cut> {
-    let Later {
-        request: _,
-        upload: _,
-        copies: _,
+    let ResponseFaults {
         delays,
         ending,
-        answer,
+        changes,
         mut shapes,
         keep,
-    } = later;
+    } = faults;
     for delay in delays {
         inject::wait(delay, response.body_mut().record_mut()).await?;
     }
     match ending {
         None => {}
-        Some((by, Ending::Answer(answer))) => {
+        Some((by, ResponseEnding::Answer(answer))) => {
             inject::answer_instead(&mut response, by, &answer, asked);
             return Ok(response);
         }
-        Some((by, Ending::Malformed(how))) => return Err(malformed::send(how, by, response).await),
-        Some((by, Ending::Reset)) => {
+        Some((by, ResponseEnding::Malformed(how))) => {
+            return Err(malformed::send(how, by, response).await);
+        }
+        Some((by, ResponseEnding::Reset)) => {
             response.body_mut().record_mut().withheld_by_fault(by);
             return Err(inject::reset(by, response.body().record()).await);
         }
-        // The request is read by now; what is left of it is read on while the connection closes.
-        Some((by, Ending::Close | Ending::Hang { .. })) => {
-            response.body_mut().record_mut().withheld_by_fault(by);
-            response.body().record().client().linger_on_close();
-            return Err(Cut);
-        }
     }
     // What another fault changes is not the upstream's answer any more.
-    let keep = keep.filter(|_| answer.is_empty() && Keep::takes(method, response.status()));
-    for (by, change) in &answer {
+    let keep = keep.filter(|_| changes.is_empty() && Keep::takes(method, response.status()));
+    for (by, change) in &changes {
         let body_changed = change_answer(change, &mut response, method).await;
         let record = response.body_mut().record_mut();
         if body_changed {

@@ -34,12 +34,17 @@ pub mod read;
 pub mod reference;
 pub mod units;
 
+mod atomics;
+mod counters;
 mod faults;
+mod hold;
+mod identity;
 mod injection;
-mod ledger;
 mod matcher;
 mod merge;
+mod name;
 mod origin;
+mod phase;
 mod plan;
 mod probability;
 mod roll;
@@ -47,23 +52,33 @@ mod schedule;
 mod spec;
 mod store;
 mod stream;
+mod subject;
 mod wait;
+mod written;
 
-pub use faults::{Accepts, Draw, Fault, FaultKind, KindInfo, Param, Phase, kinds};
+pub use counters::{Counters, Delays, Effects, Magnitude};
+pub use faults::{Accepts, CommonFields, Draw, Fault, FaultKind, KindInfo, Param, kinds};
+pub use hold::Released;
 pub use injection::{
     Answer, BodyChange, Break, Bucket, Buckets, COPIED_BYTES_MAX, Change, Considered, Copies,
-    Corruption, Cut, CutAt, Delay, Dribble, Ending, Fired, How, Injection, Keep, Later, Malformed,
-    Outcome, Shape, Shelf, Since, Stall, Taken, Then,
+    Corruption, Cut, CutAt, Delay, Dribble, Fired, ForwardFaults, How, Injection, Keep, Malformed,
+    MatchOutcome, RequestEnding, RequestFaults, ResponseCache, ResponseEnding, ResponseFaults,
+    Shape, Since, Stall, Taken, Then,
 };
-pub use ledger::{Bell, Counters, Delays, Effects, Magnitude};
-pub use matcher::{Choice, FieldMatch, Glob, MatchSpec, Network, Pattern, Per, Subject};
+pub use matcher::{Choice, FieldMatch, Glob, MatchSpec, Network, Pattern, Per};
+pub use name::is_name;
 pub use origin::Origin;
-pub use plan::{Acting, FaultPlan, Look, StreamFaults};
+pub use phase::Phase;
+pub use plan::{
+    FaultPlan,
+    streams::{Acting, Look, StreamFaults},
+};
 pub use probability::Percent;
 pub use roll::Roll;
 pub use schedule::{
-    Burst, Course, Moment, Nemesis, Pulse, Ramp, RampOf, RampShape, State, Targets, Wave,
+    Burst, Moment, Nemesis, Pulse, Ramp, RampOf, RampShape, Schedule, State, Targets, Wave,
 };
-pub use spec::{FaultSpec, Routes, is_name};
+pub use spec::{FaultSpec, Routes};
 pub use store::{ArmError, FaultReader, FaultStatus, FaultWriter, PatchError, store};
 pub use stream::{Budget, Chance, Damage, Direction, Layer, Link, Pieces, Stage, Waits};
+pub use subject::Subject;

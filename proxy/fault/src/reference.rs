@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    faults::{Fault, KindInfo, NOT_YET, object},
+    faults::{Fault, KindInfo, NOT_YET, Param, object},
     stream::Layer,
 };
 
@@ -53,14 +53,14 @@ impl KindInfo {
     /// reader of the fault, which has the last word: what the schema refuses is never read.
     #[must_use]
     pub fn schema(&self) -> Value {
-        let describe = |param: &crate::Param| {
+        let describe = |param: &Param| {
             let mut schema = param.accepts.schema();
             let (accepts, help) = (param.accepts, param.help);
             schema["title"] = json!(param.name);
             schema["description"] = json!(format!("{accepts}: {help}"));
             schema
         };
-        let of = |param: &crate::Param| (param.name, describe(param));
+        let of = |param: &Param| (param.name, describe(param));
         let parameters = object(self.params.iter().map(of));
         let bare = self
             .params
@@ -79,7 +79,7 @@ impl KindInfo {
     /// Everything about it, for programs.
     #[must_use]
     pub fn to_value(&self) -> Value {
-        let param = |param: &crate::Param| {
+        let param = |param: &Param| {
             let default = match param.default {
                 "" => Value::Null,
                 default => json!(default),
@@ -205,7 +205,7 @@ These are refused with 422 and the reason, never taken for something else.
 fn section(kind: &KindInfo) -> String {
     let summary = kind.summary.split_at(1);
     let summary = format!("{}{}", summary.0.to_ascii_uppercase(), summary.1);
-    let row = |param: &crate::Param| {
+    let row = |param: &Param| {
         let default = match param.default {
             "" => "–",
             default => default,

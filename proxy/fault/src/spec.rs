@@ -9,13 +9,14 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    faults::{Fault, NOT_YET},
-    matcher::{MatchSpec, Per, single_or_list},
+    faults::{CommonFields, Fault, NOT_YET},
+    matcher::{MatchSpec, Per},
     probability::Percent,
     read::{Object, Problem, boolean, one_or_many, text, whole},
-    schedule::{Burst, Course, Nemesis, Pulse, Ramp, RampOf, Wave},
+    schedule::{Burst, Nemesis, Pulse, Ramp, RampOf, Schedule, Wave},
     stream::{Direction, Layer},
     units::show_duration,
+    written::single_or_list,
 };
 
 /// The routes a fault is for.
@@ -91,7 +92,7 @@ pub struct FaultSpec {
     /// Counted from arming; `None` for ever.
     pub ttl: Option<Duration>,
     /// How strong it is over time.
-    pub course: Course,
+    pub schedule: Schedule,
     /// Faults of one group share their draws and their schedule's chance.
     pub group: Option<String>,
     /// Requests it may hold at once; more pass untouched.
@@ -160,7 +161,7 @@ impl FaultSpec {
         problems
             .0
             .extend(object.unknown(&known).filter(|problem| !refused(problem)));
-        let fault = problems.keep(kind::read(&object));
+        let fault = problems.keep(kind::read(&object, &Self::KEYS));
 
         let id = problems.optional(&object, "id", fields::id);
         let route = problems.keep(object.required("route", Routes::read));
@@ -181,7 +182,7 @@ impl FaultSpec {
             .optional(&object, "ttl", fields::ttl)
             .unwrap_or(Some(Self::TTL));
         let start = problems.optional(&object, "start", fields::start(ttl));
-        let course = Course {
+        let schedule = Schedule {
             ramp: problems.optional(&object, "ramp", Ramp::read),
             wave: problems.optional(&object, "wave", Wave::read),
             pulses: problems
@@ -195,7 +196,7 @@ impl FaultSpec {
         let seed = problems.optional(&object, "seed", whole(0, u64::MAX));
         let priority = problems.optional(&object, "priority", fields::priority);
         let stealth = problems.optional(&object, "stealth", boolean);
-        let note = problems.optional(&object, "note", fields::note);
+        let note = problems.optional(&object, "note", fields::note(Self::NOTE_BYTES_MAX));
 
         let (Some(route), Some(fault), true) = (route, fault.flatten(), problems.0.is_empty())
         else {
@@ -215,7 +216,7 @@ impl FaultSpec {
             limit,
             start: start.unwrap_or_default(),
             ttl,
-            course,
+            schedule,
             group,
             max_active: max_active.unwrap_or(Self::MAX_ACTIVE),
             seed,
@@ -232,7 +233,7 @@ impl FaultSpec {
 
     /// Checks what concerns more than one field.
     fn agrees(&self) -> Result<(), Problem> {
-        if let Some(ramp) = self.course.ramp {
+        if let Some(ramp) = self.schedule.ramp {
             if ramp.of == RampOf::Value && !self.fault.scales() {
                 let detail = format!("`{}` has no magnitude that grows", self.fault.name());
                 return Err(Problem::at("of", detail).under("ramp"));
@@ -248,7 +249,15 @@ impl FaultSpec {
             }
         }
         self.check_layer()?;
-        self.fault.check(self)
+        self.fault.check(&CommonFields {
+            percent: self.percent,
+            matching: &self.matching,
+            per: &self.per,
+            skip_first: self.skip_first,
+            every: self.every,
+            limit: self.limit,
+            burst: self.schedule.burst,
+        })
     }
 
     /// The form in which it is written, with every default written out.
@@ -281,7 +290,7 @@ impl FaultSpec {
             "ttl",
             json!(self.ttl.map_or("none".to_owned(), show_duration)),
         );
-        for (key, value) in self.course.members() {
+        for (key, value) in self.schedule.members() {
             put(key, value);
         }
         if let Some(group) = &self.group {
@@ -305,17 +314,6 @@ impl FaultSpec {
             .checked_sub(self.skip_first)
             .is_some_and(|counted| counted % self.every == self.offset)
     }
-}
-
-/// Whether `word` may name a fault or a route: `[a-z0-9][a-z0-9._-]{0,63}`.
-#[must_use]
-pub fn is_name(word: &str) -> bool {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    word.len() <= 64
-        && word.starts_with(plain)
-        && word
-            .chars()
-            .all(|c| plain(c) || matches!(c, '.' | '_' | '-'))
 }
 
 #[derive(Default)]

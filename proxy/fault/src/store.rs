@@ -15,12 +15,13 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::{
+    counters::{Counters, FaultCounters, Magnitude},
     faults::Fault,
-    ledger::{Counters, Hold, Ledger, Magnitude},
+    hold::Hold,
     origin::Origin,
     plan::{ArmedFault, Arming, FaultPlan},
     read::Problem,
-    schedule::{Moment, Schedule, State},
+    schedule::{Lifetime, Moment, State},
     spec::FaultSpec,
 };
 
@@ -167,17 +168,17 @@ impl Entry {
             spec: fault.spec().clone(),
             state: fault.state(now),
             created_at: self.created_at,
-            expires_at: fault.schedule().expires_at,
+            expires_at: fault.lifetime().expires_at,
             revision: fault.revision(),
-            counters: fault.ledger().counters(),
-            magnitude: fault.ledger().magnitude(fault.spec().fault.rate()),
+            counters: fault.counters().counters(),
+            magnitude: fault.counters().magnitude(fault.spec().fault.rate()),
         }
     }
 }
 
 /// Changes what is armed. There is one; whoever shares it puts it behind a mutex.
 ///
-/// Every change makes a new plan that the next request sees. Requests that a removed fault holds are let go.
+/// Every change makes a new plan that the next request sees. Requests that a removed fault holds are released.
 pub struct FaultWriter {
     seed: u64,
     plan: Arc<ArcSwap<FaultPlan>>,
@@ -261,7 +262,7 @@ impl FaultWriter {
         let released = replaced.map(|at| self.entries.remove(at));
         self.entries.push(entry);
         self.publish();
-        // Only now: whoever is let go must find the new plan.
+        // Only now: a released request must find the new plan.
         if let Some(entry) = &released {
             entry.fault.hold().release();
         }
@@ -271,7 +272,7 @@ impl FaultWriter {
     /// Changes the fault `id` by a JSON merge patch (RFC 7396), validated as a whole.
     ///
     /// Counters go on. `start` and `ttl` keep counting from arming unless the patch names them, then they count
-    /// from now. Requests held under other parameters of the kind are let go.
+    /// from now. Requests held under other parameters of the kind are released.
     ///
     /// # Errors
     /// When no fault has that id, or what comes out makes no sense; nothing is changed then.
@@ -301,28 +302,28 @@ impl FaultWriter {
             .ok_or_else(|| PatchError::Unknown { id: id.to_owned() })?;
         let old = Arc::clone(&self.entries[at].fault);
 
-        let begun = now.instant >= old.schedule().starts_at.instant;
+        let begun = now.instant >= old.lifetime().starts_at.instant;
         let spec = patch::patched(old.spec(), id, patch, begun).map_err(PatchError::Invalid)?;
         let problems = check(&spec);
         if !problems.is_empty() {
             return Err(PatchError::Invalid(problems));
         }
 
-        let fresh = Schedule::new(now, spec.start, spec.ttl);
-        let schedule = Schedule {
+        let fresh = Lifetime::new(now, spec.start, spec.ttl);
+        let lifetime = Lifetime {
             starts_at: if patch.get("start").is_some() {
                 fresh.starts_at
             } else {
-                old.schedule().starts_at
+                old.lifetime().starts_at
             },
             expires_at: if patch.get("ttl").is_some() {
                 fresh.expires_at
             } else {
-                old.schedule().expires_at
+                old.lifetime().expires_at
             },
         };
-        if let Some(end) = schedule.expires_at
-            && schedule.starts_at.instant >= end.instant
+        if let Some(end) = lifetime.expires_at
+            && lifetime.starts_at.instant >= end.instant
         {
             let detail = "it would begin after its end, which counts from when it was named last";
             return Err(PatchError::Invalid(vec![Problem::at(
@@ -335,14 +336,14 @@ impl FaultWriter {
         let hold = if same_kind {
             Arc::clone(old.hold())
         } else {
-            Hold::new(Arc::clone(old.ledger()), Arc::clone(&self.held))
+            Hold::new(Arc::clone(old.counters()), Arc::clone(&self.held))
         };
         let arming = Arming {
             id: id.to_owned(),
             kind: same_kind.then(|| Arc::clone(old.armed_kind())),
             seed: self.seed,
-            schedule,
-            ledger: Arc::clone(old.ledger()),
+            lifetime,
+            counters: Arc::clone(old.counters()),
             hold,
             revision: self.revision,
             origin: self.origin,
@@ -391,7 +392,7 @@ impl FaultWriter {
         let ends = self
             .entries
             .iter()
-            .filter_map(|entry| entry.fault.schedule().expires_at);
+            .filter_map(|entry| entry.fault.lifetime().expires_at);
         let ends = ends.map(|end| end.instant);
         let plan = self.plan.load();
         let look_again = plan.look_again(now);
@@ -410,7 +411,7 @@ impl FaultWriter {
         let alive = self
             .entries
             .iter()
-            .filter(move |entry| !entry.fault.schedule().is_over(now));
+            .filter(move |entry| !entry.fault.lifetime().is_over(now));
         alive.map(move |entry| entry.status(now))
     }
 
@@ -422,7 +423,7 @@ impl FaultWriter {
         let over: Vec<String> = self
             .entries
             .iter()
-            .filter(|entry| entry.fault.schedule().is_over(now))
+            .filter(|entry| entry.fault.lifetime().is_over(now))
             .map(|entry| entry.fault.id().to_owned())
             .collect();
         if over.is_empty() {
@@ -443,14 +444,14 @@ impl FaultWriter {
     }
 
     fn entry(&self, id: String, spec: FaultSpec, now: Moment) -> Entry {
-        let ledger = Arc::new(Ledger::default());
+        let counters = Arc::new(FaultCounters::default());
         let arming = Arming {
             id: id.clone(),
             kind: None,
             seed: self.seed,
-            schedule: Schedule::new(now, spec.start, spec.ttl),
-            hold: Hold::new(Arc::clone(&ledger), Arc::clone(&self.held)),
-            ledger,
+            lifetime: Lifetime::new(now, spec.start, spec.ttl),
+            hold: Hold::new(Arc::clone(&counters), Arc::clone(&self.held)),
+            counters,
             revision: self.revision,
             origin: self.origin,
         };

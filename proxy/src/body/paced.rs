@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use brownout_fault::{Bell, Bucket, Taken};
+use brownout_fault::{Bucket, Released, Taken};
 use brownout_telemetry::Span;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -39,9 +39,9 @@ pub(super) struct Release {
 }
 
 impl Release {
-    pub(super) fn new(bell: Bell) -> Self {
+    pub(super) fn new(released: Released) -> Self {
         Self {
-            ended: Box::pin(bell.released()),
+            ended: Box::pin(released.wait()),
             is_over: false,
         }
     }
@@ -64,8 +64,8 @@ impl Budgets {
         Self(Vec::new())
     }
 
-    pub(super) fn push(&mut self, bucket: Arc<Bucket>, bell: Bell) {
-        self.0.push((bucket, Release::new(bell)));
+    pub(super) fn push(&mut self, bucket: Arc<Bucket>, released: Released) {
+        self.0.push((bucket, Release::new(released)));
     }
 
     /// Takes up to `wanted` bytes, at least 1, or waits for them.
@@ -117,13 +117,13 @@ pub(crate) struct Pace {
 
 impl Pace {
     pub(crate) fn new(
-        budgets: impl IntoIterator<Item = (Arc<Bucket>, Bell)>,
+        budgets: impl IntoIterator<Item = (Arc<Bucket>, Released)>,
         spans: SmallVec<[Span; 1]>,
         timer: &Timer,
     ) -> Box<Self> {
         let mut made = Budgets::new();
-        for (bucket, bell) in budgets {
-            made.push(bucket, bell);
+        for (bucket, released) in budgets {
+            made.push(bucket, released);
         }
         Box::new(Self {
             budgets: made,

@@ -118,25 +118,25 @@ impl Shaper {
     }
 
     fn add(&mut self, by: usize, shape: Shape, length: Option<u64>, record: &mut Record) {
-        let bell = record.fired(by).bell();
+        let released = record.fired(by).released();
         match shape {
             Shape::Corrupt(corruption) => self.damages.push((by, corruption)),
             Shape::Pace(bucket) => {
                 record.acts(by);
-                self.budgets.push(bucket, bell);
+                self.budgets.push(bucket, released);
                 self.measured.push(by);
                 self.spans.push(record.span_of(by));
             }
             Shape::Dribble(dribble) => {
                 record.acts(by);
-                self.add_dribble(dribble, length, Release::new(bell));
+                self.add_dribble(dribble, length, Release::new(released));
                 self.measured.push(by);
                 self.spans.push(record.span_of(by));
             }
             Shape::Stall(stall) => self.stops.push(Stop {
                 by,
                 stall,
-                release: Release::new(bell),
+                release: Release::new(released),
                 began: None,
             }),
             Shape::Cut(cut) => {
@@ -283,7 +283,7 @@ impl Shaper {
         self.finishing = Some(Finishing {
             how,
             flush_mark: record.client().flush_mark(),
-            release: Release::new(record.fired(by).bell()),
+            release: Release::new(record.fired(by).released()),
             settle: None,
         });
     }

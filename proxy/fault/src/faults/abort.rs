@@ -8,13 +8,13 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Accepts, Draw, FaultKind, Param, Phase,
-    fields::{Fields, flat, headers, headers_value, status},
+    message::{Fields, flat, headers, headers_value, status},
     params,
     retry_after::{Form, RetryAfter},
     written,
 };
 use crate::{
-    injection::{Answer, Ending, Injection, has_no_body},
+    injection::{Answer, Injection, RequestEnding, ResponseEnding, has_no_body},
     read::{Object, Problem, one_of, text, whole},
 };
 
@@ -213,11 +213,11 @@ impl FaultKind for Abort {
     }
 
     fn inject(&self, draw: &mut Draw<'_, ()>, into: &mut Injection) {
-        let ending = Ending::Answer(Arc::clone(self.answer(draw)));
+        let answer = Arc::clone(self.answer(draw));
         if self.after {
-            into.end_answer(ending);
+            into.end_answer(ResponseEnding::Answer(answer));
         } else {
-            into.end(ending);
+            into.end(RequestEnding::Answer(answer));
         }
     }
 }

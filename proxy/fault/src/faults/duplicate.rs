@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{COPIED_BYTES_MAX, Copies, Injection},
-    matcher::{method, single_or_list},
+    matcher::method,
     read::{Problem, one_or_many, whole},
     units::{DURATION_MAX, duration, show_duration},
+    written::single_or_list,
 };
 
 /// Sends each request to the upstream more than once, as an impatient client or a network does. The client gets

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     Accepts, Draw, FaultKind, Param, Phase,
     deadline::{Deadline, Margin},
-    fields::header_name,
+    message::header_name,
     params, written,
 };
 use crate::{

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use super::{
     Accepts, Draw, FaultKind, Param, Phase,
-    fields::{Fields, flat, header_name, headers, headers_value, status},
+    message::{Fields, flat, header_name, headers, headers_value, status},
     params, written,
 };
 use crate::{
     injection::{BodyChange, Change, Injection},
-    matcher::single_or_list,
     read::{Object, Problem, expected, one_of, one_or_many, text},
+    written::single_or_list,
 };
 
 /// Changes requests before the upstream sees them, and answers before the client does: fields, status, body.

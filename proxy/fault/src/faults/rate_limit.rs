@@ -12,15 +12,16 @@ use serde_json::{Value, json};
 
 use super::{
     Accepts, Draw, FaultKind, Param, Phase,
-    fields::status,
+    message::status,
     params,
     retry_after::{Form, RetryAfter, form, show, whole_seconds},
     written,
 };
 use crate::{
-    injection::{Answer, Ending, Injection},
-    matcher::{Per, Subject},
+    injection::{Answer, RequestEnding, Injection},
+    matcher::Per,
     read::{Problem, one_of, whole},
+    subject::Subject,
     units::{duration_up_to, show_duration},
 };
 
@@ -265,7 +266,7 @@ impl FaultKind for RateLimit {
         }
         let answer = self.answer.with_fields(fields);
         let answer = answer.with_retry_date(told.filter(|_| as_date));
-        into.end(Ending::Answer(Arc::new(answer)));
+        into.end(RequestEnding::Answer(Arc::new(answer)));
     }
 }
 

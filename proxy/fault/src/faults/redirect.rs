@@ -5,9 +5,9 @@ use std::sync::Arc;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{Accepts, Draw, FaultKind, Param, Phase, fields::value_text, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, message::value_text, params, written};
 use crate::{
-    injection::{Answer, Ending, Injection},
+    injection::{Answer, RequestEnding, Injection},
     read::{Problem, boolean, expected, text},
 };
 
@@ -97,6 +97,6 @@ impl FaultKind for Redirect {
         let location = self.to.clone().or_else(own);
         let fields = location.map(|location| (header::LOCATION, location));
         let answer = Answer::plain(self.status, fields.into_iter().collect());
-        into.end(Ending::Answer(Arc::new(answer)));
+        into.end(RequestEnding::Answer(Arc::new(answer)));
     }
 }

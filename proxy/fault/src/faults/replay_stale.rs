@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
-    injection::{Ending, Injection, Shelf},
+    injection::{RequestEnding, Injection, ResponseCache},
     read::Problem,
     units::{duration_up_to, show_duration},
 };
@@ -34,7 +34,7 @@ impl FaultKind for ReplayStale {
     )];
     const EXAMPLE: &'static str = r#"{"age":"5m"}"#;
 
-    type State = Arc<Shelf>;
+    type State = Arc<ResponseCache>;
 
     fn read(value: &Value) -> Result<Self, Problem> {
         let object = params::<Self>(value)?;
@@ -52,7 +52,7 @@ impl FaultKind for ReplayStale {
         true
     }
 
-    fn takes(&self, draw: &mut Draw<'_, Arc<Shelf>>, into: &mut Injection) -> bool {
+    fn takes(&self, draw: &mut Draw<'_, Arc<ResponseCache>>, into: &mut Injection) -> bool {
         if *draw.subject.method != Method::GET {
             return false;
         }
@@ -63,10 +63,10 @@ impl FaultKind for ReplayStale {
         kept.is_some()
     }
 
-    fn inject(&self, draw: &mut Draw<'_, Arc<Shelf>>, into: &mut Injection) {
+    fn inject(&self, draw: &mut Draw<'_, Arc<ResponseCache>>, into: &mut Injection) {
         if let Some((answer, age)) = draw.state.find(draw.subject, self.age, draw.now) {
             let age = [(header::AGE, HeaderValue::from(age.as_secs()))];
-            into.end(Ending::Answer(Arc::new(answer.with_fields(age))));
+            into.end(RequestEnding::Answer(Arc::new(answer.with_fields(age))));
         }
     }
 }

@@ -5,8 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
-use super::{Subject, members::cookies};
-use crate::read::{Problem, text, unknown};
+use super::members::cookies;
+use crate::{
+    read::{Problem, text, unknown},
+    subject::Subject,
+};
 
 /// To what a draw belongs. All but the first are sticky: the same key always gets the same draw.
 ///

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, header};
 
-use super::Subject;
+use crate::subject::Subject;
 
 /// A name and a value, as they are on the wire.
 pub(super) type Member<'a> = (&'a [u8], &'a [u8]);

@@ -9,9 +9,8 @@ use std::{
 };
 
 use histogram::AtomicHistogram;
-use tokio::sync::watch;
 
-use crate::injection::Outcome;
+use crate::{atomics::take_below, injection::MatchOutcome};
 
 /// The counters of a fault. `matched` is the sum of `injected`, `skipped` and `overflow`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,9 +59,9 @@ pub struct Delays {
     pub p99: Duration,
 }
 
-/// The books of one fault; kept across its revisions, so that counts stay exact while it is patched.
+/// The counters of one fault. They are kept across its revisions, so that counts stay exact while it is patched.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
+pub(crate) struct FaultCounters {
     matched: AtomicU64,
     injected: AtomicU64,
     skipped: AtomicU64,
@@ -77,7 +76,7 @@ pub(crate) struct Ledger {
     early_returns: AtomicU64,
 }
 
-impl Ledger {
+impl FaultCounters {
     /// Counts a match and gives its number, from 0.
     pub(crate) fn count_match(&self) -> u64 {
         self.matched.fetch_add(1, Ordering::Relaxed)
@@ -92,11 +91,11 @@ impl Ledger {
     }
 
     /// Takes back the count of an outcome that became another.
-    pub(crate) fn take_back(&self, outcome: Outcome) {
+    pub(crate) fn take_back(&self, outcome: MatchOutcome) {
         match outcome {
-            Outcome::Skipped => self.skipped.fetch_sub(1, Ordering::Relaxed),
-            Outcome::Overflow => self.overflow.fetch_sub(1, Ordering::Relaxed),
-            Outcome::Injected => return,
+            MatchOutcome::Skipped => self.skipped.fetch_sub(1, Ordering::Relaxed),
+            MatchOutcome::Overflow => self.overflow.fetch_sub(1, Ordering::Relaxed),
+            MatchOutcome::Injected => return,
         };
     }
 
@@ -115,6 +114,11 @@ impl Ledger {
     pub(crate) fn give_back_injection(&self) {
         self.skipped.fetch_add(1, Ordering::AcqRel);
         self.injected.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// The requests that it holds now.
+    pub(crate) fn active(&self) -> &AtomicU64 {
+        &self.active
     }
 
     pub(crate) fn is_spent(&self, limit: Option<u64>) -> bool {
@@ -181,10 +185,10 @@ impl Ledger {
 
 /// Takes down what a fault does to the bytes of a connection. It may outlive the fault.
 #[derive(Debug, Clone)]
-pub struct Effects(Arc<Ledger>);
+pub struct Effects(Arc<FaultCounters>);
 
 impl Effects {
-    pub(crate) fn of(ledger: &Arc<Ledger>) -> Self {
+    pub(crate) fn of(ledger: &Arc<FaultCounters>) -> Self {
         Self(Arc::clone(ledger))
     }
 
@@ -223,110 +227,4 @@ fn delays(of: &OnceLock<AtomicHistogram>) -> Option<Delays> {
         p50: at(0.5)?,
         p99: at(0.99)?,
     })
-}
-
-/// Adds one unless `limit` is reached, by compare-and-swap.
-fn take_below(counter: &AtomicU64, limit: u64) -> bool {
-    counter
-        .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
-            (count < limit).then(|| count + 1)
-        })
-        .is_ok()
-}
-
-/// The room for held requests of one fault in one form, and the bell that lets them go.
-#[derive(Debug)]
-pub(crate) struct Hold {
-    ledger: Arc<Ledger>,
-    /// Held requests of the whole process.
-    process: Arc<AtomicU64>,
-    /// Held requests of this form; [`Hold::RELEASED`] once they were let go.
-    inside: AtomicU64,
-    released: watch::Sender<bool>,
-}
-
-impl Hold {
-    /// Requests the whole process may hold.
-    pub(crate) const PROCESS_MAX: u64 = 10_000;
-    const RELEASED: u64 = u64::MAX;
-
-    pub(crate) fn new(ledger: Arc<Ledger>, process: Arc<AtomicU64>) -> Arc<Self> {
-        Arc::new(Self {
-            ledger,
-            process,
-            inside: AtomicU64::new(0),
-            released: watch::Sender::new(false),
-        })
-    }
-
-    /// Takes a place, or `None` when the fault holds `max` requests or the process its maximum, or when it was
-    /// released already.
-    pub(crate) fn enter(self: &Arc<Self>, max: u64) -> Option<Held> {
-        if !take_below(&self.process, Self::PROCESS_MAX) {
-            return None;
-        }
-        if !take_below(&self.ledger.active, max) {
-            self.process.fetch_sub(1, Ordering::AcqRel);
-            return None;
-        }
-        if !take_below(&self.inside, Self::RELEASED - 1) {
-            self.give_back(1);
-            return None;
-        }
-        Some(Held(Arc::clone(self)))
-    }
-
-    /// Lets all held requests go, and gives back their places at once: some may take long to notice, such as one
-    /// whose client has stopped reading.
-    pub(crate) fn release(&self) {
-        match self.inside.swap(Self::RELEASED, Ordering::AcqRel) {
-            Self::RELEASED => {}
-            held => self.give_back(held),
-        }
-        self.released.send_replace(true);
-    }
-
-    fn give_back(&self, places: u64) {
-        self.ledger.active.fetch_sub(places, Ordering::AcqRel);
-        self.process.fetch_sub(places, Ordering::AcqRel);
-    }
-}
-
-/// One held request's place; dropping it gives the place back.
-#[derive(Debug)]
-pub(crate) struct Held(Arc<Hold>);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let left = |inside: u64| (inside != Hold::RELEASED).then(|| inside.saturating_sub(1));
-        let inside = &self.0.inside;
-        if inside
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, left)
-            .is_ok()
-        {
-            self.0.give_back(1);
-        }
-    }
-}
-
-/// Tells when a fault is removed, expires or is given other parameters.
-#[derive(Debug, Clone)]
-pub struct Bell(watch::Receiver<bool>);
-
-impl Bell {
-    pub(crate) fn of(hold: &Hold) -> Self {
-        Self(hold.released.subscribe())
-    }
-
-    /// Whether it has happened.
-    #[must_use]
-    pub fn has_rung(&self) -> bool {
-        *self.0.borrow()
-    }
-
-    /// Ends when it happens.
-    pub async fn released(mut self) {
-        // The sender is gone only after everybody was let go.
-        drop(self.0.wait_for(|released| *released).await);
-    }
 }

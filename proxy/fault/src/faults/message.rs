@@ -4,8 +4,8 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 
 use crate::{
-    matcher::single_or_list,
     read::{Object, Problem, one_or_many, text, whole},
+    written::single_or_list,
 };
 
 /// Fields that say how the message is framed or carried: the proxy writes those itself.

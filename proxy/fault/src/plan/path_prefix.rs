@@ -6,7 +6,7 @@ use crate::matcher::MatchSpec;
 ///
 /// A route may have a thousand faults of which a request meets none; this tells so without looking at them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Beginning {
+pub(super) struct PathPrefix {
     bytes: u128,
     mask: u128,
 }
@@ -30,7 +30,7 @@ impl PathStart {
     }
 }
 
-impl Beginning {
+impl PathPrefix {
     pub(super) fn of(matching: &MatchSpec) -> Self {
         let prefix = matching.path_prefix();
         Self {
@@ -52,7 +52,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::Subject;
+    use crate::subject::Subject;
 
     proptest! {
         #[test]
@@ -71,7 +71,7 @@ mod tests {
                 connection: 0,
             });
 
-            let may = Beginning::of(&matching).may_fit(PathStart::of(uri.path()));
+            let may = PathPrefix::of(&matching).may_fit(PathStart::of(uri.path()));
 
             prop_assert!(may || !fits);
         }
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_literal_beginning_tells_paths_apart_and_an_expression_none() {
-        let of = |path: &str| Beginning::of(&MatchSpec::read(&json!({ "path": path })).unwrap());
+        let of = |path: &str| PathPrefix::of(&MatchSpec::read(&json!({ "path": path })).unwrap());
         let may = |pattern: &str, path: &str| of(pattern).may_fit(PathStart::of(path));
 
         assert!(may("/v1/*", "/v1/a"));

@@ -11,25 +11,25 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::Answer;
-use crate::matcher::Subject;
+use crate::subject::Subject;
 
 /// Answers of upstreams by request. Bounded: when it is full, what comes is not kept.
 #[derive(Default)]
-pub struct Shelf(Mutex<HashMap<String, Kept>>);
+pub struct ResponseCache(Mutex<HashMap<String, Kept>>);
 
 struct Kept {
     at: Instant,
     answer: Arc<Answer>,
 }
 
-/// Leave to put the answer of one request on a shelf.
+/// The right to put the answer of one request into a cache.
 #[derive(Debug)]
 pub struct Keep {
-    shelf: Arc<Shelf>,
+    cache: Arc<ResponseCache>,
     key: String,
 }
 
-impl Shelf {
+impl ResponseCache {
     /// The most answers.
     const ANSWERS_MAX: usize = 1_000;
 
@@ -53,7 +53,7 @@ impl Shelf {
 
     pub(crate) fn keep(self: &Arc<Self>, subject: &Subject<'_>) -> Keep {
         Keep {
-            shelf: Arc::clone(self),
+            cache: Arc::clone(self),
             key: key(subject),
         }
     }
@@ -96,8 +96,8 @@ impl Keep {
             .iter()
             .map(|(name, value)| (name.clone(), value.clone()));
         let answer = Answer::whole(status, fields.collect(), body);
-        let mut kept = self.shelf.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < Shelf::ANSWERS_MAX {
+        let mut kept = self.cache.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < ResponseCache::ANSWERS_MAX {
             // The first stays: it is the oldest that is still allowed.
             kept.entry(self.key).or_insert(Kept {
                 at: now,
@@ -107,8 +107,8 @@ impl Keep {
     }
 }
 
-impl fmt::Debug for Shelf {
+impl fmt::Debug for ResponseCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shelf").finish_non_exhaustive()
+        f.debug_struct("ResponseCache").finish_non_exhaustive()
     }
 }
