@@ -35,11 +35,15 @@ pub(crate) async fn exchange(
     let injection = scope.faults.plan().decide(
         &Subject {
             route: scope.route.name(),
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
+            method: request.method().as_str(),
+            path: request.uri().path(),
+            query: request.uri().query(),
+            host: headers::host(&request),
+            fields: request.headers(),
             peer: client.peer(),
             connection: client.number(),
+            // Nothing looks at it yet.
+            request: 0,
         },
         now,
     );
@@ -114,12 +118,12 @@ async fn forward(
         return Ok(own_answer(StatusCode::NOT_IMPLEMENTED, detail, record));
     }
     let ForwardFaults {
-        changes,
+        edits,
         pace,
         copies,
     } = faults.map_or_else(ForwardFaults::default, |faults| *faults);
-    for (_, change) in &changes {
-        change.apply_to(request.headers_mut());
+    for (_, edits) in &edits {
+        brownout_fault::apply(edits, request.headers_mut());
     }
     record.sending(&mut request, &upstream);
 

@@ -43,6 +43,21 @@ pub(crate) fn has_many_hosts(headers: &HeaderMap) -> bool {
     headers.get_all(header::HOST).iter().nth(1).is_some()
 }
 
+/// The host that a request names, with its port as sent, as the upstream gets it.
+pub(crate) fn host<B>(request: &Request<B>) -> Option<&str> {
+    match request.uri().authority() {
+        Some(authority) => Some(without_user(authority.as_str())),
+        None => request.headers().get(header::HOST)?.to_str().ok(),
+    }
+}
+
+/// User information is never part of Host (RFC 9110 §7.2).
+fn without_user(authority: &str) -> &str {
+    authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host)
+}
+
 /// Makes an upstream's answer into one of this hop.
 pub(crate) fn to_client<B>(response: &mut Response<B>) -> Result<(), Unsupported> {
     let upgrades = matches!(
@@ -140,10 +155,7 @@ fn to_origin_form<B>(request: &mut Request<B>) {
     let Some(authority) = request.uri().authority() else {
         return;
     };
-    // User information is never part of Host (RFC 9110 §7.2).
-    let host = authority.as_str();
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    if let Ok(host) = HeaderValue::from_str(host) {
+    if let Ok(host) = HeaderValue::from_str(without_user(authority.as_str())) {
         request.headers_mut().insert(header::HOST, host);
     }
     let target = request.uri().path_and_query().cloned();

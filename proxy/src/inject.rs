@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use brownout_fault::{Answer, Delay, RequestEnding, RequestFaults, Since, Then};
+use brownout_fault::{Answer, Delay, EditFields, RequestEnding, RequestFaults, Since, Then};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -172,11 +172,16 @@ pub(crate) fn answer_instead(
     *response.status_mut() = answer.status;
     let fields = response.headers_mut();
     fields.clear();
-    for (name, value) in &answer.headers {
-        fields.append(name.clone(), value.clone());
+    for field in &answer.fields {
+        EditFields::append(fields, field);
     }
-    if let Some((Some(content_type), _)) = &content {
-        fields.insert(header::CONTENT_TYPE, content_type.clone());
+    if let Some(content_type) = content
+        .as_ref()
+        .and_then(|content| content.content_type.clone())
+    {
+        let content_type = HeaderValue::from_maybe_shared(content_type);
+        let content_type = content_type.expect("values are checked when a fault is read");
+        fields.insert(header::CONTENT_TYPE, content_type);
     }
     if let Some(marker) = marker {
         fields.insert(FAULT_HEADER, marker);
@@ -186,7 +191,7 @@ pub(crate) fn answer_instead(
     }
     // What hyper keeps of the upstream's answer, such as its reason, is not of this one.
     response.extensions_mut().clear();
-    let content = content.map(|(_, body)| body).unwrap_or_default();
+    let content = content.map(|content| content.bytes).unwrap_or_default();
     response.body_mut().set_content(content);
 }
 

@@ -98,7 +98,8 @@ pub(crate) async fn after_upstream(
         }
     }
     // What another fault changes is not the upstream's answer any more.
-    let keep = keep.filter(|_| changes.is_empty() && Keep::takes(method, response.status()));
+    let keep =
+        keep.filter(|_| changes.is_empty() && Keep::takes(method.as_str(), response.status()));
     for (by, change) in &changes {
         let body_changed = change_answer(change, &mut response, method).await;
         let record = response.body_mut().record_mut();

@@ -34,7 +34,7 @@ macro_rules! registry {
 
         /// The kinds.
         pub mod kinds {
-            $(pub use super::$module::$Kind;)+
+            $(pub use crate::faults::$module::$Kind;)+
         }
 
         use kinds::{$($Kind),+};

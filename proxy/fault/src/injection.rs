@@ -15,7 +15,7 @@ mod shape;
 
 pub(crate) use self::answer::has_no_body;
 pub use self::{
-    answer::Answer,
+    answer::{Answer, Content},
     bucket::{Bucket, Buckets, Taken},
     change::{BodyChange, Change},
     copies::{COPIED_BYTES_MAX, Copies},
@@ -33,7 +33,7 @@ use std::{sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 
-use crate::phase::Phase;
+use crate::{edits::FieldEdit, phase::Phase};
 
 /// What the armed faults do to one request.
 ///
@@ -122,10 +122,10 @@ impl Injection {
         self.after().shapes.push((by, shape));
     }
 
-    /// Changes the request.
-    pub(crate) fn change_request(&mut self, change: &Arc<Change>) {
+    /// Changes the request's header fields.
+    pub(crate) fn edit_request(&mut self, edits: &Arc<[FieldEdit]>) {
         let by = self.injecting();
-        self.forward().changes.push((by, Arc::clone(change)));
+        self.forward().edits.push((by, Arc::clone(edits)));
     }
 
     /// Changes the answer.
@@ -134,7 +134,7 @@ impl Injection {
         let changes_request = self
             .forward
             .iter()
-            .flat_map(|forward| &forward.changes)
+            .flat_map(|forward| &forward.edits)
             .any(|(other, _)| *other == by);
         self.after().changes.push((by, Arc::clone(change)));
         if !changes_request && change.needs_a_fitting_body() {

@@ -17,14 +17,16 @@
 //! let outage = FaultSpec::read(&serde_json::json!({ "route": "recommendations", "reset": {} })).unwrap();
 //! writer.arm(vec![outage], now).unwrap();
 //!
-//! let request = http::Request::get("/recommendations").body(()).unwrap();
 //! let subject = Subject {
 //!     route: "recommendations",
-//!     method: request.method(),
-//!     uri: request.uri(),
-//!     headers: request.headers(),
+//!     method: "GET",
+//!     path: "/recommendations",
+//!     query: None,
+//!     host: None,
+//!     fields: &http::HeaderMap::new(),
 //!     peer: ([127, 0, 0, 1], 40_000).into(),
 //!     connection: 0,
+//!     request: 0,
 //! };
 //! let injection = reader.plan().decide(&subject, now.instant);
 //! assert_eq!(injection.fired[0].id(), "reset-1");
@@ -36,7 +38,9 @@ pub mod units;
 
 mod atomics;
 mod counters;
+mod edits;
 mod faults;
+mod fields;
 mod hold;
 mod identity;
 mod injection;
@@ -57,13 +61,15 @@ mod wait;
 mod written;
 
 pub use counters::{Counters, Delays, Effects, Magnitude};
+pub use edits::{EditFields, Field, FieldEdit, FieldName, apply};
 pub use faults::{Accepts, CommonFields, Draw, Fault, FaultKind, KindInfo, Param, kinds};
+pub use fields::Fields;
 pub use hold::Released;
 pub use injection::{
-    Answer, BodyChange, Break, Bucket, Buckets, COPIED_BYTES_MAX, Change, Considered, Copies,
-    Corruption, Cut, CutAt, Delay, Dribble, Fired, ForwardFaults, How, Injection, Keep, Malformed,
-    MatchOutcome, RequestEnding, RequestFaults, ResponseCache, ResponseEnding, ResponseFaults,
-    Shape, Since, Stall, Taken, Then,
+    Answer, BodyChange, Break, Bucket, Buckets, COPIED_BYTES_MAX, Change, Considered, Content,
+    Copies, Corruption, Cut, CutAt, Delay, Dribble, Fired, ForwardFaults, How, Injection, Keep,
+    Malformed, MatchOutcome, RequestEnding, RequestFaults, ResponseCache, ResponseEnding,
+    ResponseFaults, Shape, Since, Stall, Taken, Then,
 };
 pub use matcher::{Choice, FieldMatch, Glob, MatchSpec, Network, Pattern, Per};
 pub use name::is_name;

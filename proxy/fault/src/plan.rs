@@ -121,7 +121,7 @@ impl FaultPlan {
         if self.requests.is_empty() {
             return injection;
         }
-        let path = PathStart::of(subject.uri.path());
+        let path = PathStart::of(subject.path);
         for planned in self.requests.on(subject.route) {
             if planned.path_prefix.may_fit(path) {
                 planned

@@ -261,7 +261,7 @@ impl Shaper {
             let content = keeping.content.freeze();
             keeping
                 .keep
-                .put(keeping.status, keeping.headers, content, now);
+                .put(keeping.status, &keeping.headers, content, now);
         }
     }
 

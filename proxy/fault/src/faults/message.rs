@@ -1,9 +1,11 @@
 //! Parameters that several kinds have.
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 
 use crate::{
+    edits::Field,
     read::{Object, Problem, one_or_many, text, whole},
     written::single_or_list,
 };
@@ -28,12 +30,12 @@ pub(super) fn status(value: &Value) -> Result<StatusCode, Problem> {
 }
 
 /// Names and values of header fields.
-pub(super) type Fields = Vec<(HeaderName, Vec<HeaderValue>)>;
+pub(super) type FieldValues = Vec<(HeaderName, Vec<HeaderValue>)>;
 
 /// Header fields that a fault sets. `own` are set by parameters of their own, which are named.
 pub(super) fn headers(
     own: &'static [(HeaderName, &'static str)],
-) -> impl Fn(&Value) -> Result<Fields, Problem> {
+) -> impl Fn(&Value) -> Result<FieldValues, Problem> {
     move |value| {
         let field = |name: &str, values: &Value| {
             let name = header_name(name)?;
@@ -67,7 +69,7 @@ pub(super) fn header_name(name: &str) -> Result<HeaderName, Problem> {
 }
 
 /// The form in which header fields are written.
-pub(super) fn headers_value(fields: &Fields) -> Value {
+pub(super) fn headers_value(fields: &FieldValues) -> Value {
     let members = fields.iter().map(|(name, values)| {
         (
             name.to_string(),
@@ -82,12 +84,15 @@ pub(super) fn value_text(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
-/// One pair for each value.
-pub(super) fn flat(fields: &Fields) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-    let each = |(name, values): &(HeaderName, Vec<HeaderValue>)| {
-        let values = values.clone().into_iter();
-        let name = name.clone();
-        values.map(move |value| (name.clone(), value))
-    };
-    fields.iter().flat_map(each)
+/// One field for each value.
+pub(super) fn flat(fields: &FieldValues) -> impl Iterator<Item = Field> {
+    fields
+        .iter()
+        .flat_map(|(name, values)| values.iter().map(move |value| field(name, value)))
+}
+
+/// A field of a checked name and value.
+pub(super) fn field(name: &HeaderName, value: &HeaderValue) -> Field {
+    let value = Bytes::copy_from_slice(value.as_bytes());
+    Field::new(name.as_str().to_owned(), value)
 }

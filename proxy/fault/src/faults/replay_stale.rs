@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderValue, Method, header};
 use serde_json::{Value, json};
 
 use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
+    edits::Field,
     injection::{RequestEnding, Injection, ResponseCache},
     read::Problem,
     units::{duration_up_to, show_duration},
@@ -53,7 +53,7 @@ impl FaultKind for ReplayStale {
     }
 
     fn takes(&self, draw: &mut Draw<'_, Arc<ResponseCache>>, into: &mut Injection) -> bool {
-        if *draw.subject.method != Method::GET {
+        if draw.subject.method != "GET" {
             return false;
         }
         let kept = draw.state.find(draw.subject, self.age, draw.now);
@@ -65,7 +65,7 @@ impl FaultKind for ReplayStale {
 
     fn inject(&self, draw: &mut Draw<'_, Arc<ResponseCache>>, into: &mut Injection) {
         if let Some((answer, age)) = draw.state.find(draw.subject, self.age, draw.now) {
-            let age = [(header::AGE, HeaderValue::from(age.as_secs()))];
+            let age = [Field::new("age", age.as_secs().to_string())];
             into.end(RequestEnding::Answer(Arc::new(answer.with_fields(age))));
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::{Bucket, Change, Copies, Delay, Keep, RequestEnding, ResponseEnding, Shape};
+use crate::edits::FieldEdit;
 
 /// What is done before the request is forwarded.
 #[derive(Debug, Default)]
@@ -21,7 +22,7 @@ pub struct RequestFaults {
 #[derive(Debug, Default)]
 pub struct ForwardFaults {
     /// Changes of its header fields, in this order.
-    pub changes: SmallVec<[(usize, Arc<Change>); 1]>,
+    pub edits: SmallVec<[(usize, Arc<[FieldEdit]>); 1]>,
     /// Token buckets that pace its body. A byte goes on when all of them allow it.
     pub pace: SmallVec<[(usize, Arc<Bucket>); 1]>,
     /// Copies of it that are sent as well.

@@ -3,15 +3,16 @@
 use std::{
     collections::HashMap,
     fmt,
+    ops::ControlFlow,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::StatusCode;
 
 use super::Answer;
-use crate::subject::Subject;
+use crate::{edits::Field, fields::Fields, subject::Subject};
 
 /// Answers of upstreams by request. Bounded: when it is full, what comes is not kept.
 #[derive(Default)]
@@ -61,15 +62,9 @@ impl ResponseCache {
 
 /// Answers differ by route, method, host and target.
 fn key(subject: &Subject<'_>) -> String {
-    let host = subject.headers.get(header::HOST);
-    let host = host.map(HeaderValue::as_bytes).unwrap_or_default();
-    format!(
-        "{} {} {} {}",
-        subject.route,
-        subject.method,
-        host.escape_ascii(),
-        subject.uri
-    )
+    let host = subject.host.unwrap_or_default();
+    let target = subject.target();
+    format!("{} {} {host} {target}", subject.route, subject.method)
 }
 
 impl Keep {
@@ -78,24 +73,27 @@ impl Keep {
 
     /// Whether answers of this method and status are kept.
     #[must_use]
-    pub fn takes(method: &Method, status: StatusCode) -> bool {
-        *method == Method::GET && status == StatusCode::OK
+    pub fn takes(method: &str, status: StatusCode) -> bool {
+        method == "GET" && status == StatusCode::OK
     }
 
-    /// Keeps a whole answer.
-    pub fn put(self, status: StatusCode, mut headers: HeaderMap, body: Bytes, now: Instant) {
-        for name in [
-            header::CONTENT_LENGTH,
-            header::TRANSFER_ENCODING,
-            header::CONNECTION,
-            header::TRAILER,
-        ] {
-            headers.remove(name);
-        }
-        let fields = headers
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone()));
-        let answer = Answer::whole(status, fields.collect(), body);
+    /// Keeps a whole answer, without the fields that frame it or belong to its connection.
+    pub fn put(self, status: StatusCode, fields: &dyn Fields, body: Bytes, now: Instant) {
+        const NOT_KEPT: [&str; 4] = [
+            "content-length",
+            "transfer-encoding",
+            "connection",
+            "trailer",
+        ];
+        let mut kept_fields = Vec::new();
+        fields.walk(&mut |name, value| {
+            let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+            if !NOT_KEPT.contains(&name.as_str()) {
+                kept_fields.push(Field::new(name, Bytes::copy_from_slice(value)));
+            }
+            ControlFlow::Continue(())
+        });
+        let answer = Answer::whole(status, kept_fields, body);
         let mut kept = self.cache.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() < ResponseCache::ANSWERS_MAX {
             // The first stays: it is the oldest that is still allowed.

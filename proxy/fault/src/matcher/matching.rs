@@ -1,10 +1,8 @@
 //! Whether a request fits a `match`.
 
-use http::header;
-
 use super::{
     FieldMatch, MatchSpec, Pattern,
-    members::{Member, baggage, cookies, host_of, members},
+    members::{Member, any_baggage, any_cookie, host_of, members},
 };
 use crate::subject::Subject;
 
@@ -15,8 +13,8 @@ impl<N> FieldMatch<N> {
 }
 
 impl FieldMatch<String> {
-    fn is_among<'a>(&self, mut members: impl Iterator<Item = Member<'a>>) -> bool {
-        members.any(|(name, value)| name == self.name.as_bytes() && self.fits(value))
+    fn is(&self, (name, value): Member<'_>) -> bool {
+        name == self.name.as_bytes() && self.fits(value)
     }
 }
 
@@ -36,14 +34,15 @@ impl MatchSpec {
     /// Whether all conditions hold for `subject`.
     #[must_use]
     pub fn matches(&self, subject: &Subject<'_>) -> bool {
-        let path = subject.uri.path().as_bytes();
+        let path = subject.path.as_bytes();
         let any = |patterns: &[Pattern], text: &[u8]| patterns.iter().any(|one| one.matches(text));
-        (self.method.is_empty() || self.method.contains(subject.method))
+        let is_method = |method: &http::Method| method.as_str() == subject.method;
+        (self.method.is_empty() || self.method.iter().any(is_method))
             && (self.path.is_empty() || any(&self.path, path))
             && !any(&self.not_path, path)
             && self.header.iter().all(|field| {
-                let mut values = subject.headers.get_all(&field.name).iter();
-                values.any(|value| field.fits(value.as_bytes()))
+                let name = field.name.as_str();
+                subject.fields.any(name, |value| field.fits(value))
             })
             && self.matches_rest(subject)
     }
@@ -55,25 +54,24 @@ impl MatchSpec {
             && self.matches_client(subject.peer)
             && (self.grpc_method.is_empty() || self.is_grpc_method(subject))
             && self.query.iter().all(|field| {
-                let query = subject.uri.query().unwrap_or_default();
-                field.is_among(members(query.as_bytes(), b'&'))
+                let query = subject.query.unwrap_or_default();
+                members(query.as_bytes(), b'&').any(|member| field.is(member))
             })
             && self
                 .cookie
                 .iter()
-                .all(|field| field.is_among(cookies(subject.headers)))
+                .all(|field| any_cookie(subject.fields, |member| field.is(member)))
             && self
                 .baggage
                 .iter()
-                .all(|field| field.is_among(baggage(subject.headers)))
+                .all(|field| any_baggage(subject.fields, |member| field.is(member)))
     }
 
     /// gRPC's path is `/package.Service/Method`, its content type `application/grpc`, maybe with more behind.
     fn is_grpc_method(&self, subject: &Subject<'_>) -> bool {
-        let content_type = subject.headers.get(header::CONTENT_TYPE);
-        let is_grpc =
-            content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
-        let path = subject.uri.path().as_bytes();
+        let content_type = subject.fields.first("content-type");
+        let is_grpc = content_type.is_some_and(|value| value.starts_with(b"application/grpc"));
+        let path = subject.path.as_bytes();
         let method = path.strip_prefix(b"/").unwrap_or(path);
         is_grpc && self.grpc_method.iter().any(|one| one.matches(method))
     }
@@ -92,11 +90,17 @@ mod tests {
         assert_eq!(MatchSpec::read(&matching.to_value()), Ok(matching.clone()));
         matching.matches(&Subject {
             route: "web",
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
+            method: request.method().as_str(),
+            path: request.uri().path(),
+            query: request.uri().query(),
+            host: match request.uri().authority() {
+                Some(authority) => Some(authority.as_str()),
+                None => (request.headers().get("host")).map(|host| host.to_str().unwrap()),
+            },
+            fields: request.headers(),
             peer: ([127, 0, 0, 1], 40_000).into(),
             connection: 0,
+            request: 0,
         })
     }
 
