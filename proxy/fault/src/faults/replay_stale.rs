@@ -14,9 +14,10 @@ use crate::{
 
 /// Gives the first answer to each GET again and again, as a cache or a replica that lags does.
 ///
-/// The fault keeps answers of status 200 up to 64 KiB from the moment it is armed, by route, host and target; a
-/// request for which it has none is `skipped` and goes to the upstream. The answer's own fields stay as they
-/// were, `Date` included, with `Age` beside them (RFC 9111 §5.1).
+/// From the moment it is armed the fault keeps answers of status 200 and up to 64 KiB, at most 1,000. A kept answer is
+/// given to requests of the same route, host and target, with the same `Authorization` and `Cookie`, and with the same
+/// values of the fields that its `Vary` names (RFC 9111 §4.1). Any other request is `skipped` and goes to the upstream.
+/// The answer's own fields stay as they were, `Date` included, with `Age` beside them (RFC 9111 §5.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayStale {
     age: Duration,
@@ -30,7 +31,7 @@ impl FaultKind for ReplayStale {
         "age",
         Accepts::Duration("24h"),
         "5m",
-        "how old an answer may get before the next request is let through",
+        "how old an answer may get before the next request goes to the upstream; answers are kept by route, host, target, `Authorization`, `Cookie` and what `Vary` names: status 200, up to 64 KiB, at most 1,000",
     )];
     const EXAMPLE: &'static str = r#"{"age":"5m"}"#;
 
