@@ -30,7 +30,7 @@ pub struct Counters {
     pub client_gave_up: u64,
 }
 
-/// What a fault was to do and really did, as measured. Empty until it did something that is measured.
+/// What a fault was asked to do and what it did, as measured. Empty until it did something that is measured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Magnitude {
     /// What was asked for, of holds that were not cut short.
@@ -183,13 +183,13 @@ impl FaultCounters {
     }
 }
 
-/// Takes down what a fault does to the bytes of a connection. It may outlive the fault.
+/// Counts what a fault does to the bytes of a connection. It may outlive the fault.
 #[derive(Debug, Clone)]
 pub struct Effects(Arc<FaultCounters>);
 
 impl Effects {
-    pub(crate) fn of(ledger: &Arc<FaultCounters>) -> Self {
-        Self(Arc::clone(ledger))
+    pub(crate) fn of(counters: &Arc<FaultCounters>) -> Self {
+        Self(Arc::clone(counters))
     }
 
     /// Notes how long something was to be held, unless the fault ended before that time, and how long it really was.

@@ -65,45 +65,45 @@ impl Routes {
 /// A fault as it is written and sent: what goes wrong, where, how often and for how long.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FaultSpec {
-    /// Its id; made when left out.
+    /// Its id; `<kind>-<n>` is made when it is left out.
     pub id: Option<String>,
-    /// Where.
+    /// The routes that it is for.
     pub route: Routes,
-    /// On what it acts; `None` on whatever a route has, as far as its kind can.
+    /// The layer that it acts on; `None` for every layer that its kind and a route have.
     pub layer: Option<Layer>,
-    /// Which bytes of a connection; `None` for those to the client.
+    /// The bytes of a connection that it acts on; `None` for those to the client.
     pub direction: Option<Direction>,
-    /// Which requests.
+    /// The requests that it is meant for.
     pub matching: MatchSpec,
-    /// What share of those.
+    /// The share of those requests that it hits; 100 percent when left out.
     pub percent: Percent,
-    /// To what a draw belongs.
+    /// What a random draw belongs to: each request by itself when left out.
     pub per: Per,
-    /// So many matches pass first.
+    /// The number of matches that pass first; 0 when left out.
     pub skip_first: u64,
-    /// Then one match in so many is taken, at least 1.
+    /// Then one match in this many is taken, at least 1, which is the default.
     pub every: u64,
-    /// Which one of those, from 0 to `every` - 1.
+    /// The one of those that is taken, from 0 (the default) to `every` - 1.
     pub offset: u64,
-    /// At most so many injections, then the fault is spent.
+    /// The most injections, at least 1; then the fault is spent. `None` for no limit.
     pub limit: Option<u64>,
-    /// Counted from arming.
+    /// The time from arming until it begins to act; 0 when left out.
     pub start: Duration,
-    /// Counted from arming; `None` for ever.
+    /// The time from arming until it expires: [`TTL`](Self::TTL) when left out, `None` for ever.
     pub ttl: Option<Duration>,
-    /// How strong it is over time.
+    /// Changes of its strength over time.
     pub schedule: Schedule,
     /// Faults of one group share their draws and their schedule's chance.
     pub group: Option<String>,
-    /// Requests it may hold at once; more pass untouched.
+    /// The most requests that it holds at once, 1 to 10,000; more pass untouched.
     pub max_active: u64,
     /// Its own seed instead of the process's.
     pub seed: Option<u64>,
-    /// Order inside a phase, higher first, then by creation.
+    /// Its order inside a phase: higher first, then by creation. -1,000,000 to 1,000,000, 0 when left out.
     pub priority: i64,
-    /// No marker header on injected answers.
+    /// Whether injected answers have no marker header.
     pub stealth: bool,
-    /// Free text.
+    /// Free text, up to 1,024 bytes.
     pub note: Option<String>,
     /// What goes wrong.
     pub fault: Fault,

@@ -15,18 +15,18 @@ use crate::{
     subject::Subject,
 };
 
-/// What a kind may use to decide what it does to one request.
+/// What a kind may look at to decide what it does to one request.
 #[derive(Debug)]
 pub struct Draw<'a, S> {
-    /// Chance, the same for the same seed, fault and match.
+    /// Random numbers: the same for the same seed, fault and match.
     pub roll: &'a mut Roll,
     /// The request.
     pub subject: &'a Subject<'a>,
     /// The time of the decision.
     pub now: Instant,
-    /// How much of its magnitude a ramp lets through, from 0 to 1.
+    /// The factor of its magnitude by a ramp, from 0 to 1.
     pub scale: f64,
-    /// What the kind keeps between requests.
+    /// What the kind keeps between requests, from arming to removal.
     pub state: &'a S,
     pub(super) counters: &'a FaultCounters,
 }
@@ -89,7 +89,7 @@ pub trait FaultKind: Clone + PartialEq + fmt::Debug + Send + Sync + Sized + 'sta
         false
     }
 
-    /// Whether it holds requests: those are limited, and let go when the fault is removed.
+    /// Whether it holds requests: their number is limited, and they are released when the fault is removed.
     fn holds(&self) -> bool {
         false
     }

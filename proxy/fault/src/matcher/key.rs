@@ -1,4 +1,4 @@
-//! `per`: to what a draw belongs.
+//! `per`: what a random draw belongs to.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,9 +12,9 @@ use crate::{
     subject::Subject,
 };
 
-/// To what a draw belongs. All but the first are sticky: the same key always gets the same draw.
+/// What a random draw belongs to. All but the first are sticky: the same key always gets the same draw.
 ///
-/// A request that lacks the header, cookie or trace is drawn for by itself.
+/// A request without the header, cookie or trace gets a draw of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Per {
     /// Each request by itself.
