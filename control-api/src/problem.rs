@@ -135,6 +135,9 @@ impl From<ArmError> for Refusal {
     fn from(error: ArmError) -> Self {
         match error {
             ArmError::Taken { .. } => Self::Taken(error.to_string()),
+            ArmError::TooManyExpressions { .. } => {
+                Self::invalid(Problem::at("match", error.to_string()))
+            }
             ArmError::TooMany => {
                 let max = FaultWriter::FAULTS_MAX;
                 Self::TooMany(format!("{error}; that would be more than {max}"))

@@ -1,7 +1,11 @@
 //! What is armed: one writer, many readers.
 
 mod behalf;
+mod errors;
+mod expressions;
 mod patch;
+
+pub use self::errors::{ArmError, PatchError};
 
 use std::{
     collections::HashMap,
@@ -127,34 +131,6 @@ pub struct FaultStatus {
     pub magnitude: Magnitude,
 }
 
-/// Why nothing was armed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ArmError {
-    /// An id is in use, or given twice.
-    #[error("the id `{id}` is taken")]
-    Taken {
-        /// The id.
-        id: String,
-    },
-    /// More faults than the store holds.
-    #[error("there may be {max} faults at a time", max = FaultWriter::FAULTS_MAX)]
-    TooMany,
-}
-
-/// Why a fault was not patched.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PatchError {
-    /// No fault has that id.
-    #[error("no fault has the id `{id}`")]
-    Unknown {
-        /// The id.
-        id: String,
-    },
-    /// The patched fault would make no sense.
-    #[error("{}", .0.first().map_or_else(String::new, ToString::to_string))]
-    Invalid(Vec<Problem>),
-}
-
 struct Entry {
     fault: Arc<ArmedFault>,
     created_at: Moment,
@@ -199,6 +175,8 @@ pub struct FaultWriter {
 impl FaultWriter {
     /// The most faults that may be armed at a time.
     pub const FAULTS_MAX: usize = 1_000;
+    /// The most regular expressions in the `match` of all armed faults together. Each takes up to 256 KiB.
+    pub const EXPRESSIONS_MAX: usize = 256;
 
     /// Arms all of `specs`, or none. Faults without an id get `<kind>-<n>`, counted per kind since the start.
     ///
@@ -213,6 +191,7 @@ impl FaultWriter {
         if self.entries.len() + specs.len() > Self::FAULTS_MAX {
             return Err(ArmError::TooMany);
         }
+        self.check_expressions(None, &specs)?;
         let mut given: Vec<&str> = Vec::new();
         for id in specs.iter().filter_map(|spec| spec.id.as_deref()) {
             if self.find(id).is_some() || given.contains(&id) {
@@ -256,6 +235,7 @@ impl FaultWriter {
         if replaced.is_none() && self.entries.len() >= Self::FAULTS_MAX {
             return Err(ArmError::TooMany);
         }
+        self.check_expressions(replaced, std::slice::from_ref(&spec))?;
         self.revision += 1;
         let entry = self.entry(id.to_owned(), spec, now);
         let status = entry.status(now.instant);
@@ -304,7 +284,10 @@ impl FaultWriter {
 
         let begun = now.instant >= old.lifetime().starts_at.instant;
         let spec = patch::patched(old.spec(), id, patch, begun).map_err(PatchError::Invalid)?;
-        let problems = check(&spec);
+        let mut problems = check(&spec);
+        if let Err(error) = self.check_expressions(Some(at), std::slice::from_ref(&spec)) {
+            problems.push(Problem::at("match", error.to_string()));
+        }
         if !problems.is_empty() {
             return Err(PatchError::Invalid(problems));
         }

@@ -44,6 +44,11 @@ pub struct MatchSpec {
 }
 
 impl MatchSpec {
+    /// The most texts in one `match`: methods, patterns and ranges of addresses.
+    pub const PATTERNS_MAX: usize = 1_000;
+    /// The most regular expressions in one `match`. Each takes up to 256 KiB.
+    pub const EXPRESSIONS_MAX: usize = 16;
+
     const KEYS: [&'static str; 10] = [
         "method",
         "path",
@@ -64,6 +69,7 @@ impl MatchSpec {
     pub fn read(value: &Value) -> Result<Self, Problem> {
         let object = Object::new(value)?;
         object.only(&Self::KEYS)?;
+        Self::check_counts(&object)?;
         let named = |key: &str| Ok(object.optional(key, fields(name))?.unwrap_or_default());
         Ok(Self {
             method: list(&object, "method", method)?,
@@ -79,6 +85,45 @@ impl MatchSpec {
             grpc_method: list(&object, "grpc_method", grpc_method)?,
             baggage: named("baggage")?,
         })
+    }
+
+    /// Checks how many patterns there are before any is compiled.
+    fn check_counts(object: &Object<'_>) -> Result<(), Problem> {
+        let (mut patterns, mut expressions) = (0, 0);
+        let mut next: Vec<&Value> = object.iter().map(|(_, value)| value).collect();
+        while let Some(value) = next.pop() {
+            match value {
+                Value::Array(items) => next.extend(items),
+                Value::Object(members) => next.extend(members.values()),
+                Value::String(text) => {
+                    patterns += 1;
+                    expressions += usize::from(Pattern::is_expression(text));
+                }
+                Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            }
+        }
+        let check = |what: &str, count: usize, max: usize| match count {
+            count if count > max => Err(Problem::here(format!(
+                "has {count} {what}; a fault may have {max}"
+            ))),
+            _ => Ok(()),
+        };
+        check("patterns", patterns, Self::PATTERNS_MAX)?;
+        check("regular expressions", expressions, Self::EXPRESSIONS_MAX)
+    }
+
+    /// The regular expressions in it.
+    pub(crate) fn expressions(&self) -> usize {
+        let lists = [&self.path, &self.not_path, &self.host, &self.grpc_method];
+        let by_name = [&self.query, &self.cookie, &self.baggage];
+        let headers = self.header.iter().flat_map(|field| &field.values);
+        let named = by_name
+            .into_iter()
+            .flatten()
+            .flat_map(|field| &field.values);
+        let all = lists.into_iter().flatten().chain(headers).chain(named);
+        all.filter(|pattern| matches!(pattern, Pattern::Regex(_)))
+            .count()
     }
 
     /// The form in which it is written.
@@ -222,6 +267,24 @@ fn grpc_method(value: &Value) -> Result<Pattern, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn too_many_patterns_are_refused_with_the_bound_before_they_are_compiled() {
+        let of = |pattern: &str, count: usize| json!({ "path": vec![pattern; count], "header": { "x": pattern } });
+
+        assert!(MatchSpec::read(&of("re:^/a", 15)).is_ok());
+        let expressions = MatchSpec::read(&of("re:^/a", 16)).unwrap_err();
+        // None of these could be compiled.
+        let patterns = MatchSpec::read(&of("re:(", 1_000)).unwrap_err();
+
+        assert_eq!(
+            expressions.detail,
+            "has 17 regular expressions; a fault may have 16"
+        );
+        assert_eq!(patterns.detail, "has 1001 patterns; a fault may have 1000");
+        let counted = MatchSpec::read(&of("re:^/a", 3)).unwrap();
+        assert_eq!(counted.expressions(), 4);
+    }
 
     #[test]
     fn what_could_never_match_is_refused_with_its_place() {
