@@ -178,7 +178,10 @@ impl Met {
         let dice = fault.dice();
         let roll = match fault.spec().per {
             Per::Client => client_key(link.peer, |key| dice.keyed_roll(key)),
-            _ => dice.keyed_roll(&link.connection.to_le_bytes()),
+            // The others need a request, and are refused when a fault is read for a connection.
+            Per::Request | Per::Connection | Per::Header(_) | Per::Cookie(_) | Per::Trace => {
+                dice.keyed_roll(&link.connection.to_le_bytes())
+            }
         };
         Self {
             number,
