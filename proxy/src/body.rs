@@ -1,17 +1,15 @@
 //! Bodies on their way through: streamed, counted, never held.
 
-mod paced;
 mod request;
 mod response;
-mod shaper;
+mod shaped;
 
 use std::fmt;
 
 pub(crate) use self::{
-    paced::Pace,
     request::{Leave, RequestBody, UploadProgress},
     response::ResponseBody,
-    shaper::Shaper,
+    shaped::{ShapedResponse, UploadPace},
 };
 
 /// Why a body ends before its end.

@@ -28,7 +28,11 @@ use tokio::{
 };
 
 use self::beneath::Beneath;
-use crate::{route::Route, sys};
+use crate::{
+    limits::{LINGER_BYTES_MAX, LINGER_TIME_MAX},
+    route::Route,
+    sys,
+};
 
 /// A client's socket, shared by hyper (which reads and writes) and the exchange (which may end it).
 ///
@@ -355,13 +359,10 @@ struct Linger {
 }
 
 impl Linger {
-    const TIME_MAX: Duration = Duration::from_secs(1);
-    const BYTES_MAX: usize = 1024 * 1024;
-
     fn new() -> Self {
         Self {
-            deadline: Box::pin(sleep(Self::TIME_MAX)),
-            bytes_left: Self::BYTES_MAX,
+            deadline: Box::pin(sleep(LINGER_TIME_MAX)),
+            bytes_left: LINGER_BYTES_MAX,
         }
     }
 

@@ -1,43 +1,22 @@
 //! One client's connection: requests one after the other, and the timers that end it.
 
-use std::{pin::pin, rc::Rc, sync::Arc, time::Duration};
+use std::{pin::pin, rc::Rc, sync::Arc};
 
-use brownout_fault::FaultReader;
-use brownout_telemetry::Tracer;
 use hyper::{server::conn::http1::Builder, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::sleep_until};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     admit::{Admitted, admit},
     client_io::{ClientIo, ClientSocket, Doing, Over},
     exchange::exchange,
-    flow::Flow,
-    inject::DRAIN,
-    route::Route,
-    timer::Timer,
-    tunnel,
-    upstream::SharedPool,
+    limits::{DRAIN, HEAD_TIMEOUT, IDLE_TIMEOUT},
+    relay::close_in_order,
+    scope::Scope,
+    shaping::StreamShaper,
+    upgrade,
 };
-
-/// How long a client may take to send a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a connection may be idle between two requests.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-
-/// What the exchanges of one route on one core share.
-#[derive(Debug)]
-pub(crate) struct Scope {
-    pub(crate) route: Arc<Route>,
-    pub(crate) faults: FaultReader,
-    pub(crate) tracer: Tracer,
-    pub(crate) pool: SharedPool,
-    /// What the waits of faults are measured by.
-    pub(crate) timer: Timer,
-    /// Everything that a drain waits for.
-    pub(crate) tasks: TaskTracker,
-}
 
 /// Serves a connection until either side has enough of it. After `closing` the exchange in progress is its
 /// last.
@@ -62,7 +41,7 @@ pub(crate) async fn serve(
         scope.faults.clone(),
         permit,
     );
-    let beginning = Flow::at_connect(&scope.route, peer, number);
+    let beginning = StreamShaper::at_connect(&scope.route, peer, number);
     let admitted = tokio::select! {
         biased;
         () = closing.cancelled() => return,
@@ -71,15 +50,15 @@ pub(crate) async fn serve(
     match admitted {
         Admitted::Yes => {}
         Admitted::Reset => return client.reset_on_close(),
-        Admitted::Close => return tunnel::close_in_order(&[client.tcp()]).await,
+        Admitted::Close => return close_in_order(&[client.tcp()]).await,
         Admitted::Gone => return,
     }
 
     match converse(&scope, &client, closing).await {
-        // Whatever faults still hold was said before.
+        // Faults of the stream layer may still hold the last answer.
         Ok(()) if client.is_ours_to_drain() => client.drained(DRAIN).await,
         Ok(()) | Err(None) => {}
-        Err(Some(over)) => tunnel::end(&client, over).await,
+        Err(Some(over)) => upgrade::end(&client, over).await,
     }
 }
 

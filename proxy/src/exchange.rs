@@ -13,12 +13,12 @@ use hyper::{
 use crate::{
     body::{Leave, RequestBody, ResponseBody},
     client_io::ClientSocket,
-    connection::Scope,
     error::{Chain, Cut, UpstreamError},
     headers,
     inject::{self, Next},
     record::Record,
-    shape, tunnel,
+    scope::Scope,
+    shape, upgrade,
     upstream::{Lease, Sent},
 };
 
@@ -100,7 +100,7 @@ async fn forward(
         let detail = "the request has more than one Host";
         return Ok(own_answer(StatusCode::BAD_REQUEST, detail, record));
     }
-    let upgrade =
+    let on_upgrade =
         headers::wants_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
     let (leave, given) = match headers::expects_continue(request.headers()) {
         true if !request.body().is_end_stream() => {
@@ -127,7 +127,10 @@ async fn forward(
             Box::pin(sending).await?
         }
         None => {
-            let pace = later.and_then(|later| shape::pace(later, &record));
+            let pace = later.and_then(|later| {
+                let length = incoming.size_hint().exact();
+                shape::pace(later, length, &record)
+            });
             let bytes_in = &record.scope().route.bytes_in;
             RequestBody::streaming(incoming, bytes_in, record.client(), leave, pace)
         }
@@ -167,10 +170,10 @@ async fn forward(
         }) => {
             record.answered(response.status());
             if response.status() == StatusCode::SWITCHING_PROTOCOLS
-                && let Some(upgrade) = upgrade
+                && let Some(client) = on_upgrade
             {
-                let client = Arc::clone(record.client());
-                switch_protocols(upgrade, &mut response, lease, &scope, client);
+                let socket = Arc::clone(record.client());
+                switch_protocols(client, &mut response, lease, &scope, socket);
                 return Ok(response.map(|_| ResponseBody::own(Bytes::new(), record)));
             }
             if !upload.is_done() {
@@ -195,7 +198,7 @@ fn switch_protocols(
     scope.tasks.spawn_local(async move {
         // Its end hands the bare connection over.
         lease.finish().await;
-        tunnel::upgraded(client, upstream, &socket).await;
+        upgrade::relay(client, upstream, &socket).await;
     });
 }
 

@@ -20,9 +20,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    limits::PIPE_DESCRIPTORS_MAX,
     listener::{ListenAddress, Listening, Serve},
     route::Route,
-    tunnel::PIPE_DESCRIPTORS_MAX,
     upstream::Upstream,
 };
 

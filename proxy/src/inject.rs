@@ -11,18 +11,16 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::sleep;
 
-use crate::{body::ResponseBody, error::Cut, flow::GRACE, record::Record, timer::later};
+use crate::{
+    body::ResponseBody,
+    error::Cut,
+    limits::{DRAIN, GRACE, UNWANTED_BYTES_MAX, UNWANTED_TIME_MAX},
+    record::Record,
+    timer::later,
+};
 
 /// Marks an answer that a fault made.
 const FAULT_HEADER: HeaderName = HeaderName::from_static("x-brownout-fault");
-
-/// How much of a request that nobody wants is read, so that its client hears what it is told.
-const UNWANTED_BYTES_MAX: usize = 1024 * 1024;
-/// How long that may take.
-const UNWANTED_TIME_MAX: Duration = Duration::from_secs(1);
-
-/// How long a reset waits for earlier answers on the connection to arrive.
-pub(crate) const DRAIN: Duration = Duration::from_secs(2);
 
 /// What is left to do with a request after the faults before the upstream.
 pub(crate) enum Next {

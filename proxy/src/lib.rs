@@ -5,7 +5,7 @@
 //!
 //! One request: [`listener`](self) accepts it, `connection` lets hyper read its head, `exchange` tells its whole
 //! story: record, decide, inject, forward, follow the answer. A route with no fault armed is transparent: no
-//! status, reason, field value or body byte changes. A `tcp` route passes bytes on, in `tunnel`.
+//! status, reason, field value or body byte changes. A `tcp` route passes bytes on, in `relay`.
 //!
 //! Each core has a current-thread runtime with its own listening sockets and its own upstream connections, so
 //! that a request never crosses a thread.
@@ -16,18 +16,21 @@ mod client_io;
 mod connection;
 mod error;
 mod exchange;
-mod flow;
 mod gateway;
 mod headers;
 mod inject;
+mod limits;
 mod listener;
 mod malformed;
 mod record;
+mod relay;
 mod route;
+mod scope;
 mod shape;
+mod shaping;
 mod sys;
 mod timer;
-mod tunnel;
+mod upgrade;
 mod upstream;
 
 pub use gateway::{

@@ -18,10 +18,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    connection::{self, Scope},
+    connection, relay,
     route::Route,
+    scope::Scope,
     timer::Timer,
-    tunnel,
     upstream::{Pool, Protocol},
 };
 
@@ -212,7 +212,7 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker)
                         tasks.spawn_local(connection::serve(tcp, permit, scope, closing));
                     }
                     Protocol::Tcp => {
-                        tasks.spawn_local(tunnel::serve(tcp, permit, scope, closing));
+                        tasks.spawn_local(relay::serve(tcp, permit, scope, closing));
                     }
                 }
             }

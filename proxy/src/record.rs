@@ -21,8 +21,8 @@ use smallvec::SmallVec;
 
 use crate::{
     client_io::{ClientSocket, Doing},
-    connection::Scope,
     error::{ErrorKind, UpstreamError},
+    scope::Scope,
     upstream::Upstream,
 };
 

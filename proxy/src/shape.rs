@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
 use crate::{
-    body::{Pace, RequestBody, ResponseBody, Shaper, UploadProgress},
+    body::{RequestBody, ResponseBody, ShapedResponse, UploadPace, UploadProgress},
     error::Cut,
     inject, malformed,
     record::Record,
@@ -17,15 +17,24 @@ use crate::{
 };
 
 /// What paces the body of the request.
-pub(crate) fn pace(later: &mut Later, record: &Record) -> Option<Box<Pace>> {
+pub(crate) fn pace(
+    later: &mut Later,
+    length: Option<u64>,
+    record: &Record,
+) -> Option<Box<UploadPace>> {
     let upload = std::mem::take(&mut later.upload);
     if upload.is_empty() {
         return None;
     }
     let spans = upload.iter().map(|(by, _)| record.span_of(*by)).collect();
-    let with_bell = |(by, bucket)| (bucket, record.fired(by).bell());
+    let with_bell = |(by, bucket)| (by, bucket, record.fired(by).bell());
     let budgets = upload.into_iter().map(with_bell);
-    Some(Pace::new(budgets, spans, &record.scope().timer))
+    Some(UploadPace::new(
+        budgets,
+        spans,
+        length,
+        &record.scope().timer,
+    ))
 }
 
 /// Sends copies of a request in the background and gives back the body of the first. Their answers are read and
@@ -123,14 +132,14 @@ pub(crate) async fn after_upstream(
     if shapes.is_empty() && keep.is_none() {
         return Ok(response);
     }
-    let mut shaper = Shaper::new(shapes, length, response.body_mut().record_mut());
+    let mut shaper = ShapedResponse::new(shapes, length, response.body_mut().record_mut());
     if let Some(keep) = keep {
         shaper.keep(keep, response.status(), response.headers().clone());
     }
-    if let (Some(reframed), Some(length)) = (shaper.reframed(), length)
+    if let (Some(new_length), Some(length)) = (shaper.new_length(), length)
         && response.headers().contains_key(header::CONTENT_LENGTH)
     {
-        let shown = HeaderValue::from(reframed.min(length));
+        let shown = HeaderValue::from(new_length.min(length));
         response.headers_mut().insert(header::CONTENT_LENGTH, shown);
     }
     response.body_mut().set_shaper(shaper);

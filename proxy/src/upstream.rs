@@ -12,7 +12,6 @@ pub(crate) use self::{
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
-    time::Duration,
 };
 
 use http::HeaderValue;
@@ -21,10 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::error::UpstreamError;
-
-/// How long an upstream may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::{error::UpstreamError, limits::CONNECT_TIMEOUT};
 
 /// What a route carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

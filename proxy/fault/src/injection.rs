@@ -11,7 +11,7 @@ mod shelf;
 pub(crate) use self::answer::has_no_body;
 pub use self::{
     answer::Answer,
-    bucket::{Bucket, Buckets, Taken},
+    bucket::{Bucket, Buckets, Reservation},
     change::{BodyChange, Change},
     corruption::{Corruption, How},
     fired::Fired,

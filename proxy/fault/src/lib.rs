@@ -53,7 +53,7 @@ pub use faults::{Accepts, Draw, Fault, FaultKind, KindInfo, Param, Phase, kinds}
 pub use injection::{
     Answer, BodyChange, Break, Bucket, Buckets, COPIED_BYTES_MAX, Change, Considered, Copies,
     Corruption, Cut, CutAt, Delay, Dribble, Ending, Fired, How, Injection, Keep, Later, Malformed,
-    Outcome, Shape, Shelf, Since, Stall, Taken, Then,
+    Outcome, Reservation, Shape, Shelf, Since, Stall, Then,
 };
 pub use ledger::{Bell, Counters, Delays, Effects, Magnitude};
 pub use matcher::{Choice, FieldMatch, Glob, MatchSpec, Network, Pattern, Per, Subject};

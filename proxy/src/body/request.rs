@@ -9,7 +9,6 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -17,8 +16,8 @@ use futures_util::task::AtomicWaker;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-use super::Pace;
-use crate::{client_io::ClientSocket, route::Total};
+use super::UploadPace;
+use crate::{client_io::ClientSocket, limits::CONTINUE_TIMEOUT, route::Total};
 
 /// What goes to an upstream: a client's body as it comes, or nothing.
 #[derive(Debug)]
@@ -37,7 +36,7 @@ struct Upload {
     incoming: Incoming,
     bytes: Total,
     progress: UploadProgress,
-    pace: Option<Box<Pace>>,
+    pace: Option<Box<UploadPace>>,
     client: Arc<ClientSocket>,
     /// The upstream's leave to send, where the client asked for it.
     leave: Option<Leave>,
@@ -100,7 +99,7 @@ impl RequestBody {
         bytes: &Total,
         client: &Arc<ClientSocket>,
         leave: Option<Leave>,
-        pace: Option<Box<Pace>>,
+        pace: Option<Box<UploadPace>>,
     ) -> (Self, UploadProgress) {
         if incoming.is_end_stream() {
             return (Self::absent(), UploadProgress::default());
@@ -178,8 +177,8 @@ impl Body for RequestBody {
 
 impl Upload {
     fn is_end_stream(&self) -> bool {
-        let carries = self.pace.as_ref().is_some_and(|pace| pace.carries());
-        !carries && self.incoming.is_end_stream()
+        let is_holding = self.pace.as_ref().is_some_and(|pace| pace.is_holding());
+        !is_holding && self.incoming.is_end_stream()
     }
 }
 
@@ -208,13 +207,11 @@ pub(crate) struct LeaveGiven {
 }
 
 impl Leave {
-    const PATIENCE: Duration = Duration::from_secs(1);
-
     pub(crate) fn new() -> (Self, Arc<LeaveGiven>) {
         let given = Arc::new(LeaveGiven::default());
         let leave = Self {
             given: Arc::clone(&given),
-            patience: Box::pin(sleep(Self::PATIENCE)),
+            patience: Box::pin(sleep(CONTINUE_TIMEOUT)),
         };
         (leave, given)
     }

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::{BodyError, Shaper, request::UploadProgress, shaper::Polled};
+use super::{BodyError, ShapedResponse, request::UploadProgress, shaped::Polled};
 use crate::{
     error::ErrorKind,
     record::Record,
@@ -24,7 +24,7 @@ pub(crate) struct ResponseBody {
     source: Source,
     record: Box<Record>,
     /// What faults do to it; `None` for most.
-    shaper: Option<Box<Shaper>>,
+    shaper: Option<Box<ShapedResponse>>,
 }
 
 enum Source {
@@ -97,7 +97,7 @@ impl ResponseBody {
     }
 
     /// Lets faults shape it from now on.
-    pub(crate) fn set_shaper(&mut self, shaper: Box<Shaper>) {
+    pub(crate) fn set_shaper(&mut self, shaper: Box<ShapedResponse>) {
         self.shaper = Some(shaper);
     }
 
@@ -287,7 +287,7 @@ impl Body for ResponseBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        if let Some(length) = self.shaper.as_ref().and_then(|shaper| shaper.reframed()) {
+        if let Some(length) = self.shaper.as_ref().and_then(|shaper| shaper.new_length()) {
             return SizeHint::with_exact(length);
         }
         self.source.size_hint()

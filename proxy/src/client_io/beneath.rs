@@ -18,9 +18,9 @@ use tokio::{
 
 use super::ClientSocket;
 use crate::{
-    flow::{Flow, GRACE, Next, changed},
-    inject::DRAIN,
+    limits::{DRAIN, GRACE},
     route::Route,
+    shaping::{PlanChanges, StreamNext, StreamShaper},
 };
 
 /// How a fault ends a connection.
@@ -48,8 +48,8 @@ enum End {
 /// itself is moved by [`poll_drive`](Self::poll_drive), in the task of the connection.
 #[derive(Debug)]
 pub(super) struct Beneath {
-    from_client: Flow,
-    to_client: Flow,
+    from_client: StreamShaper,
+    to_client: StreamShaper,
     /// Through the faults, and not read by hyper yet.
     arrived: Bytes,
     /// The client's.
@@ -70,7 +70,8 @@ pub(super) struct Beneath {
 
 impl Beneath {
     pub(super) fn new(socket: &ClientSocket) -> Self {
-        let flow = |direction| Flow::new(&socket.route, socket.peer, socket.number, direction);
+        let flow =
+            |direction| StreamShaper::new(&socket.route, socket.peer, socket.number, direction);
         Self {
             from_client: flow(Direction::Upstream),
             to_client: flow(Direction::Downstream),
@@ -87,13 +88,13 @@ impl Beneath {
     }
 
     pub(super) fn look(&mut self, reader: &FaultReader) {
-        self.from_client.look(reader);
-        self.to_client.look(reader);
+        self.from_client.refresh(reader);
+        self.to_client.refresh(reader);
     }
 
     /// Whether bytes may pass as if it were not there, until something else is armed.
     pub(super) fn is_bare(&self) -> bool {
-        let bare = |flow: &Flow| flow.is_bare() && flow.wake().is_none();
+        let bare = |flow: &StreamShaper| flow.is_passthrough() && flow.next_due().is_none();
         bare(&self.from_client)
             && bare(&self.to_client)
             && self.arrived.is_empty()
@@ -103,20 +104,20 @@ impl Beneath {
 
     /// Whether the client's end is still to come out.
     pub(super) fn holds_end(&self) -> bool {
-        self.their_end != End::Out && !self.from_client.is_bare()
+        self.their_end != End::Out && !self.from_client.is_passthrough()
     }
 
     /// Whether a fault is what the connection waits for, in either direction.
     fn holds_up(&self) -> bool {
-        self.from_client.holds_up()
-            || self.to_client.holds_up()
+        self.from_client.is_pausing()
+            || self.to_client.is_pausing()
             || !self.arrived.is_empty()
             || !self.unwritten.is_empty()
     }
 
     /// Whether everything that was written is with the kernel.
     fn is_drained(&self) -> bool {
-        self.unwritten.is_empty() && !self.to_client.holds()
+        self.unwritten.is_empty() && !self.to_client.is_holding()
     }
 
     /// Moves what comes due by itself, and says so when a fault ends the connection. The task is woken when there is
@@ -141,10 +142,12 @@ impl Beneath {
         // What hyper does not take holds up what is due behind it: that time may be past for long.
         let is_held_up = !self.arrived.is_empty() || self.their_end == End::Out;
         let from_client = match is_held_up {
-            true => self.from_client.look_again(),
-            false => self.from_client.wake(),
+            true => self.from_client.schedule_moves_at(),
+            false => self.from_client.next_due(),
         };
-        let due = [from_client, self.to_client.wake()].into_iter().flatten();
+        let due = [from_client, self.to_client.next_due()]
+            .into_iter()
+            .flatten();
         let due = due.map(Instant::from_std).chain(self.patience);
         if let Some(due) = due.min() {
             if self.timer.deadline() != due {
@@ -161,12 +164,12 @@ impl Beneath {
     fn pull(&mut self) {
         loop {
             match self.from_client.next() {
-                Next::Write(bytes) if bytes.is_empty() => {}
-                Next::Write(bytes) => self.arrived = bytes,
-                Next::Shutdown => self.their_end = End::Out,
-                Next::Reset => self.over = Some(Over::Reset),
-                Next::Close => self.over = Some(Over::Close),
-                Next::WaitUntil(_) | Next::Idle => return,
+                StreamNext::Write(bytes) if bytes.is_empty() => {}
+                StreamNext::Write(bytes) => self.arrived = bytes,
+                StreamNext::Shutdown => self.their_end = End::Out,
+                StreamNext::Reset => self.over = Some(Over::Reset),
+                StreamNext::Close => self.over = Some(Over::Close),
+                StreamNext::WaitUntil(_) | StreamNext::Idle => return,
             }
             if !self.arrived.is_empty() || self.their_end == End::Out || self.over.is_some() {
                 return;
@@ -218,7 +221,7 @@ impl Beneath {
     }
 
     fn takes_more(&self) -> bool {
-        let is_stuck = self.to_client.is_bare() && !self.unwritten.is_empty();
+        let is_stuck = self.to_client.is_passthrough() && !self.unwritten.is_empty();
         self.to_client.has_room() && !is_stuck
     }
 
@@ -296,32 +299,36 @@ impl Beneath {
                 return Poll::Pending;
             }
             match self.to_client.next() {
-                Next::Write(bytes) => self.unwritten = bytes,
-                Next::Shutdown => {
+                StreamNext::Write(bytes) => self.unwritten = bytes,
+                StreamNext::Shutdown => {
                     self.our_end = End::Out;
                     shutdown(&socket.tcp, Shutdown::Write)?;
                 }
-                Next::Reset => self.over = Some(Over::Reset),
-                Next::Close => self.over = Some(Over::Close),
-                Next::WaitUntil(_) | Next::Idle if self.is_drained() => {
+                StreamNext::Reset => self.over = Some(Over::Reset),
+                StreamNext::Close => self.over = Some(Over::Close),
+                StreamNext::WaitUntil(_) | StreamNext::Idle if self.is_drained() => {
                     if std::mem::take(&mut self.owes_flush) {
                         socket.count_flush();
                     }
                     return Poll::Ready(Ok(()));
                 }
-                Next::WaitUntil(_) | Next::Idle => return Poll::Pending,
+                StreamNext::WaitUntil(_) | StreamNext::Idle => return Poll::Pending,
             }
         }
     }
 
-    /// Bytes that nobody takes hold up what comes behind them, but not the end of the connection for ever.
+    /// If the client stops reading, later bytes wait. A reset or close by a fault waits only for the drain limit.
     fn bound_patience(&mut self) {
-        if !self.to_client.is_doomed() {
+        if !self.to_client.is_at_early_end() {
             self.patience = None;
             return;
         }
         let now = Instant::now();
-        if *self.patience.get_or_insert(now + self.to_client.patience()) <= now {
+        if *self
+            .patience
+            .get_or_insert(now + self.to_client.drain_limit())
+            <= now
+        {
             self.unwritten.clear();
         }
     }
@@ -430,13 +437,17 @@ impl ClientSocket {
     pub(crate) async fn arrived(&self) {
         let patience = self.lock().as_ref().map_or(DRAIN, |beneath| {
             let flows = [&beneath.from_client, &beneath.to_client];
-            flows.map(Flow::patience).into_iter().min().unwrap_or(DRAIN)
+            flows
+                .map(StreamShaper::drain_limit)
+                .into_iter()
+                .min()
+                .unwrap_or(DRAIN)
         });
-        let mut changes = Some(self.faults.changes());
+        let mut changes = PlanChanges::of(&self.faults);
         tokio::select! {
             () = self.acknowledged() => {}
             () = sleep(patience) => {}
-            () = async { changed(&mut changes).await; sleep(GRACE).await } => {}
+            () = async { changes.changed().await; sleep(GRACE).await } => {}
         }
     }
 }

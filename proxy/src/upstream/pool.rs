@@ -5,19 +5,18 @@ use std::{
     future::poll_fn,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 
 use super::{Lease, Upstream};
-use crate::{body::RequestBody, error::UpstreamError};
-
-/// How long an unused connection is kept.
-const IDLE_MAX: Duration = Duration::from_secs(60);
-/// How many unused connections a core keeps for a route.
-const IDLE_CONNECTIONS_MAX: usize = 256;
+use crate::{
+    body::RequestBody,
+    error::UpstreamError,
+    limits::{POOL_CONNECTIONS_MAX, POOL_IDLE_MAX},
+};
 
 /// One core's unused connections for one route. No other core touches them.
 #[derive(Debug, Default)]
@@ -100,7 +99,7 @@ impl Pool {
     /// Keeps a connection whose exchange is over, unless there are plenty.
     pub(crate) fn give_back(&self, lease: Lease) {
         let mut idle = self.idle.borrow_mut();
-        if lease.can_be_used_again && idle.len() < IDLE_CONNECTIONS_MAX {
+        if lease.can_be_used_again && idle.len() < POOL_CONNECTIONS_MAX {
             idle.push(Idle {
                 lease,
                 since: Instant::now(),
@@ -111,7 +110,7 @@ impl Pool {
     /// Closes the connections that were not used for a while, or whose upstream has closed them.
     pub(crate) fn sweep(&self) {
         let mut idle = self.idle.borrow_mut();
-        idle.retain_mut(|idle| idle.lease.is_idle() && idle.since.elapsed() < IDLE_MAX);
+        idle.retain_mut(|idle| idle.lease.is_idle() && idle.since.elapsed() < POOL_IDLE_MAX);
     }
 
     /// The most recently used connection to `upstream` that is still open.

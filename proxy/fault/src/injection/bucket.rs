@@ -9,22 +9,22 @@ use std::{
 /// A token bucket of bytes: so many a second, with a burst that may go at once.
 ///
 /// It is kept as a time, the one at which the debt of what was taken is paid (GCRA, ATM Forum 1996): nothing is
-/// lost to rounding, and a late timer is made up for by the next take. Streams may share one.
+/// lost to rounding, and a late timer is made up for by the next reservation. Streams may share one.
 #[derive(Debug)]
 pub struct Bucket {
     rate: u64,
     burst: u64,
-    /// When all that was taken is paid; `None` until the first take.
+    /// When all that was taken is paid; `None` until the first reservation.
     paid_at: Mutex<Option<Instant>>,
 }
 
-/// What a [`Bucket`] gave.
+/// Bytes that a [`Bucket`] has promised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
-    /// So many bytes may go now, at least one.
-    Bytes(u64),
-    /// Nothing before so long.
-    Wait(Duration),
+pub struct Reservation {
+    /// So many bytes may go, at least one.
+    pub bytes: u64,
+    /// Not before this time.
+    pub at: Instant,
 }
 
 impl Bucket {
@@ -43,24 +43,31 @@ impl Bucket {
         }
     }
 
-    /// Takes up to `wanted` bytes, at least 1, at the time `now`.
-    pub fn take(&self, wanted: u64, now: Instant) -> Taken {
+    /// Bytes a second.
+    #[must_use]
+    pub fn rate(&self) -> u64 {
+        self.rate
+    }
+
+    /// Reserves up to `wanted` bytes, at least 1, for a stream that could send them at the time `now`.
+    ///
+    /// Streams that share a bucket get their turns in the order in which they ask, so none of them starves. Only one
+    /// reservation at a time is to be open for each stream.
+    pub fn reserve(&self, wanted: u64, now: Instant) -> Reservation {
         let mut paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
         let ago = |span| now.checked_sub(span).unwrap_or(now);
         let burst = self.time_of(self.burst);
         let paid = paid_at.map_or(ago(burst), |paid| paid.max(ago(burst.max(Self::GRACE))));
-        if paid > now {
-            // Waits for a whole slot, not for a byte.
-            return Taken::Wait(paid - now);
-        }
         let slot = (self.rate / Self::SLOTS).max(1);
-        let saved = self.bytes_in(now - paid);
-        let given = wanted.min(saved.max(slot));
-        *paid_at = Some(paid + self.time_of(given));
-        Taken::Bytes(given)
+        let saved = self.bytes_in(now.saturating_duration_since(paid));
+        // Waits for a whole slot, not for a byte.
+        let bytes = wanted.min(saved.max(slot));
+        *paid_at = Some(paid + self.time_of(bytes));
+        let at = paid.max(now);
+        Reservation { bytes, at }
     }
 
-    /// Gives back what was taken and not used.
+    /// Gives bytes back that were reserved and not sent.
     pub fn give_back(&self, bytes: u64) {
         let mut paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(paid) = *paid_at {
@@ -107,9 +114,10 @@ mod tests {
         let began = Instant::now();
         let (mut now, mut left) = (began, bytes);
         while left > 0 {
-            match bucket.take(left.min(piece), now) {
-                Taken::Bytes(taken) => left -= taken,
-                Taken::Wait(wait) => now += wait + late,
+            let reserved = bucket.reserve(left.min(piece), now);
+            left -= reserved.bytes;
+            if reserved.at > now {
+                now = reserved.at + late;
             }
         }
         now - began
@@ -146,6 +154,42 @@ mod tests {
         }
     }
 
+    #[test]
+    fn streams_that_share_a_bucket_take_turns() {
+        let bucket = Bucket::new(1_000, 0);
+        let began = Instant::now();
+        let mut next_at = [began; 3];
+        let mut taken = [0; 3];
+        while let Some(first) = next_at
+            .iter()
+            .copied()
+            .min()
+            .filter(|at| *at < began + Duration::from_secs(1))
+        {
+            // Of those that are due at one time, always the same one is first.
+            let stream = next_at.iter().position(|at| *at == first).unwrap_or(0);
+            let Reservation { bytes, at } = bucket.reserve(1_000_000, first);
+            taken[stream] += bytes;
+            next_at[stream] = at;
+        }
+
+        assert!(
+            taken.iter().all(|bytes| (300..=520).contains(bytes)),
+            "{taken:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_given_back_is_there_for_others() {
+        let bucket = Bucket::new(1_000, 0);
+        let now = Instant::now();
+        let reserved = bucket.reserve(62, now);
+
+        bucket.give_back(reserved.bytes);
+
+        assert_eq!(bucket.reserve(62, now).at, now);
+    }
+
     proptest! {
         #[test]
         fn never_more_than_rate_and_burst_and_one_slot(
@@ -158,10 +202,10 @@ mod tests {
             let (mut now, mut taken) = (began, 0);
             for (millis, wanted) in steps {
                 now += Duration::from_millis(millis);
-                if let Taken::Bytes(bytes) = bucket.take(wanted, now) {
-                    prop_assert!(bytes <= wanted && bytes > 0);
-                    taken += bytes;
-                }
+                let Reservation { bytes, at } = bucket.reserve(wanted, now);
+                prop_assert!(bytes <= wanted && bytes > 0);
+                now = at;
+                taken += bytes;
                 let slot = (rate / Bucket::SLOTS).max(1);
                 let allowed = burst + slot + bucket.bytes_in(now - began) + 1;
                 prop_assert!(taken <= allowed, "{} of {}", taken, allowed);

@@ -1,10 +1,10 @@
-//! Chunks that wait.
+//! Each chunk waits for a time that is counted from its arrival.
 
 use std::{collections::VecDeque, time::Instant};
 
 use brownout_fault::{Stage, Waits};
 
-use super::{Item, Machine, Meter};
+use super::{Item, Machine, Report};
 
 #[derive(Debug)]
 pub(super) struct Delay {
@@ -13,7 +13,6 @@ pub(super) struct Delay {
     kept: usize,
 }
 
-/// An item on its way.
 #[derive(Debug)]
 struct Waiting {
     arrived: Instant,
@@ -23,21 +22,21 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// The end of a stream is not held, it only does not overtake.
+    /// Whether it waits. The end of a stream does not; it only must not overtake bytes.
     fn is_held(&self) -> bool {
         matches!(self.item, Item::Bytes(_))
     }
 }
 
-/// As much as is kept before no more is read: what a fast peer sends in some milliseconds.
+/// Bytes that are kept before no more is read: 4 MiB, as much as a fast peer sends in some milliseconds.
 const KEPT_MAX: usize = 4 * 1024 * 1024;
 
-/// What it costs to keep an item, an empty one included.
+/// The memory that an item takes, in bytes. An empty chunk takes some, too.
 fn weight(item: &Item) -> usize {
     const EMPTY: usize = 64;
     match item {
         Item::Bytes(bytes) => bytes.len() + EMPTY,
-        Item::End | Item::Reset | Item::Close => EMPTY,
+        Item::End | Item::Cut(_) => EMPTY,
     }
 }
 
@@ -55,7 +54,7 @@ impl Machine for Delay {
     fn push(&mut self, at: Instant, item: Item) {
         let wanted = match item {
             Item::Bytes(_) => at + self.waits.draw(),
-            Item::End | Item::Reset | Item::Close => at,
+            Item::End | Item::Cut(_) => at,
         };
         self.kept += weight(&item);
         let before = self.queue.back().map(|last| last.due);
@@ -66,21 +65,21 @@ impl Machine for Delay {
         });
     }
 
-    fn pop(&mut self, now: Instant, meter: &Meter) -> Option<(Instant, Item)> {
+    fn pop(&mut self, now: Instant, report: &mut dyn Report) -> Option<(Instant, Item)> {
         self.queue.front().filter(|first| first.due <= now)?;
         let first = self.queue.pop_front()?;
         self.kept -= weight(&first.item);
         if first.is_held() {
-            meter.held(Some(first.due - first.arrived), first.arrived, now);
+            report.held(Some(first.due - first.arrived), first.arrived, now);
         }
         Some((first.due, first.item))
     }
 
-    fn wake(&self) -> Option<Instant> {
+    fn due(&self) -> Option<Instant> {
         self.queue.front().map(|first| first.due)
     }
 
-    fn holds(&self) -> bool {
+    fn is_holding(&self) -> bool {
         !self.queue.is_empty()
     }
 
@@ -88,17 +87,17 @@ impl Machine for Delay {
         self.kept < KEPT_MAX
     }
 
-    /// What waits already keeps its time, so that nothing overtakes.
-    fn renew(&mut self, stage: Stage, _now: Instant) {
+    /// Chunks that wait already keep their time, so that none overtakes another.
+    fn update(&mut self, stage: Stage, _now: Instant) {
         if let Stage::Delay(waits) = stage {
             self.waits = waits;
         }
     }
 
-    fn flush(&mut self, now: Instant, meter: &Meter) -> VecDeque<Item> {
+    fn release(&mut self, now: Instant, report: &mut dyn Report) -> VecDeque<Item> {
         self.kept = 0;
         for held in self.queue.iter().filter(|waiting| waiting.is_held()) {
-            meter.held(None, held.arrived, now);
+            report.held(None, held.arrived, now);
         }
         self.queue.drain(..).map(|waiting| waiting.item).collect()
     }

@@ -1,4 +1,4 @@
-//! What the faults of one direction of a connection do, as metrics.
+//! The metrics of the faults on one direction of a connection.
 
 use std::sync::Arc;
 
@@ -7,25 +7,25 @@ use smallvec::SmallVec;
 
 use crate::route::Route;
 
-/// Counts connections, by kind of fault. Dropping it ends those that count as active.
+/// Counts connections by kind of fault. Dropping it ends those that count as active.
 #[derive(Debug)]
-pub(super) struct Books {
+pub(super) struct StreamMetrics {
     route: Arc<Route>,
     active: SmallVec<[&'static str; 2]>,
 }
 
-impl Books {
+impl StreamMetrics {
     pub(super) fn new(route: Arc<Route>) -> Self {
         let active = SmallVec::new();
         Self { route, active }
     }
 
-    /// Counts what became of faults.
-    pub(super) fn note(&self, considered: &[Considered]) {
+    /// Counts outcomes that are new.
+    pub(super) fn count_outcomes(&self, considered: &[Considered]) {
         self.route.count_outcomes(considered);
     }
 
-    /// These act now, and no others.
+    /// Notes which faults act now; those before do so no longer, unless they are among them.
     pub(super) fn set_active(&mut self, acting: impl Iterator<Item = Acting>) {
         let now: SmallVec<[&'static str; 2]> = acting.map(|acting| acting.kind).collect();
         self.count(&now, |active| active.add(1));
@@ -40,7 +40,7 @@ impl Books {
     }
 }
 
-impl Drop for Books {
+impl Drop for StreamMetrics {
     fn drop(&mut self) {
         self.set_active(std::iter::empty());
     }

@@ -10,21 +10,13 @@ use bytes::Bytes;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use tokio::{io::Interest, net::TcpStream};
 
-/// As much as a pipe holds: what a fast peer sends between two looks.
-const CAPACITY: usize = 512 * 1024;
-/// Pipes that a core keeps for the next flow. All others are closed.
-const SPARE_MAX: usize = 8;
-/// Pipes that a core may have, in use or not: bytes that nobody takes stay in them, and in the kernel's memory. Flows
-/// beyond are copied.
-const PIPES_MAX: usize = 16;
-/// Descriptors that the pipes of a core take at most.
-pub(crate) const DESCRIPTORS_MAX: usize = 2 * PIPES_MAX;
+use crate::limits::{PIPE_BYTES, PIPES_MAX, SPARE_PIPES_MAX};
 
 thread_local! {
     static SPARE: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
-    /// How many there are.
+    /// Pipes that this core has, in use or spare.
     static PIPES: Cell<usize> = const { Cell::new(0) };
-    /// How many there may be.
+    /// Pipes that this core may have.
     static ALLOWED: Cell<usize> = const { Cell::new(PIPES_MAX) };
 }
 
@@ -37,10 +29,10 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    /// An empty one; `None` when the core or the process may have no more.
+    /// Takes an empty pipe: a spare one, or a new one. `None` if the core or the process may have no more.
     ///
-    /// Where the system refuses one its size, for which `pipe-user-pages-soft` of pipe(7) is the usual reason, a small one
-    /// would be slower than copying: the core stays at those it has.
+    /// If the system refuses a new pipe its size (usually because of `pipe-user-pages-soft`, pipe(7)), the core makes no
+    /// more of them: copying is faster than a small pipe.
     pub(super) fn take() -> Option<Self> {
         if let Some(spare) = SPARE.with_borrow_mut(Vec::pop) {
             return Some(spare);
@@ -50,7 +42,7 @@ impl Pipe {
             return None;
         }
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
-        if let Err(error) = fcntl_setpipe_size(&write, CAPACITY) {
+        if let Err(error) = fcntl_setpipe_size(&write, PIPE_BYTES) {
             tracing::debug!(%error, pipes, "the system allows no more large pipes");
             ALLOWED.set(pipes);
             return None;
@@ -60,32 +52,38 @@ impl Pipe {
         Some(Self { read, write, held })
     }
 
-    /// Keeps an empty one for the next flow.
+    /// Gives an empty pipe back, for another direction to take. A pipe with bytes in it is closed, and they are lost.
     pub(super) fn give_back(self) {
         SPARE.with_borrow_mut(|spare| {
-            if self.held == 0 && spare.len() < SPARE_MAX {
+            if self.held == 0 && spare.len() < SPARE_PIPES_MAX {
                 spare.push(self);
             }
         });
     }
 
-    /// Bytes that were taken and not given yet.
+    /// Bytes in it.
     pub(super) fn held(&self) -> usize {
         self.held
     }
 
-    /// Takes what `from` has, into an empty pipe. 0 is the end of the stream.
+    /// Moves what `from` has into an empty pipe. Gives the number of bytes; 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// `WouldBlock` if `from` has nothing; otherwise what splice(2) says.
     pub(super) fn fill(&mut self, from: &TcpStream) -> io::Result<usize> {
         debug_assert_eq!(self.held, 0, "a full pipe would look like an empty socket");
         let taken = from.try_io(Interest::READABLE, || {
             let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-            Ok(splice(from, None, &self.write, None, CAPACITY, flags)?)
+            Ok(splice(from, None, &self.write, None, PIPE_BYTES, flags)?)
         })?;
         self.held = taken;
         Ok(taken)
     }
 
-    /// Gives `to` what it takes of it.
+    /// Moves bytes out to `to`, as many as it takes. Gives their number.
+    ///
+    /// # Errors
+    /// `WouldBlock` if `to` takes nothing; otherwise what splice(2) says.
     pub(super) fn drain(&mut self, to: &TcpStream) -> io::Result<usize> {
         let given = to.try_io(Interest::WRITABLE, || {
             let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
@@ -95,7 +93,10 @@ impl Pipe {
         Ok(given)
     }
 
-    /// Copies out what is in it.
+    /// Copies out the bytes in it, and gives it back.
+    ///
+    /// # Errors
+    /// What read(2) says.
     pub(super) fn into_bytes(mut self) -> io::Result<Bytes> {
         let mut bytes = vec![0; self.held];
         let mut filled = 0;

@@ -1,4 +1,4 @@
-//! Bytes that go nowhere.
+//! Everything is discarded, then the connection ends.
 
 use std::{
     collections::VecDeque,
@@ -7,9 +7,9 @@ use std::{
 
 use brownout_fault::{Stage, Then};
 
-use super::{Item, Machine, Meter};
+use super::{EarlyEnd, Item, Machine, Report};
 
-/// Swallows everything, and ends the connection when that is over: bytes were lost.
+/// Discards everything. It always ends the connection, also when its fault is removed, as bytes were lost.
 #[derive(Debug)]
 pub(super) struct Discard {
     since: Instant,
@@ -17,16 +17,17 @@ pub(super) struct Discard {
     last: Instant,
     hold: Option<Duration>,
     idle: Option<Duration>,
-    then: Then,
-    /// The end of the stream was swallowed as well.
+    ending: EarlyEnd,
+    /// The end of the stream was discarded as well.
     has_ended: bool,
-    /// From when on there was nothing more to swallow on either side.
+    /// When both sides of the connection had ended: there is nothing more to discard.
     finished: Option<Instant>,
     is_over: bool,
 }
 
 impl Discard {
     pub(super) fn new(
+        by: u64,
         hold: Option<Duration>,
         idle: Option<Duration>,
         then: Then,
@@ -37,17 +38,10 @@ impl Discard {
             last: now,
             hold,
             idle,
-            then,
+            ending: EarlyEnd::of(by, then),
             has_ended: false,
             finished: None,
             is_over: false,
-        }
-    }
-
-    fn ending(&self) -> Item {
-        match self.then {
-            Then::Reset => Item::Reset,
-            Then::Close => Item::Close,
         }
     }
 }
@@ -57,50 +51,51 @@ impl Machine for Discard {
         match item {
             Item::Bytes(_) => self.last = self.last.max(at),
             Item::End => self.has_ended = true,
-            Item::Reset | Item::Close => {}
+            Item::Cut(_) => {}
         }
     }
 
-    fn pop(&mut self, now: Instant, meter: &Meter) -> Option<(Instant, Item)> {
-        let at = self.wake().filter(|at| *at <= now)?;
+    fn pop(&mut self, now: Instant, report: &mut dyn Report) -> Option<(Instant, Item)> {
+        let at = self.due().filter(|at| *at <= now)?;
         self.is_over = true;
         let asked = (self.finished != Some(at)).then(|| at - self.since);
-        meter.held(asked, self.since, now);
-        Some((at, self.ending()))
+        report.held(asked, self.since, now);
+        Some((at, Item::Cut(self.ending)))
     }
 
-    fn wake(&self) -> Option<Instant> {
+    fn due(&self) -> Option<Instant> {
         let over = self.hold.map(|hold| self.since + hold);
         let quiet = self.idle.map(|idle| self.last + idle);
         let ends = [over, quiet, self.finished].into_iter().flatten().min();
         ends.filter(|_| !self.is_over)
     }
 
-    fn holds(&self) -> bool {
+    fn is_holding(&self) -> bool {
         false
     }
 
-    fn stops(&self) -> bool {
+    fn is_blocking(&self) -> bool {
         true
     }
 
-    fn finish(&mut self, now: Instant) {
+    fn both_ended(&mut self, now: Instant) {
         if self.has_ended {
             self.finished.get_or_insert(now);
         }
     }
 
-    fn renew(&mut self, stage: Stage, _now: Instant) {
+    fn update(&mut self, stage: Stage, _now: Instant) {
         if let Stage::Discard { hold, idle, then } = stage {
-            (self.hold, self.idle, self.then) = (hold, idle, then);
+            (self.hold, self.idle) = (hold, idle);
+            self.ending = EarlyEnd::of(self.ending.by, then);
         }
     }
 
-    fn flush(&mut self, now: Instant, meter: &Meter) -> VecDeque<Item> {
+    fn release(&mut self, now: Instant, report: &mut dyn Report) -> VecDeque<Item> {
         if !self.is_over {
-            meter.held(None, self.since, now);
+            report.held(None, self.since, now);
         }
-        let ending = (!self.is_over).then(|| self.ending());
+        let ending = (!self.is_over).then_some(Item::Cut(self.ending));
         ending.into_iter().collect()
     }
 }

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::shaping::stream::{StreamNext, report::StreamReport};
 
 /// A direction, its faults, and all that came out of it, with the time of each chunk.
 struct World {
@@ -19,9 +20,9 @@ struct World {
     writer: FaultWriter,
     reader: FaultReader,
     faults: StreamFaults,
-    shaper: Shaper,
+    shaper: Shaper<StreamReport>,
     out: Vec<(Duration, Vec<u8>)>,
-    last: Option<Next>,
+    last: Option<StreamNext>,
 }
 
 fn ms(millis: u64) -> Duration {
@@ -77,7 +78,13 @@ impl World {
         };
         let now = self.now();
         self.faults.look(&self.reader.plan(), &link, now);
-        self.shaper.shape(self.faults.acting("db"), |_| None, now);
+        let acting = self.faults.acting("db");
+        let wanted = acting.map(|acting| Wanted {
+            number: acting.number,
+            stage: acting.stage,
+            report: StreamReport::new(acting.effects, None),
+        });
+        self.shaper.set_stages(wanted.collect(), now);
         self.take();
     }
 
@@ -94,9 +101,9 @@ impl World {
     /// Lets all come out that is due.
     fn take(&mut self) {
         while self.last.is_none() {
-            match self.shaper.next(self.now()) {
-                Next::Write(bytes) => self.out.push((self.elapsed, bytes.to_vec())),
-                Next::WaitUntil(_) | Next::Idle => return,
+            match StreamNext::from(self.shaper.next(self.now())) {
+                StreamNext::Write(bytes) => self.out.push((self.elapsed, bytes.to_vec())),
+                StreamNext::WaitUntil(_) | StreamNext::Idle => return,
                 last => self.last = Some(last),
             }
         }
@@ -107,7 +114,7 @@ impl World {
         let end = self.elapsed + span;
         loop {
             self.take();
-            let due = self.shaper.wake().filter(|_| self.last.is_none());
+            let due = self.shaper.next_due().filter(|_| self.last.is_none());
             let due = due.map(|due| due.saturating_duration_since(self.start));
             match due.filter(|due| *due <= end) {
                 Some(due) => self.elapsed = self.elapsed.max(due),
@@ -142,7 +149,7 @@ fn each_chunk_waits_from_its_arrival_so_waits_do_not_pile_up() {
         world.out,
         expected.map(|(at, byte)| (ms(at), byte.to_vec()))
     );
-    assert_eq!(world.last, Some(Next::Shutdown));
+    assert_eq!(world.last, Some(StreamNext::Shutdown));
 }
 
 #[test]
@@ -166,7 +173,7 @@ fn a_reset_comes_behind_exactly_so_many_bytes() {
 
     assert_eq!(
         (world.bytes(), &world.last),
-        (b"abcde".to_vec(), &Some(Next::Reset))
+        (b"abcde".to_vec(), &Some(StreamNext::Reset))
     );
     assert_eq!(
         world.out[0].0,
@@ -234,7 +241,7 @@ fn a_rate_is_kept_whatever_the_size_of_chunks() {
 
 #[test]
 fn a_blackhole_swallows_even_the_end_and_then_ends_the_connection() {
-    for (then, last) in [("reset", Next::Reset), ("close", Next::Close)] {
+    for (then, last) in [("reset", StreamNext::Reset), ("close", StreamNext::Close)] {
         let mut world = World::new(&[json!({ "blackhole": { "hold": "1s", "then": then } })]);
         world.send(b"lost");
         world.end();
@@ -259,7 +266,10 @@ fn a_blackhole_with_idle_ends_once_nothing_has_come_for_so_long() {
     assert_eq!(world.last, None, "each chunk starts it anew");
     world.pass(ms(100));
 
-    assert_eq!((world.bytes(), &world.last), (vec![], &Some(Next::Close)));
+    assert_eq!(
+        (world.bytes(), &world.last),
+        (vec![], &Some(StreamNext::Close))
+    );
 }
 
 #[test]
@@ -270,15 +280,18 @@ fn a_removed_blackhole_ends_the_connection_as_bytes_were_lost() {
     world.writer.clear();
     world.look();
 
-    assert_eq!((world.bytes().len(), world.last), (0, Some(Next::Reset)));
+    assert_eq!(
+        (world.bytes().len(), world.last),
+        (0, Some(StreamNext::Reset))
+    );
 }
 
 #[test]
 fn a_stall_stops_where_it_says_and_goes_on_closes_or_resets() {
     for (then, rest, last) in [
-        ("continue", &b"cdefgh"[..], Next::Shutdown),
-        ("fin", b"", Next::Close),
-        ("rst", b"", Next::Reset),
+        ("continue", &b"cdefgh"[..], StreamNext::Shutdown),
+        ("fin", b"", StreamNext::Close),
+        ("rst", b"", StreamNext::Reset),
     ] {
         let stall = json!({ "stall": { "after_bytes": "2B", "for": "5s", "then": then } });
         let mut world = World::new(&[stall]);
@@ -307,14 +320,14 @@ fn a_limit_lets_exactly_so_many_bytes_through_and_counts_on_when_it_is_changed()
 
     assert_eq!(
         (world.bytes(), world.last),
-        (b"abcdef".to_vec(), Some(Next::Close))
+        (b"abcdef".to_vec(), Some(StreamNext::Close))
     );
     let mut nothing = World::new(&[json!({ "limit_data": "0B" })]);
     assert_eq!(nothing.last, None, "nothing has come yet");
     nothing.send(b"a");
     assert_eq!(
         (nothing.bytes(), nothing.last),
-        (Vec::new(), Some(Next::Close))
+        (Vec::new(), Some(StreamNext::Close))
     );
 }
 
@@ -328,7 +341,7 @@ fn a_slow_close_holds_the_end_alone() {
     assert_eq!((world.bytes(), &world.last), (b"a".to_vec(), &None));
 
     world.pass(ms(1));
-    assert_eq!(world.last, Some(Next::Shutdown));
+    assert_eq!(world.last, Some(StreamNext::Shutdown));
 }
 
 #[test]
@@ -379,7 +392,7 @@ fn a_reset_that_is_changed_goes_on_counting() {
 
     assert_eq!(
         (world.bytes(), world.last),
-        (b"abcdef".to_vec(), Some(Next::Reset))
+        (b"abcdef".to_vec(), Some(StreamNext::Reset))
     );
 }
 
@@ -488,6 +501,6 @@ proptest! {
         world.look();
 
         prop_assert_eq!(world.bytes(), sent);
-        prop_assert_eq!(world.last, Some(Next::Shutdown));
+        prop_assert_eq!(world.last, Some(StreamNext::Shutdown));
     }
 }

@@ -1,0 +1,22 @@
+//! What the connections of one route on one core share.
+
+use std::sync::Arc;
+
+use brownout_fault::FaultReader;
+use brownout_telemetry::Tracer;
+use tokio_util::task::TaskTracker;
+
+use crate::{route::Route, timer::Timer, upstream::SharedPool};
+
+/// One route on one core. It never crosses a thread.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    pub(crate) route: Arc<Route>,
+    pub(crate) faults: FaultReader,
+    pub(crate) tracer: Tracer,
+    pub(crate) pool: SharedPool,
+    /// The core's clock, on which faults wait.
+    pub(crate) timer: Timer,
+    /// Tasks that a drain of the process waits for.
+    pub(crate) tasks: TaskTracker,
+}
