@@ -256,3 +256,6 @@ impl Drop for CountedConnection {
         self.0.sub(1);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,6 +104,47 @@ async fn a_chunked_answer_is_truncated_with_and_without_its_last_chunk() {
 }
 
 #[tokio::test]
+async fn a_clean_truncation_behind_the_end_of_a_chunked_answer_leaves_it_whole() {
+    let upstream = TestUpstream::raw(|stream| async move {
+        let mut client = brownout_testkit::RawClient::over(stream);
+        while client.try_head().await.is_some() {
+            client
+                .send(
+                    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+                )
+                .await;
+        }
+    })
+    .await;
+    let fault = json!({ "id": "f", "truncate": { "after_bytes": "50B", "ending": "clean" } });
+    let proxy = TestProxy::to(&upstream).with_fault(&fault).start();
+
+    assert_eq!(proxy.get("/").await.text(), "hello");
+
+    eventually("it to count as skipped", || {
+        proxy.fault("f").counters.skipped == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rate_that_holds_nothing_back_counts_as_skipped_and_leaves_its_place_to_another() {
+    let upstream = TestUpstream::replying("hello").await;
+    let fault = json!({ "id": "f", "bandwidth": "1GB/s", "limit": 1 });
+    let proxy = TestProxy::to(&upstream).with_fault(&fault).start();
+
+    for _ in 0..2 {
+        assert_eq!(proxy.get("/").await.text(), "hello");
+    }
+
+    eventually("both to count as skipped", || {
+        let counters = proxy.fault("f").counters;
+        (counters.skipped, counters.injected) == (2, 0)
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_stalled_answer_stops_after_its_bytes_and_goes_on() {
     let fault = json!({ "stall": { "after_bytes": "10B", "for": "300ms" } });
     let (_upstream, proxy) = proxy_with(&fault).await;
