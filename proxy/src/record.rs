@@ -307,7 +307,7 @@ impl Record {
 
     fn attempt<B>(&mut self, request: &mut Request<B>, upstream: &Upstream, resend_count: u32) {
         self.attempt = self.span.client(&ClientRequest {
-            method: request.method(),
+            method: request.method().as_str(),
             scheme: "http",
             authority: upstream.authority(),
             path: request

@@ -8,7 +8,7 @@ use brownout_telemetry::{
     ClientRequest, RouteMatch, Sampling, ServerRequest, Telemetry, TelemetryConfig, Tracer, names,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
-use http::{HeaderMap, Method, Request, Uri};
+use http::{HeaderMap, Request, Uri};
 
 const SAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const UNSAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
@@ -43,7 +43,7 @@ fn exchange(tracer: &Tracer, request: &Request<()>, uri: &Uri, headers: &mut Hea
         route: RouteMatch::Proxy("library"),
         ..ServerRequest::of(request)
     });
-    let mut client = server.client(&ClientRequest::to(&Method::GET, uri));
+    let mut client = server.client(&ClientRequest::to("GET", uri));
     client.inject(headers);
     client.status_code(200);
     server.status_code(200);

@@ -104,6 +104,51 @@ async fn a_request_is_a_server_span_with_a_client_span_that_the_upstream_hears_o
 }
 
 #[tokio::test]
+async fn a_tracestate_without_traceparent_does_not_go_out_with_the_new_trace() {
+    let upstream = TestUpstream::replying("hello").await;
+    let world = World::before(&upstream.url(), &[]);
+    for fields in [
+        "tracestate: foreign=1\r\n",
+        "traceparent: 00-nonsense-01\r\ntracestate: foreign=1\r\ntracestate: b=2\r\n",
+    ] {
+        let request = format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+        world.proxy.connect().await.exchange(request).await;
+    }
+
+    for received in upstream.received() {
+        assert!(received.headers.contains_key("traceparent"));
+        assert!(!received.headers.contains_key("tracestate"));
+    }
+}
+
+#[tokio::test]
+async fn several_tracestates_go_on_as_one() {
+    let upstream = TestUpstream::replying("hello").await;
+    let world = World::before(&upstream.url(), &[]);
+    let request = GET.replace("tracestate: a=1", "tracestate: a=1\r\nTraceState: b=2");
+    world.proxy.connect().await.exchange(request).await;
+
+    let received = &upstream.received()[0].headers;
+    let values: Vec<_> = received.get_all("tracestate").iter().collect();
+    assert_eq!(values, ["a=1,b=2"]);
+}
+
+#[tokio::test]
+async fn a_signature_in_the_query_reaches_the_upstream_but_no_span() {
+    let upstream = TestUpstream::replying("hello").await;
+    let world = World::before(&upstream.url(), &[]);
+    let request = GET.replace("q=1", "q=1&s%69g=TOPSECRET");
+    world.proxy.connect().await.exchange(request).await;
+
+    let spans = world.spans(2).await;
+
+    assert!(!format!("{spans:?}").contains("TOPSECRET"), "{spans:?}");
+    let server = of(&spans, ReceivedKind::Server);
+    assert_eq!(server.text("url.query"), Some("q=1&s%69g=REDACTED"));
+    assert_eq!(upstream.received()[0].target, "/books?q=1&s%69g=TOPSECRET");
+}
+
+#[tokio::test]
 async fn a_trace_that_is_not_recorded_is_passed_on_untouched() {
     let upstream = TestUpstream::replying("hello").await;
     let world = World::before(&upstream.url(), &[json!({ "latency": "1ms" })]);
