@@ -228,12 +228,7 @@ impl GatewayHandle {
         if comes_back(&routes, &new.upstream, listening.address()) {
             return Err(RouteError::Loop { name: new.name });
         }
-        let route = Route::new(
-            &new.name,
-            new.upstream,
-            self.0.metrics.clone(),
-            self.0.access_log,
-        );
+        let route = Route::new(&new.name, new.upstream, &self.0.metrics, self.0.access_log);
         let mut entry = Entry {
             address: listening.address(),
             route,

@@ -10,7 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use brownout_fault::{Considered, Fault, FaultPlan, Outcome};
-use brownout_telemetry::{Counter, Gauge, Histogram, Metrics, names};
+use brownout_telemetry::{Counter, Gauge, Histogram, Metrics, SeriesGroup, names};
 use http::StatusCode;
 
 use crate::{
@@ -25,7 +25,8 @@ pub(crate) struct Route {
     name: Arc<str>,
     protocol: Protocol,
     upstream: ArcSwap<Upstream>,
-    metrics: Metrics,
+    /// Its series, which end with it: when it is deleted and the last exchange on it is over.
+    series: SeriesGroup,
     pub(crate) requests: Total,
     pub(crate) bytes_in: Total,
     pub(crate) bytes_out: Total,
@@ -49,7 +50,7 @@ pub(crate) struct Route {
 }
 
 /// What one route has counted. The series of the same name may be shared with others, as there is a limit to
-/// their number, and outlives the route.
+/// their number, or with a route of the same name that was deleted and still has exchanges.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Total {
     own: Counter,
@@ -122,32 +123,33 @@ impl Route {
     pub(crate) fn new(
         name: &str,
         upstream: Upstream,
-        metrics: Metrics,
+        metrics: &Metrics,
         logs_access: bool,
     ) -> Arc<Self> {
         const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
+        let series = metrics.group();
         Arc::new(Self {
             protocol: upstream.protocol(),
             upstream: ArcSwap::from_pointee(upstream),
-            requests: Total::with(metrics.counter(names::PROXY_REQUESTS, &[name])),
-            bytes_in: Total::with(metrics.counter(names::PROXY_BYTES_IN, &[name])),
-            bytes_out: Total::with(metrics.counter(names::PROXY_BYTES_OUT, &[name])),
-            connections: Open::with(metrics.gauge(names::PROXY_CONNECTIONS, &[name])),
-            upstream_retries: metrics.counter(names::PROXY_UPSTREAM_RETRIES, &[name]),
-            latency: metrics.histogram(names::PROXY_LATENCY, &[name]),
-            upstream_latency: metrics.histogram(names::PROXY_UPSTREAM_LATENCY, &[name]),
-            overhead: metrics.histogram(names::PROXY_OVERHEAD, &[name]),
-            in_flight: metrics.gauge(names::PROXY_IN_FLIGHT, &[name]),
+            requests: Total::with(series.counter(names::PROXY_REQUESTS, &[name])),
+            bytes_in: Total::with(series.counter(names::PROXY_BYTES_IN, &[name])),
+            bytes_out: Total::with(series.counter(names::PROXY_BYTES_OUT, &[name])),
+            connections: Open::with(series.gauge(names::PROXY_CONNECTIONS, &[name])),
+            upstream_retries: series.counter(names::PROXY_UPSTREAM_RETRIES, &[name]),
+            latency: series.histogram(names::PROXY_LATENCY, &[name]),
+            upstream_latency: series.histogram(names::PROXY_UPSTREAM_LATENCY, &[name]),
+            overhead: series.histogram(names::PROXY_OVERHEAD, &[name]),
+            in_flight: series.gauge(names::PROXY_IN_FLIGHT, &[name]),
             accepted: AtomicU64::new(0),
             beneath: AtomicU64::new(Self::UNTOUCHED),
             clients: Mutex::default(),
             logs_access,
-            responses: CLASSES.map(|class| metrics.counter(names::PROXY_RESPONSES, &[name, class])),
+            responses: CLASSES.map(|class| series.counter(names::PROXY_RESPONSES, &[name, class])),
             errors: ErrorKind::ALL
-                .map(|kind| metrics.counter(names::PROXY_ERRORS, &[name, kind.name()])),
+                .map(|kind| series.counter(names::PROXY_ERRORS, &[name, kind.name()])),
             faults: std::array::from_fn(|_| OnceLock::new()),
             name: Arc::from(name),
-            metrics,
+            series,
         })
     }
 
@@ -252,14 +254,14 @@ impl Route {
         Some(self.faults[index].get_or_init(|| {
             let tags = &[self.name(), kind];
             FaultMetrics {
-                matched: self.metrics.counter(names::FAULT_MATCHED, tags),
-                injected: self.metrics.counter(names::FAULT_INJECTED, tags),
-                skipped: self.metrics.counter(names::FAULT_SKIPPED, tags),
-                overflow: self.metrics.counter(names::FAULT_OVERFLOW, tags),
-                client_gave_up: self.metrics.counter(names::FAULT_CLIENT_GAVE_UP, tags),
-                delay: self.metrics.histogram(names::FAULT_DELAY, tags),
-                lateness: self.metrics.histogram(names::FAULT_LATENESS, tags),
-                active: self.metrics.gauge(names::FAULT_ACTIVE, tags),
+                matched: self.series.counter(names::FAULT_MATCHED, tags),
+                injected: self.series.counter(names::FAULT_INJECTED, tags),
+                skipped: self.series.counter(names::FAULT_SKIPPED, tags),
+                overflow: self.series.counter(names::FAULT_OVERFLOW, tags),
+                client_gave_up: self.series.counter(names::FAULT_CLIENT_GAVE_UP, tags),
+                delay: self.series.histogram(names::FAULT_DELAY, tags),
+                lateness: self.series.histogram(names::FAULT_LATENESS, tags),
+                active: self.series.gauge(names::FAULT_ACTIVE, tags),
             }
         }))
     }

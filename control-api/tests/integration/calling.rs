@@ -185,14 +185,14 @@ async fn everything_that_is_counted_can_be_scraped() {
     );
     let page = answer.text();
     for line in [
-        "# TYPE proxy_requests counter",
-        "proxy_requests{route=\"web\"} 1",
-        "proxy_responses{route=\"web\",class=\"5xx\"} 1",
-        "fault_injected{route=\"web\",fault_type=\"abort\"} 1",
-        "proxy_latency_count{route=\"web\"} 1",
+        "# TYPE proxy_requests_total counter",
+        "proxy_requests_total{route=\"web\"} 1",
+        "proxy_responses_total{route=\"web\",class=\"5xx\"} 1",
+        "fault_injected_total{route=\"web\",fault_type=\"abort\"} 1",
+        "proxy_latency_seconds_count{route=\"web\"} 1",
         "control_revision 1",
-        "control_requests{method=\"POST\",route=\"/faults\"} 1",
-        "telemetry_series_overflow 0",
+        "control_requests_total{method=\"POST\",route=\"/faults\"} 1",
+        "telemetry_series_overflow_total 0",
     ] {
         assert!(page.lines().any(|it| it == line), "no `{line}` in\n{page}");
     }

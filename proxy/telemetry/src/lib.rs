@@ -52,7 +52,7 @@ mod telemetry;
 mod trace;
 
 pub use crate::{
-    metrics::{Counter, Distribution, Gauge, Histogram, Metrics, Sample, Value},
+    metrics::{Counter, Distribution, Gauge, Histogram, Metrics, Sample, SeriesGroup, Value},
     redact::{redact_authority, redact_query, redact_url},
     statsd::{Dialect, UnknownDialect},
     telemetry::{ShutdownTimeout, StartError, Telemetry, TelemetryConfig},

@@ -31,7 +31,7 @@ impl World {
             .arm(vec![FaultSpec::read(&fault).unwrap()], now)
             .unwrap();
         let upstream = Upstream::parse("http://127.0.0.1:1").unwrap();
-        let route = Route::new("web", upstream, Metrics::new(), false);
+        let route = Route::new("web", upstream, &Metrics::new(), false);
         route.follow(&reader.plan());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap())
