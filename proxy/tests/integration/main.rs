@@ -9,6 +9,7 @@ mod bodies;
 mod connect_faults;
 mod draining;
 mod endings;
+mod fidelity;
 mod field_bugs;
 mod identity;
 mod latency;
