@@ -14,9 +14,11 @@ mod requests;
 use std::time::Duration;
 
 use brownout_testkit::{How, RawClient, TestProxy, TestUpstream, within};
-use tokio::{net::TcpStream, sync::mpsc, task::JoinSet};
+use tokio::{net::TcpStream, sync::mpsc};
 
-use self::compare::{decoded, of_the_message, shown, stripped};
+pub(crate) use self::compare::stripped;
+use self::compare::{decoded, of_the_message};
+use crate::table::{self, shown};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -293,31 +295,5 @@ fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
 
 /// Runs all cases, and names each that failed with what was different.
 async fn hold(cases: Vec<Case>) {
-    let count = cases.len();
-    let mut running = JoinSet::new();
-    for case in cases {
-        running.spawn(async move {
-            let name = case.name;
-            let mut one = JoinSet::new();
-            one.spawn(case.check());
-            match one.join_next().await.expect("it was spawned") {
-                Ok(()) => None,
-                Err(error) => Some((name, compare::panic_text(error))),
-            }
-        });
-    }
-    let mut failed: Vec<_> = running.join_all().await.into_iter().flatten().collect();
-    failed.sort();
-    let report: Vec<String> = failed
-        .iter()
-        .map(|(name, why)| format!("\n--- {name}: {why}"))
-        .collect();
-    let names: Vec<&str> = failed.iter().map(|(name, _)| *name).collect();
-    assert!(
-        failed.is_empty(),
-        "{} of {count} cases differ: {}{}",
-        failed.len(),
-        names.join(", "),
-        report.concat()
-    );
+    table::hold(cases.into_iter().map(|case| (case.name, case.check()))).await;
 }

@@ -21,6 +21,8 @@ mod real_servers;
 mod request_faults;
 mod response_faults;
 mod routes;
+mod strictness;
+mod table;
 mod tcp_faults;
 mod tcp_routes;
 mod traces;

@@ -15,7 +15,8 @@ impl RawClient {
         self.try_until(b"\r\n\r\n").await
     }
 
-    /// Reads the body that belongs to a request's head, as it is on the wire, or `None` when the connection ends before.
+    /// Reads the body that belongs to a message's head, as it is on the wire, or `None` when the connection ends before
+    /// or a chunk has no size.
     pub async fn whole_body(&mut self, head: &[u8]) -> Option<Vec<u8>> {
         match framing(head) {
             Framing::Chunked => self.chunks().await,
@@ -61,13 +62,12 @@ impl RawClient {
             let line = self.try_until(b"\r\n").await?;
             let text = String::from_utf8_lossy(&line);
             let digits = text.trim_end().split(';').next().unwrap_or_default().trim();
-            let size = usize::from_str_radix(digits, 16)
-                .unwrap_or_else(|_| panic!("no chunk size: {text:?}"));
+            let size = usize::from_str_radix(digits, 16).ok()?;
             all.extend_from_slice(&line);
             if size == 0 {
                 break;
             }
-            all.extend(self.try_exact(size + 2).await?);
+            all.extend(self.try_exact(size.checked_add(2)?).await?);
         }
         loop {
             let line = self.try_until(b"\r\n").await?;

@@ -1,6 +1,6 @@
 //! What may differ between two connections, taken out of messages before they are compared.
 
-use tokio::task::JoinError;
+use crate::table::shown;
 
 /// Fields of one connection, whatever they say. `TE` and `Upgrade` are such too, but the proxy says again what it
 /// carries out itself.
@@ -41,7 +41,7 @@ pub(super) fn of_the_message(message: &[u8]) -> Vec<u8> {
 }
 
 /// Without the hop's own fields; the name and value of `Transfer-Encoding` in lower case.
-pub(super) fn stripped(message: &[u8]) -> Vec<u8> {
+pub(crate) fn stripped(message: &[u8]) -> Vec<u8> {
     with_heads(message, |lines| {
         lines.retain(|line| !OF_THE_HOP.contains(&name(line).as_str()));
         for line in lines.iter_mut() {
@@ -128,36 +128,4 @@ fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes
         .windows(wanted.len())
         .position(|window| window == wanted)
-}
-
-/// Bytes as text in which no two byte strings look alike; the middle of long ones by its length and hash.
-pub(super) fn shown(bytes: &[u8]) -> String {
-    const LONG: usize = 2_000;
-    if bytes.len() <= LONG {
-        return bytes.iter().map(|byte| char::from(*byte)).collect();
-    }
-    let (first, rest) = bytes.split_at(LONG / 2);
-    let (middle, last) = rest.split_at(rest.len() - LONG / 2);
-    // FNV-1a: it is to tell apart what a test sent, not what an attacker made.
-    let hash = middle.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!(
-        "{}[{} bytes, hash {hash:x}]{}",
-        shown(first),
-        middle.len(),
-        shown(last)
-    )
-}
-
-/// What a task that panicked said.
-pub(super) fn panic_text(error: JoinError) -> String {
-    let payload = error.into_panic();
-    match payload.downcast::<String>() {
-        Ok(text) => *text,
-        Err(payload) => payload.downcast::<&'static str>().map_or_else(
-            |_| "a panic without text".to_owned(),
-            |text| (*text).to_owned(),
-        ),
-    }
 }
