@@ -27,6 +27,7 @@ mod strictness;
 mod table;
 mod tcp_faults;
 mod tcp_routes;
+mod times;
 mod traces;
 mod transparency;
 mod upgrade;
