@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
+/// The allocator of the brownout binary: tests measure memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod abort;
 mod beneath;
 mod blackhole;
@@ -16,13 +20,16 @@ mod identity;
 mod latency;
 mod letting_go;
 mod malformed;
+mod memory;
 mod passing;
 mod patching;
 mod programs;
+mod proxy_process;
 mod real_servers;
 mod request_faults;
 mod response_faults;
 mod routes;
+mod slow_peers;
 mod strictness;
 mod table;
 mod tcp_faults;
