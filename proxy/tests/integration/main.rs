@@ -7,6 +7,7 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod abort;
+mod ambiguous;
 mod beneath;
 mod blackhole;
 mod bodies;

@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::{SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -54,6 +54,8 @@ impl Nginx {
              events {{ worker_connections 1024; }}\n\
              http {{ access_log off; client_body_temp_path {here}; proxy_temp_path {here}; \
              fastcgi_temp_path {here}; uwsgi_temp_path {here}; scgi_temp_path {here};\n\
+             log_format request escape=json '{{\"method\":\"$request_method\",\"target\":\"$request_uri\",\
+             \"status\":$status,\"body\":\"$request_body\"}}';\n\
              server {{ listen {address}; {server} }} }}\n"
         );
         fs::write(folder.join("nginx.conf"), config).unwrap();
@@ -74,6 +76,11 @@ impl Nginx {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its folder, with the logs that its configuration writes there.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 }
 
