@@ -1,4 +1,4 @@
-//! The lines that requests leave in the log, caught before they become text.
+//! What the proxies of this process log, caught before it becomes text: access lines, and the rest from INFO up.
 
 use std::{
     fmt,
@@ -8,13 +8,18 @@ use std::{
 use brownout_proxy::ACCESS_LOG;
 use serde_json::{Map, Value};
 use tracing::{
-    Event, Metadata, Subscriber,
+    Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
     span::{Attributes, Id, Record},
 };
 
 /// Lines of all proxies of this process, in the order in which they were logged.
-static LINES: Mutex<Vec<Map<String, Value>>> = Mutex::new(Vec::new());
+static LINES: Mutex<Vec<Logged>> = Mutex::new(Vec::new());
+
+struct Logged {
+    is_access: bool,
+    fields: Map<String, Value>,
+}
 
 /// Catches the lines of this process from now on, those of all threads.
 ///
@@ -28,23 +33,41 @@ pub(crate) fn catch() {
     });
 }
 
-/// The lines of one route.
+/// The access lines of one route.
 pub(crate) fn of_route(route: &str) -> Vec<Map<String, Value>> {
     let lines = lines();
-    let of_route = lines.iter().filter(|line| line["route"] == route);
-    of_route.cloned().collect()
+    let access = lines.iter().filter(|line| line.is_access);
+    let of_route = access.filter(|line| line.fields["route"] == route);
+    of_route.map(|line| line.fields.clone()).collect()
 }
 
-fn lines() -> MutexGuard<'static, Vec<Map<String, Value>>> {
+/// The other lines in which the route is named as a word of its own, in whatever field.
+pub(crate) fn about_route(route: &str) -> Vec<Map<String, Value>> {
+    let is_word = |text: &str| {
+        let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        words.any(|word| word == route)
+    };
+    let lines = lines();
+    let others = lines.iter().filter(|line| !line.is_access);
+    let about_route = others.filter(|line| {
+        let mut values = line.fields.values();
+        values.any(|value| value.as_str().is_some_and(is_word))
+    });
+    about_route.map(|line| line.fields.clone()).collect()
+}
+
+fn lines() -> MutexGuard<'static, Vec<Logged>> {
     LINES.lock().expect("no test panicked in here")
 }
 
-/// Takes the events of the target of access lines and nothing else.
+/// Takes events of our own crates.
 struct Catcher;
 
 impl Subscriber for Catcher {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && metadata.target() == ACCESS_LOG
+        metadata.is_event()
+            && metadata.target().starts_with("brownout")
+            && *metadata.level() <= Level::INFO
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -58,10 +81,10 @@ impl Subscriber for Catcher {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(Map::new());
         event.record(&mut line);
-        // A line without a route belongs to no proxy of a test.
-        if line.0.contains_key("route") {
-            lines().push(line.0);
-        }
+        lines().push(Logged {
+            is_access: event.metadata().target() == ACCESS_LOG,
+            fields: line.0,
+        });
     }
 
     fn enter(&self, _: &Id) {}

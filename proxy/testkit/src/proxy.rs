@@ -88,6 +88,16 @@ impl TestProxy {
         access::of_route(&self.route)
     }
 
+    /// What else was logged about its route so far, from INFO up.
+    ///
+    /// # Panics
+    /// When it was built without [`with_access_log`](TestProxyBuilder::with_access_log).
+    #[must_use]
+    pub fn log_lines(&self) -> Vec<Map<String, Value>> {
+        assert_ne!(self.route, Self::ROUTE, "it does not log");
+        access::about_route(&self.route)
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

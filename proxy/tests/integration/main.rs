@@ -18,6 +18,7 @@ mod endings;
 mod fidelity;
 mod field_bugs;
 mod identity;
+mod interim;
 mod latency;
 mod letting_go;
 mod malformed;

@@ -58,6 +58,33 @@ async fn the_preface_of_http2_gets_settings_and_then_goaway() {
     assert!(recorder.requests().is_empty());
 }
 
+#[tokio::test]
+async fn other_protocols_are_logged_once_a_minute_each() {
+    let recorder = Recorder::start().await;
+    let proxy = TestProxy::to(&recorder.upstream).with_access_log().start();
+    let said = |word: &str| {
+        let lines = proxy.log_lines().into_iter();
+        lines
+            .filter(|line| line.values().any(|value| value.to_string().contains(word)))
+            .count()
+    };
+
+    for _ in 0..5 {
+        for bytes in [&client_hello()[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+            let mut client = proxy.connect().await;
+            client.send(bytes).await;
+            client.ended().await;
+        }
+    }
+
+    assert!(
+        becomes(|| said("TLS") > 0 && said("HTTP/2") > 0).await,
+        "{:?}",
+        proxy.log_lines()
+    );
+    assert_eq!(proxy.log_lines().len(), 2, "{:?}", proxy.log_lines());
+}
+
 /// Kind and payload of each frame (RFC 9113 §4.1), all of them on the connection as a whole.
 fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let mut frames = Vec::new();
