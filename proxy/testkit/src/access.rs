@@ -37,7 +37,7 @@ pub(crate) fn catch() {
 pub(crate) fn of_route(route: &str) -> Vec<Map<String, Value>> {
     let lines = lines();
     let access = lines.iter().filter(|line| line.is_access);
-    let of_route = access.filter(|line| line.fields["route"] == route);
+    let of_route = access.filter(|line| line.fields.get("route").is_some_and(|of| of == route));
     of_route.map(|line| line.fields.clone()).collect()
 }
 

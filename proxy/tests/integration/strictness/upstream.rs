@@ -4,7 +4,7 @@ use brownout_telemetry::names;
 use brownout_testkit::{RawClient, TestProxy, TestUpstream};
 use serde_json::Value;
 
-use super::{OK, Wrong, becomes};
+use super::{OK, Wrong, becomes, has_status};
 use crate::table::{self, shown};
 
 /// Answers the first request of all with these pieces, and all others with [`OK`]; its connections stay open.
@@ -90,7 +90,7 @@ async fn check_bad_gateway(answer: Vec<u8>) {
     });
     let is_logged = becomes(|| !proxy.access_lines().is_empty()).await;
     wrong.unless(
-        is_logged && proxy.access_lines()[0]["status"] == 502,
+        is_logged && has_status(&proxy.access_lines()[0], 502),
         || format!("access lines: {:?}", proxy.access_lines()),
     );
     check_next(&proxy, &upstream, &mut wrong).await;
