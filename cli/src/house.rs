@@ -2,8 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use brownout_control_api::{ControlApi, ControlConfig};
-use brownout_fault::{FaultSpec, Moment, store};
+use brownout_control_api::{Audit, Caller, ControlApi, ControlConfig, Ops, Wanted};
+use brownout_fault::store;
 use brownout_proxy::{ACCESS_LOG, Gateway, GatewayConfig, NewRoute, RouteStatus};
 use brownout_telemetry::Telemetry;
 
@@ -22,8 +22,8 @@ pub(crate) struct Plan {
     pub(crate) allow_hosts: Vec<String>,
     pub(crate) seed: u64,
     pub(crate) connections_max: usize,
-    pub(crate) routes: Vec<NewRoute>,
-    pub(crate) faults: Vec<FaultSpec>,
+    /// The routes and faults to begin with.
+    pub(crate) wanted: Wanted,
     /// What the proxy and its control API are called in traces, usually [`Self::SERVICE`].
     pub(crate) service: String,
 }
@@ -36,6 +36,7 @@ impl Plan {
 #[derive(Debug)]
 pub(crate) struct House {
     api: ControlApi,
+    ops: Ops,
     gateway: Gateway,
     telemetry: Telemetry,
     routes: Vec<RouteStatus>,
@@ -46,7 +47,7 @@ pub(crate) struct House {
 impl House {
     /// Starts all of it, or nothing.
     pub(crate) fn start(plan: Plan, telemetry: Telemetry) -> Result<Self, Failure> {
-        let (mut writer, reader) = store(plan.seed);
+        let (writer, reader) = store(plan.seed);
         let config = GatewayConfig::new(reader);
         let connections_max = plan.connections_max.min(connections_possible(config.cores));
         if connections_max < plan.connections_max {
@@ -68,31 +69,23 @@ impl House {
                 format!("could not start the data plane: {error}"),
             )
         })?;
-        // Before any route accepts: the first request meets them.
-        let now = Moment {
-            instant: std::time::Instant::now(),
-            wall: std::time::SystemTime::now(),
-        };
-        let armed = plan.faults.len();
-        writer
-            .arm(plan.faults, now)
+        let metrics = telemetry.metrics();
+        let ops = Ops::new(writer, gateway.handle(), &metrics, Audit::log());
+        let armed = plan.wanted.faults.len();
+        let routes = ops
+            .load(plan.wanted, Caller::of("file"))
             .map_err(|error| Failure::chain(Exit::Usage, &error))?;
-        let mut routes = Vec::new();
-        for route in plan.routes {
-            let added = gateway.handle().add_route(route);
-            routes.push(added.map_err(|error| Failure::chain(Exit::Usage, &error))?);
-        }
         let api = ControlApi::start(ControlConfig {
             listen: plan.control,
             insecure: plan.insecure,
             allow_hosts: plan.allow_hosts,
-            faults: writer,
-            gateway: gateway.handle(),
-            metrics: telemetry.metrics(),
+            ops: ops.clone(),
+            metrics,
             tracer: telemetry.tracer(&plan.service),
         });
         Ok(Self {
             api: api.map_err(|error| Failure::chain(Exit::Usage, &error))?,
+            ops,
             gateway,
             telemetry,
             routes,
@@ -120,7 +113,7 @@ impl House {
 
     /// Makes one more route.
     pub(crate) fn add_route(&mut self, route: NewRoute) -> Result<RouteStatus, Failure> {
-        let added = self.gateway.handle().add_route(route);
+        let added = self.ops.add_route(route, Caller::of("demo"));
         let status = added.map_err(|error| Failure::chain(Exit::Internal, &error))?;
         self.routes.push(status.clone());
         Ok(status)
@@ -128,7 +121,7 @@ impl House {
 
     /// Removes all faults, letting go what they hold, and lets no other be armed.
     pub(crate) fn remove_all_faults(&self) {
-        drop(self.api.disarm_for_good());
+        drop(self.ops.disarm_for_good());
     }
 
     /// Removes all faults, lets requests end, stops the API, and sends the last spans and metrics. Blocks.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use brownout_control_api::{ControlConfig, new_route};
+use brownout_control_api::{ControlConfig, Wanted, new_route};
 use brownout_proxy::{GatewayConfig, NewRoute, RouteStatus};
 use brownout_telemetry::Telemetry;
 use brownout_wire::RouteSpec;
@@ -44,8 +44,7 @@ impl Stage {
             allow_hosts: Vec::new(),
             seed,
             connections_max: GatewayConfig::CONNECTIONS_MAX,
-            routes: Vec::new(),
-            faults: Vec::new(),
+            wanted: Wanted::default(),
             service: Plan::SERVICE.to_owned(),
         };
         Ok(Self {

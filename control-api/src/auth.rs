@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{control::Control, problem::Refusal};
+use crate::{control::Control, problem::ApiError};
 
 /// The names under which the API may be called.
 #[derive(Debug)]
@@ -33,13 +33,13 @@ impl Guard {
         Self { bound, allowed }
     }
 
-    fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let host = headers
             .get(header::HOST)
             .and_then(|host| host.to_str().ok());
         if !host.is_some_and(|host| self.is_ours(host)) {
             let shown = host.unwrap_or_default();
-            return Err(Refusal::Forbidden(format!(
+            return Err(ApiError::Forbidden(format!(
                 "the Host `{shown}` is neither loopback, the bound address nor in --allow-host"
             )));
         }
@@ -49,7 +49,7 @@ impl Guard {
                 .strip_prefix("http://")
                 .is_some_and(|host| Some(host) == headers_host(headers));
             if !own {
-                return Err(Refusal::Forbidden(format!(
+                return Err(ApiError::Forbidden(format!(
                     "the Origin `{origin}` is not this API's own; pages of other sites may not call it"
                 )));
             }

@@ -9,9 +9,12 @@ use axum::{
     middleware,
     routing::{get, post},
 };
-use brownout_fault::read::nearest;
+use brownout_fault::read::shorten;
 
-use crate::{auth, control::Control, faults, halt, problem::Refusal, routes};
+use crate::{
+    auth, control::Control, faults, halt, health, metrics, problem::ApiError, routes, version,
+    words::nearest,
+};
 
 /// The paths, for a hint when none fits.
 const PATHS: [&str; 7] = [
@@ -46,9 +49,9 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
                 .delete(routes::remove),
         )
         .route("/halt", post(halt::halt))
-        .route("/healthz", get(halt::health))
-        .route("/metrics", get(halt::metrics))
-        .route("/version", get(halt::version))
+        .route("/healthz", get(health::health))
+        .route("/metrics", get(metrics::metrics))
+        .route("/version", get(version::version))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(middleware::from_fn_with_state(
@@ -58,20 +61,22 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .with_state(control)
 }
 
-async fn unknown_path(request: Request) -> Refusal {
+async fn unknown_path(request: Request) -> ApiError {
     let path = request.uri().path();
-    Refusal::NotFound(match nearest(path, &PATHS) {
+    ApiError::NoPath(match nearest(path, &PATHS) {
         Some(near) => format!("there is nothing at `{path}`; did you mean `{near}`?"),
         None => format!(
-            "there is nothing at `{path}`; there are {}",
+            "there is nothing at `{}`; there are {}",
+            shorten(path),
             PATHS.join(", ")
         ),
     })
 }
 
-async fn unknown_method(method: Method, request: Request) -> Refusal {
-    Refusal::Method(format!(
-        "`{method}` does not go with `{}`",
-        request.uri().path()
+async fn unknown_method(method: Method, request: Request) -> ApiError {
+    ApiError::Method(format!(
+        "`{}` does not go with `{}`",
+        shorten(method.as_str()),
+        shorten(request.uri().path())
     ))
 }

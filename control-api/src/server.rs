@@ -3,25 +3,19 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
-    pin::pin,
     sync::Arc,
     thread,
     time::Duration,
 };
 
-use axum::Router;
-use brownout_fault::FaultWriter;
-use brownout_proxy::GatewayHandle;
 use brownout_telemetry::{Metrics, Tracer};
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
-use tokio::{net::TcpStream, runtime::Builder, sync::oneshot, task::JoinSet, time::sleep};
+use tokio::{runtime::Builder, sync::oneshot, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{auth::Guard, control::Control, router::router};
+use crate::{
+    auth::Guard, connections::accept, control::Control, off_thread::THREADS_MAX, ops::Ops,
+    router::router,
+};
 
 /// What the API is made of.
 #[derive(Debug)]
@@ -32,10 +26,8 @@ pub struct ControlConfig {
     pub insecure: bool,
     /// Names besides loopback under which it may be called.
     pub allow_hosts: Vec<String>,
-    /// What is armed.
-    pub faults: FaultWriter,
-    /// The data plane's routes.
-    pub gateway: GatewayHandle,
+    /// What its calls do.
+    pub ops: Ops,
     /// Where calls are counted.
     pub metrics: Metrics,
     /// What begins the spans of calls.
@@ -85,7 +77,6 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct ControlApi {
     address: SocketAddr,
-    control: Arc<Control>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -110,27 +101,20 @@ impl ControlApi {
         let bound = listener.local_addr().map_err(listen)?;
 
         let guard = Guard::new(bound, config.allow_hosts);
-        let control = Control::new(
-            config.faults,
-            config.gateway,
-            guard,
-            config.metrics,
-            config.tracer,
-        );
+        let control = Control::new(config.ops, guard, config.metrics, config.tracer);
         let control = Arc::new(control);
         let (stop, stopped) = oneshot::channel();
         let runtime = Builder::new_current_thread()
             .enable_all()
+            .max_blocking_threads(THREADS_MAX)
             .build()
             .map_err(|source| StartError::Thread { source })?;
-        let serving = Arc::clone(&control);
         let thread = thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || runtime.block_on(serve(listener, serving, stopped)))
+            .spawn(move || runtime.block_on(serve(listener, control, stopped)))
             .map_err(|source| StartError::Thread { source })?;
         Ok(Self {
             address: bound,
-            control,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -140,14 +124,6 @@ impl ControlApi {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// Removes every fault, letting go what they hold, and refuses to arm any other (503): the process is about to
-    /// end, and its last requests shall not be held up. The ids.
-    #[must_use]
-    pub fn disarm_for_good(&self) -> Vec<String> {
-        self.control.stop_arming();
-        self.control.change().clear()
     }
 
     /// Stops it. Calls in progress get a second to end.
@@ -171,11 +147,6 @@ impl Drop for ControlApi {
     }
 }
 
-/// Calls of the whole API at a time; more wait in the kernel's queue. A descriptor each, which traffic needs as well.
-const CONNECTIONS_MAX: usize = 256;
-/// How long a connection may take over the head of a call, and be idle between two.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
-
 async fn serve(listener: TcpListener, control: Arc<Control>, stopped: oneshot::Receiver<()>) {
     const GRACE: Duration = Duration::from_secs(1);
     let listener = match tokio::net::TcpListener::from_std(listener) {
@@ -193,56 +164,10 @@ async fn serve(listener: TcpListener, control: Arc<Control>, stopped: oneshot::R
         stopping.cancel();
         sleep(GRACE).await;
     };
+    let ops = control.ops.clone();
     tokio::select! {
-        () = accept(listener, router(Arc::clone(&control)), stop) => {}
-        () = control.expire() => {}
+        () = accept(listener, router(control), stop) => {}
+        () = ops.expire() => {}
         () = cut => {}
-    }
-}
-
-/// Accepts connections until it is told to stop, then waits for those it has.
-async fn accept(listener: tokio::net::TcpListener, router: Router, stop: CancellationToken) {
-    /// Out of descriptors, most likely: let some close.
-    const BACK_OFF: Duration = Duration::from_millis(100);
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            Some(_) = connections.join_next() => continue,
-            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => accepted,
-        };
-        match accepted {
-            Ok((tcp, _)) => {
-                connections.spawn(serve_connection(tcp, router.clone(), stop.clone()));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the control API could not accept");
-                sleep(BACK_OFF).await;
-            }
-        }
-    }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
-}
-
-/// Serves one connection to its end: its own, or that of the call it is at when told to stop.
-async fn serve_connection(tcp: TcpStream, router: Router, stop: CancellationToken) {
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .serve_connection(TokioIo::new(tcp), TowerToHyperService::new(router))
-    );
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        // A caller that leaves is its own affair.
-        tracing::debug!(%error, "a connection of the control API broke");
     }
 }

@@ -5,7 +5,7 @@ use std::{
     hash::{BuildHasher, RandomState},
 };
 
-use brownout_control_api::{ControlConfig, new_route};
+use brownout_control_api::{ControlConfig, Wanted, new_route};
 use brownout_fault::is_name;
 use brownout_proxy::{GatewayConfig, NewRoute};
 use brownout_wire::RouteSpec;
@@ -65,8 +65,10 @@ fn plan(args: ProxyArgs, more_routes: Vec<NewRoute>, config: Config, service: St
         connections_max: config
             .connections_max
             .unwrap_or(GatewayConfig::CONNECTIONS_MAX),
-        routes,
-        faults: config.faults,
+        wanted: Wanted {
+            routes,
+            faults: config.faults,
+        },
         service,
     }
 }

@@ -2,7 +2,6 @@
 
 use brownout_client::{Client, ClientError};
 use brownout_control_api::{ControlApi, ControlConfig, StartError};
-use brownout_fault::store;
 use brownout_telemetry::{Metrics, Tracer, names};
 use brownout_testkit::{RawClient, TestUpstream};
 use brownout_wire::{RoutePatch, RouteSpec};
@@ -50,8 +49,7 @@ async fn an_address_open_to_others_must_be_meant() {
             listen: "0.0.0.0:0".to_owned(),
             insecure,
             allow_hosts: Vec::new(),
-            faults: store(1).0,
-            gateway: world.gateway.handle(),
+            ops: world.ops.clone(),
             metrics: Metrics::new(),
             tracer: Tracer::off(),
         })

@@ -6,6 +6,7 @@ mod calling;
 mod faults;
 mod halting;
 mod kinds;
+mod ops;
 mod promise;
 mod routes;
 mod streams;
@@ -13,7 +14,7 @@ mod wrong_calls;
 
 use std::net::SocketAddr;
 
-use brownout_control_api::{ControlApi, ControlConfig, new_route};
+use brownout_control_api::{Audit, ControlApi, ControlConfig, Ops, new_route};
 use brownout_fault::store;
 use brownout_proxy::{Gateway, GatewayConfig};
 use brownout_telemetry::{Metrics, Tracer};
@@ -27,7 +28,9 @@ struct World {
     proxy: SocketAddr,
     api: ControlApi,
     metrics: Metrics,
-    gateway: Gateway,
+    ops: Ops,
+    /// Carries traffic as long as it is there.
+    _gateway: Gateway,
 }
 
 impl World {
@@ -53,12 +56,12 @@ impl World {
             .handle()
             .add_route(new_route(&route.unwrap()).unwrap())
             .unwrap();
+        let ops = Ops::new(writer, gateway.handle(), &metrics, Audit::log());
         let api = ControlApi::start(ControlConfig {
             listen: "127.0.0.1:0".to_owned(),
             insecure: false,
             allow_hosts: Vec::new(),
-            faults: writer,
-            gateway: gateway.handle(),
+            ops: ops.clone(),
             metrics: metrics.clone(),
             tracer: Tracer::off(),
         })
@@ -68,7 +71,8 @@ impl World {
             proxy: route.listen,
             api,
             metrics,
-            gateway,
+            ops,
+            _gateway: gateway,
         }
     }
 
