@@ -85,6 +85,13 @@ pub(crate) enum Command {
     Policy(PolicyArgs),
 }
 
+impl Command {
+    /// Whether it serves until it is asked to stop.
+    pub(crate) fn is_server(&self) -> bool {
+        matches!(self, Self::Proxy(_) | Self::Demo(_) | Self::DemoService(_))
+    }
+}
+
 /// How answers are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {

@@ -7,7 +7,10 @@ use brownout_fault::store;
 use brownout_proxy::{ACCESS_LOG, Gateway, GatewayConfig, NewRoute, RouteStatus};
 use brownout_telemetry::Telemetry;
 
-use crate::exit::{Exit, Failure};
+use crate::{
+    exit::{Exit, Failure},
+    signals::Order,
+};
 
 /// How long requests in progress may take to end when the process is asked to stop.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -49,7 +52,8 @@ impl House {
     pub(crate) fn start(plan: Plan, telemetry: Telemetry) -> Result<Self, Failure> {
         let (writer, reader) = store(plan.seed);
         let config = GatewayConfig::new(reader);
-        let connections_max = plan.connections_max.min(connections_possible(config.cores));
+        let room = Room::of(descriptors(), config.cores);
+        let connections_max = plan.connections_max.min(room.traffic);
         if connections_max < plan.connections_max {
             tracing::info!(
                 connections_max,
@@ -79,6 +83,7 @@ impl House {
             listen: plan.control,
             insecure: plan.insecure,
             allow_hosts: plan.allow_hosts,
+            connections_max: room.control,
             ops: ops.clone(),
             metrics,
             tracer: telemetry.tracer(&plan.service),
@@ -119,6 +124,14 @@ impl House {
         Ok(status)
     }
 
+    /// Does what a signal asks for.
+    pub(crate) fn obey(&self, order: Order) {
+        match order {
+            Order::Halt => drop(self.ops.halt(None, Caller::of("signal"))),
+            Order::Reload => tracing::warn!("there is no file to read again"),
+        }
+    }
+
     /// Removes all faults, letting go what they hold, and lets no other be armed.
     pub(crate) fn remove_all_faults(&self) {
         drop(self.ops.disarm_for_good());
@@ -135,14 +148,37 @@ impl House {
     }
 }
 
-/// How many connections there are descriptors for, on so many cores: each needs one, and one more to its upstream. Some
-/// are kept back for what a core needs besides, and so that the control API answers whatever the data plane is doing.
-///
-/// The default of many systems allows but 1,024; the limit is raised as far as it may be.
-fn connections_possible(cores: usize) -> usize {
-    /// The control API's connections, listeners, telemetry, files.
-    const KEPT_BACK: u64 = 320;
-    const CONNECTIONS_MIN: u64 = 16;
+/// How many connections there are descriptors for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Room {
+    /// Of clients: each needs a descriptor, and one more to its upstream.
+    traffic: usize,
+    /// Of the control API.
+    control: usize,
+}
+
+impl Room {
+    /// Some are kept back for what `cores` need besides, and so that the control API answers whatever the data plane is
+    /// doing.
+    fn of(descriptors: u64, cores: usize) -> Self {
+        /// Listeners, telemetry, files.
+        const KEPT_BACK: usize = 64;
+        const TRAFFIC_MIN: usize = 16;
+        const CONTROL_MIN: usize = 16;
+        let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+        let control = (descriptors / 8).clamp(CONTROL_MIN, ControlConfig::CONNECTIONS_MAX);
+        let of_cores = cores.saturating_mul(GatewayConfig::CORE_DESCRIPTORS);
+        let kept_back = KEPT_BACK.saturating_add(control).saturating_add(of_cores);
+        Self {
+            traffic: (descriptors.saturating_sub(kept_back) / 2).max(TRAFFIC_MIN),
+            control,
+        }
+    }
+}
+
+/// How many descriptors the process may have. The default of many systems is but 1,024; the limit is raised as far as it
+/// may be.
+fn descriptors() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -154,9 +190,20 @@ fn connections_possible(cores: usize) -> usize {
     {
         tracing::warn!(%error, "could not raise the limit of open descriptors");
     }
-    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let of_cores = cores.saturating_mul(GatewayConfig::CORE_DESCRIPTORS);
-    let kept_back = KEPT_BACK.saturating_add(u64::try_from(of_cores).unwrap_or(u64::MAX));
-    let connections = descriptors.saturating_sub(kept_back) / 2;
-    usize::try_from(connections.max(CONNECTIONS_MIN)).unwrap_or(usize::MAX)
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traffic_and_the_control_api_share_the_descriptors() {
+        for (descriptors, control) in [(256, 32), (1_024, 128), (20_000, 256), (u64::MAX, 256)] {
+            let room = Room::of(descriptors, 2);
+            assert_eq!(room.control, control);
+            let taken = room.traffic.saturating_mul(2).saturating_add(control);
+            assert!(taken as u64 <= descriptors, "{descriptors}: {room:?}");
+        }
+    }
 }

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
+    let is_server = args.command.is_server();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(run(args.command)),
         Err(error) => Err(Failure::new(
@@ -46,6 +47,14 @@ fn main() -> ExitCode {
         )),
     };
     match result {
+        // A server's work is not what it prints.
+        Ok(exit) if !is_server && exit == Exit::Ok => match print::failed() {
+            None => exit.into(),
+            Some(why) => {
+                show::error(&format!("could not print: {why}"));
+                Exit::Internal.into()
+            }
+        },
         Ok(exit) => exit.into(),
         Err(failure) => {
             show::error(&failure.message);

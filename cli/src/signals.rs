@@ -1,14 +1,27 @@
-//! The word to stop.
+//! The signals that a running command obeys.
+
+use std::pin::pin;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::{Exit, Failure};
 
-/// SIGINT (Ctrl-C) and SIGTERM, waited for instead of dying of them.
+/// What a signal asks a server to do besides to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// SIGHUP: read the configuration again.
+    Reload,
+    /// SIGUSR1: remove every fault.
+    Halt,
+}
+
+/// SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGUSR1, waited for instead of dying of them.
 #[derive(Debug)]
 pub(crate) struct Stop {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
+    user: Signal,
 }
 
 impl Stop {
@@ -25,20 +38,51 @@ impl Stop {
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+            user: listen(SignalKind::user_defined1())?,
         })
     }
 
-    /// Waits for the first one. A second one ends the process at once, whatever it is doing.
+    /// Waits for the first SIGINT, SIGTERM or SIGHUP: the terminal of a command that only prints has gone. A second SIGINT
+    /// or SIGTERM ends the process at once, whatever it is doing.
     pub(crate) async fn asked(mut self) {
-        self.next().await;
+        tokio::select! {
+            () = next(&mut self.interrupt, &mut self.terminate) => {}
+            _ = self.hangup.recv() => {}
+        }
         exit_on_the_next();
     }
 
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+    /// As [`asked`](Self::asked), for a server: it lives on after SIGHUP, and obeys that and SIGUSR1.
+    pub(crate) async fn asked_while(self, mut obey: impl FnMut(Order)) {
+        let Self {
+            mut interrupt,
+            mut terminate,
+            mut hangup,
+            mut user,
+        } = self;
+        let mut stop = pin!(next(&mut interrupt, &mut terminate));
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                _ = hangup.recv() => obey(Order::Reload),
+                _ = user.recv() => obey(Order::Halt),
+            }
         }
+        exit_on_the_next();
+    }
+
+    /// As [`asked_while`](Self::asked_while), for a server that has no configuration and no faults.
+    pub(crate) async fn asked_of_a_service(self) {
+        self.asked_while(|order| tracing::info!(?order, "nothing to do"))
+            .await;
+    }
+}
+
+async fn next(interrupt: &mut Signal, terminate: &mut Signal) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
 }
 
@@ -57,7 +101,7 @@ fn exit_on_the_next() {
             runtime.block_on(async {
                 let Ok(mut stop) = Stop::listen() else { return };
                 drop(listens);
-                stop.next().await;
+                next(&mut stop.interrupt, &mut stop.terminate).await;
                 #[expect(clippy::exit, reason = "asked twice: nothing is waited for")]
                 std::process::exit(Exit::Interrupted.code().into());
             });

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc, time::Instant};
 
 use axum::{
-    extract::{FromRequestParts, MatchedPath, Request},
+    extract::{FromRequestParts, MatchedPath, Request, State},
     http::{Method, request::Parts},
     middleware::Next,
     response::Response,
@@ -39,7 +39,7 @@ impl Control {
     }
 
     /// Serves a call, counts it and traces it.
-    pub(crate) async fn count(&self, mut request: Request, next: Next) -> Response {
+    async fn observe(&self, mut request: Request, next: Next) -> Response {
         let method = request.method().clone();
         let path = request
             .extensions()
@@ -54,7 +54,12 @@ impl Control {
         };
         request.extensions_mut().insert(caller);
         let response = next.run(request).instrument(in_logs(&span)).await;
-        span.status_code(response.status().as_u16());
+        let status = response.status().as_u16();
+        tracing::debug!(
+            %method, path = path.as_deref(), status, peer = caller.peer.map(tracing::field::display),
+            "a call of the control API"
+        );
+        span.status_code(status);
         span.end();
         // By pattern, never by path: ids would make a series each, and so would methods that somebody made up.
         let tags = &[known(&method), path.as_deref().unwrap_or("unknown")];
@@ -75,6 +80,15 @@ impl Control {
             ..ServerRequest::of(request)
         })
     }
+}
+
+/// Counts and traces every call, the refused ones included.
+pub(crate) async fn observe(
+    State(control): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Response {
+    control.observe(request, next).await
 }
 
 /// What every line that is logged during a call says of it.

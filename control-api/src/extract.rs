@@ -1,6 +1,6 @@
 //! Reading a call: path, query and body, each with our own errors.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{FromRequest, FromRequestParts, Path, Request},
@@ -9,13 +9,21 @@ use axum::{
 use brownout_fault::read::{Problem, shorten};
 use http_body_util::BodyExt;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
-use crate::{problem::ApiError, words::unknown};
+use crate::{control::Shared, ops::OpError, problem::ApiError, words::unknown};
 
 /// A body that came whole. Its `Content-Type` is not looked at: `curl -d` sends another.
+///
+/// As long as one of the large ones is there, so much less may others be: all together take a bounded memory.
 #[derive(Debug)]
-pub(crate) struct Body(Vec<u8>);
+pub(crate) struct Body {
+    bytes: Vec<u8>,
+    _large: Option<OwnedSemaphorePermit>,
+}
 
 /// The last segment of the path.
 #[derive(Debug)]
@@ -31,12 +39,12 @@ impl Body {
     /// # Errors
     /// When it is empty or no JSON.
     pub(crate) fn json(&self) -> Result<Value, ApiError> {
-        if self.0.trim_ascii().is_empty() {
+        if self.bytes.trim_ascii().is_empty() {
             let detail = "the body is empty; JSON is expected";
             return Err(ApiError::NotJson(detail.to_owned()));
         }
         // It says the line and column itself.
-        serde_json::from_slice(&self.0)
+        serde_json::from_slice(&self.bytes)
             .map_err(|error| ApiError::NotJson(format!("the body is not JSON: {error}")))
     }
 
@@ -46,7 +54,7 @@ impl Body {
     /// When it is too large or no JSON.
     pub(crate) fn optional_json(&self) -> Result<Option<Value>, ApiError> {
         const BYTES_MAX: usize = 4 * 1024;
-        match self.0.trim_ascii() {
+        match self.bytes.trim_ascii() {
             [] => Ok(None),
             bytes if bytes.len() > BYTES_MAX => Err(ApiError::TooLarge("4 KiB")),
             _ => self.json().map(Some),
@@ -112,28 +120,33 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for Body {
+impl FromRequest<Shared> for Body {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, control: &Shared) -> Result<Self, ApiError> {
         /// Enough for 1 MiB over a slow line; the connection is needed for others.
         const PATIENCE: Duration = Duration::from_secs(15);
-        timeout(PATIENCE, read_whole(request.into_body()))
+        let large = Arc::clone(&control.workers.large_bodies);
+        timeout(PATIENCE, read_whole(request.into_body(), large))
             .await
             .unwrap_or_else(|_| {
                 let detail = format!("the body did not come whole within {PATIENCE:?}");
                 Err(ApiError::NotJson(detail))
             })
-            .map(Self)
     }
 }
 
 /// Reads a body of at most 1 MiB. More is read and forgotten for a while, so that a client that sends all before
 /// it looks for an answer gets one.
-async fn read_whole(mut body: axum::body::Body) -> Result<Vec<u8>, ApiError> {
+async fn read_whole(
+    mut body: axum::body::Body,
+    large_bodies: Arc<Semaphore>,
+) -> Result<Body, ApiError> {
+    const SMALL_BYTES_MAX: usize = 64 * 1024;
     const KEPT_BYTES_MAX: usize = 1024 * 1024;
     const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
-    let mut kept = Vec::new();
+    let mut bytes = Vec::new();
+    let mut large = None;
     let mut read = 0;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
@@ -143,10 +156,14 @@ async fn read_whole(mut body: axum::body::Body) -> Result<Vec<u8>, ApiError> {
             continue;
         };
         read += data.len();
+        if read > SMALL_BYTES_MAX && large.is_none() {
+            let permit = Arc::clone(&large_bodies).acquire_owned().await;
+            large = Some(permit.map_err(|_| OpError::ShuttingDown)?);
+        }
         if read <= KEPT_BYTES_MAX {
-            kept.extend_from_slice(data);
+            bytes.extend_from_slice(data);
         } else {
-            kept = Vec::new();
+            bytes = Vec::new();
         }
         if read > READ_BYTES_MAX {
             break;
@@ -155,5 +172,8 @@ async fn read_whole(mut body: axum::body::Body) -> Result<Vec<u8>, ApiError> {
     if read > KEPT_BYTES_MAX {
         return Err(ApiError::TooLarge("1 MiB"));
     }
-    Ok(kept)
+    Ok(Body {
+        bytes,
+        _large: large,
+    })
 }

@@ -1,5 +1,7 @@
 //! Work that takes longer than a moment, off the control thread: the red button must not wait for it.
 
+use std::sync::Arc;
+
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     task::spawn_blocking,
@@ -13,6 +15,8 @@ use crate::{
 
 /// Calls of each sort that are worked on at a time; more wait for their turn.
 const AT_ONCE: usize = 4;
+/// Bodies of more than 64 KiB at a time; more wait.
+const LARGE_BODIES_MAX: usize = 16;
 /// Threads for all of them.
 pub(crate) const THREADS_MAX: usize = 2 * AT_ONCE;
 
@@ -23,6 +27,8 @@ pub(crate) struct Workers {
     calls: Semaphore,
     /// Looking up names, which may wait for a name server: never in the way of the others.
     lookups: Semaphore,
+    /// Bodies of more than 64 KiB that are read or worked on.
+    pub(crate) large_bodies: Arc<Semaphore>,
 }
 
 impl Default for Workers {
@@ -30,6 +36,7 @@ impl Default for Workers {
         Self {
             calls: Semaphore::new(AT_ONCE),
             lookups: Semaphore::new(AT_ONCE),
+            large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
         }
     }
 }

@@ -17,6 +17,8 @@ use crate::{
 pub(crate) enum ApiError {
     /// 400: the body is not JSON.
     NotJson(String),
+    /// 400: the head contradicts itself.
+    Malformed(String),
     /// 403: Host or Origin is not allowed.
     Forbidden(String),
     /// 404: no such path.
@@ -25,6 +27,12 @@ pub(crate) enum ApiError {
     Method(String),
     /// 413: the body is larger than so many bytes, told in words.
     TooLarge(&'static str),
+    /// 414: the target has so many bytes, more than so many.
+    TargetTooLong(usize, usize),
+    /// 431: too many header fields, or too long ones.
+    TooManyFields(String),
+    /// 503: every place of the API is taken by a call.
+    Full,
     /// What the operation said.
     Op(OpError),
 }
@@ -38,28 +46,38 @@ impl From<OpError> for ApiError {
 impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NotJson(_) => StatusCode::BAD_REQUEST,
+            Self::NotJson(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NoPath(_) | Self::Op(OpError::NoFault(_) | OpError::NoRoute(_)) => {
                 StatusCode::NOT_FOUND
             }
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TargetTooLong(..) => StatusCode::URI_TOO_LONG,
+            Self::TooManyFields(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Op(OpError::Taken(_)) => StatusCode::CONFLICT,
             Self::Op(OpError::Invalid(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Op(OpError::Locked(_)) => StatusCode::LOCKED,
             Self::Op(OpError::TooMany(_)) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Op(OpError::ShuttingDown) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full | Self::Op(OpError::ShuttingDown) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     fn detail(&self) -> String {
         match self {
             Self::NotJson(detail)
+            | Self::Malformed(detail)
+            | Self::TooManyFields(detail)
             | Self::Forbidden(detail)
             | Self::NoPath(detail)
             | Self::Method(detail) => detail.clone(),
             Self::TooLarge(limit) => format!("the body is over {limit}"),
+            Self::TargetTooLong(bytes, max) => {
+                format!("the target has {bytes} bytes; at most {max} are read")
+            }
+            Self::Full => "the API serves as many calls as it can; only POST /halt and GET /healthz are served \
+                           beside them"
+                .to_owned(),
             Self::Op(OpError::Invalid(problems)) => match problems.len() {
                 1 => "the request was understood, but there is a problem with it".to_owned(),
                 count @ ..=PROBLEMS_MAX => {

@@ -12,7 +12,11 @@ use axum::{
 use brownout_fault::read::shorten;
 
 use crate::{
-    auth, control::Control, faults, halt, health, metrics, problem::ApiError, routes, version,
+    auth,
+    control::{self, Control},
+    faults, halt, health, metrics,
+    problem::ApiError,
+    routes, version,
     words::nearest,
 };
 
@@ -57,6 +61,10 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .layer(middleware::from_fn_with_state(
             Arc::clone(&control),
             auth::admit,
+        ))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&control),
+            control::observe,
         ))
         .with_state(control)
 }

@@ -26,6 +26,8 @@ pub struct ControlConfig {
     pub insecure: bool,
     /// Names besides loopback under which it may be called.
     pub allow_hosts: Vec<String>,
+    /// Connections at a time, of which one in eight is kept for `POST /halt`. A descriptor each.
+    pub connections_max: usize,
     /// What its calls do.
     pub ops: Ops,
     /// Where calls are counted.
@@ -37,6 +39,8 @@ pub struct ControlConfig {
 impl ControlConfig {
     /// Where it listens when nothing is said: Toxiproxy's port, so that its clients find us.
     pub const LISTEN: &'static str = "127.0.0.1:8474";
+    /// The most connections that are of use.
+    pub const CONNECTIONS_MAX: usize = 256;
 }
 
 /// Why the API did not start.
@@ -111,7 +115,9 @@ impl ControlApi {
             .map_err(|source| StartError::Thread { source })?;
         let thread = thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || runtime.block_on(serve(listener, control, stopped)))
+            .spawn(move || {
+                runtime.block_on(serve(listener, control, config.connections_max, stopped))
+            })
             .map_err(|source| StartError::Thread { source })?;
         Ok(Self {
             address: bound,
@@ -147,7 +153,12 @@ impl Drop for ControlApi {
     }
 }
 
-async fn serve(listener: TcpListener, control: Arc<Control>, stopped: oneshot::Receiver<()>) {
+async fn serve(
+    listener: TcpListener,
+    control: Arc<Control>,
+    connections_max: usize,
+    stopped: oneshot::Receiver<()>,
+) {
     const GRACE: Duration = Duration::from_secs(1);
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
@@ -166,7 +177,7 @@ async fn serve(listener: TcpListener, control: Arc<Control>, stopped: oneshot::R
     };
     let ops = control.ops.clone();
     tokio::select! {
-        () = accept(listener, router(control), stop) => {}
+        () = accept(listener, router(control), stop, connections_max) => {}
         () = ops.expire() => {}
         () = cut => {}
     }

@@ -40,7 +40,7 @@ pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
         Output::Text => announce(&house, seed),
         Output::Json => announce_json(&house),
     }
-    stop.asked().await;
+    stop.asked_while(|order| house.obey(order)).await;
     if output == Output::Text {
         println!("stopping: requests in progress may take 30 s to end; Ctrl-C again stops at once");
     }

@@ -49,6 +49,7 @@ async fn an_address_open_to_others_must_be_meant() {
             listen: "0.0.0.0:0".to_owned(),
             insecure,
             allow_hosts: Vec::new(),
+            connections_max: ControlConfig::CONNECTIONS_MAX,
             ops: world.ops.clone(),
             metrics: Metrics::new(),
             tracer: Tracer::off(),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
+mod attacks;
 mod calling;
 mod faults;
 mod halting;
@@ -61,6 +62,7 @@ impl World {
             listen: "127.0.0.1:0".to_owned(),
             insecure: false,
             allow_hosts: Vec::new(),
+            connections_max: ControlConfig::CONNECTIONS_MAX,
             ops: ops.clone(),
             metrics: metrics.clone(),
             tracer: Tracer::off(),
