@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     Internal,
     /// Interrupted, and rolled back.
     Interrupted,
+    /// As the command that ran behind a proxy ended.
+    Command(u8),
 }
 
 impl Exit {
@@ -33,6 +35,7 @@ impl Exit {
             Self::Unreachable => 69,
             Self::Internal => 70,
             Self::Interrupted => 130,
+            Self::Command(code) => code,
         }
     }
 }
@@ -46,7 +49,8 @@ Exit codes:
   6    a fault of a simulation could not be removed and may still be armed
   69   the control API or the target cannot be reached
   70   an internal error
-  130  interrupted";
+  130  interrupted
+  With `proxy ... -- COMMAND` the exit code is the command's, or 128 and the number of the signal that ended it.";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

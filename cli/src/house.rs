@@ -2,12 +2,13 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use brownout_control_api::{Audit, Caller, ControlApi, ControlConfig, Ops, Wanted};
+use brownout_control_api::{Caller, ControlApi, ControlConfig, OpError, Ops, Reloaded, Wanted};
 use brownout_fault::store;
 use brownout_proxy::{ACCESS_LOG, Gateway, GatewayConfig, NewRoute, RouteStatus};
 use brownout_telemetry::Telemetry;
 
 use crate::{
+    control_settings::ControlSettings,
     exit::{Exit, Failure},
     signals::Order,
 };
@@ -22,6 +23,7 @@ pub(crate) const FLUSH: Duration = Duration::from_secs(3);
 pub(crate) struct Plan {
     pub(crate) control: String,
     pub(crate) insecure: bool,
+    pub(crate) settings: ControlSettings,
     pub(crate) allow_hosts: Vec<String>,
     pub(crate) seed: u64,
     pub(crate) connections_max: usize,
@@ -74,14 +76,16 @@ impl House {
             )
         })?;
         let metrics = telemetry.metrics();
-        let ops = Ops::new(writer, gateway.handle(), &metrics, Audit::log());
+        let ops = Ops::new(writer, gateway.handle(), &metrics, plan.settings.audit);
         let armed = plan.wanted.faults.len();
         let routes = ops
-            .load(plan.wanted, Caller::of("file"))
+            .load(&plan.wanted, Caller::of("file"))
             .map_err(|error| Failure::chain(Exit::Usage, &error))?;
         let api = ControlApi::start(ControlConfig {
             listen: plan.control,
             insecure: plan.insecure,
+            token: plan.settings.token,
+            read_token: plan.settings.read_token,
             allow_hosts: plan.allow_hosts,
             connections_max: room.control,
             ops: ops.clone(),
@@ -124,12 +128,22 @@ impl House {
         Ok(status)
     }
 
-    /// Does what a signal asks for.
+    /// Does what a signal asks for, where there is no file to read again.
     pub(crate) fn obey(&self, order: Order) {
         match order {
-            Order::Halt => drop(self.ops.halt(None, Caller::of("signal"))),
+            Order::Halt => self.halt(),
             Order::Reload => tracing::warn!("there is no file to read again"),
         }
+    }
+
+    /// Removes every fault.
+    pub(crate) fn halt(&self) {
+        drop(self.ops.halt(None, Caller::of("signal")));
+    }
+
+    /// Does what has changed in what is wanted, all or nothing.
+    pub(crate) fn reload(&self, wanted: &Wanted) -> Result<Reloaded, OpError> {
+        self.ops.reload(wanted, Caller::of("file"))
     }
 
     /// Removes all faults, letting go what they hold, and lets no other be armed.
@@ -142,6 +156,7 @@ impl House {
         self.remove_all_faults();
         self.gateway.drain(DRAIN);
         self.api.stop();
+        self.ops.flush_audit();
         if let Err(error) = self.telemetry.shutdown(FLUSH) {
             tracing::warn!(%error, "not all telemetry was sent");
         }

@@ -4,8 +4,10 @@
 mod print;
 
 mod args;
+mod child;
 mod commands;
 mod config;
+mod control_settings;
 mod demo_system;
 mod exit;
 mod house;
@@ -17,6 +19,7 @@ mod signals;
 mod stage;
 mod telemetry;
 mod toml_tree;
+mod variables;
 
 use std::process::ExitCode;
 
@@ -65,7 +68,8 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<Exit, Failure> {
     match command {
-        Command::Proxy(args) => commands::proxy::run(args).await,
+        Command::Proxy(args) => commands::proxy::run(*args).await,
+        Command::Check(args) => commands::check::run(&args),
         Command::Demo(args) => commands::demo::run(args).await,
         Command::DemoService(args) => commands::demo_service::run(args).await,
         Command::Simulate(args) => commands::simulate::run(args).await,

@@ -19,6 +19,11 @@ pub(crate) fn warning(message: &str) {
     print::err(format_args!("{YELLOW}warning:{YELLOW:#} {message}"));
 }
 
+/// Says something on standard error.
+pub(crate) fn note(message: &str) {
+    print::err(format_args!("{message}"));
+}
+
 /// A line that stands out.
 pub(crate) fn heading(text: &str) {
     println!("{BOLD}{text}{BOLD:#}");

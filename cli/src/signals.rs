@@ -4,7 +4,10 @@ use std::pin::pin;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::exit::{Exit, Failure};
+use crate::{
+    child,
+    exit::{Exit, Failure},
+};
 
 /// What a signal asks a server to do besides to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +16,15 @@ pub(crate) enum Order {
     Reload,
     /// SIGUSR1: remove every fault.
     Halt,
+}
+
+/// Which signal asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// SIGINT, as Ctrl-C sends it to everybody on a terminal.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
 }
 
 /// SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGUSR1, waited for instead of dying of them.
@@ -47,14 +59,14 @@ impl Stop {
     /// or SIGTERM ends the process at once, whatever it is doing.
     pub(crate) async fn asked(mut self) {
         tokio::select! {
-            () = next(&mut self.interrupt, &mut self.terminate) => {}
+            _ = next(&mut self.interrupt, &mut self.terminate) => {}
             _ = self.hangup.recv() => {}
         }
         exit_on_the_next();
     }
 
     /// As [`asked`](Self::asked), for a server: it lives on after SIGHUP, and obeys that and SIGUSR1.
-    pub(crate) async fn asked_while(self, mut obey: impl FnMut(Order)) {
+    pub(crate) async fn asked_while(self, mut obey: impl FnMut(Order)) -> Asked {
         let Self {
             mut interrupt,
             mut terminate,
@@ -62,27 +74,28 @@ impl Stop {
             mut user,
         } = self;
         let mut stop = pin!(next(&mut interrupt, &mut terminate));
-        loop {
+        let asked = loop {
             tokio::select! {
-                () = &mut stop => break,
+                asked = &mut stop => break asked,
                 _ = hangup.recv() => obey(Order::Reload),
                 _ = user.recv() => obey(Order::Halt),
             }
-        }
+        };
         exit_on_the_next();
+        asked
     }
 
     /// As [`asked_while`](Self::asked_while), for a server that has no configuration and no faults.
-    pub(crate) async fn asked_of_a_service(self) {
+    pub(crate) async fn asked_of_a_service(self) -> Asked {
         self.asked_while(|order| tracing::info!(?order, "nothing to do"))
-            .await;
+            .await
     }
 }
 
-async fn next(interrupt: &mut Signal, terminate: &mut Signal) {
+async fn next(interrupt: &mut Signal, terminate: &mut Signal) -> Asked {
     tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        _ = interrupt.recv() => Asked::Interrupt,
+        _ = terminate.recv() => Asked::Terminate,
     }
 }
 
@@ -102,6 +115,7 @@ fn exit_on_the_next() {
                 let Ok(mut stop) = Stop::listen() else { return };
                 drop(listens);
                 next(&mut stop.interrupt, &mut stop.terminate).await;
+                child::kill_the_one();
                 #[expect(clippy::exit, reason = "asked twice: nothing is waited for")]
                 std::process::exit(Exit::Interrupted.code().into());
             });

@@ -16,6 +16,7 @@ use demo_services::ShutdownTimeout;
 use serde_json::json;
 
 use crate::{
+    control_settings::ControlSettings,
     exit::{Exit, Failure},
     house::{House, Plan},
 };
@@ -41,6 +42,7 @@ impl Stage {
         let plan = Plan {
             control: control.to_owned(),
             insecure: false,
+            settings: ControlSettings::open(),
             allow_hosts: Vec::new(),
             seed,
             connections_max: GatewayConfig::CONNECTIONS_MAX,

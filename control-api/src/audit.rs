@@ -1,10 +1,14 @@
 //! The record of every change: when, by whom, from where, what.
 
-use std::net::SocketAddr;
+mod file;
+
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use brownout_fault::{Moment, Origin};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+
+use self::file::AuditFile;
 
 /// Where lines of the log have this target when no file takes the records.
 pub const AUDIT_LOG: &str = "brownout::audit";
@@ -81,20 +85,40 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Where records go.
-#[derive(Debug, Default)]
-pub struct Audit;
+#[derive(Debug)]
+pub struct Audit(Option<AuditFile>);
 
 impl Audit {
     /// Into the log, at level `info` and under the target [`AUDIT_LOG`].
     #[must_use]
     pub const fn log() -> Self {
-        Self
+        Self(None)
     }
 
-    /// Never waits.
-    pub(crate) fn write(&self, record: &Record) {
-        if tracing::enabled!(target: AUDIT_LOG, tracing::Level::INFO) {
-            tracing::info!(target: AUDIT_LOG, "{}", record.to_value());
+    /// Into a file, as one JSON object a line. It is rotated when it would grow over `bytes_max`: `FILE.1` is the one
+    /// before, and so on to `FILE.5`.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn file(path: PathBuf, bytes_max: u64) -> io::Result<Self> {
+        Ok(Self(Some(AuditFile::open(path, bytes_max)?)))
+    }
+
+    /// Never waits: a record that finds no room is lost and counted in the log.
+    pub(crate) fn write(&self, record: Record) {
+        match &self.0 {
+            Some(file) => file.write(record),
+            None if tracing::enabled!(target: AUDIT_LOG, tracing::Level::INFO) => {
+                tracing::info!(target: AUDIT_LOG, "{}", record.to_value());
+            }
+            None => {}
+        }
+    }
+
+    /// Waits until what was written so far is in the file, but not long.
+    pub(crate) fn flush(&self) {
+        if let Some(file) = &self.0 {
+            file.flush();
         }
     }
 }

@@ -3,6 +3,11 @@
 //! A page in a developer's browser can send requests to loopback. Its requests carry an `Origin` or a
 //! `Sec-Fetch-Site`, or, after DNS rebinding, a foreign name in `Host`; none is served (api.md §7).
 
+mod tokens;
+
+pub(crate) use self::tokens::Tokens;
+pub use self::tokens::{InvalidToken, Token};
+
 use std::net::{IpAddr, SocketAddr};
 
 use axum::{
@@ -55,8 +60,9 @@ impl Guard {
         let anybody = matches!(uri.path(), "/healthz" | "/metrics");
         if !anybody && !self.is_ours(host) {
             return Err(ApiError::Forbidden(format!(
-                "the Host `{}` is neither loopback, the bound address nor in --allow-host",
-                shorten(host)
+                "the Host `{0}` is neither loopback nor the address listened on; start the proxy with \
+                 --allow-host {0} if it is meant to be called so",
+                shorten(&host_name(host))
             )));
         }
         if let Some(origin) = single(headers, &header::ORIGIN)?
@@ -99,6 +105,14 @@ impl Guard {
     }
 }
 
+/// The host without its port.
+fn host_name(host: &str) -> String {
+    match host.parse::<Authority>() {
+        Ok(authority) => authority.host().to_owned(),
+        Err(_) => host.to_owned(),
+    }
+}
+
 fn check_size(uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
     let target = uri.path_and_query().map_or(0, |it| it.as_str().len());
     if target > TARGET_BYTES_MAX {
@@ -137,6 +151,9 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h st
 /// Refuses foreign callers, and on a kept place what it is not kept for.
 pub(crate) async fn admit(State(control): State<Shared>, request: Request, next: Next) -> Response {
     if let Err(refused) = control.guard.check(request.uri(), request.headers()) {
+        return refused.into_response();
+    }
+    if let Err(refused) = control.tokens.check(&request) {
         return refused.into_response();
     }
     let is_kept = request.extensions().get() == Some(&Place::Kept);
@@ -229,7 +246,8 @@ mod tests {
     fn a_call_that_says_two_things_is_refused() {
         let status = |target, fields: &[_]| status("127.0.0.1:8474", target, fields);
         let ours = ("host", "localhost:8474");
-        let cases: [(&str, &[(&str, &str)], Option<u16>); 9] = [
+        type Case<'c> = (&'c str, &'c [(&'static str, &'c str)], Option<u16>);
+        let cases: [Case<'_>; 9] = [
             ("/faults", &[], Some(400)),
             ("/faults", &[ours, ("host", "evil.example")], Some(400)),
             ("/faults", &[ours, ours], Some(400)),

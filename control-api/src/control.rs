@@ -12,13 +12,20 @@ use brownout_fault::Origin;
 use brownout_telemetry::{Metrics, RouteMatch, ServerRequest, Span, SpanLink, Tracer, names};
 use tracing::Instrument;
 
-use crate::{audit::Caller, auth::Guard, connections::Peer, off_thread::Workers, ops::Ops};
+use crate::{
+    audit::Caller,
+    auth::{Guard, Tokens},
+    connections::Peer,
+    off_thread::Workers,
+    ops::Ops,
+};
 
 /// The state behind the API.
 #[derive(Debug)]
 pub(crate) struct Control {
     pub(crate) ops: Ops,
     pub(crate) guard: Guard,
+    pub(crate) tokens: Tokens,
     pub(crate) workers: Workers,
     pub(crate) metrics: Metrics,
     tracer: Tracer,
@@ -28,10 +35,17 @@ pub(crate) struct Control {
 pub(crate) type Shared = Arc<Control>;
 
 impl Control {
-    pub(crate) fn new(ops: Ops, guard: Guard, metrics: Metrics, tracer: Tracer) -> Self {
+    pub(crate) fn new(
+        ops: Ops,
+        guard: Guard,
+        tokens: Tokens,
+        metrics: Metrics,
+        tracer: Tracer,
+    ) -> Self {
         Self {
             ops,
             guard,
+            tokens,
             workers: Workers::default(),
             metrics,
             tracer,

@@ -1,10 +1,10 @@
 //! Reading a call: path, query and body, each with our own errors.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::{FromRequest, FromRequestParts, Path, Request},
-    http::request::Parts,
+    http::{header, request::Parts},
 };
 use brownout_fault::read::{Problem, shorten};
 use http_body_util::BodyExt;
@@ -14,7 +14,12 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{control::Shared, ops::OpError, problem::ApiError, words::unknown};
+use crate::{
+    control::Shared,
+    ops::{Condition, OpError, Revisions},
+    problem::ApiError,
+    words::unknown,
+};
 
 /// A body that came whole. Its `Content-Type` is not looked at: `curl -d` sends another.
 ///
@@ -103,6 +108,35 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
         })?;
         Ok(Self(pairs.0))
     }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Condition {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let revisions = |name| {
+            let values = parts.headers.get_all(name);
+            let values: Vec<&str> = values
+                .iter()
+                .map(|it| it.to_str().unwrap_or_default())
+                .collect();
+            (!values.is_empty()).then(|| revisions(&values.join(",")))
+        };
+        Ok(Self {
+            is: revisions(header::IF_MATCH),
+            is_not: revisions(header::IF_NONE_MATCH),
+        })
+    }
+}
+
+/// The entity tags that are ours, of a list; weak ones and those of somebody else match nothing.
+fn revisions(list: &str) -> Revisions {
+    if list.trim() == "*" {
+        return Revisions::Any;
+    }
+    let tags = list.split(',').map(str::trim);
+    let numbers = tags.filter_map(|tag| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok());
+    Revisions::Listed(numbers.collect())
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Name {

@@ -5,9 +5,12 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use brownout_fault::{FaultSpec, FaultWriter, State as FaultState, is_name, read::Problem};
-use brownout_wire::{FaultAnswer, FaultList, Removed};
-use serde_json::Value;
+use brownout_fault::{
+    FaultWriter, State as FaultState, is_name,
+    read::{Problem, shorten},
+};
+use brownout_wire::{FaultAnswer, FaultDraft, FaultList, Removed};
+use serde_json::{Value, json};
 
 use crate::{
     answer::Json,
@@ -16,53 +19,79 @@ use crate::{
     control::Shared,
     extract::{Body, Name, Query},
     off_thread::off_thread,
-    ops::{OpError, Ops},
+    ops::{Armed, Condition, Filter, OpError, Ops},
     problem::ApiError,
     words::unknown,
 };
 
-/// `POST /faults`: arms one fault, or all of a list or none.
+/// `POST /faults`: arms one fault, or all of a list or none. With `?dry_run=true` nothing is armed, and the answer says what
+/// would be.
 pub(crate) async fn arm(
     State(control): State<Shared>,
     caller: Caller,
     query: Query,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let [] = query.only(&[])?;
+    let [dry_run] = query.only(&["dry_run"])?;
+    let dry_run = is_true("dry_run", dry_run.as_deref())?;
     off_thread(&control, move |ops| {
         let value = body.json()?;
-        let Value::Array(items) = &value else {
-            let spec = read(ops, &value).map_err(OpError::Invalid)?;
-            let armed = ops.arm(vec![spec], caller)?;
-            let mut answers = armed.into_iter().map(FaultAnswer::from);
-            let answer = answers.next().ok_or(OpError::ShuttingDown)?;
-            let location = [(header::LOCATION, format!("/faults/{}", answer.id))];
-            return Ok((StatusCode::CREATED, location, Json(answer)).into_response());
+        let drafts = match &value {
+            Value::Array(items) => read_all(ops, items)?,
+            one => vec![read(ops, one).map_err(OpError::Invalid)?],
         };
-        let armed = ops.arm(read_all(ops, items)?, caller)?;
-        let faults: Vec<FaultAnswer> = armed.into_iter().map(Into::into).collect();
-        Ok((StatusCode::CREATED, Json(FaultList { faults })).into_response())
+        if dry_run {
+            ops.try_arm(&drafts)?;
+            return Ok(tried(ops, &drafts, value.is_array()));
+        }
+        let mut armed = ops.arm(drafts, caller)?;
+        if value.is_array() {
+            let faults = armed.into_iter().map(Into::into).collect();
+            return Ok((StatusCode::CREATED, Json(FaultList { faults })).into_response());
+        }
+        let armed = armed.pop().ok_or(OpError::ShuttingDown)?;
+        let location = [(header::LOCATION, format!("/faults/{}", armed.status.id))];
+        Ok((StatusCode::CREATED, location, tagged(armed)).into_response())
     })
     .await
 }
 
-/// `GET /faults?route=&state=`.
+/// What would be armed: each fault with every default, and the routes that it would act on now.
+fn tried(ops: &Ops, drafts: &[FaultDraft], is_list: bool) -> Response {
+    let routes = ops.routes();
+    let mut shown = drafts.iter().map(|draft| {
+        let names = routes.iter().map(|route| route.name.as_str());
+        let names: Vec<&str> = names
+            .filter(|name| draft.spec.route.include(name))
+            .collect();
+        let mut value = draft.to_value();
+        value["dry_run"] = json!(true);
+        value["acts_on"] = json!(names);
+        value
+    });
+    match is_list {
+        true => Json(json!({ "faults": shown.collect::<Vec<_>>() })).into_response(),
+        false => Json(shown.next()).into_response(),
+    }
+}
+
+/// `GET /faults?route=&label=&group=&state=`.
 pub(crate) async fn list(
     State(control): State<Shared>,
     query: Query,
 ) -> Result<Response, ApiError> {
-    let [route, state] = query.only(&["route", "state"])?;
+    let [route, label, group, state] = query.only(&["route", "label", "group", "state"])?;
     let state = state.map(|word| known_state(&word)).transpose()?;
+    let filter = Filter {
+        route,
+        label,
+        group,
+    };
     off_thread(&control, move |ops| {
-        let named = |fault: &brownout_fault::FaultStatus| {
-            let route = route.as_deref();
-            route.is_none_or(|name| fault.spec.route.include(name))
-        };
         let faults = ops
-            .faults()
+            .faults(&filter)
             .into_iter()
-            .filter(named)
-            .filter(|fault| state.is_none_or(|state| fault.state == state))
+            .filter(|armed| state.is_none_or(|state| armed.status.state == state))
             .map(FaultAnswer::from)
             .collect();
         Ok(Json(FaultList { faults }).into_response())
@@ -86,8 +115,8 @@ pub(crate) async fn kinds(
 pub(crate) async fn show(
     State(control): State<Shared>,
     Name(id): Name,
-) -> Result<Json<FaultAnswer>, ApiError> {
-    off_thread(&control, move |ops| Ok(Json(ops.fault(&id)?.into()))).await
+) -> Result<Response, ApiError> {
+    off_thread(&control, move |ops| Ok(tagged(ops.fault(&id)?))).await
 }
 
 /// `PUT /faults/{id}`: creates or replaces.
@@ -95,6 +124,7 @@ pub(crate) async fn put(
     State(control): State<Shared>,
     caller: Caller,
     Name(id): Name,
+    condition: Condition,
     body: Body,
 ) -> Result<Response, ApiError> {
     if !is_name(&id) {
@@ -112,14 +142,14 @@ pub(crate) async fn put(
                 _ => drop(members.insert("id".to_owned(), id.clone().into())),
             }
         }
-        let spec = read(ops, &value).map_err(OpError::Invalid)?;
-        let (fault, is_new) = ops.put(&id, spec, caller)?;
+        let draft = read(ops, &value).map_err(OpError::Invalid)?;
+        let (armed, is_new) = ops.put(&id, draft, &condition, caller)?;
         let status = match is_new {
             true => StatusCode::CREATED,
             false => StatusCode::OK,
         };
         let location = [(header::LOCATION, format!("/faults/{id}"))];
-        Ok((status, location, Json(FaultAnswer::from(fault))).into_response())
+        Ok((status, location, tagged(armed)).into_response())
     })
     .await
 }
@@ -129,44 +159,74 @@ pub(crate) async fn patch(
     State(control): State<Shared>,
     caller: Caller,
     Name(id): Name,
+    condition: Condition,
     body: Body,
-) -> Result<Json<FaultAnswer>, ApiError> {
+) -> Result<Response, ApiError> {
     off_thread(&control, move |ops| {
         let value = body.json()?;
         bounds::check(&value).map_err(OpError::Invalid)?;
-        Ok(Json(ops.patch(&id, &value, caller)?.into()))
+        Ok(tagged(ops.patch(&id, &value, &condition, caller)?))
     })
     .await
 }
 
-/// `DELETE /faults/{id}`.
+/// `DELETE /faults/{id}`: the fault with what it had done by then.
 pub(crate) async fn remove(
     State(control): State<Shared>,
     caller: Caller,
     Name(id): Name,
-) -> Result<StatusCode, ApiError> {
-    control.ops.remove(&id, caller)?;
-    Ok(StatusCode::NO_CONTENT)
+    condition: Condition,
+) -> Result<Response, ApiError> {
+    Ok(tagged(control.ops.remove(&id, &condition, caller)?))
 }
 
-/// `DELETE /faults`: all of them.
+/// `DELETE /faults?route=&label=&group=`: those that `GET` lists with the same query.
 pub(crate) async fn clear(
     State(control): State<Shared>,
     caller: Caller,
     query: Query,
-) -> Result<Json<Removed>, ApiError> {
-    let [] = query.only(&[])?;
-    let removed = control.ops.clear(caller);
-    Ok(Json(Removed { removed }))
+) -> Result<Response, ApiError> {
+    let [route, label, group] = query.only(&["route", "label", "group"])?;
+    let filter = Filter {
+        route,
+        label,
+        group,
+    };
+    // The faults are gone before anything is written: nobody who waits for a turn holds that up.
+    let gone = control.ops.clear(&filter, caller);
+    off_thread(&control, move |_| {
+        let removed = gone.iter().map(|armed| armed.status.id.clone()).collect();
+        let faults = gone.into_iter().map(Into::into).collect();
+        let faults = Some(faults);
+        Ok(Json(Removed { removed, faults }).into_response())
+    })
+    .await
 }
 
-fn read(ops: &Ops, value: &Value) -> Result<FaultSpec, Vec<Problem>> {
+/// A fault, with its revision as its entity tag. That names the fault's form; what it counts is not part of it.
+fn tagged(armed: Armed) -> Response {
+    let tag = [(header::ETAG, format!("\"{}\"", armed.status.revision))];
+    (tag, Json(FaultAnswer::from(armed))).into_response()
+}
+
+fn is_true(key: &str, value: Option<&str>) -> Result<bool, ApiError> {
+    match value {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(ApiError::invalid(Problem {
+            pointer: format!("?{key}"),
+            detail: format!("`{}` is neither true nor false", shorten(other)),
+        })),
+    }
+}
+
+fn read(ops: &Ops, value: &Value) -> Result<FaultDraft, Vec<Problem>> {
     bounds::check(value)?;
     ops.read_fault(value)
 }
 
 /// Reads a list: all of it, or what is wrong with its first elements.
-fn read_all(ops: &Ops, items: &[Value]) -> Result<Vec<FaultSpec>, OpError> {
+fn read_all(ops: &Ops, items: &[Value]) -> Result<Vec<FaultDraft>, OpError> {
     const PROBLEMS_ENOUGH: usize = 50;
     if items.is_empty() {
         let detail = "is an empty list; there is nothing to arm";
@@ -177,11 +237,11 @@ fn read_all(ops: &Ops, items: &[Value]) -> Result<Vec<FaultSpec>, OpError> {
         let detail = format!("there may be {max} faults at a time; these are {count}");
         return Err(OpError::TooMany(detail));
     }
-    let mut specs = Vec::with_capacity(items.len());
+    let mut drafts = Vec::with_capacity(items.len());
     let mut problems: Vec<Problem> = Vec::new();
     for (index, item) in items.iter().enumerate() {
         match read(ops, item) {
-            Ok(spec) => specs.push(spec),
+            Ok(draft) => drafts.push(draft),
             Err(found) => {
                 let index = index.to_string();
                 problems.extend(found.into_iter().map(|problem| problem.under(&index)));
@@ -192,7 +252,7 @@ fn read_all(ops: &Ops, items: &[Value]) -> Result<Vec<FaultSpec>, OpError> {
         }
     }
     if problems.is_empty() {
-        Ok(specs)
+        Ok(drafts)
     } else {
         Err(OpError::Invalid(problems))
     }

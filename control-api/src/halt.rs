@@ -18,5 +18,8 @@ pub(crate) async fn halt(
         Some(value) => Halt::read(&value).map_err(OpError::Invalid)?,
     };
     let removed = control.ops.halt(halt.rearm_after, caller);
-    Ok(Json(Removed { removed }))
+    Ok(Json(Removed {
+        removed,
+        faults: None,
+    }))
 }

@@ -18,6 +18,7 @@ mod extract;
 mod faults;
 mod halt;
 mod health;
+mod leases;
 mod metrics;
 mod off_thread;
 mod ops;
@@ -29,5 +30,9 @@ mod version;
 mod words;
 
 pub use audit::{AUDIT_LOG, Audit, Caller};
-pub use ops::{InvalidRoute, OpError, Ops, Wanted, check_routes, new_route};
+pub use auth::{InvalidToken, Token};
+pub use ops::{
+    Armed, Condition, Filter, InvalidRoute, Lease, OpError, Ops, Reloaded, Revisions, Wanted,
+    check_routes, new_route,
+};
 pub use server::{ControlApi, ControlConfig, StartError};

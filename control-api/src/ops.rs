@@ -5,30 +5,37 @@
 //! call sees half of another, and whoever was answered finds the change in force.
 
 mod addresses;
+mod armed;
 mod error;
 mod faults;
 mod fit;
 mod halt;
+mod leases;
 mod load;
 mod routes;
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
-use brownout_fault::{FaultWriter, Moment};
+use brownout_fault::{FaultSpec, FaultStatus, FaultWriter, Moment};
 use brownout_proxy::GatewayHandle;
 use brownout_telemetry::{Counter, Gauge, Metrics, names};
+use brownout_wire::FaultTags;
 use serde_json::Value;
 use tokio::{sync::Notify, time::sleep_until};
 
 pub(crate) use self::{addresses::route_change, error::whole_seconds};
 pub use self::{
     addresses::{InvalidRoute, new_route},
+    armed::{Armed, Condition, Filter, Revisions},
     error::OpError,
-    load::{Wanted, check_routes},
+    leases::Lease,
+    load::{Reloaded, Wanted, check_routes},
 };
+use self::{leases::Leases, load::Loaded};
 use crate::audit::{Audit, Caller, Record};
 
 /// Changes and shows faults and routes. Cheap to clone; usable from any thread.
@@ -52,6 +59,11 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     writer: FaultWriter,
+    /// By the id of a fault that is armed and has some.
+    tags: HashMap<String, FaultTags>,
+    leases: Leases,
+    /// What came of the configuration file.
+    loaded: Loaded,
     /// Until when nothing may be armed.
     locked_until: Option<Instant>,
     /// The process is about to end: nothing may be armed any more.
@@ -59,6 +71,11 @@ struct State {
 }
 
 impl State {
+    fn tagged(&self, status: FaultStatus) -> Armed {
+        let tags = self.tags.get(&status.id).cloned().unwrap_or_default();
+        Armed { status, tags }
+    }
+
     fn check_may_arm(&self, now: Moment) -> Result<(), OpError> {
         if self.stopping {
             return Err(OpError::ShuttingDown);
@@ -87,10 +104,8 @@ impl Change<'_> {
         if subjects.is_empty() && action != "halt" {
             return;
         }
-        let faults = match action.starts_with("route.") {
-            true => 0,
-            false => subjects.len(),
-        };
+        let is_of_faults = action.starts_with("fault.") || action == "halt";
+        let faults = if is_of_faults { subjects.len() } else { 0 };
         self.ops
             .fault_changes
             .add(u64::try_from(faults).unwrap_or(u64::MAX));
@@ -98,7 +113,7 @@ impl Change<'_> {
         self.ops
             .revision
             .set(i64::try_from(revision).unwrap_or(i64::MAX));
-        self.ops.audit.write(&Record {
+        self.ops.audit.write(Record {
             at: self.now,
             caller: self.caller,
             action,
@@ -109,15 +124,37 @@ impl Change<'_> {
         self.ops.changed.notify_one();
     }
 
-    /// Removes the faults whose ttl is over; when to look again.
+    /// Removes the faults whose ttl or lease is over; when to look again.
     fn expire(&mut self) -> Option<Instant> {
         let (gone, next) = self.state.writer.expire(self.now.instant);
-        if !gone.is_empty() {
-            let caller = std::mem::replace(&mut self.caller, Caller::of("clock"));
-            self.done("fault.expire", gone, Value::Null);
-            self.caller = caller;
+        for id in &gone {
+            self.state.tags.remove(id);
         }
-        next
+        let caller = std::mem::replace(&mut self.caller, Caller::of("clock"));
+        self.done("fault.expire", gone, Value::Null);
+        self.expire_leases();
+        self.caller = caller;
+        next.into_iter().chain(self.state.leases.next_end()).min()
+    }
+
+    /// Removes the faults of which `doomed` says so, letting go what they hold. The ids that are gone.
+    fn remove_where(&mut self, doomed: impl Fn(&FaultSpec, &FaultTags) -> bool) -> Vec<String> {
+        let none = FaultTags::default();
+        let State { writer, tags, .. } = &mut *self.state;
+        let gone = writer.remove_where(|id, spec| doomed(spec, tags.get(id).unwrap_or(&none)));
+        for id in &gone {
+            tags.remove(id);
+        }
+        gone
+    }
+
+    /// Keeps the tags of a fault that was armed or changed.
+    fn keep_tags(&mut self, id: &str, tags: FaultTags) {
+        if tags == FaultTags::default() {
+            self.state.tags.remove(id);
+        } else {
+            self.state.tags.insert(id.to_owned(), tags);
+        }
     }
 }
 
@@ -139,6 +176,9 @@ impl Ops {
     ) -> Self {
         let state = State {
             writer,
+            tags: HashMap::new(),
+            leases: Leases::default(),
+            loaded: Loaded::default(),
             locked_until: None,
             stopping: false,
         };
@@ -150,6 +190,11 @@ impl Ops {
             fault_changes: metrics.counter(names::CONTROL_FAULT_CHANGES, &[]),
             revision: metrics.gauge(names::CONTROL_REVISION, &[]),
         }))
+    }
+
+    /// Waits until the changes made so far are in the audit log's file, but not long.
+    pub fn flush_audit(&self) {
+        self.0.audit.flush();
     }
 
     /// Removes faults when their ttl is over, for ever: the one timer for all of them.

@@ -19,7 +19,9 @@ pub(crate) enum ApiError {
     NotJson(String),
     /// 400: the head contradicts itself.
     Malformed(String),
-    /// 403: Host or Origin is not allowed.
+    /// 401: there is no token, or a wrong one.
+    Unauthorized(&'static str),
+    /// 403: Host or Origin is not allowed, or the token only reads.
     Forbidden(String),
     /// 404: no such path.
     NoPath(String),
@@ -48,7 +50,8 @@ impl ApiError {
         match self {
             Self::NotJson(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::NoPath(_) | Self::Op(OpError::NoFault(_) | OpError::NoRoute(_)) => {
+            Self::NoPath(_)
+            | Self::Op(OpError::NoFault(_) | OpError::NoRoute(_) | OpError::NoLease(_)) => {
                 StatusCode::NOT_FOUND
             }
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -56,6 +59,8 @@ impl ApiError {
             Self::TargetTooLong(..) => StatusCode::URI_TOO_LONG,
             Self::TooManyFields(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Op(OpError::Taken(_)) => StatusCode::CONFLICT,
+            Self::Op(OpError::Condition(_)) => StatusCode::PRECONDITION_FAILED,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Op(OpError::Invalid(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Op(OpError::Locked(_)) => StatusCode::LOCKED,
             Self::Op(OpError::TooMany(_)) => StatusCode::TOO_MANY_REQUESTS,
@@ -71,6 +76,7 @@ impl ApiError {
             | Self::Forbidden(detail)
             | Self::NoPath(detail)
             | Self::Method(detail) => detail.clone(),
+            Self::Unauthorized(detail) => (*detail).to_owned(),
             Self::TooLarge(limit) => format!("the body is over {limit}"),
             Self::TargetTooLong(bytes, max) => {
                 format!("the target has {bytes} bytes; at most {max} are read")
@@ -125,6 +131,8 @@ impl IntoResponse for ApiError {
             Self::Op(OpError::Locked(rest)) => Some(HeaderValue::from(whole_seconds(*rest))),
             _ => None,
         };
+        let challenge = matches!(self, Self::Unauthorized(_))
+            .then(|| HeaderValue::from_static("Bearer realm=\"brownout\""));
         let errors = match self {
             Self::Op(OpError::Invalid(problems)) => {
                 problems.into_iter().take(PROBLEMS_MAX).map(told).collect()
@@ -143,6 +151,11 @@ impl IntoResponse for ApiError {
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, content_type);
+        if let Some(challenge) = challenge {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
+        }
         if let Some(retry_after) = retry_after {
             response
                 .headers_mut()

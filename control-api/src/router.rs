@@ -14,17 +14,18 @@ use brownout_fault::read::shorten;
 use crate::{
     auth,
     control::{self, Control},
-    faults, halt, health, metrics,
+    faults, halt, health, leases, metrics,
     problem::ApiError,
     routes, version,
     words::nearest,
 };
 
 /// The paths, for a hint when none fits.
-const PATHS: [&str; 7] = [
+const PATHS: [&str; 8] = [
     "/faults",
     "/faults/kinds",
     "/routes",
+    "/leases",
     "/halt",
     "/healthz",
     "/metrics",
@@ -51,6 +52,11 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
             get(routes::show)
                 .patch(routes::patch)
                 .delete(routes::remove),
+        )
+        .route("/leases", get(leases::list).post(leases::add))
+        .route(
+            "/leases/{id}",
+            get(leases::show).put(leases::renew).delete(leases::remove),
         )
         .route("/halt", post(halt::halt))
         .route("/healthz", get(health::health))

@@ -5,7 +5,6 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use brownout_fault::FaultStatus;
 use brownout_proxy::{Protocol as Carried, RouteStatus};
 use brownout_wire::{Protocol, RouteAnswer, RouteList, RoutePatch, RouteSpec};
 use serde_json::Value;
@@ -17,7 +16,7 @@ use crate::{
     control::Shared,
     extract::{Body, Name, Query},
     off_thread::{look_up, off_thread},
-    ops::{OpError, new_route, route_change},
+    ops::{Armed, Filter, OpError, new_route, route_change},
     problem::ApiError,
 };
 
@@ -28,7 +27,7 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     let [] = query.only(&[])?;
     off_thread(&control, |ops| {
-        let faults = ops.faults();
+        let faults = ops.faults(&Filter::default());
         let routes = ops.routes().into_iter();
         let routes = routes.map(|route| answer(route, &faults)).collect();
         Ok(Json(RouteList { routes }).into_response())
@@ -54,7 +53,7 @@ pub(crate) async fn add(
         Ok((
             StatusCode::CREATED,
             location,
-            Json(answer(route, &ops.faults())),
+            Json(answer(route, &ops.faults(&Filter::default()))),
         )
             .into_response())
     })
@@ -68,7 +67,7 @@ pub(crate) async fn show(
 ) -> Result<Json<RouteAnswer>, ApiError> {
     off_thread(&control, move |ops| {
         let route = ops.route(&name).ok_or(OpError::NoRoute(name))?;
-        Ok(Json(answer(route, &ops.faults())))
+        Ok(Json(answer(route, &ops.faults(&Filter::default()))))
     })
     .await
 }
@@ -91,7 +90,7 @@ pub(crate) async fn patch(
     .await?;
     off_thread(&control, move |ops| {
         let route = ops.change_route(&name, change, caller)?;
-        Ok(Json(answer(route, &ops.faults())))
+        Ok(Json(answer(route, &ops.faults(&Filter::default()))))
     })
     .await
 }
@@ -112,12 +111,12 @@ fn read(body: &Body) -> Result<Value, ApiError> {
     Ok(value)
 }
 
-fn answer(route: RouteStatus, faults: &[FaultStatus]) -> RouteAnswer {
+fn answer(route: RouteStatus, faults: &[Armed]) -> RouteAnswer {
     let touching = faults
         .iter()
-        .filter(|fault| fault.spec.route.include(&route.name));
+        .filter(|armed| armed.status.spec.route.include(&route.name));
     RouteAnswer {
-        faults: touching.map(|fault| fault.id.clone()).collect(),
+        faults: touching.map(|armed| armed.status.id.clone()).collect(),
         name: route.name,
         listen: route.listen.to_string(),
         upstream: route.upstream,

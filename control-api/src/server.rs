@@ -13,7 +13,11 @@ use tokio::{runtime::Builder, sync::oneshot, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::Guard, connections::accept, control::Control, off_thread::THREADS_MAX, ops::Ops,
+    auth::{Guard, Token, Tokens},
+    connections::accept,
+    control::Control,
+    off_thread::THREADS_MAX,
+    ops::Ops,
     router::router,
 };
 
@@ -24,6 +28,10 @@ pub struct ControlConfig {
     pub listen: String,
     /// Whether it may be reached from elsewhere without a token.
     pub insecure: bool,
+    /// Who has this may do everything; `None` asks nobody for a token.
+    pub token: Option<Token>,
+    /// Who has this may look. It goes with `token` alone.
+    pub read_token: Option<Token>,
     /// Names besides loopback under which it may be called.
     pub allow_hosts: Vec<String>,
     /// Connections at a time, of which one in eight is kept for `POST /halt`. A descriptor each.
@@ -55,12 +63,15 @@ pub enum StartError {
     /// Reachable from elsewhere, by anybody.
     #[error(
         "the control API would be open to everyone who reaches {address}; \
-         listen on loopback, or add --insecure if that is meant"
+         listen on loopback, ask for a token (--token-file), or add --insecure if that is meant"
     )]
     Open {
         /// The address.
         address: SocketAddr,
     },
+    /// Those who only look would be asked, and nobody else.
+    #[error("a token that only reads needs one for everything beside it (--token-file)")]
+    ReadTokenAlone,
     /// The address cannot be listened on.
     #[error("could not listen on {address} for the control API")]
     Listen {
@@ -96,7 +107,10 @@ impl ControlApi {
         };
         let mut addresses = config.listen.to_socket_addrs().map_err(|_| invalid())?;
         let address = addresses.next().ok_or_else(invalid)?;
-        if !address.ip().is_loopback() && !config.insecure {
+        if config.token.is_none() && config.read_token.is_some() {
+            return Err(StartError::ReadTokenAlone);
+        }
+        if !address.ip().is_loopback() && !config.insecure && config.token.is_none() {
             return Err(StartError::Open { address });
         }
         let listen = |source| StartError::Listen { address, source };
@@ -104,8 +118,9 @@ impl ControlApi {
         listener.set_nonblocking(true).map_err(listen)?;
         let bound = listener.local_addr().map_err(listen)?;
 
+        let tokens = Tokens::new(config.token, config.read_token);
         let guard = Guard::new(bound, config.allow_hosts);
-        let control = Control::new(config.ops, guard, config.metrics, config.tracer);
+        let control = Control::new(config.ops, guard, tokens, config.metrics, config.tracer);
         let control = Arc::new(control);
         let (stop, stopped) = oneshot::channel();
         let runtime = Builder::new_current_thread()
@@ -116,7 +131,7 @@ impl ControlApi {
         let thread = thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || {
-                runtime.block_on(serve(listener, control, config.connections_max, stopped))
+                runtime.block_on(serve(listener, control, config.connections_max, stopped));
             })
             .map_err(|source| StartError::Thread { source })?;
         Ok(Self {

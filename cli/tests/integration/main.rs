@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
+mod command_behind;
 mod compose_files;
+mod configuration;
 mod demo_command;
 mod demo_trace;
 mod environment;
@@ -29,13 +31,10 @@ use serde_json::Value;
 /// The command, quiet about the environment of whoever runs the tests.
 fn brownout(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_brownout"));
-    command
-        .args(args)
-        .env_remove("BROWNOUT_LOG")
-        .env_remove("BROWNOUT_CONTROL")
-        .env("NO_COLOR", "1");
+    command.args(args).env("NO_COLOR", "1");
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("OTEL_") {
+        let shown = name.to_string_lossy();
+        if shown.starts_with("OTEL_") || shown.starts_with("BROWNOUT_") {
             command.env_remove(name);
         }
     }
@@ -106,6 +105,12 @@ impl Server {
     /// Starts it and waits for nothing.
     fn start_quietly(args: &[&str]) -> Self {
         Self::spawn(brownout(args))
+    }
+
+    /// Starts it with this as its input and waits for nothing.
+    fn spawn_with(mut command: Command, stdin: Stdio) -> Self {
+        command.stdin(stdin);
+        Self::spawn(command)
     }
 
     fn spawn(mut command: Command) -> Self {

@@ -23,6 +23,12 @@ pub enum OpError {
     /// No route has this name.
     #[error("there is no route `{0}`")]
     NoRoute(String),
+    /// No lease has this id.
+    #[error("there is no lease `{0}`; it may have ended")]
+    NoLease(String),
+    /// What was to be so is not so.
+    #[error("{0}")]
+    Condition(String),
     /// Everything was halted; arming is locked for this long.
     #[error(
         "everything was halted, and nothing may be armed for another {} s; \

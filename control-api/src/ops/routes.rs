@@ -4,7 +4,7 @@ use brownout_fault::Routes;
 use brownout_proxy::{NewRoute, RouteChange, RouteStatus};
 use serde_json::{Map, Value, json};
 
-use super::{OpError, Ops};
+use super::{Change, OpError, Ops};
 use crate::audit::Caller;
 
 impl Ops {
@@ -69,19 +69,23 @@ impl Ops {
         if !self.0.gateway.remove_route(name) {
             return Err(OpError::NoRoute(name.to_owned()));
         }
-        let is_left = |named: &String| self.0.gateway.route(named).is_some();
-        let doomed = |named: &Routes| match named {
-            Routes::All => false,
-            Routes::Named(names) => {
-                names.iter().any(|named| named == name) && !names.iter().any(is_left)
-            }
-        };
-        let gone = change
-            .state
-            .writer
-            .remove_where(|_, spec| doomed(&spec.route));
+        let gone = change.remove_strays(&[name.to_owned()]);
         change.done("route.remove", vec![name.to_owned()], Value::Null);
         change.done("fault.remove", gone, Value::Null);
         Ok(())
+    }
+}
+
+impl Change<'_> {
+    /// Removes the faults that name one of these routes and none that is left. The ids that are gone.
+    pub(super) fn remove_strays(&mut self, removed: &[String]) -> Vec<String> {
+        let gateway = &self.ops.gateway;
+        let is_left = |named: &String| gateway.route(named).is_some();
+        self.remove_where(|spec, _| match &spec.route {
+            Routes::All => false,
+            Routes::Named(names) => {
+                names.iter().any(|named| removed.contains(named)) && !names.iter().any(is_left)
+            }
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use brownout_control_api::Filter;
 use brownout_testkit::{RawClient, eventually, within};
 use serde_json::{Map, Value, json};
 
@@ -22,6 +23,7 @@ async fn halts(world: &World, count: usize) -> Vec<Duration> {
     took
 }
 
+#[expect(clippy::print_stdout, reason = "the figure is what is looked for")]
 fn told(what: &str, took: &[Duration]) {
     let p99 = took[took.len() * 99 / 100];
     let max = took.last().unwrap();
@@ -218,7 +220,7 @@ async fn a_costly_call_gets_a_short_answer_and_holds_nobody_up() {
         }
         assert!(slowest < Duration::from_secs(2), "{what}: {slowest:?}");
     }
-    assert!(world.ops.faults().is_empty());
+    assert!(world.ops.faults(&Filter::default()).is_empty());
 }
 
 #[tokio::test]
@@ -247,7 +249,7 @@ async fn long_answers_hold_nobody_up() {
     }
     let took = halts(&world, 1).await;
     println!("halt of 1,000 faults: {took:?}");
-    assert!(world.ops.faults().is_empty());
+    assert!(world.ops.faults(&Filter::default()).is_empty());
 }
 
 #[tokio::test]

@@ -48,6 +48,8 @@ async fn an_address_open_to_others_must_be_meant() {
         ControlApi::start(ControlConfig {
             listen: "0.0.0.0:0".to_owned(),
             insecure,
+            token: None,
+            read_token: None,
             allow_hosts: Vec::new(),
             connections_max: ControlConfig::CONNECTIONS_MAX,
             ops: world.ops.clone(),

@@ -10,6 +10,7 @@ mod kinds;
 mod ops;
 mod promise;
 mod routes;
+mod sharing;
 mod streams;
 mod wrong_calls;
 
@@ -61,6 +62,8 @@ impl World {
         let api = ControlApi::start(ControlConfig {
             listen: "127.0.0.1:0".to_owned(),
             insecure: false,
+            token: None,
+            read_token: None,
             allow_hosts: Vec::new(),
             connections_max: ControlConfig::CONNECTIONS_MAX,
             ops: ops.clone(),
