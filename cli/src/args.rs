@@ -9,6 +9,7 @@ mod fault;
 mod proxy;
 mod simulate;
 mod telemetry;
+mod toxiproxy;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -20,6 +21,7 @@ pub(crate) use self::{
     proxy::{ControlArgs, ProxyArgs},
     simulate::SimulateArgs,
     telemetry::TelemetryArgs,
+    toxiproxy::{ImportArgs, ToxiproxyArgs},
 };
 use crate::{exit, logging::LogFormat};
 
@@ -75,6 +77,10 @@ fn log_filter(text: &str) -> Result<String, String> {
 pub(crate) enum Command {
     /// Stand between services and their upstreams, and break what the control API says
     Proxy(Box<ProxyArgs>),
+    /// Stand in for Toxiproxy's server, with its flags
+    ToxiproxyServer(ToxiproxyArgs),
+    /// Print Toxiproxy's file of proxies as a proxy's configuration
+    Import(ImportArgs),
     /// Read a proxy's configuration and tell what is wrong with it
     Check(CheckArgs),
     /// See an outage: a homepage and the services behind it, each behind a proxy route
@@ -98,7 +104,10 @@ pub(crate) enum Command {
 impl Command {
     /// Whether it serves until it is asked to stop.
     pub(crate) fn is_server(&self) -> bool {
-        matches!(self, Self::Proxy(_) | Self::Demo(_) | Self::DemoService(_))
+        matches!(
+            self,
+            Self::Proxy(_) | Self::ToxiproxyServer(_) | Self::Demo(_) | Self::DemoService(_)
+        )
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod policy;
 pub(crate) mod proxy;
 pub(crate) mod route;
 pub(crate) mod simulate;
+pub(crate) mod toxiproxy;
 
 use brownout_client::Client;
 use serde_json::Value;

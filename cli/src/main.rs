@@ -19,6 +19,7 @@ mod signals;
 mod stage;
 mod telemetry;
 mod toml_tree;
+mod toxiproxy_file;
 mod variables;
 
 use std::process::ExitCode;
@@ -35,7 +36,7 @@ use crate::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::parse_from(toxiproxy_file::with_two_dashes(std::env::args_os()));
     // Dropped last: what is logged on the way out is written as well.
     let _logs = logging::start(&args.log, args.log_format, args.access_log);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -69,6 +70,8 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Proxy(args) => commands::proxy::run(*args).await,
+        Command::ToxiproxyServer(args) => commands::toxiproxy::serve(args).await,
+        Command::Import(args) => commands::toxiproxy::import(&args),
         Command::Check(args) => commands::check::run(&args),
         Command::Demo(args) => commands::demo::run(args).await,
         Command::DemoService(args) => commands::demo_service::run(args).await,

@@ -18,7 +18,12 @@ use axum::{
 };
 use brownout_fault::read::shorten;
 
-use crate::{connections::Place, control::Shared, problem::ApiError};
+use crate::{
+    connections::Place,
+    control::{Control, Shared},
+    problem::ApiError,
+    toxiproxy,
+};
 
 /// The longest target of a call, in bytes.
 const TARGET_BYTES_MAX: usize = 8 * 1024;
@@ -83,6 +88,9 @@ impl Guard {
     }
 
     fn is_ours(&self, host: &str) -> bool {
+        if self.allowed.iter().any(|allowed| allowed == "*") {
+            return true;
+        }
         let Ok(authority) = host.parse::<Authority>() else {
             return false;
         };
@@ -150,17 +158,23 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h st
 
 /// Refuses foreign callers, and on a kept place what it is not kept for.
 pub(crate) async fn admit(State(control): State<Shared>, request: Request, next: Next) -> Response {
-    if let Err(refused) = control.guard.check(request.uri(), request.headers()) {
-        return refused.into_response();
-    }
-    if let Err(refused) = control.tokens.check(&request) {
-        return refused.into_response();
-    }
-    let is_kept = request.extensions().get() == Some(&Place::Kept);
-    if is_kept && !matches!(request.uri().path(), "/halt" | "/healthz") {
-        return ApiError::Full.into_response();
+    if let Err(refused) = check(&control, &request) {
+        return match toxiproxy::is_ours(request.uri().path()) {
+            true => toxiproxy::refusal(refused),
+            false => refused.into_response(),
+        };
     }
     next.run(request).await
+}
+
+fn check(control: &Control, request: &Request) -> Result<(), ApiError> {
+    control.guard.check(request.uri(), request.headers())?;
+    control.tokens.check(request)?;
+    let is_kept = request.extensions().get() == Some(&Place::Kept);
+    match is_kept && !matches!(request.uri().path(), "/halt" | "/healthz") {
+        true => Err(ApiError::Full),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]

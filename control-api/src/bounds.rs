@@ -27,6 +27,21 @@ pub(crate) fn check(value: &Value) -> Result<(), Vec<Problem>> {
     }
 }
 
+/// As [`check`], of one thing or a list of them.
+///
+/// # Errors
+/// The first problem.
+pub(crate) fn check_list_of(value: &Value) -> Result<(), Problem> {
+    let checked = match value {
+        Value::Array(items) if items.len() <= ELEMENTS_MAX => items.iter().try_for_each(check),
+        one => check(one),
+    };
+    checked.map_err(|problems| {
+        let first = problems.into_iter().next();
+        first.unwrap_or_else(|| Problem::here("is too large"))
+    })
+}
+
 /// As deep as JSON is read: 128 levels.
 fn look(value: &Value, problems: &mut Vec<Problem>) {
     match value {

@@ -53,6 +53,11 @@ impl Body {
             .map_err(|error| ApiError::NotJson(format!("the body is not JSON: {error}")))
     }
 
+    /// What was sent.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Reads a body that may be left out and is small: never more than a moment.
     ///
     /// # Errors

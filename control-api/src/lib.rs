@@ -26,13 +26,16 @@ mod problem;
 mod router;
 mod routes;
 mod server;
+mod toxiproxy;
 mod version;
 mod words;
 
 pub use audit::{AUDIT_LOG, Audit, Caller};
 pub use auth::{InvalidToken, Token};
 pub use ops::{
-    Armed, Condition, Filter, InvalidRoute, Lease, OpError, Ops, Reloaded, Revisions, Wanted,
-    check_routes, new_route,
+    Armed, Attributes, Condition, Filter, InvalidRoute, InvalidToxic, Lease, OpError, Ops,
+    Reloaded, Revisions, Toxic, ToxicKind, Wanted, check_routes, new_route,
 };
 pub use server::{ControlApi, ControlConfig, StartError};
+pub use toxiproxy::proxy_route;
+pub use version::TOXIPROXY_VERSION;

@@ -13,6 +13,7 @@ mod halt;
 mod leases;
 mod load;
 mod routes;
+mod toxics;
 
 use std::{
     collections::HashMap,
@@ -34,8 +35,9 @@ pub use self::{
     error::OpError,
     leases::Lease,
     load::{Reloaded, Wanted, check_routes},
+    toxics::{Attributes, InvalidToxic, Toxic, ToxicKind},
 };
-use self::{leases::Leases, load::Loaded};
+use self::{leases::Leases, load::Loaded, toxics::Toxics};
 use crate::audit::{Audit, Caller, Record};
 
 /// Changes and shows faults and routes. Cheap to clone; usable from any thread.
@@ -61,6 +63,7 @@ struct State {
     writer: FaultWriter,
     /// By the id of a fault that is armed and has some.
     tags: HashMap<String, FaultTags>,
+    toxics: Toxics,
     leases: Leases,
     /// What came of the configuration file.
     loaded: Loaded,
@@ -71,6 +74,12 @@ struct State {
 }
 
 impl State {
+    /// Forgets what is kept beside a fault that is gone.
+    fn forget(&mut self, id: &str) {
+        self.tags.remove(id);
+        self.toxics.forget(id);
+    }
+
     fn tagged(&self, status: FaultStatus) -> Armed {
         let tags = self.tags.get(&status.id).cloned().unwrap_or_default();
         Armed { status, tags }
@@ -128,7 +137,7 @@ impl Change<'_> {
     fn expire(&mut self) -> Option<Instant> {
         let (gone, next) = self.state.writer.expire(self.now.instant);
         for id in &gone {
-            self.state.tags.remove(id);
+            self.state.forget(id);
         }
         let caller = std::mem::replace(&mut self.caller, Caller::of("clock"));
         self.done("fault.expire", gone, Value::Null);
@@ -143,7 +152,7 @@ impl Change<'_> {
         let State { writer, tags, .. } = &mut *self.state;
         let gone = writer.remove_where(|id, spec| doomed(spec, tags.get(id).unwrap_or(&none)));
         for id in &gone {
-            tags.remove(id);
+            self.state.forget(id);
         }
         gone
     }
@@ -177,6 +186,7 @@ impl Ops {
         let state = State {
             writer,
             tags: HashMap::new(),
+            toxics: Toxics::default(),
             leases: Leases::default(),
             loaded: Loaded::default(),
             locked_until: None,

@@ -51,9 +51,9 @@ impl ApiError {
             Self::NotJson(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NoPath(_)
-            | Self::Op(OpError::NoFault(_) | OpError::NoRoute(_) | OpError::NoLease(_)) => {
-                StatusCode::NOT_FOUND
-            }
+            | Self::Op(
+                OpError::NoFault(_) | OpError::NoRoute(_) | OpError::NoLease(_) | OpError::NoToxic,
+            ) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TargetTooLong(..) => StatusCode::URI_TOO_LONG,
@@ -96,6 +96,11 @@ impl ApiError {
             },
             Self::Op(error) => error.to_string(),
         }
+    }
+
+    /// The status and the words, for a front with a form of its own.
+    pub(crate) fn told(&self) -> (StatusCode, String) {
+        (self.status(), cut(self.detail()))
     }
 
     /// One problem with the input.

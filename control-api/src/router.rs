@@ -7,6 +7,7 @@ use axum::{
     extract::Request,
     http::Method,
     middleware,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use brownout_fault::read::shorten;
@@ -16,7 +17,7 @@ use crate::{
     control::{self, Control},
     faults, halt, health, leases, metrics,
     problem::ApiError,
-    routes, version,
+    routes, toxiproxy, version,
     words::nearest,
 };
 
@@ -64,6 +65,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/version", get(version::version))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
+        .merge(toxiproxy::router())
         .layer(middleware::from_fn_with_state(
             Arc::clone(&control),
             auth::admit,
@@ -75,16 +77,20 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .with_state(control)
 }
 
-async fn unknown_path(request: Request) -> ApiError {
+async fn unknown_path(request: Request) -> Response {
     let path = request.uri().path();
-    ApiError::NoPath(match nearest(path, &PATHS) {
+    if toxiproxy::is_ours(path) {
+        return toxiproxy::nothing_here();
+    }
+    let refused = ApiError::NoPath(match nearest(path, &PATHS) {
         Some(near) => format!("there is nothing at `{path}`; did you mean `{near}`?"),
         None => format!(
             "there is nothing at `{}`; there are {}",
             shorten(path),
             PATHS.join(", ")
         ),
-    })
+    });
+    refused.into_response()
 }
 
 async fn unknown_method(method: Method, request: Request) -> ApiError {

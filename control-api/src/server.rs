@@ -32,7 +32,7 @@ pub struct ControlConfig {
     pub token: Option<Token>,
     /// Who has this may look. It goes with `token` alone.
     pub read_token: Option<Token>,
-    /// Names besides loopback under which it may be called.
+    /// Names besides loopback under which it may be called; `*` is every name.
     pub allow_hosts: Vec<String>,
     /// Connections at a time, of which one in eight is kept for `POST /halt`. A descriptor each.
     pub connections_max: usize,

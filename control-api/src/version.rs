@@ -5,7 +5,7 @@ use brownout_wire::Version;
 use crate::answer::Json;
 
 /// The version of Toxiproxy whose API we stand in for: its clients decide by it what they may use.
-const TOXIPROXY_VERSION: &str = "2.12.0";
+pub const TOXIPROXY_VERSION: &str = "2.12.0";
 
 pub(crate) async fn version() -> Json<Version> {
     Json(Version {

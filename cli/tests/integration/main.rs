@@ -18,6 +18,7 @@ mod policy_command;
 mod proxy_command;
 mod signals;
 mod simulate_command;
+mod toxiproxy_command;
 
 use std::{
     io::{BufRead, BufReader, Read},

@@ -23,6 +23,9 @@ pub enum OpError {
     /// No route has this name.
     #[error("there is no route `{0}`")]
     NoRoute(String),
+    /// No toxic of the proxy has this name.
+    #[error("toxic not found")]
+    NoToxic,
     /// No lease has this id.
     #[error("there is no lease `{0}`; it may have ended")]
     NoLease(String),

@@ -131,6 +131,7 @@ impl Ops {
         let mut change = self.change(caller);
         change.state.check_may_arm(change.now)?;
         let current = change.current(id, condition)?;
+        change.check_is_no_toxic(id)?;
         change.state.check_lease(&tags)?;
         if !self.0.fits(&spec) {
             drop(change);
@@ -169,6 +170,7 @@ impl Ops {
             let mut change = self.change(caller);
             change.state.check_may_arm(change.now)?;
             change.current(id, condition)?;
+            change.check_is_no_toxic(id)?;
             let before = change.state.tags.get(id).cloned().unwrap_or_default();
             let tags = before.patched(&members).map_err(OpError::Invalid)?;
             if members.contains_key("lease") {
@@ -259,6 +261,16 @@ impl Ops {
 }
 
 impl Change<'_> {
+    /// A toxic has attributes in other units, which only its own front can keep in step.
+    fn check_is_no_toxic(&self, id: &str) -> Result<(), OpError> {
+        match self.state.toxics.has(id) {
+            false => Ok(()),
+            true => Err(OpError::Taken(format!(
+                "the fault `{id}` is a toxic; change it at /proxies/PROXY/toxics/TOXIC"
+            ))),
+        }
+    }
+
     /// The fault of this id, if there is one and `condition` holds.
     fn current(&self, id: &str, condition: &Condition) -> Result<Option<FaultStatus>, OpError> {
         let current = self.state.writer.status(id, self.now.instant);

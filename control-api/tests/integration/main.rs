@@ -5,6 +5,7 @@
 mod attacks;
 mod calling;
 mod faults;
+mod guarding;
 mod halting;
 mod kinds;
 mod ops;
@@ -12,6 +13,7 @@ mod promise;
 mod routes;
 mod sharing;
 mod streams;
+mod toxiproxy;
 mod wrong_calls;
 
 use std::net::SocketAddr;

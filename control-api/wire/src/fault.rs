@@ -191,18 +191,21 @@ impl<'de> Deserialize<'de> for FaultAnswer {
             .partition(|(key, _)| BESIDE.contains(&key.as_str()));
         let beside: Beside =
             serde_json::from_value(Value::Object(beside)).map_err(D::Error::custom)?;
+        let mut spec = spec;
+        // That of a toxic is free text.
+        let id = spec.shift_remove("id");
+        let id = id.as_ref().and_then(Value::as_str).map(str::to_owned);
+        let id = id.ok_or_else(|| D::Error::missing_field("id"))?;
         let draft = FaultDraft::read(&Value::Object(spec)).map_err(|problems| {
             let first = problems.first().map(ToString::to_string);
             D::Error::custom(first.unwrap_or_default())
         })?;
-        let FaultDraft { spec, tags } = draft;
+        let FaultDraft { mut spec, tags } = draft;
+        spec.id = Some(id.clone());
         let state = State::parse(&beside.state)
             .ok_or_else(|| D::Error::custom(format!("unknown state `{}`", beside.state)))?;
         Ok(Self {
-            id: spec
-                .id
-                .clone()
-                .ok_or_else(|| D::Error::missing_field("id"))?,
+            id,
             spec,
             tags,
             state,
