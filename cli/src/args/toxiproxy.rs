@@ -1,10 +1,5 @@
 //! What may be said of a server in Toxiproxy's place.
 
-#![expect(
-    clippy::doc_markdown,
-    reason = "these are help texts, shown as they are"
-)]
-
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]

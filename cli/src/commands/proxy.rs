@@ -262,6 +262,11 @@ fn announce(house: &House, seed: u64) {
         );
     }
     println!("  control API            http://{control}");
+    if !control.ip().is_loopback() {
+        println!(
+            "                         by a name, such as http://brownout:8474, with --allow-host brownout"
+        );
+    }
     println!("  seed                   {seed}");
     if house.armed() > 0 {
         let faults = show::count(house.armed(), "fault");
