@@ -256,16 +256,23 @@ impl Change<'_> {
             }
         }
         for new in wanted {
-            match old(&new.name) {
-                Some(route) if same_protocol(route, new) => {
+            // One that the API has deleted since is made anew.
+            match (old(&new.name), gateway.route(&new.name)) {
+                (Some(route), Some(status)) if same_protocol(route, new) => {
                     let change = difference(route, new);
                     if change == RouteChange::default() {
                         continue;
                     }
+                    let back = RouteChange {
+                        listen: change.listen.map(|_| status.listen.into()),
+                        upstream: change.upstream.as_ref().map(|_| route.upstream.clone()),
+                        enabled: change.enabled.map(|_| status.enabled),
+                    };
                     gateway.change_route(&new.name, change)?;
-                    undo.push(Undo::Change(new.name.clone(), difference(new, route)));
+                    undo.push(Undo::Change(new.name.clone(), back));
                     reloaded.routes_changed.push(new.name.clone());
                 }
+                (Some(route), None) if difference(route, new) == RouteChange::default() => {}
                 _ => {
                     gateway.add_route(new.clone())?;
                     undo.push(Undo::Delete(new.name.clone()));

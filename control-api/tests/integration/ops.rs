@@ -132,3 +132,55 @@ async fn many_who_arm_patch_and_remove_at_once_lose_no_update_and_leave_no_fault
     let changes = world.metrics.counter(names::CONTROL_FAULT_CHANGES, &[]);
     assert_eq!(changes.total(), CLIENTS as u64 * ROUNDS * 4);
 }
+
+#[tokio::test]
+async fn a_file_that_cannot_be_applied_leaves_every_address_as_it_was() {
+    let world = World::start().await;
+    let upstream = world.upstream.url();
+    let begin = Wanted {
+        routes: vec![
+            route("a", "127.0.0.1:0", &upstream),
+            route("b", "127.0.0.1:0", &upstream),
+        ],
+        faults: Vec::new(),
+    };
+    world.ops.load(&begin, Caller::of("file")).unwrap();
+    let listens = || {
+        let routes = world.ops.routes().into_iter();
+        routes
+            .map(|route| (route.name, route.listen))
+            .collect::<Vec<_>>()
+    };
+    let before = listens();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let wanted = Wanted {
+        routes: vec![
+            route("a", &free.to_string(), &upstream),
+            route("c", &world.proxy.to_string(), &upstream),
+        ],
+        faults: vec![fault(json!({ "id": "x", "route": "a", "abort": 503 }))],
+    };
+
+    let refused = world.ops.reload(&wanted, Caller::of("file"));
+
+    assert!(matches!(refused, Err(OpError::Taken(_))), "{refused:?}");
+    assert_eq!(listens(), before);
+    assert!(world.ops.faults(&Filter::default()).is_empty());
+
+    // What the API has deleted since comes again where the file has changed it, and not where it has not.
+    world.ops.remove_route("a", Caller::of("api")).unwrap();
+    world.ops.remove_route("b", Caller::of("api")).unwrap();
+    let wanted = Wanted {
+        routes: vec![
+            route("a", &free.to_string(), &upstream),
+            begin.routes[1].clone(),
+        ],
+        faults: Vec::new(),
+    };
+    let reloaded = world.ops.reload(&wanted, Caller::of("file")).unwrap();
+    assert_eq!(reloaded.routes_added, ["a"]);
+    assert!(world.ops.route("b").is_none());
+}
