@@ -104,6 +104,11 @@ impl Audit {
         Ok(Self(Some(AuditFile::open(path, bytes_max)?)))
     }
 
+    /// Whether anybody takes records, so that it is worth telling what was asked for.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.0.is_some() || tracing::enabled!(target: AUDIT_LOG, tracing::Level::INFO)
+    }
+
     /// Never waits: a record that finds no room is lost and counted in the log.
     pub(crate) fn write(&self, record: Record) {
         match &self.0 {

@@ -47,7 +47,7 @@ pub(crate) async fn off_thread<T: Send + 'static>(
     call: impl FnOnce(&Ops) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let _turn = turn(&control.workers.calls).await?;
-    let ops = control.ops.clone();
+    let ops = control.ops.queued();
     let span = tracing::Span::current();
     spawn_blocking(move || span.in_scope(|| call(&ops)))
         .await

@@ -14,10 +14,11 @@ mod leases;
 mod load;
 mod routes;
 mod toxics;
+mod turn;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -37,18 +38,23 @@ pub use self::{
     load::{Reloaded, Wanted, check_routes},
     toxics::{Attributes, InvalidToxic, Toxic, ToxicKind},
 };
-use self::{leases::Leases, load::Loaded, toxics::Toxics};
+use self::{
+    leases::Leases,
+    load::Loaded,
+    toxics::Toxics,
+    turn::{Locked, Turn, Turns},
+};
 use crate::audit::{Audit, Caller, Record};
 
 /// Changes and shows faults and routes. Cheap to clone; usable from any thread.
 ///
-/// A call blocks for as long as another one has the lock: a few milliseconds with as many faults as there may be.
+/// A call blocks for as long as another one has the lock: some milliseconds with as many faults as there may be.
 #[derive(Debug, Clone)]
-pub struct Ops(Arc<Shared>);
+pub struct Ops(Arc<Shared>, Turn);
 
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
+    state: Turns,
     gateway: GatewayHandle,
     audit: Audit,
     /// Rung when what is armed has changed, so that the next expiry may be another.
@@ -102,7 +108,7 @@ impl State {
 /// The lock, held for one change on behalf of one caller.
 struct Change<'o> {
     ops: &'o Shared,
-    state: MutexGuard<'o, State>,
+    state: Locked<'o>,
     caller: Caller,
     now: Moment,
 }
@@ -192,14 +198,15 @@ impl Ops {
             locked_until: None,
             stopping: false,
         };
-        Self(Arc::new(Shared {
-            state: Mutex::new(state),
+        let shared = Shared {
+            state: Turns::new(state),
             gateway,
             audit,
             changed: Notify::new(),
             fault_changes: metrics.counter(names::CONTROL_FAULT_CHANGES, &[]),
             revision: metrics.gauge(names::CONTROL_REVISION, &[]),
-        }))
+        };
+        Self(Arc::new(shared), Turn::First)
     }
 
     /// Waits until the changes made so far are in the audit log's file, but not long.
@@ -221,10 +228,14 @@ impl Ops {
         }
     }
 
+    /// The same, to be used from another thread than the API's: its calls let shorter ones go first.
+    pub(crate) fn queued(&self) -> Self {
+        Self(Arc::clone(&self.0), Turn::Queued)
+    }
+
     /// To look at.
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Every change of the store is whole, so a panic elsewhere leaves nothing half done.
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> Locked<'_> {
+        self.0.state.take(self.1)
     }
 
     /// To change, with what has expired out of the way.

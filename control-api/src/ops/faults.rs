@@ -55,7 +55,10 @@ impl Ops {
     /// When an id is taken or given twice, a route or a lease is not there or cannot carry a fault, there would be too
     /// many faults, arming is locked, or the process is about to end.
     pub fn arm(&self, drafts: Vec<FaultDraft>, caller: Caller) -> Result<Vec<Armed>, OpError> {
-        let shown: Vec<Value> = drafts.iter().map(FaultDraft::to_value).collect();
+        let shown = match self.0.audit.is_taken() {
+            true => drafts.iter().map(FaultDraft::to_value).collect(),
+            false => Value::Null,
+        };
         let (specs, tags): (Vec<FaultSpec>, Vec<FaultTags>) = drafts
             .into_iter()
             .map(|draft| (draft.spec, draft.tags))
@@ -82,7 +85,7 @@ impl Ops {
             all.push(Armed { status, tags });
         }
         let ids = all.iter().map(|armed| armed.status.id.clone()).collect();
-        change.done("fault.arm", ids, Value::Array(shown));
+        change.done("fault.arm", ids, shown);
         Ok(all)
     }
 

@@ -338,3 +338,31 @@ async fn refused_callers_are_counted() {
 
     eventually("it to be counted", || counted.total() == 1).await;
 }
+
+#[tokio::test]
+async fn halt_is_answered_beside_callers_that_arm_list_and_remove_a_thousand_faults() {
+    let world = std::sync::Arc::new(World::start().await);
+    let faults: Vec<Value> = (0..1_000)
+        .map(|_| json!({ "route": "*", "latency": "1ms", "percent": 0, "labels": "busy", "match": { "path": "/x/*" } }))
+        .collect();
+    let faults = json!(faults).to_string();
+    let mut callers = tokio::task::JoinSet::new();
+    for caller in 0..8 {
+        let (world, faults) = (std::sync::Arc::clone(&world), faults.clone());
+        callers.spawn(async move {
+            loop {
+                let status = match caller % 4 {
+                    0 | 1 => world.raw("POST", "/faults", &faults).await.status(),
+                    2 => world.raw("GET", "/faults", "").await.status(),
+                    _ => world.raw("DELETE", "/faults?label=busy", "").await.status(),
+                };
+                assert!(matches!(status, 200 | 201 | 429), "{status}");
+            }
+        });
+    }
+
+    let took = halts(&world, 100).await;
+
+    told("callers that arm, list and remove 1,000 faults", &took);
+    callers.abort_all();
+}
