@@ -31,7 +31,8 @@ pub fn proxy_route(
     upstream: &str,
     enabled: bool,
 ) -> Result<NewRoute, String> {
-    let listen = ListenAddress::parse(listen).map_err(|error| format!("listen {error}"))?;
+    let listen = ListenAddress::parse(&over_ipv4(listen));
+    let listen = listen.map_err(|error| format!("listen {error}"))?;
     let upstream = Upstream::parse(&format!("tcp://{upstream}"));
     Ok(NewRoute {
         name: name.to_owned(),
@@ -39,6 +40,14 @@ pub fn proxy_route(
         upstream: upstream.map_err(|error| format!("upstream {error}"))?,
         enabled,
     })
+}
+
+/// `localhost` is its IPv4 address first, as for the original, whatever a resolver puts first.
+fn over_ipv4(listen: &str) -> String {
+    match listen.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => listen.to_owned(),
+    }
 }
 
 /// The paths of this API.

@@ -30,9 +30,11 @@ pub(crate) async fn serve(args: ToxiproxyArgs) -> Result<Exit, Failure> {
     let stop = Stop::listen()?;
     let started = telemetry::start(TelemetryArgs::default(), TelemetryFile::default())?;
     let (telemetry, service) = started.of_one(Plan::SERVICE);
-    let host = match args.host.contains(':') {
-        true => format!("[{}]", args.host.trim_matches(['[', ']'])),
-        false => args.host,
+    let host = match args.host.as_str() {
+        // As the original listens.
+        "localhost" => "127.0.0.1".to_owned(),
+        ip if ip.contains(':') => format!("[{}]", ip.trim_matches(['[', ']'])),
+        host => host.to_owned(),
     };
     let plan = Plan {
         control: format!("{host}:{}", args.port),

@@ -238,7 +238,7 @@ async fn resolved(control: &Shared, wanted: Wanted) -> Result<NewRoute, ToxicErr
 /// Nothing at all is any port of every interface. May look up a name.
 fn listen(text: &str) -> Result<ListenAddress, ToxicError> {
     let text = if text.is_empty() { ":0" } else { text };
-    ListenAddress::parse(text).map_err(|_| {
+    ListenAddress::parse(&super::over_ipv4(text)).map_err(|_| {
         let why = match text.contains(':') {
             true => format!("listen tcp: lookup {text}: no such address"),
             false => format!("listen tcp: address {text}: missing port in address"),

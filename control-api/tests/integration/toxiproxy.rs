@@ -58,7 +58,9 @@ impl Toxi {
         let body = json!({ "name": name, "listen": "localhost:0", "upstream": self.echo.address().to_string() });
         let (status, made) = self.call("POST /proxies", body).await;
         assert_eq!(status, 201, "{made}");
-        made["listen"].as_str().unwrap().parse().unwrap()
+        let listen: SocketAddr = made["listen"].as_str().unwrap().parse().unwrap();
+        assert_eq!(listen.ip(), std::net::Ipv4Addr::LOCALHOST);
+        listen
     }
 
     async fn toxic(&self, proxy: &str, body: Value) {
