@@ -42,7 +42,7 @@ pub(crate) struct ProxyArgs {
     #[arg(long, env = "BROWNOUT_OUTPUT", value_enum, default_value_t)]
     pub(crate) output: Output,
 
-    /// A command to start behind the proxy, with BROWNOUT_ROUTE_<NAME>_URL for each route; its exit code is the proxy's
+    /// A command to start behind the proxy, with BROWNOUT_ROUTE_NAME_URL for each route; its exit code is the proxy's
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
 }
