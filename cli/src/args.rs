@@ -6,6 +6,7 @@
 )]
 
 mod fault;
+mod run;
 mod simulate;
 mod telemetry;
 
@@ -16,6 +17,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::{
     fault::{FaultAddArgs, FaultArgs, FaultCommand},
+    run::{PlanArgs, ReportArgs, ReportPaths, RunArgs, SchemaArgs, SchemaOf},
     simulate::SimulateArgs,
     telemetry::TelemetryArgs,
 };
@@ -73,6 +75,14 @@ pub(crate) enum Command {
     DemoService(DemoServiceArgs),
     /// Run an outage of the demo from beginning to end, and see what the homepage's protection did
     Simulate(SimulateArgs),
+    /// Run experiments: load, faults over time, and what must hold, from files
+    Run(Box<RunArgs>),
+    /// Show what experiments would do, without doing it
+    Plan(PlanArgs),
+    /// Make reports of a run whose events were written to a file
+    Report(ReportArgs),
+    /// Print the JSON Schema of experiments, or of their results
+    Schema(SchemaArgs),
     /// Start, see and end faults
     Fault(FaultArgs),
     /// Make, see and delete routes

@@ -7,9 +7,13 @@ pub(crate) mod fault;
 pub(crate) mod halt;
 pub(crate) mod health;
 mod library_service;
+pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod proxy;
+pub(crate) mod report;
 pub(crate) mod route;
+pub(crate) mod run;
+pub(crate) mod schema;
 pub(crate) mod simulate;
 
 use brownout_client::Client;

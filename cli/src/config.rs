@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use brownout_control_api::new_route;
+use brownout_experiment::TomlTree;
 use brownout_fault::{
     FaultSpec, Routes,
     read::{Object, Problem, boolean, one_or_many, text, unknown, whole},
@@ -15,7 +16,6 @@ use serde_json::Value;
 use crate::{
     exit::{Exit, Failure},
     telemetry::TelemetryFile,
-    toml_tree::TomlTree,
 };
 
 /// What a file says; `None` where it says nothing.

@@ -16,7 +16,6 @@ mod show;
 mod signals;
 mod stage;
 mod telemetry;
-mod toml_tree;
 
 use std::process::ExitCode;
 
@@ -60,6 +59,10 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Demo(args) => commands::demo::run(args).await,
         Command::DemoService(args) => commands::demo_service::run(args).await,
         Command::Simulate(args) => commands::simulate::run(args).await,
+        Command::Run(args) => commands::run::run(*args).await,
+        Command::Plan(args) => commands::plan::run(&args),
+        Command::Report(args) => commands::report::run(&args),
+        Command::Schema(args) => commands::schema::run(&args),
         Command::Fault(args) => commands::fault::run(args).await,
         Command::Route(args) => commands::route::run(args).await,
         Command::Halt(args) => commands::halt::run(args).await,

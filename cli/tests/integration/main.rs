@@ -14,6 +14,7 @@ mod library_usage;
 mod logging;
 mod policy_command;
 mod proxy_command;
+mod run_command;
 mod simulate_command;
 
 use std::{

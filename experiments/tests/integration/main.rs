@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
+mod experiment_file;
 mod load;
 mod simulation;
 mod world;

@@ -11,22 +11,25 @@ use toml::{
 
 /// A parsed file.
 #[derive(Debug)]
-pub(crate) struct TomlTree<'t> {
+pub struct TomlTree<'t> {
     text: &'t str,
-    pub(crate) value: Value,
+    /// What it says, as the same JSON would.
+    pub value: Value,
     /// By JSON pointer, where a value stands in the text.
     places: HashMap<String, Range<usize>>,
 }
 
 /// A problem with its line.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Located {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
     /// From 1.
-    line: usize,
-    column: usize,
+    pub line: usize,
+    /// In characters, from 0.
+    pub column: usize,
     /// The line itself.
-    source: String,
-    detail: String,
+    pub source: String,
+    /// What is wrong.
+    pub detail: String,
 }
 
 impl fmt::Display for Located {
@@ -46,7 +49,10 @@ impl fmt::Display for Located {
 
 impl<'t> TomlTree<'t> {
     /// Parses a file.
-    pub(crate) fn parse(text: &'t str) -> Result<Self, Located> {
+    ///
+    /// # Errors
+    /// When it is no TOML, with the place; or when it has a date or a number that JSON has not.
+    pub fn parse(text: &'t str) -> Result<Self, Located> {
         let mut tree = Self {
             text,
             value: Value::Null,
@@ -64,7 +70,8 @@ impl<'t> TomlTree<'t> {
     }
 
     /// Where a problem is: at its value, or at the nearest that stands in the file.
-    pub(crate) fn place(&self, problem: &Problem) -> Located {
+    #[must_use]
+    pub fn place(&self, problem: &Problem) -> Located {
         let mut pointer = problem.pointer.as_str();
         let at = loop {
             match (self.places.get(pointer), pointer.rfind('/')) {
@@ -81,10 +88,38 @@ impl<'t> TomlTree<'t> {
         self.locate(at, detail)
     }
 
+    /// Where a problem inside a text is: `at` so many bytes behind the text's beginning.
+    #[must_use]
+    pub fn place_in_text(&self, pointer: &str, at: usize, detail: &str) -> Located {
+        let span = self.places.get(pointer).cloned().unwrap_or(0..0);
+        let written = &self.text[span.clone()];
+        // A text that is written with escapes or over several lines has no such place; its beginning will do.
+        let is_plain = !written.starts_with("\"\"\"") && !written.contains('\\');
+        let at = if is_plain {
+            span.start + 1 + at
+        } else {
+            span.start
+        };
+        self.locate(at, detail.to_owned())
+    }
+
+    /// The line and column of a value, both from 1; the file's beginning where it is not written.
+    #[must_use]
+    pub fn line_and_column(&self, pointer: &str) -> (usize, usize) {
+        let at = self.places.get(pointer).map_or(0, |span| span.start);
+        let located = self.locate(at, String::new());
+        (located.line, located.column + 1)
+    }
+
     fn locate(&self, at: usize, detail: String) -> Located {
-        let before = &self.text[..at.min(self.text.len())];
+        let mut at = at.min(self.text.len());
+        while !self.text.is_char_boundary(at) {
+            at -= 1;
+        }
+        let before = &self.text[..at];
         let line = before.matches('\n').count() + 1;
-        let column = before.len() - before.rfind('\n').map_or(0, |newline| newline + 1);
+        let begin = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let column = before[begin..].chars().count();
         Located {
             line,
             column,

@@ -1,0 +1,440 @@
+//! `brownout run`: experiments against real services, in short.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use brownout_testkit::within;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Ran, Server, brownout, run};
+
+/// A service that asks its dependency for each page, with a timeout, and says `x-degraded` where that does not answer.
+///
+/// It serves each connection on a thread, as many services do.
+struct Page {
+    address: SocketAddr,
+    upstream: SocketAddr,
+    ended: Arc<AtomicBool>,
+}
+
+impl Page {
+    /// `dependency` is asked for each page.
+    fn calling(dependency: SocketAddr, fallback: bool) -> Self {
+        Self::serving(
+            move || {
+                let good = ask(dependency, Duration::from_millis(200));
+                match (good, fallback) {
+                    (true, _) => "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned(),
+                    (false, true) => {
+                        "HTTP/1.1 200 OK\r\nx-degraded: up\r\ncontent-length: 2\r\n\r\nok"
+                            .to_owned()
+                    }
+                    (false, false) => "HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n".to_owned(),
+                }
+            },
+            dependency,
+        )
+    }
+
+    fn answering() -> Self {
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::serving(
+            || "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned(),
+            nobody,
+        )
+    }
+
+    fn serving(answer: impl Fn() -> String + Send + Sync + 'static, upstream: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let answer = Arc::new(answer);
+        let ended = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&ended);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let (Ok(stream), answer) = (stream, Arc::clone(&answer)) else {
+                    return;
+                };
+                thread::spawn(move || serve(stream, &*answer));
+            }
+        });
+        Self {
+            address,
+            upstream,
+            ended,
+        }
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        drop(TcpStream::connect(self.address)); // So that it looks.
+    }
+}
+
+fn serve(mut stream: TcpStream, answer: &dyn Fn() -> String) {
+    stream.set_nodelay(true).ok();
+    let mut head = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(read @ 1..) = stream.read(&mut buffer) {
+        head.extend_from_slice(&buffer[..read]);
+        if head.ends_with(b"\r\n\r\n") {
+            head.clear();
+            if stream.write_all(answer().as_bytes()).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Whether a whole 200 comes in time.
+fn ask(address: SocketAddr, timeout: Duration) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address) else {
+        return false;
+    };
+    stream.set_read_timeout(Some(timeout)).ok();
+    if stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: up\r\n\r\n")
+        .is_err()
+    {
+        return false;
+    }
+    let mut buffer = [0; 4096];
+    matches!(stream.read(&mut buffer), Ok(1..) if buffer.starts_with(b"HTTP/1.1 200"))
+}
+
+/// A free port, for a route that services must know before it is there.
+fn free_port() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
+
+/// The page, and the route and upstream behind it.
+struct World {
+    page: Page,
+    upstream: Page,
+    directory: TempDir,
+}
+
+impl World {
+    fn new(fallback: bool) -> Self {
+        Self {
+            page: Page::calling(free_port(), fallback),
+            upstream: Page::answering(),
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn file(&self, rest: &str) -> String {
+        let path = self.directory.path().join("it.toml");
+        let text = format!(
+            "name = \"it\"\nseed = 7\n[routes]\nedge = {{ upstream = \"http://{}\" }}\n\
+             up = {{ listen = \"{}\", upstream = \"http://{}\" }}\n\
+             [load]\nto = \"edge\"\nrate = \"50/s\"\ntimeout = \"2s\"\n{rest}",
+            self.page.address, self.page.upstream, self.upstream.address
+        );
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory
+            .path()
+            .join(name)
+            .to_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// Runs a file, and reads its result.
+    fn run(&self, rest: &str) -> (Ran, Value) {
+        let (file, json) = (self.file(rest), self.path("result.json"));
+        let ran = run(&["run", &file, "--json", &json]);
+        let text = fs::read_to_string(Path::new(&json))
+            .unwrap_or_else(|error| panic!("{error}: {}{}", ran.out(), ran.err()));
+        (ran, serde_json::from_str(&text).unwrap())
+    }
+}
+
+const RESET: &str = "[steady]\nduration = \"1s\"\nexpect = [\"edge.error_rate < 1%\"]\n\
+    [[fault]]\nid = \"dead\"\nroute = \"up\"\nreset = {}\n";
+
+fn judged<'r>(result: &'r Value, text: &str) -> &'r Value {
+    let all = result["judgements"].as_array().unwrap();
+    let found = all.iter().find(|it| it["text"] == text);
+    found.unwrap_or_else(|| panic!("no {text}: {result:#}"))
+}
+
+#[test]
+fn a_service_with_a_fallback_passes() {
+    let world = World::new(true);
+
+    let (ran, result) = world.run(&format!(
+        "{RESET}[[phase]]\nname = \"outage\"\nduration = \"2s\"\nfaults = [\"dead\"]\n\
+         expect = [\"edge.success_rate >= 99%\", \"edge.fallback_rate(header x-degraded) > 90%\",\n\
+         \"fault(dead).injected >= 20\", \"up.error_rate > 90%\"]\n\
+         [recovery]\nobserve = \"3s\"\n\
+         expect = [\"edge.fallback_rate(header x-degraded) < 1% within 2s\", \"up.rate >= 0.8x baseline\"]\n"
+    ));
+
+    assert_eq!(ran.code(), 0, "{}{}", ran.out(), ran.err());
+    assert_eq!(result["verdict"], "passed");
+    assert!(
+        ran.out().contains("PASS          edge.success_rate >= 99%"),
+        "{}",
+        ran.out()
+    );
+    let sentence = result["sentence"].as_str().unwrap();
+    assert!(
+        sentence.starts_with("Passed: 7 of 7 expectations held while dead struck"),
+        "{sentence}"
+    );
+    assert!(
+        result["faults"][0]["counters"]["injected"]
+            .as_u64()
+            .unwrap()
+            >= 20
+    );
+    assert!(result["faults"][0]["struck_ms"].is_u64());
+    assert!(result["exemplars"][0]["trace_id"].as_str().unwrap().len() == 32);
+}
+
+#[test]
+fn a_service_without_a_fallback_fails_and_says_where() {
+    let world = World::new(false);
+
+    let (ran, result) = world.run(&format!(
+        "{RESET}[[phase]]\nname = \"outage\"\nduration = \"2s\"\nfaults = [\"dead\"]\n\
+         expect = [\"edge.success_rate >= 99%\"]\n"
+    ));
+
+    assert_eq!(ran.code(), 1, "{}{}", ran.out(), ran.err());
+    let failed = judged(&result, "edge.success_rate >= 99%");
+    assert_eq!(failed["verdict"], "failed");
+    let line = fs::read_to_string(world.path("it.toml")).unwrap();
+    let number = line.lines().position(|it| it.contains(">= 99%")).unwrap() + 1;
+    assert_eq!(failed["line"], number);
+    let out = ran.out();
+    assert!(out.contains(&format!("it.toml:{number}, outage")), "{out}");
+    assert!(
+        out.contains("reproduce: brownout run ") && out.contains("--seed 7"),
+        "{out}"
+    );
+}
+
+#[test]
+fn another_code_may_be_asked_for() {
+    let world = World::new(false);
+    let file = world.file(&format!(
+        "{RESET}[[phase]]\nname = \"outage\"\nduration = \"1s\"\nfaults = [\"dead\"]\n\
+         expect = [\"edge.success_rate >= 99%\"]\n"
+    ));
+
+    assert_eq!(
+        run(&["run", &file, "--exit-code-on-fail", "99", "--quiet"]).code(),
+        99
+    );
+}
+
+#[test]
+fn a_fault_that_never_struck_is_never_green() {
+    let world = World::new(true);
+
+    let (ran, result) = world.run(
+        "[[fault]]\nid = \"elsewhere\"\nroute = \"up\"\nabort = 503\nmatch = { path = \"/nowhere\" }\n\
+         [[phase]]\nname = \"quiet\"\nduration = \"1s\"\nfaults = [\"elsewhere\"]\n\
+         expect = [\"edge.success_rate >= 99%\"]\n",
+    );
+
+    assert_eq!(ran.code(), 4, "{}", ran.out());
+    assert_eq!(
+        judged(&result, "fault elsewhere struck")["verdict"],
+        "inconclusive"
+    );
+    assert_eq!(
+        judged(&result, "edge.success_rate >= 99%")["verdict"],
+        "passed"
+    );
+}
+
+#[test]
+fn nothing_is_injected_where_the_steady_state_does_not_hold() {
+    let world = World::new(true);
+
+    let (ran, result) = world.run(
+        "[steady]\nduration = \"1s\"\nexpect = [\"edge.p50 < 1us\"]\n\
+         [[fault]]\nid = \"dead\"\nroute = \"up\"\nreset = {}\n\
+         [[phase]]\nname = \"outage\"\nduration = \"1s\"\nfaults = [\"dead\"]\n",
+    );
+
+    assert_eq!(ran.code(), 3, "{}", ran.out());
+    assert_eq!(result["verdict"], "steady_not_met");
+    assert_eq!(result["faults"], serde_json::json!([]));
+}
+
+#[test]
+fn a_guard_halts_and_rolls_back() {
+    let world = World::new(false);
+
+    let (ran, result) = world.run(&format!(
+        "{RESET}[[phase]]\nname = \"outage\"\nduration = \"30s\"\nfaults = [\"dead\"]\n\
+         [guard]\nhalt_if = [\"edge.error_rate > 50% for 1s\"]\nmin_samples = 10\n"
+    ));
+
+    assert_eq!(ran.code(), 5, "{}", ran.out());
+    assert_eq!(result["guard"][0], "edge.error_rate > 50% for 1s");
+    assert_eq!(
+        judged(&result, "no fault is left behind")["verdict"],
+        "passed"
+    );
+    assert!(result["length_ms"].as_u64().unwrap() < 20_000, "{result:#}");
+}
+
+#[test]
+fn what_needs_the_journal_says_so() {
+    let world = World::new(true);
+
+    let (ran, result) = world.run(&format!(
+        "{RESET}[[phase]]\nname = \"outage\"\nduration = \"1s\"\nfaults = [\"dead\"]\n\
+         expect = [\"up.amplification <= 1.3\"]\n"
+    ));
+
+    assert_eq!(ran.code(), 4, "{}", ran.out());
+    let why = judged(&result, "up.amplification <= 1.3")["why"]
+        .as_str()
+        .unwrap();
+    assert!(why.contains("needs GET /requests"), "{why}");
+}
+
+#[tokio::test]
+async fn ctrl_c_rolls_back_at_an_attached_proxy() {
+    let world = World::new(true);
+    let proxy = Server::on_a_free_port(&["proxy"]);
+    let control = proxy.control();
+    let file = world.file(
+        "[[fault]]\nid = \"dead\"\nroute = \"up\"\nreset = {}\n\
+         [[phase]]\nname = \"outage\"\nduration = \"60s\"\nfaults = [\"dead\"]\n",
+    );
+    let events = world.path("events.jsonl");
+    let running =
+        Server::start_quietly(&["run", &file, "--control", &control, "--events", &events]);
+    let armed = |wanted: bool| {
+        let listed = run(&["fault", "ls", "--control", &control]).ok();
+        listed.contains("dead") == wanted
+    };
+    brownout_testkit::eventually("the fault to be armed", || armed(true)).await;
+
+    running.signal("-INT");
+    let (out, status) = running.ended().await;
+
+    assert_eq!(status.code(), Some(130), "{out}");
+    assert!(armed(false));
+    let routes = run(&["route", "ls", "--control", &control]).ok();
+    assert!(
+        !routes.contains("edge"),
+        "the routes that it made are gone: {routes}"
+    );
+    let told = fs::read_to_string(&events).unwrap();
+    assert!(
+        told.lines()
+            .last()
+            .unwrap()
+            .contains("\"verdict\":\"interrupted\""),
+        "{told}"
+    );
+    drop(proxy);
+}
+
+#[tokio::test]
+async fn a_serial_load_arms_a_fault_for_some_of_its_pages() {
+    let world = World::new(true);
+    let (file, json) = (world.path("serial.toml"), world.path("result.json"));
+    let text = format!(
+        "name = \"serial\"\n[routes]\nup = {{ listen = \"{}\", upstream = \"http://{}\" }}\n\
+         [load.serial]\nto = \"http://{}\"\npages = 12\n\
+         [[phase]]\nname = \"each-third\"\n\
+         faults = [{{ id = \"third\", route = \"up\", abort = 503, pages = {{ every = 3 }} }}]\n\
+         expect = [\"fault(third).injected == 4\", \"load.requests == 12\", \"load.answered within 2s\"]\n\
+         [verdict]\nmin_samples = 1\n",
+        world.page.upstream, world.upstream.address, world.page.address
+    );
+    fs::write(&file, text).unwrap();
+
+    let mut command = brownout(&["run", &file, "--json", &json]);
+    let ran = tokio::task::spawn_blocking(move || Ran(command.output().unwrap()));
+    let ran = within("the run", ran).await.unwrap();
+
+    assert_eq!(ran.code(), 0, "{}{}", ran.out(), ran.err());
+}
+
+#[test]
+fn others_may_make_the_load() {
+    let world = World::new(true);
+    let edge = free_port();
+    let (file, json) = (world.path("external.toml"), world.path("result.json"));
+    let text = format!(
+        "name = \"external\"\n[routes]\nweb = {{ listen = \"{edge}\", upstream = \"http://{}\" }}\n\
+         [load]\nexternal = true\n\
+         [[phase]]\nname = \"aborted\"\nduration = \"2s\"\n\
+         faults = [{{ id = \"no\", route = \"web\", abort = 503 }}]\n\
+         expect = [\"web.error_rate > 90%\", \"fault(no).injected >= 5\"]\n[verdict]\nmin_samples = 1\n",
+        world.upstream.address
+    );
+    fs::write(&file, text).unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let asking = Arc::clone(&over);
+    let others = thread::spawn(move || {
+        while !asking.load(Ordering::Relaxed) {
+            ask(edge, Duration::from_millis(200));
+        }
+    });
+
+    let ran = run(&["run", &file, "--json", &json]);
+
+    over.store(true, Ordering::Relaxed);
+    others.join().unwrap();
+    assert_eq!(ran.code(), 0, "{}{}", ran.out(), ran.err());
+}
+
+#[test]
+fn a_wrong_file_is_refused_before_anything_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("wrong.toml");
+    fs::write(&path, "name = \"x\"\n[[phase]]\ndurtion = \"1s\"\n").unwrap();
+
+    let ran = run(&["run", path.to_str().unwrap()]);
+
+    assert_eq!(ran.code(), 2);
+    let told = ran.err();
+    assert!(
+        told.contains("wrong.toml:3:1: `durtion` unknown key `durtion`; did you mean `duration`?"),
+        "{told}"
+    );
+    let planned = run(&["plan", path.to_str().unwrap()]);
+    assert_eq!(planned.code(), 2);
+}
+
+#[test]
+fn schemas_are_printed() {
+    for of in ["experiment", "result"] {
+        let schema: Value = serde_json::from_str(&run(&["schema", of]).ok()).unwrap();
+        assert_eq!(schema["type"], "object");
+    }
+}
