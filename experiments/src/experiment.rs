@@ -6,6 +6,7 @@
 mod checks;
 mod fields;
 mod load;
+mod parts;
 mod predicate;
 mod read;
 mod schema;

@@ -3,10 +3,16 @@
 //! Nothing here knows the runner: every function takes [`Event`](crate::run::Event)s, or the
 //! [`RunRecord`](crate::run::RunRecord) that is put together from them.
 
+mod html;
+mod junit;
+mod markdown;
 mod plan;
 mod terminal;
 
 pub use self::{
+    html::html,
+    junit::junit,
+    markdown::{annotations, markdown},
     plan::plan,
     terminal::{Line, Terminal, Tone},
 };

@@ -33,6 +33,9 @@ fn brownout(args: &[&str]) -> Command {
         .args(args)
         .env_remove("BROWNOUT_LOG")
         .env_remove("BROWNOUT_CONTROL")
+        .env_remove("GITHUB_STEP_SUMMARY")
+        .env_remove("GITHUB_ACTIONS")
+        .env_remove("GITHUB_SHA")
         .env("NO_COLOR", "1");
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("OTEL_") {

@@ -438,3 +438,88 @@ fn schemas_are_printed() {
         assert_eq!(schema["type"], "object");
     }
 }
+
+#[test]
+fn every_report_is_written_and_can_be_made_again_from_the_events() {
+    let world = World::new(true);
+    let file = world.file(&format!(
+        "{RESET}[[phase]]\nname = \"outage\"\nduration = \"1s\"\nfaults = [\"dead\"]\n\
+         expect = [\"edge.fallback_rate(header x-degraded) < 1%\"]\n\
+         [report]\njunit = \"{}\"\nhtml = \"{}\"\n",
+        world.path("out/junit.xml"),
+        world.path("out/{name}.html")
+    ));
+    let (events, summary) = (world.path("events.jsonl"), world.path("summary.md"));
+    fs::write(&summary, "what was there before\n").unwrap();
+
+    let mut command = brownout(&["run", &file, "--events", &events]);
+    command
+        .env("GITHUB_STEP_SUMMARY", &summary)
+        .env("GITHUB_ACTIONS", "true");
+    let ran = Ran(command.output().unwrap());
+
+    assert_eq!(ran.code(), 1, "{}{}", ran.out(), ran.err());
+    let read = |name: &str| fs::read_to_string(world.path(name)).unwrap();
+    let junit = read("out/junit.xml");
+    assert!(junit.contains("<failure type=\"threshold\""), "{junit}");
+    assert!(read("out/it.html").contains("Failed"));
+    let told = read("summary.md");
+    assert!(
+        told.starts_with("what was there before\n### ❌ it"),
+        "{told}"
+    );
+    let annotation = ran.out();
+    let annotation = annotation
+        .lines()
+        .find(|it| it.starts_with("::error "))
+        .unwrap();
+    assert!(
+        annotation.contains("it.toml,line=") && annotation.contains("FAIL in outage"),
+        "{annotation}"
+    );
+    let again = run(&[
+        "report",
+        &events,
+        "--junit",
+        &world.path("again.xml"),
+        "--html",
+        &world.path("again.html"),
+    ]);
+    assert!(again.ok().contains("Failed: 1 of 2 expectations"));
+    assert_eq!(read("again.xml"), junit);
+    assert_eq!(read("again.html"), read("out/it.html"));
+}
+
+#[tokio::test]
+async fn a_proxy_that_dies_may_leave_faults() {
+    let world = World::new(true);
+    let proxy = Server::on_a_free_port(&["proxy"]);
+    let control = proxy.control();
+    let file = world.file(
+        "[[fault]]\nid = \"dead\"\nroute = \"up\"\nreset = {}\n\
+         [[phase]]\nname = \"outage\"\nduration = \"3s\"\nfaults = [\"dead\"]\n",
+    );
+    let running = Server::start_quietly(&["run", &file, "--control", &control]);
+    brownout_testkit::eventually("the fault to be armed", || {
+        run(&["fault", "ls", "--control", &control])
+            .ok()
+            .contains("dead")
+    })
+    .await;
+
+    proxy.signal("-KILL");
+    let (out, status) = running.ended().await;
+
+    assert_eq!(status.code(), Some(6), "{out}");
+    assert!(out.contains("dead may still be armed"), "{out}");
+}
+
+#[test]
+fn a_proxy_that_is_not_there_is_unreachable() {
+    let world = World::new(true);
+    let file = world.file("[[phase]]\nname = \"a\"\nduration = \"1s\"\n");
+
+    let ran = run(&["run", &file, "--control", &free_port().to_string()]);
+
+    assert_eq!(ran.code(), 69, "{}", ran.err());
+}

@@ -121,7 +121,9 @@ pub(super) const NAMES: [&str; 26] = [
 impl Quantile {
     fn named(word: &str) -> Option<Self> {
         let percent: f64 = word.strip_prefix('p')?.parse().ok()?;
-        ((1.0..100.0).contains(&percent)).then_some(Self(percent / 100.0))
+        // To a thousandth of a percent, so that p99.9 is 0.999 and not a little more.
+        let share = (percent * 1_000.0).round() / 100_000.0;
+        (1.0..100.0).contains(&percent).then_some(Self(share))
     }
 }
 

@@ -94,7 +94,9 @@ struct Reader<'t> {
 
 impl<'t> Reader<'t> {
     fn wrong(&self, detail: impl Into<String>) -> WrongExpectation {
-        self.wrong_at(self.at, detail)
+        // What is wrong stands behind the blanks.
+        let rest = self.rest();
+        self.wrong_at(self.at + rest.len() - rest.trim_start().len(), detail)
     }
 
     #[expect(clippy::unused_self, reason = "reads like its neighbour")]
@@ -116,12 +118,11 @@ impl<'t> Reader<'t> {
 
     /// Takes `word` if it is what comes next.
     fn take(&mut self, word: &str) -> bool {
-        self.skip_blanks();
-        let is_next = self.rest().starts_with(word);
-        if is_next {
-            self.at += word.len();
-        }
-        is_next
+        let Some(rest) = self.rest().trim_start().strip_prefix(word) else {
+            return false;
+        };
+        self.at = self.text.len() - rest.len();
+        true
     }
 
     /// Takes what comes next, up to a blank or one of `stops`.
@@ -452,7 +453,7 @@ mod tests {
             ),
             (
                 "edge.fallback_rate > 1%",
-                18,
+                19,
                 "expected what tells a fallback, as in `fallback_rate(header x-degraded)`",
             ),
             (

@@ -100,7 +100,7 @@ pub(crate) fn show_span(span: Duration) -> String {
 fn rounded(value: f64) -> String {
     let digits = match value.abs() {
         size if size >= 100.0 => 1,
-        size if size >= 10.0 => 2,
+        size if size >= 0.1 => 2,
         _ => 3,
     };
     let text = format!("{value:.digits$}");

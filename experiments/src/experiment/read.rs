@@ -1,19 +1,21 @@
 //! From the text of a file to an [`Experiment`], or every problem with its place.
 
+mod settings;
+
 use std::{fmt, time::Duration};
 
 use brownout_fault::{
     FaultSpec,
-    read::{Object, Problem, boolean, one_or_many, text, unknown, whole},
+    read::{Object, Problem, boolean, one_or_many, unknown, whole},
     units::duration_up_to,
 };
 use brownout_wire::RouteSpec;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
-    EveryPage, Expected, Experiment, Guard, Load, Phase, PlannedFault, Recovery, ReportFiles,
-    Steady, VerdictRule, checks,
-    fields::{confidence, name, owned, path},
+    Expected, Experiment, Load, Phase, PlannedFault, Recovery, Steady, VerdictRule, checks,
+    fields::{name, owned},
+    parts::{every_page, fault_routes, inline_ids, made_id, route, within},
 };
 use crate::{
     expectation::{Expectation, Names},
@@ -404,81 +406,6 @@ impl Reader<'_> {
         })
     }
 
-    fn guard(&mut self, file: &Object<'_>) -> Guard {
-        let mut guard = Guard {
-            halt_if: Vec::new(),
-            min_samples: 50,
-            lease: Duration::from_secs(15),
-        };
-        let Some((at, table)) = self.table(file, "guard") else {
-            return guard;
-        };
-        let Ok(object) = Object::new(&table) else {
-            return guard;
-        };
-        self.only(&at, &object, &["halt_if", "min_samples", "lease"]);
-        guard.halt_if = self.expected(&at, &object, "halt_if");
-        let samples = object.optional("min_samples", whole(1, Experiment::PAGES_MAX));
-        guard.min_samples = self.keep(&at, samples).unwrap_or(guard.min_samples);
-        let lease = object.optional("lease", duration_up_to(DURATION_MAX));
-        guard.lease = self.keep(&at, lease).unwrap_or(guard.lease);
-        guard
-    }
-
-    fn verdict(&mut self, file: &Object<'_>) -> VerdictRule {
-        let read = file.optional("verdict", |value| {
-            let verdict = Object::new(value)?;
-            verdict.only(&["repeat", "confidence", "inconclusive", "min_samples"])?;
-            // Part of the form; more than one run of a file is one command in a loop.
-            verdict.optional("repeat", whole(1, 1))?;
-            let words = ["fail", "skip"];
-            let inconclusive = verdict.optional("inconclusive", |value| {
-                let word = text(value)?;
-                let is_known = words.contains(&word);
-                is_known
-                    .then_some(word == "fail")
-                    .ok_or_else(|| Problem::here(unknown("word", word, &words)))
-            })?;
-            Ok(VerdictRule {
-                min_samples: verdict
-                    .optional("min_samples", whole(0, Experiment::PAGES_MAX))?
-                    .unwrap_or(VerdictRule::MIN_SAMPLES),
-                confidence: verdict.optional("confidence", confidence)?.unwrap_or(0.95),
-                inconclusive_fails: inconclusive.unwrap_or(true),
-            })
-        });
-        self.keep("", read).unwrap_or_default()
-    }
-
-    fn report(&mut self, file: &Object<'_>) -> ReportFiles {
-        let read = file.optional("report", |value| {
-            let report = Object::new(value)?;
-            report.only(&["junit", "json", "html", "markdown", "github", "traces"])?;
-            let github = report.optional("github", |value| {
-                brownout_fault::read::one_of("word", &["auto", "off"])(value).map(|it| it == "auto")
-            })?;
-            Ok(ReportFiles {
-                junit: report.optional("junit", path)?,
-                json: report.optional("json", path)?,
-                html: report.optional("html", path)?,
-                markdown: report.optional("markdown", path)?,
-                github: github.unwrap_or(true),
-                traces: report.optional("traces", |value| match text(value)? {
-                    url if url.starts_with("http") && url.contains("{trace_id}") => {
-                        Ok(url.to_owned())
-                    }
-                    _ => Err(Problem::here("is not a URL with {trace_id} in it")),
-                })?,
-            })
-        });
-        let github = true;
-        let usual = ReportFiles {
-            github,
-            ..ReportFiles::default()
-        };
-        self.keep("", read).unwrap_or(usual)
-    }
-
     /// A section that is a table, and its place.
     fn table(&mut self, file: &Object<'_>, key: &str) -> Option<(String, Value)> {
         let read = file.optional(key, |value| Object::new(value).map(|_| value.clone()));
@@ -532,81 +459,6 @@ impl Reader<'_> {
         }
         read
     }
-}
-
-/// A problem as it is seen from the file.
-fn within(at: &str, problem: Problem) -> Problem {
-    Problem {
-        pointer: format!("{at}{}", problem.pointer),
-        detail: problem.detail,
-    }
-}
-
-fn made_id(phase: &str, index: usize) -> String {
-    format!("{phase}-{}", index + 1)
-}
-
-/// A route of `[routes]`: its address may be left out.
-fn route(name: &str, value: &Value) -> Result<RouteSpec, Vec<Problem>> {
-    let Value::Object(members) = value else {
-        return Err(vec![Problem::here(
-            "is a table, such as { upstream = \"http://127.0.0.1:9000\" }",
-        )]);
-    };
-    let mut body: Map<String, Value> = members.clone();
-    body.insert("name".to_owned(), json!(name));
-    body.entry("listen").or_insert_with(|| json!("127.0.0.1:0"));
-    RouteSpec::read(&Value::Object(body))
-}
-
-fn every_page(value: &Value) -> Result<EveryPage, Problem> {
-    let pages = Object::new(value)?;
-    pages.only(&["every", "attempts"])?;
-    Ok(EveryPage {
-        every: pages.optional("every", whole(1, 1_000))?.unwrap_or(1),
-        attempts: pages.optional("attempts", whole(1, 1_000))?.unwrap_or(1),
-    })
-}
-
-/// The routes that faults name, where the file declares none.
-fn fault_routes(file: &Value) -> Vec<String> {
-    let inline = phases_of(file)
-        .filter_map(|phase| phase["faults"].as_array())
-        .flatten();
-    let listed = file["fault"].as_array().into_iter().flatten();
-    let mut names: Vec<String> = Vec::new();
-    for fault in listed.chain(inline) {
-        match &fault["route"] {
-            Value::String(name) => names.push(name.clone()),
-            Value::Array(list) => {
-                names.extend(list.iter().filter_map(Value::as_str).map(str::to_owned))
-            }
-            _ => {}
-        }
-    }
-    names.retain(|name| name != "*");
-    names.sort_unstable();
-    names.dedup();
-    names
-}
-
-/// The ids of faults that stand in phases, also those that are made.
-fn inline_ids(file: &Value) -> Vec<String> {
-    let mut ids = Vec::new();
-    for (number, phase) in phases_of(file).enumerate() {
-        let made = format!("phase-{}", number + 1);
-        let name = phase["name"].as_str().unwrap_or(&made);
-        let faults = phase["faults"].as_array().into_iter().flatten();
-        for (index, fault) in faults.enumerate().filter(|(_, fault)| fault.is_object()) {
-            let given = fault["id"].as_str().map(str::to_owned);
-            ids.push(given.unwrap_or_else(|| made_id(name, index)));
-        }
-    }
-    ids
-}
-
-fn phases_of(file: &Value) -> impl Iterator<Item = &Value> {
-    file["phase"].as_array().into_iter().flatten()
 }
 
 impl VerdictRule {

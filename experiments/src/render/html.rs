@@ -39,7 +39,9 @@ pub fn html(record: &RunRecord) -> String {
     reproduce(&mut page, record);
     page.put(format_args!("</main>\n"));
     json(&mut page, record);
-    page.put(format_args!("<script>\n{SCRIPT}</script>\n</body>\n</html>\n"));
+    page.put(format_args!(
+        "<script>\n{SCRIPT}</script>\n</body>\n</html>\n"
+    ));
     page.0
 }
 
@@ -56,11 +58,14 @@ fn verdict(page: &mut Page, record: &RunRecord) {
         escape(&run.name),
         escape(&run.title),
         record.verdict.word(),
-        escape(record.sentence.split_once(": ").map_or(record.sentence.as_str(), |(_, rest)| rest))
+        marked(record.sentence.split_once(": ").map_or(record.sentence.as_str(), |(_, rest)| rest))
     ));
     let because = run.because.as_ref();
     if let Some(because) = because {
-        page.put(format_args!("<p class=\"because\">Why this is tested: {}</p>\n", escape(because)));
+        page.put(format_args!(
+            "<p class=\"because\">Why this is tested: {}</p>\n",
+            escape(because)
+        ));
     }
     page.put(format_args!(
         "<p class=\"facts\">{} · took {} · exit code {}</p>\n</header>\n",
@@ -74,7 +79,10 @@ fn verdict(page: &mut Page, record: &RunRecord) {
 fn summary(page: &mut Page, record: &RunRecord) {
     page.put(format_args!("<section aria-labelledby=\"story\">\n<h2 id=\"story\">What happened</h2>\n<ol class=\"story\">\n"));
     let load = record.run.load_name.as_deref();
-    page.put(format_args!("<li>Load: {}.</li>\n", escape(&record.run.load)));
+    page.put(format_args!(
+        "<li>Load: {}.</li>\n",
+        escape(&record.run.load)
+    ));
     let steady = record.phases.iter().find(|it| it.kind == PhaseKind::Steady);
     let steady = steady.and_then(|it| it.hops.iter().find(|hop| Some(hop.hop.as_str()) == load));
     if let Some(hop) = steady {
@@ -87,7 +95,11 @@ fn summary(page: &mut Page, record: &RunRecord) {
             super::markdown::at(hop, 0.99)
         ));
     }
-    for phase in record.phases.iter().filter(|it| it.kind == PhaseKind::Fault) {
+    for phase in record
+        .phases
+        .iter()
+        .filter(|it| it.kind == PhaseKind::Fault)
+    {
         let faults = record.faults.iter().filter(|it| it.phase == phase.name);
         let broke: Vec<String> = faults
             .map(|it| match it.injected() {
@@ -95,12 +107,19 @@ fn summary(page: &mut Page, record: &RunRecord) {
                 count => format!("{} (struck {count} times)", it.what),
             })
             .collect();
-        let broke = if broke.is_empty() { "nothing".to_owned() } else { broke.join("; ") };
+        let broke = if broke.is_empty() {
+            "nothing".to_owned()
+        } else {
+            broke.join("; ")
+        };
         let hop = phase.hops.iter().find(|hop| Some(hop.hop.as_str()) == load);
         let noticed = hop.map_or_else(String::new, |hop| {
             let degraded = hop.degraded_rate.filter(|it| *it > 0.0);
             let saved = degraded.map_or_else(String::new, |share| {
-                format!("; {} of the answers were a fallback", super::markdown::percent(share))
+                format!(
+                    "; {} of the answers were a fallback",
+                    super::markdown::percent(share)
+                )
             });
             format!(
                 " Users of {}: {} of {} pages failed, the 99th percentile took {}{saved}.",
@@ -131,8 +150,16 @@ fn summary(page: &mut Page, record: &RunRecord) {
         "<li>{} of {} checks held{}{}.</li>\n</ol>\n",
         record.judgements.len() - failed - unsure,
         record.judgements.len(),
-        if failed > 0 { format!(", {failed} did not") } else { String::new() },
-        if unsure > 0 { format!(", {unsure} could not be told") } else { String::new() }
+        if failed > 0 {
+            format!(", {failed} did not")
+        } else {
+            String::new()
+        },
+        if unsure > 0 {
+            format!(", {unsure} could not be told")
+        } else {
+            String::new()
+        }
     ));
     for note in &record.notes {
         page.put(format_args!("<p class=\"note\">{}</p>\n", escape(note)));
@@ -166,7 +193,11 @@ fn trace(record: &RunRecord, exemplar: &Exemplar) -> String {
     match (&exemplar.trace_id, &record.run.traces) {
         (Some(id), Some(url)) => {
             let url = url.replace("{trace_id}", id);
-            format!("<a href=\"{}\"><code>{}</code></a>", escape(&url), escape(id))
+            format!(
+                "<a href=\"{}\"><code>{}</code></a>",
+                escape(&url),
+                escape(id)
+            )
         }
         (Some(id), None) => format!("<code>{}</code>", escape(id)),
         (None, _) => "none".to_owned(),
@@ -189,7 +220,10 @@ fn reproduce(page: &mut Page, record: &RunRecord) {
         ("owner", run.owner.as_deref().unwrap_or("not told")),
     ];
     for (name, value) in facts {
-        page.put(format_args!("<div><dt>{name}</dt><dd>{}</dd></div>\n", escape(value)));
+        page.put(format_args!(
+            "<div><dt>{name}</dt><dd>{}</dd></div>\n",
+            escape(value)
+        ));
     }
     page.put(format_args!(
         "</dl>\n<p class=\"note\">Latencies are counted from the time at which a page was to be sent, so waiting before \
@@ -201,9 +235,11 @@ fn reproduce(page: &mut Page, record: &RunRecord) {
 fn json(page: &mut Page, record: &RunRecord) {
     let text = serde_json::to_string(record).expect("a record is JSON");
     if text.len() <= JSON_BYTES_MAX {
-        // Nothing in it may end the element.
-        let text = text.replace("</", "<\\/").replace("<!--", "<\\!--");
-        page.put(format_args!("<script type=\"application/json\" id=\"result\">{text}</script>\n"));
+        // Nothing in it may begin or end an element.
+        let text = text.replace('<', "\\u003c");
+        page.put(format_args!(
+            "<script type=\"application/json\" id=\"result\">{text}</script>\n"
+        ));
     }
 }
 
@@ -214,6 +250,22 @@ impl Page {
     fn put(&mut self, text: std::fmt::Arguments<'_>) {
         self.0.write_fmt(text).expect("a String takes everything");
     }
+}
+
+/// Text that is no markup, with what stands between backticks as code.
+fn marked(text: &str) -> String {
+    let mut parts = text.split('`');
+    let mut marked = escape(parts.next().unwrap_or_default());
+    let mut is_code = true;
+    for part in parts {
+        marked.push_str(if is_code { "<code>" } else { "</code>" });
+        marked.push_str(&escape(part));
+        is_code = !is_code;
+    }
+    if !is_code {
+        marked.push_str("</code>");
+    }
+    marked
 }
 
 /// Text that is no markup, also in quoted attributes.

@@ -55,14 +55,20 @@ fn suite(page: &mut String, record: &RunRecord) {
     for (name, value) in properties {
         put(
             page,
-            format_args!("      <property name=\"{name}\" value=\"{}\"/>\n", escape(value)),
+            format_args!(
+                "      <property name=\"{name}\" value=\"{}\"/>\n",
+                escape(value)
+            ),
         );
     }
     page.push_str("    </properties>\n");
     for judgement in &record.judgements {
         case(page, record, judgement);
     }
-    put(page, format_args!("    <system-out>{}</system-out>\n", escape(&output(record))));
+    put(
+        page,
+        format_args!("    <system-out>{}</system-out>\n", escape(&output(record))),
+    );
     page.push_str("  </testsuite>\n");
 }
 
@@ -78,7 +84,10 @@ fn case(page: &mut String, record: &RunRecord, judgement: &Judgement) {
         judgement.line,
         took.unwrap_or(0.0)
     );
-    let observed = format!("observed {}, expected {}", judgement.observed, judgement.expected);
+    let observed = format!(
+        "observed {}, expected {}",
+        judgement.observed, judgement.expected
+    );
     let why = judgement.why.as_deref().unwrap_or_default();
     let told = match judgement.verdict {
         JudgementVerdict::Passed => {
@@ -113,7 +122,10 @@ fn output(record: &RunRecord) -> String {
             Some(url) => url.replace("{trace_id}", trace),
             None => trace.clone(),
         };
-        Some(format!("{} page in {}: {shown} ({}, {} ms)", it.why, it.phase, it.outcome, it.latency_ms))
+        Some(format!(
+            "{} page in {}: {shown} ({}, {} ms)",
+            it.why, it.phase, it.outcome, it.latency_ms
+        ))
     });
     lines.extend(traces.take(5));
     lines.push(format!("reproduce: {}", record.run.reproduce));
@@ -162,6 +174,9 @@ mod tests {
 
     #[test]
     fn every_text_can_be_told() {
-        assert_eq!(escape("a < b & \"c\"\u{0}\u{1b}[1m\nd"), "a &lt; b &amp; &quot;c&quot;[1m&#10;d");
+        assert_eq!(
+            escape("a < b & \"c\"\u{0}\u{1b}[1m\nd"),
+            "a &lt; b &amp; &quot;c&quot;[1m&#10;d"
+        );
     }
 }

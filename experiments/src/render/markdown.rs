@@ -33,8 +33,17 @@ fn one(page: &mut String, record: &RunRecord) {
         Verdict::Failed | Verdict::FaultsLeft | Verdict::Halted => "❌",
         Verdict::SteadyNotMet | Verdict::Inconclusive | Verdict::Interrupted => "⚠️",
     };
-    put(page, format_args!("### {sign} {}\n\n{}\n\n", escape(&run.title), escape(&record.sentence)));
-    page.push_str("| | phase | expectation | observed | expected | requests |\n|---|---|---|---|---|---|\n");
+    put(
+        page,
+        format_args!(
+            "### {sign} {}\n\n{}\n\n",
+            escape(&run.title),
+            escape(&record.sentence)
+        ),
+    );
+    page.push_str(
+        "| | phase | expectation | observed | expected | requests |\n|---|---|---|---|---|---|\n",
+    );
     let of_rank = |rank: JudgementVerdict| record.judged(rank);
     let worst_first = of_rank(JudgementVerdict::Failed)
         .chain(of_rank(JudgementVerdict::Inconclusive))
@@ -45,7 +54,10 @@ fn one(page: &mut String, record: &RunRecord) {
             JudgementVerdict::Failed => "❌",
             JudgementVerdict::Inconclusive => "⚠️",
         };
-        let why = it.why.as_ref().map_or_else(String::new, |why| format!("<br>{}", escape(why)));
+        let why = it
+            .why
+            .as_ref()
+            .map_or_else(String::new, |why| format!("<br>{}", escape(why)));
         let samples = match it.samples {
             0 => String::new(),
             count => count.to_string(),
@@ -62,7 +74,14 @@ fn one(page: &mut String, record: &RunRecord) {
         );
     }
     phases(page, record);
-    put(page, format_args!("\nReproduce: {}, {}\n\n", code(&run.reproduce), span(record.length_ms / 1_000 * 1_000)));
+    put(
+        page,
+        format_args!(
+            "\nReproduce: {}, {}\n\n",
+            code(&run.reproduce),
+            span(record.length_ms / 1_000 * 1_000)
+        ),
+    );
 }
 
 fn phases(page: &mut String, record: &RunRecord) {
@@ -70,7 +89,12 @@ fn phases(page: &mut String, record: &RunRecord) {
         return;
     };
     page.push_str("\n<details><summary>Phases</summary>\n\n");
-    put(page, format_args!("| phase | {load}: pages | errors | p50 | p99 | degraded |\n|---|---|---|---|---|---|\n"));
+    put(
+        page,
+        format_args!(
+            "| phase | {load}: pages | errors | p50 | p99 | degraded |\n|---|---|---|---|---|---|\n"
+        ),
+    );
     for phase in &record.phases {
         let Some(hop) = phase.hops.iter().find(|it| it.is_load) else {
             continue;
@@ -99,16 +123,27 @@ fn phases(page: &mut String, record: &RunRecord) {
 #[must_use]
 pub fn annotations(records: &[&RunRecord]) -> Vec<String> {
     let told = |verdict: JudgementVerdict| {
-        records.iter().flat_map(move |record| record.judged(verdict).map(move |it| (*record, it)))
+        records
+            .iter()
+            .flat_map(move |record| record.judged(verdict).map(move |it| (*record, it)))
     };
     let all: Vec<(&RunRecord, &Judgement)> = told(JudgementVerdict::Failed)
         .chain(told(JudgementVerdict::Inconclusive))
         .collect();
-    let shown = if all.len() > ANNOTATIONS_MAX { ANNOTATIONS_MAX - 1 } else { all.len() };
-    let mut lines: Vec<String> = all[..shown].iter().map(|(record, it)| annotation(record, it)).collect();
+    let shown = if all.len() > ANNOTATIONS_MAX {
+        ANNOTATIONS_MAX - 1
+    } else {
+        all.len()
+    };
+    let mut lines: Vec<String> = all[..shown]
+        .iter()
+        .map(|(record, it)| annotation(record, it))
+        .collect();
     if all.len() > shown {
         let rest = all.len() - shown;
-        lines.push(format!("::error title=brownout::{rest} more did not hold; see the step's summary"));
+        lines.push(format!(
+            "::error title=brownout::{rest} more did not hold; see the step's summary"
+        ));
     }
     lines
 }
@@ -116,23 +151,36 @@ pub fn annotations(records: &[&RunRecord]) -> Vec<String> {
 fn annotation(record: &RunRecord, judgement: &Judgement) -> String {
     let place = match judgement.line {
         0 => String::new(),
-        line => format!("file={},line={line},col={},", property(&record.run.file), judgement.column),
+        line => format!(
+            "file={},line={line},col={},",
+            property(&record.run.file),
+            judgement.column
+        ),
     };
-    let why = judgement.why.as_ref().map_or_else(String::new, |why| format!("\n{why}"));
+    let why = judgement
+        .why
+        .as_ref()
+        .map_or_else(String::new, |why| format!("\n{why}"));
     let text = format!(
         "{}: observed {}, expected {}{why}",
         judgement.text, judgement.observed, judgement.expected
     );
     format!(
         "::error {place}title={}::{}",
-        property(&format!("{} in {}", judgement.verdict.word(), judgement.phase)),
+        property(&format!(
+            "{} in {}",
+            judgement.verdict.word(),
+            judgement.phase
+        )),
         message(&text)
     )
 }
 
 /// A message of a workflow command.
 fn message(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    text.replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
 }
 
 /// A property of a workflow command.
@@ -146,7 +194,10 @@ pub(super) fn percent(share: f64) -> String {
 
 /// A quantile of a hop as text.
 pub(super) fn at(hop: &HopSummary, share: f64) -> String {
-    let found = hop.quantiles.iter().find(|(of, _)| (of - share).abs() < 1e-9);
+    let found = hop
+        .quantiles
+        .iter()
+        .find(|(of, _)| (of - share).abs() < 1e-9);
     found.map_or_else(
         || "–".to_owned(),
         |(_, ms)| crate::expectation::Unit::Time.show(ms / 1_000.0),
@@ -178,7 +229,10 @@ fn escape(text: &str) -> String {
 
 /// Text as code, in one cell of a table.
 fn code(text: &str) -> String {
-    let text: String = text.chars().filter(|c| *c != '`' && !c.is_control()).collect();
+    let text: String = text
+        .chars()
+        .filter(|c| *c != '`' && !c.is_control())
+        .collect();
     format!("`{}`", text.replace('|', "\\|"))
 }
 
@@ -194,7 +248,10 @@ mod tests {
 
     #[test]
     fn markup_is_text() {
-        assert_eq!(escape("<b>*x*|_y_</b>"), "&lt;b&gt;\\*x\\*\\|\\_y\\_&lt;/b&gt;");
+        assert_eq!(
+            escape("<b>*x*|_y_</b>"),
+            "&lt;b&gt;\\*x\\*\\|\\_y\\_&lt;/b&gt;"
+        );
         assert_eq!(code("a|b`c"), "`a\\|bc`");
     }
 }

@@ -1,8 +1,12 @@
 //! Expectations against what was measured.
 
+mod events;
 mod evidence;
+mod numbers;
 
 use std::{collections::BTreeMap, time::Duration};
+
+use self::numbers::{counted, is_certain, margin, micros, plain, shown, threshold_text};
 
 use super::{
     control::FaultState,
@@ -118,7 +122,7 @@ impl View<'_> {
                     measure: Measure::Answered,
                 },
                 _,
-            ) => self.answered(name, expectation.within.unwrap_or_default()),
+            ) => self.answered_within(name, expectation.within.unwrap_or_default()),
             (
                 Subject::Hop {
                     name,
@@ -395,6 +399,7 @@ impl View<'_> {
             (None, None) => Told::Failed,
         };
         let observed = match since {
+            Some(0) => format!("{} from the start on", unit.show(measured.value)),
             Some(since) => format!(
                 "{} from {} on",
                 unit.show(measured.value),
@@ -413,86 +418,6 @@ impl View<'_> {
             baseline: baseline.map(|it| unit.show(it)),
             margin: margin(op, measured.value, threshold),
             samples: measured.samples,
-            interval: None,
-            why: lacks,
-        })
-    }
-
-    /// Every page has a whole answer in time.
-    fn answered(&self, hop: &str, within: Duration) -> Result<Found, String> {
-        if self.load != Some(hop) {
-            return Err("is known of the load's own requests alone".to_owned());
-        }
-        let pages: Vec<&Page> = self.recording.pages_in(self.span).collect();
-        let limit = micros(within);
-        let late = pages
-            .iter()
-            .filter(|it| !it.is_answered() || it.latency() > limit)
-            .count();
-        let longest = pages.iter().map(|it| it.latency()).max().unwrap_or(0);
-        let lacks = pages
-            .is_empty()
-            .then(|| "there was no page to measure".to_owned());
-        let verdict = match (&lacks, late) {
-            (Some(_), _) => Told::Inconclusive,
-            (None, 0) => Told::Passed,
-            (None, _) => Told::Failed,
-        };
-        let longest = Unit::Time.show(longest as f64 / SECOND as f64);
-        Ok(Found {
-            verdict,
-            observed: match late {
-                0 => format!("all {} within {longest}", pages.len()),
-                late => format!(
-                    "{late} of {} were not; the longest took {longest}",
-                    pages.len()
-                ),
-            },
-            expected: format!("within {}", shown(within)),
-            baseline: None,
-            margin: None,
-            samples: pages.len() as u64,
-            interval: None,
-            why: lacks,
-        })
-    }
-
-    /// The rate falls below 5 % of the baseline for a second.
-    fn breaker_opens(&self, hop: &str, within: Duration) -> Result<Found, String> {
-        let baseline = self.baseline.ok_or("there is no baseline")?;
-        let usual = self.route(hop, baseline)?.requests / baseline.seconds().max(1e-6);
-        let lacks = (usual < 1.0).then(|| {
-            format!(
-                "{} in the steady state are too few to see a breaker",
-                Unit::Rate.show(usual)
-            )
-        });
-        let mut opened = None;
-        let mut least = f64::INFINITY;
-        for window in self.windows(self.span) {
-            let rate = self.route(hop, window)?.requests;
-            least = least.min(rate);
-            if rate < usual * OPEN_SHARE {
-                opened = Some(window.from - self.span.from);
-                break;
-            }
-        }
-        let verdict = match (&lacks, opened) {
-            (Some(_), _) => Told::Inconclusive,
-            (None, Some(after)) if after <= micros(within) => Told::Passed,
-            (None, _) => Told::Failed,
-        };
-        let observed = match opened {
-            Some(after) => format!("after {}", Unit::Time.show(after as f64 / SECOND as f64)),
-            None => format!("never: never fewer than {}", Unit::Rate.show(least)),
-        };
-        Ok(Found {
-            verdict,
-            observed,
-            expected: format!("below 5% of the baseline within {}", shown(within)),
-            baseline: Some(Unit::Rate.show(usual)),
-            margin: None,
-            samples: counted(self.route(hop, self.span)?.requests),
             interval: None,
             why: lacks,
         })
@@ -533,76 +458,6 @@ impl View<'_> {
             to: (from + SECOND).min(span.to),
         })
     }
-}
-
-/// Whether a threshold is the end of its scale, so that one hit decides.
-fn is_certain(op: Op, threshold: f64) -> bool {
-    match op {
-        Op::AtMost | Op::Equal if threshold <= 0.0 => true,
-        Op::AtLeast | Op::Equal if threshold >= 1.0 => true,
-        _ => false,
-    }
-}
-
-/// How much room was left, as a share of the threshold.
-fn margin(op: Op, observed: f64, threshold: f64) -> Option<f64> {
-    if threshold == 0.0 || !observed.is_finite() {
-        return None;
-    }
-    match op {
-        Op::Less | Op::AtMost => Some((threshold - observed) / threshold),
-        Op::Greater | Op::AtLeast => Some((observed - threshold) / threshold),
-        Op::Equal => None,
-    }
-}
-
-fn threshold_text(expected: &Expected, resolved: Option<f64>) -> String {
-    let expectation = &expected.expectation;
-    let unit = expectation.unit();
-    let limit = expectation
-        .within
-        .map_or_else(String::new, |it| format!(" within {}", shown(it)));
-    match expectation.condition {
-        Condition::Compare { op, threshold } => {
-            let number = match (threshold, resolved) {
-                (Threshold::Value(value), _) => unit.show(value),
-                (Threshold::Baseline(factor), Some(value)) => {
-                    format!("{} ({factor}x baseline)", unit.show(value))
-                }
-                (Threshold::Baseline(factor), None) => format!("{factor}x baseline"),
-            };
-            format!("{} {number}{limit}", op.as_str())
-        }
-        Condition::Happens => limit.trim_start().to_owned(),
-        Condition::FullJitter { base, cap } => {
-            format!("full jitter up to {}, at most {}", shown(base), shown(cap))
-        }
-    }
-}
-
-fn shown(span: Duration) -> String {
-    brownout_fault::units::show_duration(span)
-}
-
-fn plain(value: f64, samples: u64) -> Measured {
-    Measured {
-        value,
-        samples,
-        hits: None,
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a count, made whole"
-)]
-fn counted(value: f64) -> u64 {
-    value.max(0.0).round() as u64
-}
-
-fn micros(span: Duration) -> u64 {
-    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -162,7 +162,7 @@ fn a_mistake_is_shown_below_its_line() {
     assert_eq!(
         told,
         "small.toml:19:29: `0.5` is not a share; write it like 99.5%\n  \
-         19 | expect = [\"web.error_rate > 0.5\"]\n                                 ^"
+         19 | expect = [\"web.error_rate > 0.5\"]\n                                   ^"
     );
 }
 

@@ -4,5 +4,6 @@
 
 mod experiment_file;
 mod load;
+mod reports;
 mod simulation;
 mod world;

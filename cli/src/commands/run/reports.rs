@@ -1,12 +1,16 @@
 //! The reports of a command: where they go, and that they can be written.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
 };
 
-use brownout_experiment::run::{Event, RunRecord};
+use brownout_experiment::{
+    render,
+    run::{Event, RunRecord},
+};
 
 use super::read::ExperimentFile;
 use crate::{
@@ -25,6 +29,10 @@ pub(crate) struct Reports {
     events_failed: bool,
     prints_json: bool,
     records: Vec<(RunRecord, ReportPaths)>,
+    /// Of each record, whether its file lets GitHub be told.
+    github: Vec<bool>,
+    step_summary: Option<PathBuf>,
+    annotates: bool,
 }
 
 impl Reports {
@@ -84,6 +92,11 @@ impl Reports {
             events_failed: false,
             prints_json: args.output == Output::Json,
             records: Vec::new(),
+            github: Vec::new(),
+            step_summary: args.github_step_summary.clone(),
+            // Between objects of JSON there is no place for such lines.
+            annotates: args.github_actions.as_deref() == Some("true")
+                && args.output == Output::Text,
         })
     }
 
@@ -113,6 +126,7 @@ impl Reports {
         };
         write_own(&paths, &record)?;
         self.records.push((record, paths));
+        self.github.push(own.github);
         Ok(())
     }
 
@@ -124,19 +138,49 @@ impl Reports {
         for record in &records {
             write_own(paths, record)?;
         }
-        let records = records.into_iter().map(|it| (it, paths.clone())).collect();
-        write_shared(records)
+        let records: Vec<_> = records.into_iter().map(|it| (it, paths.clone())).collect();
+        write_shared(&records)
     }
 
     /// Writes what tells of all runs.
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
+        write_shared(&self.records)?;
+        self.tell_github()?;
         match &self.events {
             Some((path, _)) if self.events_failed => Err(no_file(
                 path,
                 &io::Error::other("not every event could be written"),
             )),
-            _ => write_shared(std::mem::take(&mut self.records)),
+            _ => Ok(()),
         }
+    }
+}
+
+impl Reports {
+    /// Adds to a step's summary, and shows what did not hold at its line, where this is a step of a GitHub workflow.
+    fn tell_github(&self) -> Result<(), Failure> {
+        let wanted: Vec<&RunRecord> = self
+            .records
+            .iter()
+            .zip(&self.github)
+            .filter_map(|((record, _), wanted)| wanted.then_some(record))
+            .collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        if let Some(path) = &self.step_summary {
+            let mut options = OpenOptions::new();
+            let opened = options.create(true).append(true).open(path);
+            let added =
+                opened.and_then(|mut file| file.write_all(render::markdown(&wanted).as_bytes()));
+            added.map_err(|error| no_file(path, &error))?;
+        }
+        if self.annotates {
+            for line in render::annotations(&wanted) {
+                println!("{line}");
+            }
+        }
+        Ok(())
     }
 }
 
@@ -146,12 +190,34 @@ fn write_own(paths: &ReportPaths, record: &RunRecord) -> Result<(), Failure> {
     if let Some(json) = &paths.json {
         write(&path(json), &to_json(record))?;
     }
+    if let Some(html) = &paths.html {
+        write(&path(html), &render::html(record))?;
+    }
     Ok(())
 }
 
 /// Writes the reports that may tell of several runs: those of one path together.
-fn write_shared(records: Vec<(RunRecord, ReportPaths)>) -> Result<(), Failure> {
-    drop(records);
+fn write_shared(records: &[(RunRecord, ReportPaths)]) -> Result<(), Failure> {
+    type Render = fn(&[&RunRecord]) -> String;
+    type PathOf = fn(&ReportPaths) -> Option<&PathBuf>;
+    let forms: [(PathOf, Render); 2] = [
+        (|it| it.junit.as_ref(), render::junit),
+        (|it| it.markdown.as_ref(), render::markdown),
+    ];
+    for (path_of, render) in forms {
+        let mut by_path: BTreeMap<PathBuf, Vec<&RunRecord>> = BTreeMap::new();
+        for (record, paths) in records {
+            if let Some(path) = path_of(paths) {
+                by_path
+                    .entry(named(path, &record.run.name))
+                    .or_default()
+                    .push(record);
+            }
+        }
+        for (path, records) in by_path {
+            write(&path, &render(&records))?;
+        }
+    }
     Ok(())
 }
 

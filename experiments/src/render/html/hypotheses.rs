@@ -30,19 +30,20 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
         let interval = it.interval.as_ref().map_or_else(String::new, |interval| {
             format!("<span class=\"line\">{}</span>", escape(interval))
         });
-        let margin = it.margin.map_or_else(String::new, |margin| format!("{:+.0} %", margin * 100.0));
+        // Room of more than ten times the threshold says no more than that.
+        let margin = it.margin.filter(|it| it.abs() < 10.0);
+        let margin = margin.map_or_else(String::new, |margin| format!("{:+.0} %", margin * 100.0));
         let samples = match it.samples {
             0 => String::new(),
             count => count.to_string(),
         };
         page.put(format_args!(
             "<tr class=\"{class}\"><td data-label=\"verdict\"><span class=\"badge {class}\">{word}</span></td>\
-             <td data-label=\"phase\"><a href=\"#timeline\" data-at=\"{}\">{}</a></td>\
+             <td data-label=\"phase\"><a href=\"#timeline\">{}</a></td>\
              <td data-label=\"expectation\"><code>{}</code>{line}{why}</td>\
              <td data-label=\"observed\">{}{interval}</td><td data-label=\"expected\">{}</td>\
              <td data-label=\"baseline\">{}</td><td class=\"n\" data-label=\"margin\">{margin}</td>\
              <td class=\"n\" data-label=\"requests\">{samples}</td></tr>\n",
-            it.at_ms,
             escape(&it.phase),
             escape(&it.text),
             escape(&it.observed),

@@ -1,20 +1,32 @@
 //! Latency before, during and after the faults.
 
-use super::{Page, charts::{self, Curve}, escape};
+use super::{
+    Page,
+    charts::{self, Curve},
+    escape,
+};
 use crate::{
     expectation::Unit,
     run::{HopSummary, PhaseKind, RunRecord},
 };
 
-const SHOWN: [(f64, &str); 5] =
-    [(0.5, "p50"), (0.9, "p90"), (0.95, "p95"), (0.99, "p99"), (1.0, "longest")];
+const SHOWN: [(f64, &str); 5] = [
+    (0.5, "p50"),
+    (0.9, "p90"),
+    (0.95, "p95"),
+    (0.99, "p99"),
+    (1.0, "longest"),
+];
 
 pub(super) fn write(page: &mut Page, record: &RunRecord) {
     let phases: Vec<(&str, PhaseKind, &HopSummary)> = record
         .phases
         .iter()
         .filter_map(|phase| {
-            let load = phase.hops.iter().find(|it| it.is_load && !it.quantiles.is_empty())?;
+            let load = phase
+                .hops
+                .iter()
+                .find(|it| it.is_load && !it.quantiles.is_empty())?;
             Some((phase.name.as_str(), phase.kind, load))
         })
         .collect();
@@ -38,7 +50,10 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
             Unit::Share.show(hop.error_rate)
         ));
         for (share, _) in SHOWN {
-            page.put(format_args!("<td class=\"n\">{}</td>", super::super::markdown::at(hop, share)));
+            page.put(format_args!(
+                "<td class=\"n\">{}</td>",
+                super::super::markdown::at(hop, share)
+            ));
         }
         page.put(format_args!("</tr>\n"));
     }
@@ -63,7 +78,10 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
 
 /// What routes counted.
 fn routes(page: &mut Page, record: &RunRecord) {
-    let any = record.phases.iter().any(|it| it.hops.iter().any(|hop| !hop.is_load));
+    let any = record
+        .phases
+        .iter()
+        .any(|it| it.hops.iter().any(|hop| !hop.is_load));
     if !any {
         return;
     }
@@ -74,7 +92,9 @@ fn routes(page: &mut Page, record: &RunRecord) {
     ));
     for phase in &record.phases {
         for hop in phase.hops.iter().filter(|it| !it.is_load) {
-            let mean = hop.mean_ms.map_or_else(|| "–".to_owned(), |ms| Unit::Time.show(ms / 1_000.0));
+            let mean = hop
+                .mean_ms
+                .map_or_else(|| "–".to_owned(), |ms| Unit::Time.show(ms / 1_000.0));
             page.put(format_args!(
                 "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{:.1}</td><td class=\"n\">{}</td>\
                  <td class=\"n\">{mean}</td></tr>\n",

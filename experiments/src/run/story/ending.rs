@@ -138,7 +138,7 @@ impl Story<'_> {
         let why = it.why.as_ref();
         match (it.kind, why) {
             (JudgementKind::Expectation, None) => {
-                format!("in {} {} was {}", it.phase, it.text, it.observed)
+                format!("in {} `{}`: observed {}", it.phase, it.text, it.observed)
             }
             (_, Some(why)) => format!("in {} `{}`: {why}", it.phase, it.text),
             (_, None) => format!("in {} `{}`: {}", it.phase, it.text, it.observed),
