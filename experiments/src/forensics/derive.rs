@@ -10,21 +10,25 @@ pub const CHAIN_GAP_US: u64 = 2_000_000;
 /// Attempts of one logical request, in order.
 pub type Chain<'a> = Vec<&'a AttemptRecord>;
 
-/// Puts attempts with one fingerprint together: the next begins after the one before ended, at most `gap` later.
+/// Puts attempts with one fingerprint, and one page's id where they carry it, together: the next begins after the one
+/// before ended, at most `gap` later.
 ///
 /// Attempts that overlap begin chains of their own, as hedges and parallel pages do.
 ///
 /// # Panics
 /// Never: a chain is made with its first attempt.
 #[must_use]
-pub fn chains(attempts: &[AttemptRecord], gap: u64) -> Vec<Chain<'_>> {
-    let mut sorted: Vec<&AttemptRecord> = attempts.iter().collect();
+pub fn chains<'a>(
+    attempts: impl IntoIterator<Item = &'a AttemptRecord>,
+    gap: u64,
+) -> Vec<Chain<'a>> {
+    let mut sorted: Vec<&AttemptRecord> = attempts.into_iter().collect();
     sorted.sort_by_key(|it| (it.t_head, it.number));
-    let mut chains: Vec<Chain<'_>> = Vec::new();
-    // The chains of a fingerprint that may go on.
-    let mut open: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    let mut chains: Vec<Chain<'a>> = Vec::new();
+    // The chains of a fingerprint, of one page where that is known, that may go on.
+    let mut open: BTreeMap<(u64, Option<&str>), Vec<usize>> = BTreeMap::new();
     for attempt in sorted {
-        let candidates = open.entry(attempt.fp).or_default();
+        let candidates = open.entry((attempt.fp, attempt.page_id())).or_default();
         candidates.retain(|&index| {
             let last = chains[index].last().expect("a chain has an attempt");
             attempt.t_head.saturating_sub(last.t_end) <= gap

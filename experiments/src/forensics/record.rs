@@ -182,6 +182,12 @@ impl AttemptRecord {
         self.t_end.saturating_sub(self.t_head)
     }
 
+    /// The id of its page that the client passed on.
+    #[must_use]
+    pub fn page_id(&self) -> Option<&str> {
+        self.request_id.as_deref().or(self.trace_id.as_deref())
+    }
+
     /// Whether the client ended it.
     #[must_use]
     pub fn is_client_ended(&self) -> bool {

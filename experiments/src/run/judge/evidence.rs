@@ -1,13 +1,13 @@
 //! Measures of single attempts, from the journal.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{Found, Measured, Told, View, plain, shown};
 use crate::{
     expectation::{EvidenceMeasure, Unit},
     forensics::{
         AttemptRecord,
-        derive::{self, CHAIN_GAP_US},
+        derive::{self, CHAIN_GAP_US, Chain},
     },
 };
 
@@ -31,10 +31,36 @@ impl View<'_> {
         Ok(here.cloned().collect())
     }
 
+    /// Attempts of each logical request, where they can be told apart: by an id that the client passes on, by what they
+    /// ask for, or because pages came one at a time.
+    fn chains<'a>(
+        &self,
+        attempts: &'a [AttemptRecord],
+        gap: u64,
+    ) -> Result<Vec<Chain<'a>>, String> {
+        let named = attempts.iter().filter(|it| it.page_id().is_some()).count();
+        let kinds: BTreeSet<u64> = attempts.iter().map(|it| it.fp).collect();
+        let mut pages: Vec<(u64, u64)> = self
+            .recording
+            .pages_in(self.span)
+            .map(|it| (it.sent, it.ended))
+            .collect();
+        pages.sort_unstable();
+        let overlap = pages.windows(2).any(|pair| pair[0].1 > pair[1].0);
+        if overlap && named * 2 < attempts.len() && kinds.len() * 4 < attempts.len() {
+            return Err(
+                "pages overlap, ask for the same, and the client passes no traceparent or x-request-id on: \
+                 use a serial load"
+                    .to_owned(),
+            );
+        }
+        Ok(derive::chains(attempts, gap))
+    }
+
     pub(super) fn evidence(&self, hop: &str, measure: EvidenceMeasure) -> Result<Measured, String> {
         use EvidenceMeasure as E;
         let attempts = self.attempts(hop)?;
-        let chains = derive::chains(&attempts, CHAIN_GAP_US);
+        let chains = || self.chains(&attempts, CHAIN_GAP_US);
         let seconds = |micros: Option<u64>| micros.map_or(f64::NAN, |it| it as f64 / 1e6);
         let none = |what: &str| Err(format!("there was {what}"));
         Ok(match measure {
@@ -49,11 +75,11 @@ impl View<'_> {
                     took.len() as u64,
                 )
             }
-            E::Amplification => match derive::amplification(&chains) {
-                Some(value) => plain(value, chains.len() as u64),
+            E::Amplification => match derive::amplification(&chains()?) {
+                Some(value) => plain(value, chains()?.len() as u64),
                 None => return none("no attempt"),
             },
-            E::RetryAfterHonoured => match derive::early_returns(&chains) {
+            E::RetryAfterHonoured => match derive::early_returns(&chains()?) {
                 (_, 0) => return none("no attempt that was told to wait"),
                 (early, told) => Measured {
                     value: super::share(told - early, told),
@@ -62,7 +88,7 @@ impl View<'_> {
                 },
             },
             E::RetryGap(quantile) => {
-                let gaps = derive::all_gaps(&chains);
+                let gaps = derive::all_gaps(&chains()?);
                 if gaps.is_empty() {
                     return none("no retry");
                 }
@@ -72,7 +98,7 @@ impl View<'_> {
                 )
             }
             E::RetrySpread => {
-                let gaps = derive::gaps(&chains, 1);
+                let gaps = derive::gaps(&chains()?, 1);
                 match derive::middle_spread(&gaps) {
                     Some(spread) if gaps.len() >= 12 => plain(spread, gaps.len() as u64),
                     _ => {
@@ -131,7 +157,7 @@ impl View<'_> {
         cap: Duration,
     ) -> Result<Found, String> {
         let attempts = self.attempts(hop)?;
-        let chains = derive::chains(&attempts, CHAIN_GAP_US.max(super::micros(cap) * 2));
+        let chains = self.chains(&attempts, CHAIN_GAP_US.max(super::micros(cap) * 2))?;
         let gaps = derive::gaps(&chains, 1);
         let needed = 12;
         let bound = super::micros(base);
