@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -166,10 +166,17 @@ impl World {
     /// Runs a file, and reads its result.
     fn run(&self, rest: &str) -> (Ran, Value) {
         let (file, json) = (self.file(rest), self.path("result.json"));
-        let ran = run(&["run", &file, "--json", &json]);
-        let text = fs::read_to_string(Path::new(&json))
-            .unwrap_or_else(|error| panic!("{error}: {}{}", ran.out(), ran.err()));
-        (ran, serde_json::from_str(&text).unwrap())
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let ran = run(&["run", &file, "--json", &json]);
+            let text = fs::read_to_string(Path::new(&json))
+                .unwrap_or_else(|error| panic!("{error}: {}{}", ran.out(), ran.err()));
+            // A machine that is too busy to send pages in time proves nothing, as the run itself says.
+            if tries == 3 || !text.contains("\"load_in_time\"") {
+                return (ran, serde_json::from_str(&text).unwrap());
+            }
+        }
     }
 }
 
@@ -522,4 +529,64 @@ fn a_proxy_that_is_not_there_is_unreachable() {
     let ran = run(&["run", &file, "--control", &free_port().to_string()]);
 
     assert_eq!(ran.code(), 69, "{}", ran.err());
+}
+
+/// A server that answers one request at a time, each after 30 ms: 33 a second, however many come.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread of a server that does nothing else"
+)]
+fn one_at_a_time() -> Page {
+    let turn = Arc::new(Mutex::new(()));
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
+    let answer = move || {
+        let _turn = turn.lock().unwrap();
+        thread::sleep(Duration::from_millis(30));
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned()
+    };
+    Page::serving(answer, nobody)
+}
+
+#[test]
+fn waiting_before_a_page_is_sent_counts_as_waiting() {
+    let directory = tempfile::tempdir().unwrap();
+    let measured = |load: &str| {
+        // Its own server: what is left of one load would hold up the next.
+        let server = one_at_a_time();
+        let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+        let text = format!(
+            "name = \"it\"\n[load]\nto = \"http://{}\"\n{load}\n\
+             [[phase]]\nname = \"all\"\nduration = \"3s\"\nexpect = [\"load.requests > 0\"]\n",
+            server.address
+        );
+        fs::write(path("it.toml"), text).unwrap();
+        run(&["run", &path("it.toml"), "--json", &path("it.json")]);
+        let text = fs::read_to_string(path("it.json")).unwrap();
+        let result: Value = serde_json::from_str(&text).unwrap();
+        let quantiles = result["phases"][0]["hops"][0]["quantiles"]
+            .as_array()
+            .unwrap()
+            .clone();
+        let median = quantiles.iter().find(|it| it[0] == 0.5).unwrap();
+        median[1].as_f64().unwrap()
+    };
+
+    let open = measured("rate = \"60/s\"");
+    let closed = measured("connections = 1");
+
+    // Twice as many pages come as can be answered, so the queue grows; one connection that waits never sees that.
+    assert!(open > closed * 4.0, "open {open} ms, closed {closed} ms");
+}
+
+#[test]
+fn callers_that_leave_on_purpose_are_no_errors() {
+    let world = World::new(true);
+
+    let (ran, result) = world.run(
+        "[[fault]]\nid = \"slow\"\nroute = \"edge\"\nlatency = \"1s\"\n\
+         [[phase]]\nname = \"leaving\"\nduration = \"2s\"\nfaults = [\"slow\"]\nload = { leave_after = \"100ms\" }\n\
+         expect = [\"edge.error_rate <= 0%\", \"fault(slow).client_gave_up >= 20\"]\n",
+    );
+
+    assert_eq!(ran.code(), 0, "{}{result:#}", ran.out());
 }

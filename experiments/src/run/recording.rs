@@ -219,11 +219,11 @@ impl Recording {
             hop: name.to_owned(),
             is_load: true,
             requests: pages.len() as u64,
-            rate: pages.len() as f64 / span.seconds().max(1e-6),
-            error_rate: share(errors.count(), pages.len()),
-            degraded_rate: Some(share(degraded, latencies.len())),
+            rate: exact(pages.len() as f64 / span.seconds().max(1e-6)),
+            error_rate: exact(share(errors.count(), pages.len())),
+            degraded_rate: Some(exact(share(degraded, latencies.len()))),
             mean_ms: (!latencies.is_empty())
-                .then(|| total as f64 / latencies.len() as f64 / 1_000.0),
+                .then(|| exact(total as f64 / latencies.len() as f64 / 1_000.0)),
             quantiles,
             errors: kinds.into_iter().collect(),
         }
@@ -242,10 +242,10 @@ impl Recording {
             hop: route.to_owned(),
             is_load: false,
             requests,
-            rate: counted.requests / span.seconds().max(1e-6),
-            error_rate: ratio(counted.errors, counted.ended),
+            rate: exact(counted.requests / span.seconds().max(1e-6)),
+            error_rate: exact(ratio(counted.errors, counted.ended)),
             mean_ms: (counted.latency_count > 0.0)
-                .then(|| counted.latency_sum / counted.latency_count * 1_000.0),
+                .then(|| exact(counted.latency_sum / counted.latency_count * 1_000.0)),
             ..HopSummary::default()
         })
     }
@@ -330,6 +330,11 @@ fn ratio(part: f64, whole: f64) -> f64 {
 
 fn millis(micros: u64) -> f64 {
     micros as f64 / 1_000.0
+}
+
+/// A number with so few digits that it is read back from JSON as itself.
+pub(crate) fn exact(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
 }
 
 fn tidy(value: f64) -> f64 {

@@ -6,6 +6,7 @@ use super::Measured;
 use crate::{
     expectation::{Condition, Op, Threshold},
     experiment::Expected,
+    run::recording::exact,
 };
 
 /// Whether a threshold is the end of its scale, so that one hit decides.
@@ -23,8 +24,8 @@ pub(super) fn margin(op: Op, observed: f64, threshold: f64) -> Option<f64> {
         return None;
     }
     match op {
-        Op::Less | Op::AtMost => Some((threshold - observed) / threshold),
-        Op::Greater | Op::AtLeast => Some((observed - threshold) / threshold),
+        Op::Less | Op::AtMost => Some(exact((threshold - observed) / threshold)),
+        Op::Greater | Op::AtLeast => Some(exact((observed - threshold) / threshold)),
         Op::Equal => None,
     }
 }
