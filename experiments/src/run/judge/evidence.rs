@@ -9,6 +9,7 @@ use crate::{
         AttemptRecord,
         derive::{self, CHAIN_GAP_US, Chain},
     },
+    run::recording::{Page, PageOutcome},
 };
 
 /// A silence of this length is one.
@@ -130,23 +131,34 @@ impl View<'_> {
                     None => return none("no silence of 0.4s or longer"),
                 }
             }
-            E::LastStartAfterLeave => {
-                let left = self
-                    .recording
-                    .pages_in(self.span)
-                    .filter(|it| it.outcome == crate::run::recording::PageOutcome::Left);
-                let left: Vec<u64> = left.map(|it| it.ended).collect();
-                let Some(last_leave) = left.iter().copied().max() else {
-                    return none("no caller that left");
-                };
-                let last = attempts.iter().map(|it| it.t_head).max().unwrap_or(0);
-                plain(
-                    seconds(Some(last.saturating_sub(last_leave))),
-                    left.len() as u64,
-                )
-            }
+            E::LastStartAfterLeave => self.last_start_after_leave(&attempts)?,
             E::Backoff => return Err("is compared with a form".to_owned()),
         })
+    }
+
+    /// From a caller's leaving to the last attempt before the next page: the longest of all callers that left.
+    fn last_start_after_leave(&self, attempts: &[AttemptRecord]) -> Result<Measured, String> {
+        let mut pages: Vec<&Page> = self.recording.pages_in(self.span).collect();
+        pages.sort_by_key(|it| it.sent);
+        if pages.windows(2).any(|pair| pair[0].ended > pair[1].sent) {
+            return Err("pages overlap: use a serial load".to_owned());
+        }
+        let mut latest = None;
+        let mut left = 0;
+        for (index, page) in pages.iter().enumerate() {
+            if page.outcome != PageOutcome::Left {
+                continue;
+            }
+            left += 1;
+            let next = pages.get(index + 1).map_or(u64::MAX, |it| it.sent);
+            let own = attempts.iter().map(|it| it.t_head);
+            let own = own.filter(|at| (page.sent..next).contains(at));
+            latest = latest.max(own.max().map(|at| at.saturating_sub(page.ended)));
+        }
+        if left == 0 {
+            return Err("there was no caller that left".to_owned());
+        }
+        Ok(plain(latest.unwrap_or(0) as f64 / 1e6, left))
     }
 
     /// Waits that are even from 0 to a bound, which doubles from `base` to `cap`.

@@ -394,3 +394,27 @@ fn attempts_that_cannot_be_told_apart_are_not_joined() {
     });
     run.comes_to("up.amplification <= 1.3", Told::Failed, "2");
 }
+
+#[test]
+fn each_caller_that_left_has_its_own_last_start() {
+    // Two callers leave 100 ms after they came; for the first an attempt begins 700 ms later, for the second none.
+    let leaves = |number: u64, at: u64| Page {
+        outcome: PageOutcome::Left,
+        ..page(number, at, 100, 200)
+    };
+    let mut run = Run::calm();
+    run.recording = Recording::default();
+    run.recording.end(leaves(1, 11_000));
+    run.recording.end(leaves(2, 15_000));
+    run.journal = Ok(JournalPage {
+        attempts: vec![
+            attempt(1, 11_010, 50, 503, 1),
+            attempt(2, 11_800, 50, 503, 1),
+            attempt(3, 15_020, 50, 503, 1),
+        ],
+        ..JournalPage::default()
+    });
+
+    run.comes_to("up.last_start_after_leave <= 1s", Told::Passed, "700ms");
+    run.comes_to("up.last_start_after_leave <= 500ms", Told::Failed, "700ms");
+}
