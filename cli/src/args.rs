@@ -6,18 +6,24 @@
 )]
 
 mod fault;
+mod proxy;
+mod run;
 mod simulate;
 mod telemetry;
+mod toxiproxy;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use brownout_control_api::ControlConfig;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 
 pub(crate) use self::{
     fault::{FaultAddArgs, FaultArgs, FaultCommand},
+    proxy::{ControlArgs, ProxyArgs},
+    run::{PlanArgs, ReportArgs, ReportPaths, RunArgs, SchemaArgs, SchemaOf},
     simulate::SimulateArgs,
     telemetry::TelemetryArgs,
+    toxiproxy::{ImportArgs, ToxiproxyArgs},
 };
 use crate::{exit, logging::LogFormat};
 
@@ -40,11 +46,17 @@ pub(crate) struct Args {
     pub(crate) log: String,
 
     /// How log lines are written [default: text on a terminal, else json]
-    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        env = "BROWNOUT_LOG_FORMAT",
+        value_enum,
+        value_name = "FORMAT"
+    )]
     pub(crate) log_format: Option<LogFormat>,
 
     /// Log a line for each request that a route carries
-    #[arg(long, global = true)]
+    #[arg(long, global = true, env = "BROWNOUT_ACCESS_LOG", value_parser = FalseyValueParser::new())]
     pub(crate) access_log: bool,
 }
 
@@ -66,13 +78,27 @@ fn log_filter(text: &str) -> Result<String, String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Stand between services and their upstreams, and break what the control API says
-    Proxy(ProxyArgs),
+    Proxy(Box<ProxyArgs>),
+    /// Stand in for Toxiproxy's server, with its flags
+    ToxiproxyServer(ToxiproxyArgs),
+    /// Print Toxiproxy's file of proxies as a proxy's configuration
+    Import(ImportArgs),
+    /// Read a proxy's configuration and tell what is wrong with it
+    Check(CheckArgs),
     /// See an outage: a homepage and the services behind it, each behind a proxy route
     Demo(DemoArgs),
     /// Run one of the demo's services alone
     DemoService(DemoServiceArgs),
     /// Run an outage of the demo from beginning to end, and see what the homepage's protection did
     Simulate(SimulateArgs),
+    /// Run experiments: load, faults over time, and what must hold, from files
+    Run(Box<RunArgs>),
+    /// Show what experiments would do, without doing it
+    Plan(PlanArgs),
+    /// Make reports of a run whose events were written to a file
+    Report(ReportArgs),
+    /// Print the JSON Schema of experiments, or of their results
+    Schema(SchemaArgs),
     /// Start, see and end faults
     Fault(FaultArgs),
     /// Make, see and delete routes
@@ -85,6 +111,16 @@ pub(crate) enum Command {
     Policy(PolicyArgs),
 }
 
+impl Command {
+    /// Whether it serves until it is asked to stop.
+    pub(crate) fn is_server(&self) -> bool {
+        matches!(
+            self,
+            Self::Proxy(_) | Self::ToxiproxyServer(_) | Self::Demo(_) | Self::DemoService(_)
+        )
+    }
+}
+
 /// How answers are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
@@ -93,41 +129,6 @@ pub(crate) enum Output {
     Text,
     /// For programs
     Json,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct ProxyArgs {
-    /// A listener and the upstream behind it, such as web=127.0.0.1:9100=http://127.0.0.1:9000; may be repeated
-    #[arg(long = "route", value_name = "NAME=LISTEN=UPSTREAM")]
-    pub(crate) routes: Vec<String>,
-
-    /// A file with routes, faults and settings
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-
-    /// Where the control API listens
-    #[arg(long, value_name = "ADDR", help = format!(
-        "Where the control API listens [default: {}]", ControlConfig::LISTEN))]
-    pub(crate) control: Option<String>,
-
-    /// Let others than this machine call the control API
-    #[arg(long)]
-    pub(crate) insecure: bool,
-
-    /// A name besides loopback under which the control API may be called; may be repeated
-    #[arg(long = "allow-host", value_name = "HOST")]
-    pub(crate) allow_hosts: Vec<String>,
-
-    /// Draws repeat for the same seed [default: a new one each time, printed at the start]
-    #[arg(long, value_name = "N")]
-    pub(crate) seed: Option<u64>,
-
-    #[command(flatten)]
-    pub(crate) telemetry: TelemetryArgs,
-
-    /// How the start is announced; json prints one object with the addresses
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: Output,
 }
 
 #[derive(Debug, clap::Args)]
@@ -282,6 +283,10 @@ pub(crate) struct ApiArgs {
     #[arg(long, global = true, env = "BROWNOUT_CONTROL", default_value = ControlConfig::LISTEN, value_name = "ADDR")]
     pub(crate) control: String,
 
+    /// A file with the token that it asks for; without it the variable BROWNOUT_TOKEN
+    #[arg(long, global = true, env = "BROWNOUT_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+
     /// How the answer is printed
     #[arg(long, global = true, value_enum, default_value_t)]
     pub(crate) output: Output,
@@ -332,4 +337,28 @@ pub(crate) struct HealthArgs {
     /// Where a control API or a demo service listens
     #[arg(default_value = ControlConfig::LISTEN, value_name = "ADDR")]
     pub(crate) address: String,
+
+    /// Ask again until it answers, for so long
+    #[arg(long, value_name = "DURATION", value_parser = wait)]
+    pub(crate) wait: Option<Duration>,
+}
+
+fn wait(word: &str) -> Result<Duration, String> {
+    brownout_fault::units::parse_duration(word)
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckArgs {
+    /// The file, as for: proxy --config
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// A route of the command line that the file's faults may name; may be repeated
+    #[arg(
+        long = "route",
+        env = "BROWNOUT_ROUTE",
+        value_delimiter = ',',
+        value_name = "NAME=LISTEN=UPSTREAM"
+    )]
+    pub(crate) routes: Vec<String>,
 }

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub(crate) mod check;
 pub(crate) mod demo;
 mod demo_library;
 pub(crate) mod demo_service;
@@ -7,23 +8,34 @@ pub(crate) mod fault;
 pub(crate) mod halt;
 pub(crate) mod health;
 mod library_service;
+pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod proxy;
+pub(crate) mod report;
 pub(crate) mod route;
+pub(crate) mod run;
+pub(crate) mod schema;
 pub(crate) mod simulate;
+pub(crate) mod toxiproxy;
 
 use brownout_client::Client;
 use serde_json::Value;
 
 use crate::{
     args::{ApiArgs, Output},
+    control_settings,
     exit::Failure,
     show,
 };
 
 impl ApiArgs {
     fn client(&self) -> Result<Client, Failure> {
-        Ok(Client::new(&self.control)?)
+        let token = control_settings::token("BROWNOUT_TOKEN", self.token_file.as_deref())?;
+        let client = Client::new(&self.control)?;
+        Ok(match token {
+            Some(token) => client.with_token(token.secret()),
+            None => client,
+        })
     }
 
     /// Prints an answer as the API gave it, or calls `text` to print it for a person.

@@ -2,31 +2,28 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use brownout_control_api::new_route;
-use brownout_fault::{
-    FaultSpec, Routes,
-    read::{Object, Problem, boolean, one_or_many, text, unknown, whole},
-};
+use brownout_control_api::{check_routes, new_route};
+use brownout_experiment::TomlTree;
+use brownout_fault::read::{Object, Problem, text, unknown, whole};
 use brownout_proxy::NewRoute;
 use brownout_telemetry::{Dialect, FaultSampling};
-use brownout_wire::RouteSpec;
+use brownout_wire::{FaultDraft, RouteSpec};
 use serde_json::Value;
 
 use crate::{
+    control_settings::ControlFile,
     exit::{Exit, Failure},
     telemetry::TelemetryFile,
-    toml_tree::TomlTree,
+    variables::{expand, variable},
 };
 
 /// What a file says; `None` where it says nothing.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Config {
     pub(crate) routes: Vec<NewRoute>,
-    pub(crate) faults: Vec<FaultSpec>,
+    pub(crate) faults: Vec<FaultDraft>,
     pub(crate) seed: Option<u64>,
-    pub(crate) control: Option<String>,
-    pub(crate) insecure: bool,
-    pub(crate) allow_hosts: Vec<String>,
+    pub(crate) control: ControlFile,
     pub(crate) telemetry: TelemetryFile,
     pub(crate) connections_max: Option<usize>,
 }
@@ -45,15 +42,32 @@ impl Config {
             let places = places.join("\n\n");
             Failure::new(Exit::Usage, format!("`{shown}` cannot be used\n\n{places}"))
         };
-        let tree = TomlTree::parse(&text).map_err(|place| wrong(vec![place.to_string()]))?;
-        Self::from_value(&tree.value, others).map_err(|problems| {
-            wrong(
-                problems
+        let mut tree = TomlTree::parse(&text).map_err(|place| wrong(vec![place.to_string()]))?;
+        let mut value = std::mem::take(&mut tree.value);
+        expand(&mut value, &variable)
+            .and_then(|()| Self::from_value(&value, others))
+            .map_err(|problems| {
+                let places = problems
                     .iter()
-                    .map(|problem| tree.place(problem).to_string())
-                    .collect(),
-            )
-        })
+                    .map(|problem| tree.place(problem).to_string());
+                wrong(places.collect())
+            })
+    }
+
+    /// Whether what is read at the start alone is the same in both.
+    pub(crate) fn has_the_settings_of(&self, other: &Self) -> bool {
+        let of = |config: &Self| {
+            let Self {
+                routes: _,
+                faults: _,
+                seed,
+                control,
+                telemetry,
+                connections_max,
+            } = config.clone();
+            (seed, control, telemetry, connections_max)
+        };
+        of(self) == of(other)
     }
 
     fn from_value(value: &Value, others: &[NewRoute]) -> Result<Self, Vec<Problem>> {
@@ -62,7 +76,7 @@ impl Config {
         let routes = list(&file, "route", &mut problems, |value| {
             RouteSpec::read(value).and_then(|spec| new_route(&spec))
         });
-        let faults = list(&file, "fault", &mut problems, FaultSpec::read);
+        let faults = list(&file, "fault", &mut problems, FaultDraft::read);
         let mut config = Self {
             routes,
             faults,
@@ -89,13 +103,7 @@ impl Config {
     }
 
     fn read_control(&mut self, value: &Value) -> Result<(), Problem> {
-        let control = Object::new(value)?;
-        control.only(&["listen", "insecure", "allow_hosts"])?;
-        self.control = control.optional("listen", owned)?;
-        self.insecure = control.optional("insecure", boolean)?.unwrap_or(false);
-        self.allow_hosts = control
-            .optional("allow_hosts", one_or_many(owned))?
-            .unwrap_or_default();
+        self.control = ControlFile::read(value)?;
         Ok(())
     }
 
@@ -160,7 +168,7 @@ fn list<T>(
     good
 }
 
-/// What does not fit together: a route twice, a fault for a route that is not there.
+/// What does not fit together: a route or an id twice, a fault for a route that is not there or cannot carry it.
 fn strays(config: &Config, others: &[NewRoute]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut names = BTreeSet::new();
@@ -173,32 +181,21 @@ fn strays(config: &Config, others: &[NewRoute]) -> Vec<Problem> {
             problems.push(problem.under(&index.to_string()).under("route"));
         }
     }
-    names.extend(others.iter().map(|route| route.name.as_str()));
     let mut ids = BTreeSet::new();
     for (index, fault) in config.faults.iter().enumerate() {
-        let mut stray = |key: &str, detail: String| {
-            problems.push(
-                Problem::at(key, detail)
-                    .under(&index.to_string())
-                    .under("fault"),
-            );
-        };
-        if let Some(id) = &fault.id
+        if let Some(id) = &fault.spec.id
             && !ids.insert(id.as_str())
         {
-            stray("id", format!("`{id}` is taken by another fault"));
-        }
-        if let Routes::Named(named) = &fault.route {
-            for name in named.iter().filter(|name| !names.contains(name.as_str())) {
-                stray(
-                    "route",
-                    format!(
-                        "names `{name}`, which is neither a [[route]] of this file nor a --route"
-                    ),
-                );
-            }
+            let problem = Problem::at("id", format!("`{id}` is taken by another fault"));
+            problems.push(problem.under(&index.to_string()).under("fault"));
         }
     }
+    let routes: Vec<NewRoute> = config.routes.iter().chain(others).cloned().collect();
+    problems.extend(
+        check_routes(&routes, &config.faults)
+            .err()
+            .unwrap_or_default(),
+    );
     problems
 }
 

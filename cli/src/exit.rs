@@ -13,6 +13,12 @@ pub(crate) enum Exit {
     Refused,
     /// Wrong usage or a wrong file.
     Usage,
+    /// The steady state of an experiment did not hold; nothing was injected.
+    SteadyNotMet,
+    /// An experiment proves nothing either way.
+    Inconclusive,
+    /// A guard stopped an experiment.
+    Halted,
     /// A fault may still be armed.
     FaultLeft,
     /// The control API or the target cannot be reached.
@@ -21,6 +27,10 @@ pub(crate) enum Exit {
     Internal,
     /// Interrupted, and rolled back.
     Interrupted,
+    /// As the command that ran behind a proxy ended.
+    Command(u8),
+    /// What the user asked for instead of [`Refused`](Self::Refused).
+    Chosen(u8),
 }
 
 impl Exit {
@@ -29,10 +39,15 @@ impl Exit {
             Self::Ok => 0,
             Self::Refused => 1,
             Self::Usage => 2,
+            Self::SteadyNotMet => 3,
+            Self::Inconclusive => 4,
+            Self::Halted => 5,
             Self::FaultLeft => 6,
             Self::Unreachable => 69,
             Self::Internal => 70,
             Self::Interrupted => 130,
+            Self::Command(code) => code,
+            Self::Chosen(code) => code,
         }
     }
 }
@@ -41,12 +56,16 @@ impl Exit {
 pub(crate) const HELP: &str = "\
 Exit codes:
   0    done; a server that was asked to stop has stopped
-  1    understood and refused
+  1    understood and refused; an expectation of an experiment did not hold
   2    wrong usage or a wrong file
-  6    a fault of a simulation could not be removed and may still be armed
+  3    the steady state of an experiment did not hold, and nothing was injected
+  4    inconclusive: too few samples, or a fault that never struck
+  5    a guard stopped an experiment
+  6    a fault could not be removed and may still be armed
   69   the control API or the target cannot be reached
   70   an internal error
-  130  interrupted";
+  130  interrupted
+  With `proxy ... -- COMMAND` the exit code is the command's, or 128 and the number of the signal that ended it.";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

@@ -2,12 +2,16 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use brownout_control_api::{ControlApi, ControlConfig};
-use brownout_fault::{FaultSpec, Moment, store};
+use brownout_control_api::{Caller, ControlApi, ControlConfig, OpError, Ops, Reloaded, Wanted};
+use brownout_fault::store;
 use brownout_proxy::{ACCESS_LOG, Gateway, GatewayConfig, NewRoute, RouteStatus};
 use brownout_telemetry::Telemetry;
 
-use crate::exit::{Exit, Failure};
+use crate::{
+    control_settings::ControlSettings,
+    exit::{Exit, Failure},
+    signals::Order,
+};
 
 /// How long requests in progress may take to end when the process is asked to stop.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -19,11 +23,12 @@ pub(crate) const FLUSH: Duration = Duration::from_secs(3);
 pub(crate) struct Plan {
     pub(crate) control: String,
     pub(crate) insecure: bool,
+    pub(crate) settings: ControlSettings,
     pub(crate) allow_hosts: Vec<String>,
     pub(crate) seed: u64,
     pub(crate) connections_max: usize,
-    pub(crate) routes: Vec<NewRoute>,
-    pub(crate) faults: Vec<FaultSpec>,
+    /// The routes and faults to begin with.
+    pub(crate) wanted: Wanted,
     /// What the proxy and its control API are called in traces, usually [`Self::SERVICE`].
     pub(crate) service: String,
 }
@@ -36,6 +41,7 @@ impl Plan {
 #[derive(Debug)]
 pub(crate) struct House {
     api: ControlApi,
+    ops: Ops,
     gateway: Gateway,
     telemetry: Telemetry,
     routes: Vec<RouteStatus>,
@@ -46,9 +52,10 @@ pub(crate) struct House {
 impl House {
     /// Starts all of it, or nothing.
     pub(crate) fn start(plan: Plan, telemetry: Telemetry) -> Result<Self, Failure> {
-        let (mut writer, reader) = store(plan.seed);
+        let (writer, reader) = store(plan.seed);
         let config = GatewayConfig::new(reader);
-        let connections_max = plan.connections_max.min(connections_possible(config.cores));
+        let room = Room::of(descriptors(), config.cores);
+        let connections_max = plan.connections_max.min(room.traffic);
         if connections_max < plan.connections_max {
             tracing::info!(
                 connections_max,
@@ -68,31 +75,26 @@ impl House {
                 format!("could not start the data plane: {error}"),
             )
         })?;
-        // Before any route accepts: the first request meets them.
-        let now = Moment {
-            instant: std::time::Instant::now(),
-            wall: std::time::SystemTime::now(),
-        };
-        let armed = plan.faults.len();
-        writer
-            .arm(plan.faults, now)
+        let metrics = telemetry.metrics();
+        let ops = Ops::new(writer, gateway.handle(), &metrics, plan.settings.audit);
+        let armed = plan.wanted.faults.len();
+        let routes = ops
+            .load(&plan.wanted, Caller::of("file"))
             .map_err(|error| Failure::chain(Exit::Usage, &error))?;
-        let mut routes = Vec::new();
-        for route in plan.routes {
-            let added = gateway.handle().add_route(route);
-            routes.push(added.map_err(|error| Failure::chain(Exit::Usage, &error))?);
-        }
         let api = ControlApi::start(ControlConfig {
             listen: plan.control,
             insecure: plan.insecure,
+            token: plan.settings.token,
+            read_token: plan.settings.read_token,
             allow_hosts: plan.allow_hosts,
-            faults: writer,
-            gateway: gateway.handle(),
-            metrics: telemetry.metrics(),
+            connections_max: room.control,
+            ops: ops.clone(),
+            metrics,
             tracer: telemetry.tracer(&plan.service),
         });
         Ok(Self {
             api: api.map_err(|error| Failure::chain(Exit::Usage, &error))?,
+            ops,
             gateway,
             telemetry,
             routes,
@@ -120,15 +122,33 @@ impl House {
 
     /// Makes one more route.
     pub(crate) fn add_route(&mut self, route: NewRoute) -> Result<RouteStatus, Failure> {
-        let added = self.gateway.handle().add_route(route);
+        let added = self.ops.add_route(route, Caller::of("demo"));
         let status = added.map_err(|error| Failure::chain(Exit::Internal, &error))?;
         self.routes.push(status.clone());
         Ok(status)
     }
 
+    /// Does what a signal asks for, where there is no file to read again.
+    pub(crate) fn obey(&self, order: Order) {
+        match order {
+            Order::Halt => self.halt(),
+            Order::Reload => tracing::warn!("there is no file to read again"),
+        }
+    }
+
+    /// Removes every fault.
+    pub(crate) fn halt(&self) {
+        drop(self.ops.halt(None, Caller::of("signal")));
+    }
+
+    /// Does what has changed in what is wanted, all or nothing.
+    pub(crate) fn reload(&self, wanted: &Wanted) -> Result<Reloaded, OpError> {
+        self.ops.reload(wanted, Caller::of("file"))
+    }
+
     /// Removes all faults, letting go what they hold, and lets no other be armed.
     pub(crate) fn remove_all_faults(&self) {
-        drop(self.api.disarm_for_good());
+        drop(self.ops.disarm_for_good());
     }
 
     /// Removes all faults, lets requests end, stops the API, and sends the last spans and metrics. Blocks.
@@ -136,20 +156,44 @@ impl House {
         self.remove_all_faults();
         self.gateway.drain(DRAIN);
         self.api.stop();
+        self.ops.flush_audit();
         if let Err(error) = self.telemetry.shutdown(FLUSH) {
             tracing::warn!(%error, "not all telemetry was sent");
         }
     }
 }
 
-/// How many connections there are descriptors for, on so many cores: each needs one, and one more to its upstream. Some
-/// are kept back for what a core needs besides, and so that the control API answers whatever the data plane is doing.
-///
-/// The default of many systems allows but 1,024; the limit is raised as far as it may be.
-fn connections_possible(cores: usize) -> usize {
-    /// The control API's connections, listeners, telemetry, files.
-    const KEPT_BACK: u64 = 320;
-    const CONNECTIONS_MIN: u64 = 16;
+/// How many connections there are descriptors for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Room {
+    /// Of clients: each needs a descriptor, and one more to its upstream.
+    traffic: usize,
+    /// Of the control API.
+    control: usize,
+}
+
+impl Room {
+    /// Some are kept back for what `cores` need besides, and so that the control API answers whatever the data plane is
+    /// doing.
+    fn of(descriptors: u64, cores: usize) -> Self {
+        /// Listeners, telemetry, files.
+        const KEPT_BACK: usize = 64;
+        const TRAFFIC_MIN: usize = 16;
+        const CONTROL_MIN: usize = 16;
+        let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+        let control = (descriptors / 8).clamp(CONTROL_MIN, ControlConfig::CONNECTIONS_MAX);
+        let of_cores = cores.saturating_mul(GatewayConfig::CORE_DESCRIPTORS);
+        let kept_back = KEPT_BACK.saturating_add(control).saturating_add(of_cores);
+        Self {
+            traffic: (descriptors.saturating_sub(kept_back) / 2).max(TRAFFIC_MIN),
+            control,
+        }
+    }
+}
+
+/// How many descriptors the process may have. The default of many systems is but 1,024; the limit is raised as far as it
+/// may be.
+fn descriptors() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -161,9 +205,20 @@ fn connections_possible(cores: usize) -> usize {
     {
         tracing::warn!(%error, "could not raise the limit of open descriptors");
     }
-    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let of_cores = cores.saturating_mul(GatewayConfig::CORE_DESCRIPTORS);
-    let kept_back = KEPT_BACK.saturating_add(u64::try_from(of_cores).unwrap_or(u64::MAX));
-    let connections = descriptors.saturating_sub(kept_back) / 2;
-    usize::try_from(connections.max(CONNECTIONS_MIN)).unwrap_or(usize::MAX)
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traffic_and_the_control_api_share_the_descriptors() {
+        for (descriptors, control) in [(256, 32), (1_024, 128), (20_000, 256), (u64::MAX, 256)] {
+            let room = Room::of(descriptors, 2);
+            assert_eq!(room.control, control);
+            let taken = room.traffic.saturating_mul(2).saturating_add(control);
+            assert!(taken as u64 <= descriptors, "{descriptors}: {room:?}");
+        }
+    }
 }

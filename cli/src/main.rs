@@ -4,8 +4,10 @@
 mod print;
 
 mod args;
+mod child;
 mod commands;
 mod config;
+mod control_settings;
 mod demo_system;
 mod exit;
 mod house;
@@ -16,7 +18,8 @@ mod show;
 mod signals;
 mod stage;
 mod telemetry;
-mod toml_tree;
+mod toxiproxy_file;
+mod variables;
 
 use std::process::ExitCode;
 
@@ -32,12 +35,13 @@ use crate::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::parse_from(toxiproxy_file::with_two_dashes(std::env::args_os()));
     // Dropped last: what is logged on the way out is written as well.
     let _logs = logging::start(&args.log, args.log_format, args.access_log);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
+    let is_server = args.command.is_server();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(run(args.command)),
         Err(error) => Err(Failure::new(
@@ -46,6 +50,14 @@ fn main() -> ExitCode {
         )),
     };
     match result {
+        // A server's work is not what it prints.
+        Ok(exit) if !is_server && exit == Exit::Ok => match print::failed() {
+            None => exit.into(),
+            Some(why) => {
+                show::error(&format!("could not print: {why}"));
+                Exit::Internal.into()
+            }
+        },
         Ok(exit) => exit.into(),
         Err(failure) => {
             show::error(&failure.message);
@@ -56,10 +68,17 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<Exit, Failure> {
     match command {
-        Command::Proxy(args) => commands::proxy::run(args).await,
+        Command::Proxy(args) => commands::proxy::run(*args).await,
+        Command::ToxiproxyServer(args) => commands::toxiproxy::serve(args).await,
+        Command::Import(args) => commands::toxiproxy::import(&args),
+        Command::Check(args) => commands::check::run(&args),
         Command::Demo(args) => commands::demo::run(args).await,
         Command::DemoService(args) => commands::demo_service::run(args).await,
         Command::Simulate(args) => commands::simulate::run(args).await,
+        Command::Run(args) => commands::run::run(*args).await,
+        Command::Plan(args) => commands::plan::run(&args),
+        Command::Report(args) => commands::report::run(&args),
+        Command::Schema(args) => commands::schema::run(&args),
         Command::Fault(args) => commands::fault::run(args).await,
         Command::Route(args) => commands::route::run(args).await,
         Command::Halt(args) => commands::halt::run(args).await,

@@ -1,10 +1,11 @@
-//! Printing that survives a reader who has seen enough, as in `brownout fault kinds | head`.
+//! Printing that survives a reader who has seen enough, as in `brownout fault kinds | head`, and a full disk.
 //!
 //! The standard library's `println!` panics there. The macros of the same names take its place in this crate.
 
 use std::{
     fmt::Arguments,
     io::{self, Write},
+    sync::OnceLock,
 };
 
 macro_rules! print {
@@ -16,16 +17,28 @@ macro_rules! println {
     ($($text:tt)*) => { $crate::print::out(std::format_args!($($text)*), "\n") };
 }
 
-/// Writes to standard output; colours only where that is a terminal.
-///
-/// # Panics
-/// As the standard library's macros, when it cannot be written for another reason than that nobody reads it.
+/// Why something could not be printed first.
+static FAILED: OnceLock<String> = OnceLock::new();
+
+/// Writes to standard output; colours only where that is a terminal. What cannot be written is lost: see [`failed`].
 pub(crate) fn out(text: Arguments<'_>, end: &str) {
     let mut stdout = anstream::stdout().lock();
     let written = write!(stdout, "{text}{end}").and_then(|()| stdout.flush());
     if let Err(error) = written
         && error.kind() != io::ErrorKind::BrokenPipe
     {
-        panic!("could not print: {error}");
+        FAILED.get_or_init(|| error.to_string());
     }
+}
+
+/// Writes a line to standard error, if that can be written.
+pub(crate) fn err(text: Arguments<'_>) {
+    let mut stderr = anstream::stderr().lock();
+    // There is nobody left to tell.
+    writeln!(stderr, "{text}").ok();
+}
+
+/// Why not everything was printed, unless it is that nobody reads it.
+pub(crate) fn failed() -> Option<&'static str> {
+    FAILED.get().map(String::as_str)
 }

@@ -3,18 +3,25 @@
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
 
+use crate::print;
+
 const BOLD: Style = Style::new().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 const RED: Style = AnsiColor::Red.on_default().bold();
 
 /// Says on standard error what went wrong.
 pub(crate) fn error(message: &str) {
-    anstream::eprintln!("{RED}error:{RED:#} {message}");
+    print::err(format_args!("{RED}error:{RED:#} {message}"));
 }
 
 /// Says on standard error what to look at.
 pub(crate) fn warning(message: &str) {
-    anstream::eprintln!("{YELLOW}warning:{YELLOW:#} {message}");
+    print::err(format_args!("{YELLOW}warning:{YELLOW:#} {message}"));
+}
+
+/// Says something on standard error.
+pub(crate) fn note(message: &str) {
+    print::err(format_args!("{message}"));
 }
 
 /// A line that stands out.

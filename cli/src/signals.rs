@@ -1,14 +1,39 @@
-//! The word to stop.
+//! The signals that a running command obeys.
+
+use std::pin::pin;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::exit::{Exit, Failure};
+use crate::{
+    child,
+    exit::{Exit, Failure},
+};
 
-/// SIGINT (Ctrl-C) and SIGTERM, waited for instead of dying of them.
+/// What a signal asks a server to do besides to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// SIGHUP: read the configuration again.
+    Reload,
+    /// SIGUSR1: remove every fault.
+    Halt,
+}
+
+/// Which signal asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// SIGINT, as Ctrl-C sends it to everybody on a terminal.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+}
+
+/// SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGUSR1, waited for instead of dying of them.
 #[derive(Debug)]
 pub(crate) struct Stop {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
+    user: Signal,
 }
 
 impl Stop {
@@ -25,20 +50,52 @@ impl Stop {
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+            user: listen(SignalKind::user_defined1())?,
         })
     }
 
-    /// Waits for the first one. A second one ends the process at once, whatever it is doing.
+    /// Waits for the first SIGINT, SIGTERM or SIGHUP: the terminal of a command that only prints has gone. A second SIGINT
+    /// or SIGTERM ends the process at once, whatever it is doing.
     pub(crate) async fn asked(mut self) {
-        self.next().await;
+        tokio::select! {
+            _ = next(&mut self.interrupt, &mut self.terminate) => {}
+            _ = self.hangup.recv() => {}
+        }
         exit_on_the_next();
     }
 
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
+    /// As [`asked`](Self::asked), for a server: it lives on after SIGHUP, and obeys that and SIGUSR1.
+    pub(crate) async fn asked_while(self, mut obey: impl FnMut(Order)) -> Asked {
+        let Self {
+            mut interrupt,
+            mut terminate,
+            mut hangup,
+            mut user,
+        } = self;
+        let mut stop = pin!(next(&mut interrupt, &mut terminate));
+        let asked = loop {
+            tokio::select! {
+                asked = &mut stop => break asked,
+                _ = hangup.recv() => obey(Order::Reload),
+                _ = user.recv() => obey(Order::Halt),
+            }
+        };
+        exit_on_the_next();
+        asked
+    }
+
+    /// As [`asked_while`](Self::asked_while), for a server that has no configuration and no faults.
+    pub(crate) async fn asked_of_a_service(self) -> Asked {
+        self.asked_while(|order| tracing::info!(?order, "nothing to do"))
+            .await
+    }
+}
+
+async fn next(interrupt: &mut Signal, terminate: &mut Signal) -> Asked {
+    tokio::select! {
+        _ = interrupt.recv() => Asked::Interrupt,
+        _ = terminate.recv() => Asked::Terminate,
     }
 }
 
@@ -57,7 +114,8 @@ fn exit_on_the_next() {
             runtime.block_on(async {
                 let Ok(mut stop) = Stop::listen() else { return };
                 drop(listens);
-                stop.next().await;
+                next(&mut stop.interrupt, &mut stop.terminate).await;
+                child::kill_the_one();
                 #[expect(clippy::exit, reason = "asked twice: nothing is waited for")]
                 std::process::exit(Exit::Interrupted.code().into());
             });

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use brownout_control_api::{ControlConfig, new_route};
+use brownout_control_api::{ControlConfig, Wanted, new_route};
 use brownout_proxy::{GatewayConfig, NewRoute, RouteStatus};
 use brownout_telemetry::Telemetry;
 use brownout_wire::RouteSpec;
@@ -16,6 +16,7 @@ use demo_services::ShutdownTimeout;
 use serde_json::json;
 
 use crate::{
+    control_settings::ControlSettings,
     exit::{Exit, Failure},
     house::{House, Plan},
 };
@@ -41,11 +42,11 @@ impl Stage {
         let plan = Plan {
             control: control.to_owned(),
             insecure: false,
+            settings: ControlSettings::open(),
             allow_hosts: Vec::new(),
             seed,
             connections_max: GatewayConfig::CONNECTIONS_MAX,
-            routes: Vec::new(),
-            faults: Vec::new(),
+            wanted: Wanted::default(),
             service: Plan::SERVICE.to_owned(),
         };
         Ok(Self {

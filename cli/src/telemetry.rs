@@ -10,10 +10,11 @@ use self::environment::Environment;
 use crate::{
     args::TelemetryArgs,
     exit::{Exit, Failure},
+    variables::variable,
 };
 
 /// What a file says of telemetry; `None` where it says nothing.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct TelemetryFile {
     pub(crate) otlp: Option<String>,
     pub(crate) statsd: Option<String>,
@@ -51,11 +52,7 @@ impl Started {
 
 /// Starts what counts and traces, for everything in the process.
 pub(crate) fn start(args: TelemetryArgs, file: TelemetryFile) -> Result<Started, Failure> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is what reads it, for all others"
-    )]
-    let environment = Environment::read(|name| std::env::var(name).ok());
+    let environment = Environment::read(variable);
     for warning in &environment.warnings {
         tracing::warn!("{warning}");
     }

@@ -6,100 +6,117 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use brownout_fault::{
-    FaultSpec, PatchError, State as FaultState, is_name,
-    read::{Problem, unknown},
+    FaultWriter, State as FaultState, is_name,
+    read::{Problem, shorten},
 };
-use brownout_wire::{FaultAnswer, FaultList, Removed};
-use serde_json::Value;
+use brownout_wire::{FaultAnswer, FaultDraft, FaultList, Removed};
+use serde_json::{Value, json};
 
 use crate::{
     answer::Json,
-    control::{Caller, Control, Shared, now},
-    extract::{Input, Name, Query},
-    problem::Refusal,
+    audit::Caller,
+    bounds,
+    control::Shared,
+    extract::{Body, Name, Query},
+    off_thread::off_thread,
+    ops::{Armed, Condition, Filter, OpError, Ops},
+    problem::ApiError,
+    words::unknown,
 };
 
-/// `POST /faults`: arms one fault, or all of a list or none.
+/// `POST /faults`: arms one fault, or all of a list or none. With `?dry_run=true` nothing is armed, and the answer says what
+/// would be.
 pub(crate) async fn arm(
     State(control): State<Shared>,
     caller: Caller,
     query: Query,
-    Input(value): Input,
-) -> Result<Response, Refusal> {
-    let [] = query.only(&[])?;
-    let Value::Array(items) = &value else {
-        let spec = read(&control, &value).map_err(Refusal::Invalid)?;
-        control.check_lock()?;
-        let armed = control.change_for(caller).arm(vec![spec], now())?;
-        let mut answers = armed.into_iter().map(FaultAnswer::from);
-        let answer = answers.next().ok_or(Refusal::ShuttingDown)?;
-        let location = [(header::LOCATION, format!("/faults/{}", answer.id))];
-        return Ok((StatusCode::CREATED, location, Json(answer)).into_response());
-    };
-    if items.is_empty() {
-        return Err(Refusal::invalid(Problem::here(
-            "is an empty list; there is nothing to arm",
-        )));
-    }
-    let mut specs = Vec::new();
-    let mut problems = Vec::new();
-    for (index, item) in items.iter().enumerate() {
-        match read(&control, item) {
-            Ok(spec) => specs.push(spec),
-            Err(found) => {
-                problems.extend(
-                    found
-                        .into_iter()
-                        .map(|problem| problem.under(&index.to_string())),
-                );
-            }
+    body: Body,
+) -> Result<Response, ApiError> {
+    let [dry_run] = query.only(&["dry_run"])?;
+    let dry_run = is_true("dry_run", dry_run.as_deref())?;
+    off_thread(&control, move |ops| {
+        let value = body.json()?;
+        let drafts = match &value {
+            Value::Array(items) => read_all(ops, items)?,
+            one => vec![read(ops, one).map_err(OpError::Invalid)?],
+        };
+        if dry_run {
+            ops.try_arm(&drafts)?;
+            return Ok(tried(ops, &drafts, value.is_array()));
         }
-    }
-    if !problems.is_empty() {
-        return Err(Refusal::Invalid(problems));
-    }
-    control.check_lock()?;
-    let armed = control.change_for(caller).arm(specs, now())?;
-    let faults: Vec<FaultAnswer> = armed.into_iter().map(Into::into).collect();
-    Ok((StatusCode::CREATED, Json(FaultList { faults })).into_response())
+        let mut armed = ops.arm(drafts, caller)?;
+        if value.is_array() {
+            let faults = armed.into_iter().map(Into::into).collect();
+            return Ok((StatusCode::CREATED, Json(FaultList { faults })).into_response());
+        }
+        let armed = armed.pop().ok_or(OpError::ShuttingDown)?;
+        let location = [(header::LOCATION, format!("/faults/{}", armed.status.id))];
+        Ok((StatusCode::CREATED, location, tagged(armed)).into_response())
+    })
+    .await
 }
 
-/// `GET /faults?route=&state=`.
+/// What would be armed: each fault with every default, and the routes that it would act on now.
+fn tried(ops: &Ops, drafts: &[FaultDraft], is_list: bool) -> Response {
+    let routes = ops.routes();
+    let mut shown = drafts.iter().map(|draft| {
+        let names = routes.iter().map(|route| route.name.as_str());
+        let names: Vec<&str> = names
+            .filter(|name| draft.spec.route.include(name))
+            .collect();
+        let mut value = draft.to_value();
+        value["dry_run"] = json!(true);
+        value["acts_on"] = json!(names);
+        value
+    });
+    match is_list {
+        true => Json(json!({ "faults": shown.collect::<Vec<_>>() })).into_response(),
+        false => Json(shown.next()).into_response(),
+    }
+}
+
+/// `GET /faults?route=&label=&group=&state=`.
 pub(crate) async fn list(
     State(control): State<Shared>,
     query: Query,
-) -> Result<Json<FaultList>, Refusal> {
-    let [route, state] = query.only(&["route", "state"])?;
+) -> Result<Response, ApiError> {
+    let [route, label, group, state] = query.only(&["route", "label", "group", "state"])?;
     let state = state.map(|word| known_state(&word)).transpose()?;
-    let statuses: Vec<_> = control.faults().statuses(now().instant).collect();
-    let faults = statuses
-        .into_iter()
-        .filter(|fault| {
-            route
-                .as_deref()
-                .is_none_or(|name| fault.spec.route.include(name))
-        })
-        .filter(|fault| state.is_none_or(|state| fault.state == state))
-        .map(FaultAnswer::from)
-        .collect();
-    Ok(Json(FaultList { faults }))
+    let filter = Filter {
+        route,
+        label,
+        group,
+    };
+    off_thread(&control, move |ops| {
+        let faults = ops
+            .faults(&filter)
+            .into_iter()
+            .filter(|armed| state.is_none_or(|state| armed.status.state == state))
+            .map(FaultAnswer::from)
+            .collect();
+        Ok(Json(FaultList { faults }).into_response())
+    })
+    .await
 }
 
 /// `GET /faults/kinds`: the reference of all kinds, with an example of each.
-pub(crate) async fn kinds(query: Query) -> Result<Json<Value>, Refusal> {
+pub(crate) async fn kinds(
+    State(control): State<Shared>,
+    query: Query,
+) -> Result<Response, ApiError> {
     let [] = query.only(&[])?;
-    Ok(Json(brownout_fault::reference::kinds_value()))
+    off_thread(&control, |_| {
+        Ok(Json(brownout_fault::reference::kinds_value()).into_response())
+    })
+    .await
 }
 
 /// `GET /faults/{id}`.
 pub(crate) async fn show(
     State(control): State<Shared>,
     Name(id): Name,
-) -> Result<Json<FaultAnswer>, Refusal> {
-    let status = control.faults().status(&id, now().instant);
-    status
-        .map(|status| Json(status.into()))
-        .ok_or_else(|| Refusal::no_fault(&id))
+) -> Result<Response, ApiError> {
+    off_thread(&control, move |ops| Ok(tagged(ops.fault(&id)?))).await
 }
 
 /// `PUT /faults/{id}`: creates or replaces.
@@ -107,31 +124,34 @@ pub(crate) async fn put(
     State(control): State<Shared>,
     caller: Caller,
     Name(id): Name,
-    Input(mut value): Input,
-) -> Result<Response, Refusal> {
+    condition: Condition,
+    body: Body,
+) -> Result<Response, ApiError> {
     if !is_name(&id) {
         let detail = "the id in the path is none: up to 64 of a-z, 0-9, `.`, `_` and `-`";
-        return Err(Refusal::invalid(Problem::at("id", detail)));
+        return Err(ApiError::invalid(Problem::at("id", detail)));
     }
-    if let Value::Object(members) = &mut value {
-        match members.get("id") {
-            Some(named) if *named != id.as_str() => {
-                let detail = format!("is not the id in the path, `{id}`");
-                return Err(Refusal::invalid(Problem::at("id", detail)));
+    off_thread(&control, move |ops| {
+        let mut value = body.json()?;
+        if let Value::Object(members) = &mut value {
+            match members.get("id") {
+                Some(named) if *named != id.as_str() => {
+                    let detail = format!("is not the id in the path, `{id}`");
+                    return Err(ApiError::invalid(Problem::at("id", detail)));
+                }
+                _ => drop(members.insert("id".to_owned(), id.clone().into())),
             }
-            _ => drop(members.insert("id".to_owned(), id.clone().into())),
         }
-    }
-    let spec = read(&control, &value).map_err(Refusal::Invalid)?;
-    control.check_lock()?;
-    let (fault, created) = control.change_for(caller).put(&id, spec, now())?;
-    let status = if created {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
-    let location = [(header::LOCATION, format!("/faults/{id}"))];
-    Ok((status, location, Json(FaultAnswer::from(fault))).into_response())
+        let draft = read(ops, &value).map_err(OpError::Invalid)?;
+        let (armed, is_new) = ops.put(&id, draft, &condition, caller)?;
+        let status = match is_new {
+            true => StatusCode::CREATED,
+            false => StatusCode::OK,
+        };
+        let location = [(header::LOCATION, format!("/faults/{id}"))];
+        Ok((status, location, tagged(armed)).into_response())
+    })
+    .await
 }
 
 /// `PATCH /faults/{id}`: a JSON merge patch (RFC 7396), validated as a whole.
@@ -139,69 +159,108 @@ pub(crate) async fn patch(
     State(control): State<Shared>,
     caller: Caller,
     Name(id): Name,
-    Input(value): Input,
-) -> Result<Json<FaultAnswer>, Refusal> {
-    control.check_lock()?;
-    // What a fault names was there when it was armed; that a route has gone since is no mistake of this patch.
-    let names_routes = value.get("route").is_some();
-    let check = |spec: &FaultSpec| match names_routes {
-        true => control.unfit_routes(spec),
-        false => Vec::new(),
-    };
-    let patched = control
-        .change_for(caller)
-        .patch_if(&id, &value, now(), check);
-    match patched {
-        Ok(status) => Ok(Json(status.into())),
-        Err(PatchError::Unknown { id }) => Err(Refusal::no_fault(&id)),
-        Err(PatchError::Invalid(mut problems)) => {
-            // Those of a patch that can be read are among them.
-            let unknown = control.unknown_routes(&value).into_iter();
-            let unknown: Vec<Problem> = unknown.filter(|other| !problems.contains(other)).collect();
-            problems.extend(unknown);
-            Err(Refusal::Invalid(problems))
-        }
-    }
+    condition: Condition,
+    body: Body,
+) -> Result<Response, ApiError> {
+    off_thread(&control, move |ops| {
+        let value = body.json()?;
+        bounds::check(&value).map_err(OpError::Invalid)?;
+        Ok(tagged(ops.patch(&id, &value, &condition, caller)?))
+    })
+    .await
 }
 
-/// `DELETE /faults/{id}`.
+/// `DELETE /faults/{id}`: the fault with what it had done by then.
 pub(crate) async fn remove(
     State(control): State<Shared>,
+    caller: Caller,
     Name(id): Name,
-) -> Result<StatusCode, Refusal> {
-    if control.change().remove(&id, now().instant) {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(Refusal::no_fault(&id))
-    }
+    condition: Condition,
+) -> Result<Response, ApiError> {
+    Ok(tagged(control.ops.remove(&id, &condition, caller)?))
 }
 
-/// `DELETE /faults`: all of them.
+/// `DELETE /faults?route=&label=&group=`: those that `GET` lists with the same query.
 pub(crate) async fn clear(
     State(control): State<Shared>,
+    caller: Caller,
     query: Query,
-) -> Result<Json<Removed>, Refusal> {
-    let [] = query.only(&[])?;
-    let removed = control.change().clear();
-    Ok(Json(Removed { removed }))
+) -> Result<Response, ApiError> {
+    let [route, label, group] = query.only(&["route", "label", "group"])?;
+    let filter = Filter {
+        route,
+        label,
+        group,
+    };
+    // The faults are gone before anything is written: nobody who waits for a turn holds that up.
+    let gone = control.ops.clear(&filter, caller);
+    off_thread(&control, move |_| {
+        let removed = gone.iter().map(|armed| armed.status.id.clone()).collect();
+        let faults = gone.into_iter().map(Into::into).collect();
+        let faults = Some(faults);
+        Ok(Json(Removed { removed, faults }).into_response())
+    })
+    .await
 }
 
-fn read(control: &Control, value: &Value) -> Result<FaultSpec, Vec<Problem>> {
-    let spec = FaultSpec::read(value).map_err(|mut problems| {
-        problems.extend(control.unknown_routes(value));
-        problems
-    })?;
-    let problems = control.unfit_routes(&spec);
-    if problems.is_empty() {
-        Ok(spec)
-    } else {
-        Err(problems)
+/// A fault, with its revision as its entity tag. That names the fault's form; what it counts is not part of it.
+fn tagged(armed: Armed) -> Response {
+    let tag = [(header::ETAG, format!("\"{}\"", armed.status.revision))];
+    (tag, Json(FaultAnswer::from(armed))).into_response()
+}
+
+fn is_true(key: &str, value: Option<&str>) -> Result<bool, ApiError> {
+    match value {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(ApiError::invalid(Problem {
+            pointer: format!("?{key}"),
+            detail: format!("`{}` is neither true nor false", shorten(other)),
+        })),
     }
 }
 
-fn known_state(word: &str) -> Result<FaultState, Refusal> {
+fn read(ops: &Ops, value: &Value) -> Result<FaultDraft, Vec<Problem>> {
+    bounds::check(value)?;
+    ops.read_fault(value)
+}
+
+/// Reads a list: all of it, or what is wrong with its first elements.
+fn read_all(ops: &Ops, items: &[Value]) -> Result<Vec<FaultDraft>, OpError> {
+    const PROBLEMS_ENOUGH: usize = 50;
+    if items.is_empty() {
+        let detail = "is an empty list; there is nothing to arm";
+        return Err(OpError::invalid(Problem::here(detail)));
+    }
+    if items.len() > FaultWriter::FAULTS_MAX {
+        let (count, max) = (items.len(), FaultWriter::FAULTS_MAX);
+        let detail = format!("there may be {max} faults at a time; these are {count}");
+        return Err(OpError::TooMany(detail));
+    }
+    let mut drafts = Vec::with_capacity(items.len());
+    let mut problems: Vec<Problem> = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        match read(ops, item) {
+            Ok(draft) => drafts.push(draft),
+            Err(found) => {
+                let index = index.to_string();
+                problems.extend(found.into_iter().map(|problem| problem.under(&index)));
+            }
+        }
+        if problems.len() >= PROBLEMS_ENOUGH {
+            break;
+        }
+    }
+    if problems.is_empty() {
+        Ok(drafts)
+    } else {
+        Err(OpError::Invalid(problems))
+    }
+}
+
+fn known_state(word: &str) -> Result<FaultState, ApiError> {
     FaultState::parse(word).ok_or_else(|| {
-        Refusal::invalid(Problem {
+        ApiError::invalid(Problem {
             pointer: "?state".to_owned(),
             detail: unknown("state", word, &["waiting", "active", "spent"]),
         })

@@ -1,113 +1,147 @@
 //! What the API refuses, and how it says so: the one table of statuses (api.md §6).
 
-use std::time::Duration;
-
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use brownout_fault::{ArmError, FaultWriter, read::Problem};
-use brownout_proxy::RouteError;
-use brownout_wire::ProblemAnswer;
+use brownout_fault::read::Problem;
+use brownout_wire::{ErrorAnswer, ProblemAnswer};
 
-use crate::answer::Json;
+use crate::{
+    answer::Json,
+    ops::{OpError, whole_seconds},
+};
 
 /// A call that is refused. Nothing was changed.
 #[derive(Debug)]
-pub(crate) enum Refusal {
+pub(crate) enum ApiError {
     /// 400: the body is not JSON.
     NotJson(String),
-    /// 403: Host or Origin is not allowed.
+    /// 400: the head contradicts itself.
+    Malformed(String),
+    /// 401: there is no token, or a wrong one.
+    Unauthorized(&'static str),
+    /// 403: Host or Origin is not allowed, or the token only reads.
     Forbidden(String),
-    /// 404: no such fault, route or path.
-    NotFound(String),
+    /// 404: no such path.
+    NoPath(String),
     /// 405: the path is known, the method is not.
     Method(String),
-    /// 409: an id, name or address is taken.
-    Taken(String),
-    /// 413: the body is over 1 MiB.
-    TooLarge,
-    /// 422: understood and refused.
-    Invalid(Vec<Problem>),
-    /// 423: halted; arming is locked for this long.
-    Locked(Duration),
-    /// 429: too many faults or routes.
-    TooMany(String),
-    /// 503: shutting down.
-    ShuttingDown,
+    /// 413: the body is larger than so many bytes, told in words.
+    TooLarge(&'static str),
+    /// 414: the target has so many bytes, more than so many.
+    TargetTooLong(usize, usize),
+    /// 431: too many header fields, or too long ones.
+    TooManyFields(String),
+    /// 503: every place of the API is taken by a call.
+    Full,
+    /// What the operation said.
+    Op(OpError),
 }
 
-impl Refusal {
+impl From<OpError> for ApiError {
+    fn from(error: OpError) -> Self {
+        Self::Op(error)
+    }
+}
+
+impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NotJson(_) => StatusCode::BAD_REQUEST,
+            Self::NotJson(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::NoPath(_)
+            | Self::Op(
+                OpError::NoFault(_) | OpError::NoRoute(_) | OpError::NoLease(_) | OpError::NoToxic,
+            ) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Taken(_) => StatusCode::CONFLICT,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Locked(_) => StatusCode::LOCKED,
-            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TargetTooLong(..) => StatusCode::URI_TOO_LONG,
+            Self::TooManyFields(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Op(OpError::Taken(_)) => StatusCode::CONFLICT,
+            Self::Op(OpError::Condition(_)) => StatusCode::PRECONDITION_FAILED,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Op(OpError::Invalid(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Op(OpError::Locked(_)) => StatusCode::LOCKED,
+            Self::Op(OpError::TooMany(_)) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Full | Self::Op(OpError::ShuttingDown) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     fn detail(&self) -> String {
         match self {
             Self::NotJson(detail)
+            | Self::Malformed(detail)
+            | Self::TooManyFields(detail)
             | Self::Forbidden(detail)
-            | Self::NotFound(detail)
-            | Self::Method(detail)
-            | Self::Taken(detail)
-            | Self::TooMany(detail) => detail.clone(),
-            Self::TooLarge => "the body is over 1 MiB".to_owned(),
-            Self::Invalid(problems) if problems.len() == 1 => {
-                "the request was understood, but there is a problem with it".to_owned()
+            | Self::NoPath(detail)
+            | Self::Method(detail) => detail.clone(),
+            Self::Unauthorized(detail) => (*detail).to_owned(),
+            Self::TooLarge(limit) => format!("the body is over {limit}"),
+            Self::TargetTooLong(bytes, max) => {
+                format!("the target has {bytes} bytes; at most {max} are read")
             }
-            Self::Invalid(problems) => format!(
-                "the request was understood, but there are {} problems with it",
-                problems.len()
-            ),
-            Self::Locked(rest) => format!(
-                "everything was halted, and nothing may be armed for another {} s; \
-                 lift that with POST /halt {{\"rearm_after\":\"0s\"}}",
-                whole_seconds(*rest)
-            ),
-            Self::ShuttingDown => "the proxy is shutting down".to_owned(),
+            Self::Full => "the API serves as many calls as it can; only POST /halt and GET /healthz are served \
+                           beside them"
+                .to_owned(),
+            Self::Op(OpError::Invalid(problems)) => match problems.len() {
+                1 => "the request was understood, but there is a problem with it".to_owned(),
+                count @ ..=PROBLEMS_MAX => {
+                    format!("the request was understood, but there are {count} problems with it")
+                }
+                count => format!(
+                    "the request was understood, but there are {count} problems with it; the first \
+                     {PROBLEMS_MAX} follow"
+                ),
+            },
+            Self::Op(error) => error.to_string(),
         }
+    }
+
+    /// The status and the words, for a front with a form of its own.
+    pub(crate) fn told(&self) -> (StatusCode, String) {
+        (self.status(), cut(self.detail()))
     }
 
     /// One problem with the input.
     pub(crate) fn invalid(problem: Problem) -> Self {
-        Self::Invalid(vec![problem])
-    }
-
-    /// No fault of that id.
-    pub(crate) fn no_fault(id: &str) -> Self {
-        Self::NotFound(format!("there is no fault `{id}`; it may have expired"))
-    }
-
-    /// No route of that name.
-    pub(crate) fn no_route(name: &str) -> Self {
-        Self::NotFound(format!("there is no route `{name}`"))
+        OpError::invalid(problem).into()
     }
 }
 
-fn whole_seconds(span: Duration) -> u64 {
-    span.as_secs() + u64::from(span.subsec_nanos() > 0)
+/// So many problems are told of one call.
+const PROBLEMS_MAX: usize = 50;
+/// Where a pointer or a text of one problem is cut.
+const PROBLEM_CHARS_MAX: usize = 500;
+
+fn told(problem: Problem) -> ErrorAnswer {
+    ErrorAnswer {
+        pointer: cut(problem.pointer),
+        detail: cut(problem.detail),
+    }
 }
 
-impl IntoResponse for Refusal {
+fn cut(text: String) -> String {
+    match text.char_indices().nth(PROBLEM_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
-        let detail = self.detail();
+        let detail = cut(self.detail());
         let retry_after = match &self {
-            Self::Locked(rest) => Some(HeaderValue::from(whole_seconds(*rest))),
+            Self::Op(OpError::Locked(rest)) => Some(HeaderValue::from(whole_seconds(*rest))),
             _ => None,
         };
+        let challenge = matches!(self, Self::Unauthorized(_))
+            .then(|| HeaderValue::from_static("Bearer realm=\"brownout\""));
         let errors = match self {
-            Self::Invalid(problems) => problems.into_iter().map(Into::into).collect(),
+            Self::Op(OpError::Invalid(problems)) => {
+                problems.into_iter().take(PROBLEMS_MAX).map(told).collect()
+            }
             _ => Vec::new(),
         };
         let problem = ProblemAnswer {
@@ -122,42 +156,16 @@ impl IntoResponse for Refusal {
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, content_type);
+        if let Some(challenge) = challenge {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
+        }
         if let Some(retry_after) = retry_after {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, retry_after);
         }
         response
-    }
-}
-
-impl From<ArmError> for Refusal {
-    fn from(error: ArmError) -> Self {
-        match error {
-            ArmError::Taken { .. } => Self::Taken(error.to_string()),
-            ArmError::TooMany => {
-                let max = FaultWriter::FAULTS_MAX;
-                Self::TooMany(format!("{error}; that would be more than {max}"))
-            }
-        }
-    }
-}
-
-impl From<RouteError> for Refusal {
-    fn from(error: RouteError) -> Self {
-        match &error {
-            RouteError::NameTaken { .. } | RouteError::AddressTaken { .. } => {
-                Self::Taken(error.to_string())
-            }
-            RouteError::Unknown { name } => Self::no_route(name),
-            RouteError::Listen { source, .. } => {
-                Self::invalid(Problem::at("listen", format!("{error}: {source}")))
-            }
-            RouteError::OtherProtocol { .. } | RouteError::Loop { .. } => {
-                Self::invalid(Problem::at("upstream", error.to_string()))
-            }
-            RouteError::TooMany => Self::TooMany(error.to_string()),
-            RouteError::ShuttingDown => Self::ShuttingDown,
-        }
     }
 }

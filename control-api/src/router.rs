@@ -7,17 +7,26 @@ use axum::{
     extract::Request,
     http::Method,
     middleware,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
-use brownout_fault::read::nearest;
+use brownout_fault::read::shorten;
 
-use crate::{auth, control::Control, faults, halt, problem::Refusal, routes};
+use crate::{
+    auth,
+    control::{self, Control},
+    faults, halt, health, leases, metrics,
+    problem::ApiError,
+    routes, toxiproxy, version,
+    words::nearest,
+};
 
 /// The paths, for a hint when none fits.
-const PATHS: [&str; 7] = [
+const PATHS: [&str; 8] = [
     "/faults",
     "/faults/kinds",
     "/routes",
+    "/leases",
     "/halt",
     "/healthz",
     "/metrics",
@@ -45,33 +54,49 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
                 .patch(routes::patch)
                 .delete(routes::remove),
         )
+        .route("/leases", get(leases::list).post(leases::add))
+        .route(
+            "/leases/{id}",
+            get(leases::show).put(leases::renew).delete(leases::remove),
+        )
         .route("/halt", post(halt::halt))
-        .route("/healthz", get(halt::health))
-        .route("/metrics", get(halt::metrics))
-        .route("/version", get(halt::version))
+        .route("/healthz", get(health::health))
+        .route("/metrics", get(metrics::metrics))
+        .route("/version", get(version::version))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
+        .merge(toxiproxy::router())
         .layer(middleware::from_fn_with_state(
             Arc::clone(&control),
             auth::admit,
         ))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&control),
+            control::observe,
+        ))
         .with_state(control)
 }
 
-async fn unknown_path(request: Request) -> Refusal {
+async fn unknown_path(request: Request) -> Response {
     let path = request.uri().path();
-    Refusal::NotFound(match nearest(path, &PATHS) {
+    if toxiproxy::is_ours(path) {
+        return toxiproxy::nothing_here();
+    }
+    let refused = ApiError::NoPath(match nearest(path, &PATHS) {
         Some(near) => format!("there is nothing at `{path}`; did you mean `{near}`?"),
         None => format!(
-            "there is nothing at `{path}`; there are {}",
+            "there is nothing at `{}`; there are {}",
+            shorten(path),
             PATHS.join(", ")
         ),
-    })
+    });
+    refused.into_response()
 }
 
-async fn unknown_method(method: Method, request: Request) -> Refusal {
-    Refusal::Method(format!(
-        "`{method}` does not go with `{}`",
-        request.uri().path()
+async fn unknown_method(method: Method, request: Request) -> ApiError {
+    ApiError::Method(format!(
+        "`{}` does not go with `{}`",
+        shorten(method.as_str()),
+        shorten(request.uri().path())
     ))
 }

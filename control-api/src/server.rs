@@ -3,25 +3,23 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
-    pin::pin,
     sync::Arc,
     thread,
     time::Duration,
 };
 
-use axum::Router;
-use brownout_fault::FaultWriter;
-use brownout_proxy::GatewayHandle;
 use brownout_telemetry::{Metrics, Tracer};
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
-use tokio::{net::TcpStream, runtime::Builder, sync::oneshot, task::JoinSet, time::sleep};
+use tokio::{runtime::Builder, sync::oneshot, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{auth::Guard, control::Control, router::router};
+use crate::{
+    auth::{Guard, Token, Tokens},
+    connections::accept,
+    control::Control,
+    off_thread::THREADS_MAX,
+    ops::Ops,
+    router::router,
+};
 
 /// What the API is made of.
 #[derive(Debug)]
@@ -30,12 +28,16 @@ pub struct ControlConfig {
     pub listen: String,
     /// Whether it may be reached from elsewhere without a token.
     pub insecure: bool,
-    /// Names besides loopback under which it may be called.
+    /// Who has this may do everything; `None` asks nobody for a token.
+    pub token: Option<Token>,
+    /// Who has this may look. It goes with `token` alone.
+    pub read_token: Option<Token>,
+    /// Names besides loopback under which it may be called; `*` is every name.
     pub allow_hosts: Vec<String>,
-    /// What is armed.
-    pub faults: FaultWriter,
-    /// The data plane's routes.
-    pub gateway: GatewayHandle,
+    /// Connections at a time, of which one in eight is kept for `POST /halt`. A descriptor each.
+    pub connections_max: usize,
+    /// What its calls do.
+    pub ops: Ops,
     /// Where calls are counted.
     pub metrics: Metrics,
     /// What begins the spans of calls.
@@ -45,6 +47,8 @@ pub struct ControlConfig {
 impl ControlConfig {
     /// Where it listens when nothing is said: Toxiproxy's port, so that its clients find us.
     pub const LISTEN: &'static str = "127.0.0.1:8474";
+    /// The most connections that are of use.
+    pub const CONNECTIONS_MAX: usize = 256;
 }
 
 /// Why the API did not start.
@@ -59,12 +63,15 @@ pub enum StartError {
     /// Reachable from elsewhere, by anybody.
     #[error(
         "the control API would be open to everyone who reaches {address}; \
-         listen on loopback, or add --insecure if that is meant"
+         listen on loopback, ask for a token (--token-file), or add --insecure if that is meant"
     )]
     Open {
         /// The address.
         address: SocketAddr,
     },
+    /// Those who only look would be asked, and nobody else.
+    #[error("a token that only reads needs one for everything beside it (--token-file)")]
+    ReadTokenAlone,
     /// The address cannot be listened on.
     #[error("could not listen on {address} for the control API")]
     Listen {
@@ -85,7 +92,6 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct ControlApi {
     address: SocketAddr,
-    control: Arc<Control>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -101,7 +107,10 @@ impl ControlApi {
         };
         let mut addresses = config.listen.to_socket_addrs().map_err(|_| invalid())?;
         let address = addresses.next().ok_or_else(invalid)?;
-        if !address.ip().is_loopback() && !config.insecure {
+        if config.token.is_none() && config.read_token.is_some() {
+            return Err(StartError::ReadTokenAlone);
+        }
+        if !address.ip().is_loopback() && !config.insecure && config.token.is_none() {
             return Err(StartError::Open { address });
         }
         let listen = |source| StartError::Listen { address, source };
@@ -109,28 +118,24 @@ impl ControlApi {
         listener.set_nonblocking(true).map_err(listen)?;
         let bound = listener.local_addr().map_err(listen)?;
 
+        let tokens = Tokens::new(config.token, config.read_token);
         let guard = Guard::new(bound, config.allow_hosts);
-        let control = Control::new(
-            config.faults,
-            config.gateway,
-            guard,
-            config.metrics,
-            config.tracer,
-        );
+        let control = Control::new(config.ops, guard, tokens, config.metrics, config.tracer);
         let control = Arc::new(control);
         let (stop, stopped) = oneshot::channel();
         let runtime = Builder::new_current_thread()
             .enable_all()
+            .max_blocking_threads(THREADS_MAX)
             .build()
             .map_err(|source| StartError::Thread { source })?;
-        let serving = Arc::clone(&control);
         let thread = thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || runtime.block_on(serve(listener, serving, stopped)))
+            .spawn(move || {
+                runtime.block_on(serve(listener, control, config.connections_max, stopped));
+            })
             .map_err(|source| StartError::Thread { source })?;
         Ok(Self {
             address: bound,
-            control,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -140,14 +145,6 @@ impl ControlApi {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// Removes every fault, letting go what they hold, and refuses to arm any other (503): the process is about to
-    /// end, and its last requests shall not be held up. The ids.
-    #[must_use]
-    pub fn disarm_for_good(&self) -> Vec<String> {
-        self.control.stop_arming();
-        self.control.change().clear()
     }
 
     /// Stops it. Calls in progress get a second to end.
@@ -171,12 +168,12 @@ impl Drop for ControlApi {
     }
 }
 
-/// Calls of the whole API at a time; more wait in the kernel's queue. A descriptor each, which traffic needs as well.
-const CONNECTIONS_MAX: usize = 256;
-/// How long a connection may take over the head of a call, and be idle between two.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
-
-async fn serve(listener: TcpListener, control: Arc<Control>, stopped: oneshot::Receiver<()>) {
+async fn serve(
+    listener: TcpListener,
+    control: Arc<Control>,
+    connections_max: usize,
+    stopped: oneshot::Receiver<()>,
+) {
     const GRACE: Duration = Duration::from_secs(1);
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
@@ -193,56 +190,10 @@ async fn serve(listener: TcpListener, control: Arc<Control>, stopped: oneshot::R
         stopping.cancel();
         sleep(GRACE).await;
     };
+    let ops = control.ops.clone();
     tokio::select! {
-        () = accept(listener, router(Arc::clone(&control)), stop) => {}
-        () = control.expire() => {}
+        () = accept(listener, router(control), stop, connections_max) => {}
+        () = ops.expire() => {}
         () = cut => {}
-    }
-}
-
-/// Accepts connections until it is told to stop, then waits for those it has.
-async fn accept(listener: tokio::net::TcpListener, router: Router, stop: CancellationToken) {
-    /// Out of descriptors, most likely: let some close.
-    const BACK_OFF: Duration = Duration::from_millis(100);
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            Some(_) = connections.join_next() => continue,
-            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => accepted,
-        };
-        match accepted {
-            Ok((tcp, _)) => {
-                connections.spawn(serve_connection(tcp, router.clone(), stop.clone()));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the control API could not accept");
-                sleep(BACK_OFF).await;
-            }
-        }
-    }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
-}
-
-/// Serves one connection to its end: its own, or that of the call it is at when told to stop.
-async fn serve_connection(tcp: TcpStream, router: Router, stop: CancellationToken) {
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .serve_connection(TokioIo::new(tcp), TowerToHyperService::new(router))
-    );
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        // A caller that leaves is its own affair.
-        tracing::debug!(%error, "a connection of the control API broke");
     }
 }

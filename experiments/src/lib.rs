@@ -9,14 +9,26 @@
 //! - [`Simulation`]: the story of one run.
 //! - [`Report`]: what came of it, as JSON for machines and as text for a person.
 //!
+//! - [`experiment`]: an experiment as it is written in a file, with its [`expectation`]s.
+//! - [`run`](mod@run): the run of such a file, told as events, and its verdict.
+//! - [`render`]: those events for terminals, as JUnit, Markdown and one HTML page.
+//! - [`forensics`]: what a client did, read from records of its attempts.
+//!
 //! Services are seen over HTTP alone: their pages, and `GET /stats`. Nothing here prints.
 
+pub mod expectation;
+pub mod experiment;
+pub mod forensics;
 pub mod load;
+pub mod render;
+pub mod run;
+
 mod report;
 mod sample;
 mod simulation;
 mod stats;
 mod timeline;
+mod toml_tree;
 
 pub use crate::{
     report::{
@@ -27,4 +39,5 @@ pub use crate::{
     simulation::{Event, NotRemoved, Policy, Scenario, Services, Simulation, SimulationError},
     stats::StatsError,
     timeline::{Kinds, Latency, Second, Timeline},
+    toml_tree::{Located, TomlTree},
 };

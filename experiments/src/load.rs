@@ -15,7 +15,8 @@ use futures_util::{
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header::HOST};
 use tokio::time::Instant;
 
-use self::connection::Connection;
+use self::connection::Asker;
+pub(crate) use self::connection::{Connection, pause};
 use crate::sample::Sample;
 
 /// The field of an answer that lacks something.
@@ -65,11 +66,11 @@ pub fn closed_loop(
 ) -> impl Stream<Item = Sample> + Send + Unpin {
     let target = Arc::new(target);
     let samples = |connection| {
-        stream::unfold(connection, move |mut connection: Connection| async move {
+        stream::unfold(connection, move |mut connection: Asker| async move {
             let sample = connection.exchange(began).await;
             Some((sample, connection))
         })
     };
-    let connections = (0..connections).map(|_| Connection::to(Arc::clone(&target)));
+    let connections = (0..connections).map(|_| Asker::of(Arc::clone(&target)));
     select_all(connections.map(|connection| Box::pin(samples(connection))))
 }

@@ -66,3 +66,16 @@ for letter in range(ord("@"), ord("@") + 45):
         answer = answers[(letter * 3 + at * 5) % len(answers)]
         write("exchange", f"{number}", bytes([letter]) + request + b"\xff\xfe" + answer)
         number += 1
+
+# The codec: a side, how the bytes are cut, and what that side sends.
+bodies = [
+    b"5\r\nhello\r\n0\r\n\r\n", b"1;a=\"b\\\"c\";d\r\nx\r\n00;e\r\nx-t: 1\r\nx-u:\r\n\r\n", b"0\r\nx: 1\n\r\n", b"A\r\n0123456789\r\n",
+]
+chunked = b"POST / HTTP/1.1\r\nhost: web\r\ntransfer-encoding: chunked\r\n\r\n"
+for number, message in enumerate(requests + [requests[0] + requests[3] + requests[4]] + [chunked + body + requests[0] for body in bodies]):
+    write("differential", f"request-{number}", b"\0" + number.to_bytes(8, "little") + message)
+chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+mended = [b"HTTP/1.1 200 OK\na : b\ncontent-length: 2, 2\n\nok", b"HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n" + answers[0]]
+for number, message in enumerate(answers + mended + [chunked + body + answers[0] for body in bodies]):
+    for side in (b"\1", b"\2"):
+        write("differential", f"answer-{number}-{side[0]}", side + number.to_bytes(8, "little") + message)

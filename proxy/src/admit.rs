@@ -1,4 +1,4 @@
-//! Before anything of a connection is read: faults that act on its beginning.
+//! Faults that act on the beginning of a connection, before anything of it is read.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::{io::Interest, net::TcpStream, time::sleep};
 
 use crate::{
-    flow::{Flow, Next, changed, until},
+    shaping::{PlanChanges, StreamNext, StreamShaper},
     timer::Timer,
 };
 
@@ -26,39 +26,40 @@ pub(crate) enum Admitted {
 /// Holds a connection for as long as faults say. The kernel has accepted it already, so its client believes that it is
 /// connected; what it sends waits in the kernel, and no upstream is called.
 ///
-/// A client that has said all, of which nothing is to come any more, is gone: it gives its places back.
+/// A client that has closed its sending side, and from which the faults hold nothing, is gone: the places that it took in
+/// the faults are given back.
 pub(crate) async fn admit(
     tcp: &TcpStream,
-    mut beginning: Flow,
+    mut beginning: StreamShaper,
     reader: &FaultReader,
     timer: &Timer,
 ) -> Admitted {
-    beginning.look(reader);
-    if beginning.is_bare() {
+    beginning.refresh(reader);
+    if beginning.is_passthrough() {
         return Admitted::Yes;
     }
-    let mut changes = Some(reader.changes());
+    let mut changes = PlanChanges::of(reader);
     beginning.push(Bytes::new());
     loop {
-        beginning.look(reader);
+        beginning.refresh(reader);
         match beginning.next() {
-            Next::Write(_) | Next::Shutdown => return Admitted::Yes,
-            Next::Reset => return Admitted::Reset,
-            Next::Close => return Admitted::Close,
-            Next::WaitUntil(_) | Next::Idle => {}
+            StreamNext::Write(_) | StreamNext::Shutdown => return Admitted::Yes,
+            StreamNext::Reset => return Admitted::Reset,
+            StreamNext::Close => return Admitted::Close,
+            StreamNext::WaitUntil(_) | StreamNext::Idle => {}
         }
         tokio::select! {
             biased;
-            () = changed(&mut changes) => {}
+            () = changes.changed() => {}
             _ = tcp.ready(Interest::ERROR) => return Admitted::Gone,
-            () = has_said_all(tcp), if beginning.is_for_nobody_after_end() => return Admitted::Gone,
-            () = until(beginning.wake(), timer) => {}
+            () = has_ended(tcp), if beginning.is_client_gone_after_its_end() => return Admitted::Gone,
+            () = timer.at_if_any(beginning.next_due()) => {}
         }
     }
 }
 
 /// Ends when the client has closed its side, also behind bytes that nobody has read.
-async fn has_said_all(tcp: &TcpStream) {
+async fn has_ended(tcp: &TcpStream) {
     /// While unread bytes keep the socket ready no event tells of the close behind them: look now and then.
     const LOOK_AGAIN: Duration = Duration::from_millis(100);
     while tcp

@@ -2,19 +2,7 @@
 
 use std::{fmt, io};
 
-use http::StatusCode;
-
-/// An exchange that ends without an answer: the connection is closed or reset.
-#[derive(Debug)]
-pub(crate) struct Cut;
-
-impl fmt::Display for Cut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the exchange ends without an answer")
-    }
-}
-
-impl std::error::Error for Cut {}
+use crate::http1::BadAnswer;
 
 /// Why an upstream gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -26,11 +14,9 @@ pub(crate) enum UpstreamError {
     #[error("did not accept the connection within 5s")]
     ConnectTimeout,
     #[error("broke the connection before it answered")]
-    Broken { source: hyper::Error },
-    #[error("sent what is not an HTTP answer")]
-    Protocol { source: hyper::Error },
-    #[error("uses a transfer coding besides chunked")]
-    TransferCoding,
+    Broken { source: io::Error },
+    #[error("sent what is not an HTTP answer: {}", bad.detail)]
+    Protocol { bad: BadAnswer },
 }
 
 /// The words of `proxy.errors` and of `error.type` on spans.
@@ -64,23 +50,14 @@ impl ErrorKind {
 }
 
 impl UpstreamError {
-    /// Tells what hyper says of a connection that gave no answer.
-    pub(crate) fn from_hyper(source: hyper::Error) -> Self {
-        if source.is_parse() {
-            Self::Protocol { source }
-        } else {
-            Self::Broken { source }
-        }
-    }
-
-    pub(crate) fn status(&self) -> StatusCode {
+    /// The status of the answer that tells a client of it.
+    pub(crate) fn status(&self) -> u16 {
         match self {
-            Self::ConnectTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::ConnectTimeout => 504,
             Self::Resolve { .. }
             | Self::Connect { .. }
             | Self::Broken { .. }
-            | Self::Protocol { .. }
-            | Self::TransferCoding => StatusCode::BAD_GATEWAY,
+            | Self::Protocol { .. } => 502,
         }
     }
 
@@ -89,7 +66,7 @@ impl UpstreamError {
             Self::Resolve { .. } | Self::Connect { .. } => ErrorKind::Connect,
             Self::ConnectTimeout => ErrorKind::Timeout,
             Self::Broken { .. } => ErrorKind::Reset,
-            Self::Protocol { .. } | Self::TransferCoding => ErrorKind::Protocol,
+            Self::Protocol { .. } => ErrorKind::Protocol,
         }
     }
 
@@ -103,7 +80,7 @@ impl UpstreamError {
             Self::Connect { .. } => "connection_error",
             Self::ConnectTimeout => "connect_timeout",
             Self::Broken { .. } => "connection_reset",
-            Self::Protocol { .. } | Self::TransferCoding => "protocol_error",
+            Self::Protocol { .. } => "protocol_error",
         }
     }
 }

@@ -1,221 +1,141 @@
 //! The story of one request.
 
-use std::{rc::Rc, sync::Arc, time::Instant};
+mod before;
+mod change;
+mod copies;
+mod forward;
+mod malformed;
+mod own_answer;
+mod recode;
+mod record;
+mod respond;
+mod upgrade;
+mod upload;
 
-use brownout_fault::{Injection, Later, Subject};
-use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::{
-    body::{Body, Incoming},
-    upgrade::OnUpgrade,
-};
+pub(crate) use self::{own_answer::refuse, upgrade::Upgrade};
 
+use std::{cell::RefCell, rc::Rc, time::Instant};
+
+use brownout_fault::{Injection, Subject};
+
+use self::{before::Before, record::Record};
 use crate::{
-    body::{Leave, RequestBody, ResponseBody},
-    client_io::ClientSocket,
-    connection::Scope,
-    error::{Chain, Cut, UpstreamError},
-    headers,
-    inject::{self, Next},
-    record::Record,
-    shape, tunnel,
-    upstream::{Lease, Sent},
+    clock::Clock,
+    downstream::Downstream,
+    http1::{
+        BodyLength, Decoder, Input, RequestHead, Source, expects_continue, request_keeps_alive,
+    },
+    scope::Scope,
 };
 
-/// Serves one request: record, decide, inject, forward, follow the answer to its end.
+/// What becomes of the client's connection after an exchange.
+#[derive(Debug)]
+pub(crate) enum After {
+    /// It may carry another request.
+    Next,
+    /// It ends in good order.
+    Close,
+    /// It ends now: the client has left, or it is to be reset.
+    Drop,
+    /// It carries another protocol from now on.
+    Upgrade(Box<Upgrade>),
+}
+
+/// What of a request decides how it may be answered.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent of each other"
+)]
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    /// An answer has no content, whatever its fields say (RFC 9110 §9.3.2).
+    is_head: bool,
+    /// The client knows neither chunks nor 1xx.
+    is_http10: bool,
+    keeps_alive: bool,
+    /// The client waits for a 100 before it sends its content (RFC 9110 §10.1.1).
+    expects_continue: bool,
+    /// It asks for another protocol on its connection (RFC 9110 §7.8).
+    upgrades: bool,
+}
+
+/// One request and its answer, for all that happens to them.
+struct Exchange<'e> {
+    scope: &'e Rc<Scope>,
+    client: &'e Downstream,
+    clock: &'e Clock,
+    record: &'e RefCell<Record>,
+    asked: Asked,
+}
+
+/// Serves one request: decide, record, inject, forward, follow the answer to its end.
 ///
-/// `Err` ends the connection without an answer. When the client leaves, hyper drops this future; the record
-/// is written all the same.
+/// `input` has what was read behind the head. When the client leaves, the exchange ends; the record is written all the
+/// same, as it is when this future is dropped.
 pub(crate) async fn exchange(
-    scope: Rc<Scope>,
-    client: Arc<ClientSocket>,
-    mut request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Cut> {
-    let now = Instant::now();
+    scope: &Rc<Scope>,
+    client: &Downstream,
+    number: u64,
+    head: &mut RequestHead,
+    length: BodyLength,
+    input: &mut Input,
+) -> After {
+    let asked = Asked {
+        is_head: head.method() == "HEAD",
+        is_http10: head.is_http10(),
+        keeps_alive: request_keeps_alive(head),
+        expects_continue: length != BodyLength::Empty && expects_continue(head),
+        upgrades: false,
+    };
+    head.use_origin_form();
+    let clock = Rc::new(Clock::start(Instant::now()));
+    let mut record = Record::begin(scope, client, &clock);
     let injection = scope.faults.plan().decide(
         &Subject {
             route: scope.route.name(),
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
+            method: head.method(),
+            path: head.path(),
+            query: head.query(),
+            host: head.host(),
+            fields: &head.fields,
             peer: client.peer(),
-            connection: client.number(),
+            connection: client.connection(),
+            request: number,
         },
-        now,
+        clock.started(),
     );
-    let mut record = Record::begin(scope, client, now);
     let ended_by = injection.ended_by();
     let Injection {
         considered,
         fired,
-        delays,
-        ending,
-        later,
-        ..
+        before,
+        forward,
+        after,
     } = injection;
-    record.decided(&request, &considered, fired, ended_by);
+    record.decided(head, &considered, fired, ended_by);
 
-    if !delays.is_empty() || ending.is_some() {
-        // An answer without the body never asks for it: asking would send the 100.
-        let may_read = !headers::expects_continue(request.headers());
-        let body = request.body_mut();
-        let next = inject::before_upstream(&delays, ending, body, may_read, &mut record).await?;
-        match next {
-            Next::Forward => {}
-            Next::Answer(by, answer) => {
-                let mut response = Response::new(ResponseBody::own(Bytes::new(), record));
-                inject::answer_instead(&mut response, by, &answer, request.headers());
-                if may_read {
-                    inject::discard(request.into_body(), response.body().record());
-                }
-                return Ok(response);
-            }
-        }
-    }
-    match later {
-        None => forward(request, record, None).await,
-        Some(mut later) => {
-            // Only an answer of a fault looks at it again.
-            let asked = later.ending.is_some().then(|| request.headers().clone());
-            let method = request.method().clone();
-            let response = forward(request, record, Some(&mut later)).await?;
-            let asked = asked.unwrap_or_default();
-            // Boxed, as every connection would have to keep room for it.
-            Box::pin(shape::after_upstream(*later, response, &method, &asked)).await
-        }
-    }
-}
-
-/// Sends the request on and gives back the upstream's answer, or says why there is none.
-async fn forward(
-    mut request: Request<Incoming>,
-    mut record: Box<Record>,
-    mut later: Option<&mut Later>,
-) -> Result<Response<ResponseBody>, Cut> {
-    if request.method() == Method::CONNECT {
-        let detail = "this is no forward proxy; send the request itself";
-        return Ok(own_answer(StatusCode::METHOD_NOT_ALLOWED, detail, record));
-    }
-    if headers::has_many_hosts(request.headers()) {
-        let detail = "the request has more than one Host";
-        return Ok(own_answer(StatusCode::BAD_REQUEST, detail, record));
-    }
-    let upgrade =
-        headers::wants_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
-    let (leave, given) = match headers::expects_continue(request.headers()) {
-        true if !request.body().is_end_stream() => {
-            let (leave, given) = Leave::new();
-            (Some(leave), Some(given))
-        }
-        _ => (None, None),
+    let record = RefCell::new(record);
+    let exchange = Exchange {
+        scope,
+        client,
+        clock: &clock,
+        record: &record,
+        asked,
     };
-    let upstream = record.scope().route.upstream();
-    if headers::to_upstream(&mut request, &upstream).is_err() {
-        let detail = "the request uses a transfer coding besides chunked";
-        return Ok(own_answer(StatusCode::NOT_IMPLEMENTED, detail, record));
-    }
-    for (_, change) in later.iter().flat_map(|later| &later.request) {
-        change.apply_to(request.headers_mut());
-    }
-    record.sending(&mut request, &upstream);
-
-    let (parts, incoming) = request.into_parts();
-    let copies = later.as_mut().and_then(|later| later.copies.take());
-    let (body, upload) = match copies {
-        Some(copies) => {
-            let sending = shape::send_copies(copies, &parts, incoming, &upstream, &record);
-            Box::pin(sending).await?
-        }
-        None => {
-            let pace = later.and_then(|later| shape::pace(later, &record));
-            let bytes_in = &record.scope().route.bytes_in;
-            RequestBody::streaming(incoming, bytes_in, record.client(), leave, pace)
-        }
+    let mut decoder = Decoder::new(length);
+    let mut body = Source {
+        transport: client.transport(),
+        input,
+        decoder: &mut decoder,
     };
-    let mut request = Request::from_parts(parts, body);
-    if let Some(given) = given {
-        hyper::ext::on_informational(&mut request, move |response| {
-            if response.status() == StatusCode::CONTINUE {
-                given.give();
-            }
-        });
-    }
-
-    let scope = Rc::clone(record.scope());
-    let sent = scope.pool.send(request, &upstream, |request| {
-        record.resending(request, &upstream);
-    });
-    let sent = sent.await;
-    let sent = sent.and_then(|mut sent| match headers::to_client(&mut sent.response) {
-        Ok(()) => Ok(sent),
-        Err(headers::Unsupported::TransferCoding) => Err(UpstreamError::TransferCoding),
-    });
-    match sent {
-        Err(_) if upload.is_broken() => {
-            record.request_broke();
-            let detail = "the request's body ends early or is not framed as its head says";
-            Ok(own_answer(StatusCode::BAD_REQUEST, detail, record))
-        }
-        Err(error) => {
-            record.upstream_failed(&error);
-            let detail = format!("upstream {upstream} {}", Chain(&error));
-            Ok(own_answer(error.status(), &detail, record))
-        }
-        Ok(Sent {
-            mut response,
-            mut lease,
-        }) => {
-            record.answered(response.status());
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS
-                && let Some(upgrade) = upgrade
-            {
-                let client = Arc::clone(record.client());
-                switch_protocols(upgrade, &mut response, lease, &scope, client);
-                return Ok(response.map(|_| ResponseBody::own(Bytes::new(), record)));
-            }
-            if !upload.is_done() {
-                lease.drive(&scope.tasks);
-            }
-            let pool = Rc::clone(&scope.pool);
-            Ok(response
-                .map(|incoming| ResponseBody::upstream(incoming, lease, pool, upload, record)))
+    if !before.delays.is_empty() || before.ending.is_some() {
+        // Boxed, as every exchange would have to keep room for it.
+        let before = Box::pin(exchange.before_upstream(before, head, &mut body));
+        match before.await {
+            Before::Forward => {}
+            Before::Over(after) => return after,
         }
     }
-}
-
-fn switch_protocols(
-    client: OnUpgrade,
-    response: &mut Response<Incoming>,
-    lease: Lease,
-    scope: &Scope,
-    socket: Arc<ClientSocket>,
-) {
-    let upstream = hyper::upgrade::on(response);
-    socket.hand_over();
-    scope.tasks.spawn_local(async move {
-        // Its end hands the bare connection over.
-        lease.finish().await;
-        tunnel::upgraded(client, upstream, &socket).await;
-    });
-}
-
-/// An answer of the proxy's own, as a short problem (RFC 9457) that names the route.
-fn own_answer(status: StatusCode, detail: &str, mut record: Box<Record>) -> Response<ResponseBody> {
-    record.answered(status);
-    let route = record.scope().route.name();
-    let problem = serde_json::json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": format!("route {route}: {detail}"),
-        "route": route,
-    });
-    let body = Bytes::from(format!("{problem}\n"));
-    let mut response = Response::new(ResponseBody::own(body, record));
-    *response.status_mut() = status;
-    let content_type = HeaderValue::from_static("application/problem+json");
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, content_type);
-    response
+    // Boxed, so that a request that a fault holds keeps no room for it.
+    Box::pin(exchange.forward(head, length, body, forward, after)).await
 }

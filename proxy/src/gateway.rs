@@ -20,9 +20,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    limits::PIPE_DESCRIPTORS_MAX,
     listener::{ListenAddress, Listening, Serve},
     route::Route,
-    tunnel::PIPE_DESCRIPTORS_MAX,
     upstream::Upstream,
 };
 
@@ -188,6 +188,7 @@ struct Open {
     /// `None` while new connections are refused.
     accepting: Option<Accepting>,
     closing: CancellationToken,
+    route: Arc<Route>,
 }
 
 /// Listening sockets and those who accept from them. Dropping it refuses new connections at once.
@@ -205,6 +206,7 @@ impl Drop for Accepting {
 impl Drop for Open {
     fn drop(&mut self) {
         self.closing.cancel();
+        self.route.wake_connections();
     }
 }
 
@@ -228,12 +230,7 @@ impl GatewayHandle {
         if comes_back(&routes, &new.upstream, listening.address()) {
             return Err(RouteError::Loop { name: new.name });
         }
-        let route = Route::new(
-            &new.name,
-            new.upstream,
-            self.0.metrics.clone(),
-            self.0.access_log,
-        );
+        let route = Route::new(&new.name, new.upstream, &self.0.metrics, self.0.access_log);
         let mut entry = Entry {
             address: listening.address(),
             route,
@@ -371,6 +368,7 @@ impl Shared {
         Ok(Open {
             accepting: Some(self.accept(route, listening, &closing)?),
             closing,
+            route: Arc::clone(route),
         })
     }
 

@@ -3,36 +3,35 @@
 //! A [`Gateway`] carries routes; its [`GatewayHandle`] makes, changes and shows them. What is armed comes from a
 //! [`FaultReader`](brownout_fault::FaultReader); who arms it is not known here.
 //!
-//! One request: [`listener`](self) accepts it, `connection` lets hyper read its head, `exchange` tells its whole
-//! story: record, decide, inject, forward, follow the answer. A route with no fault armed is transparent: no
-//! status, reason, field value or body byte changes. A `tcp` route passes bytes on, in `tunnel`.
+//! One request: a [`listener`](self) accepts its connection, `http1` reads its head and its body, `exchange` is its whole
+//! story: decide, record, wait or end, forward, pass the answer on. A route with no fault armed is transparent: no byte of
+//! a head or body changes but what belongs to the hop (RFC 9110 §7.6.1). A `tcp` route passes bytes on, in `relay`.
 //!
 //! Each core has a current-thread runtime with its own listening sockets and its own upstream connections, so
 //! that a request never crosses a thread.
 
+mod access_log;
 mod admit;
-mod body;
-mod client_io;
-mod connection;
+mod clock;
+mod downstream;
 mod error;
 mod exchange;
-mod flow;
 mod gateway;
-mod headers;
-mod inject;
+mod http1;
+mod limits;
 mod listener;
-mod malformed;
-mod record;
+mod relay;
 mod route;
-mod shape;
+mod scope;
+mod shaping;
 mod sys;
 mod timer;
-mod tunnel;
+mod transport;
 mod upstream;
 
+pub use access_log::ACCESS_LOG;
 pub use gateway::{
     Gateway, GatewayConfig, GatewayHandle, NewRoute, RouteChange, RouteError, RouteStatus,
 };
 pub use listener::{InvalidListenAddress, ListenAddress};
-pub use record::ACCESS_LOG;
 pub use upstream::{InvalidUpstream, Protocol, Upstream};

@@ -18,10 +18,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    connection::{self, Scope},
+    http1::{self, HeadLimits},
+    relay,
     route::Route,
+    scope::Scope,
     timer::Timer,
-    tunnel,
     upstream::{Pool, Protocol},
 };
 
@@ -186,6 +187,7 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker)
         faults,
         tracer,
         pool: Rc::new(Pool::default()),
+        head_limits: HeadLimits::default(),
         timer,
         tasks: tasks.clone(),
     });
@@ -209,10 +211,10 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker)
                 let (scope, closing) = (Rc::clone(&scope), closing.clone());
                 match protocol {
                     Protocol::Http => {
-                        tasks.spawn_local(connection::serve(tcp, permit, scope, closing));
+                        tasks.spawn_local(http1::serve(tcp, permit, scope, closing));
                     }
                     Protocol::Tcp => {
-                        tasks.spawn_local(tunnel::serve(tcp, permit, scope, closing));
+                        tasks.spawn_local(relay::serve(tcp, permit, scope, closing));
                     }
                 }
             }

@@ -3,19 +3,21 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
-use brownout_fault::{Considered, Fault, FaultPlan, Outcome};
-use brownout_telemetry::{Counter, Gauge, Histogram, Metrics, names};
-use http::StatusCode;
+use brownout_fault::{Considered, Fault, FaultPlan, MatchOutcome};
+use brownout_telemetry::{Counter, Gauge, Histogram, Metrics, SeriesGroup, names};
+use futures_util::task::AtomicWaker;
 
 use crate::{
-    client_io::ClientSocket,
+    clock::Times,
     error::ErrorKind,
+    http1::Refusal,
     upstream::{Protocol, Upstream},
 };
 
@@ -25,21 +27,28 @@ pub(crate) struct Route {
     name: Arc<str>,
     protocol: Protocol,
     upstream: ArcSwap<Upstream>,
-    metrics: Metrics,
+    /// Its series, which end with it: when it is deleted and the last exchange on it is over.
+    series: SeriesGroup,
     pub(crate) requests: Total,
     pub(crate) bytes_in: Total,
     pub(crate) bytes_out: Total,
     pub(crate) connections: Open,
     pub(crate) upstream_retries: Counter,
-    pub(crate) latency: Histogram,
+    latency: Histogram,
     pub(crate) upstream_latency: Histogram,
     pub(crate) overhead: Histogram,
+    /// By the parts of [`Times`].
+    time: [Histogram; 4],
     pub(crate) in_flight: Gauge,
     accepted: AtomicU64,
-    /// See [`Route::beneath`].
-    beneath: AtomicU64,
-    /// The open connections of an `http` route, by number.
-    clients: Mutex<HashMap<u64, Weak<ClientSocket>>>,
+    /// See [`Route::stream_mark`].
+    stream_mark: AtomicU64,
+    /// Wakes the tasks that serve the open connections of an `http` route, by number.
+    clients: Mutex<HashMap<u64, Arc<AtomicWaker>>>,
+    /// When it was last said that clients speak another protocol, by protocol.
+    warned_at: Mutex<HashMap<&'static str, Instant>>,
+    /// By reason, made when a request is first refused for it.
+    refused: Mutex<HashMap<&'static str, Counter>>,
     logs_access: bool,
     /// 1xx to 5xx, then none.
     responses: [Counter; 6],
@@ -49,7 +58,7 @@ pub(crate) struct Route {
 }
 
 /// What one route has counted. The series of the same name may be shared with others, as there is a limit to
-/// their number, and outlives the route.
+/// their number, or with a route of the same name that was deleted and still has exchanges.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Total {
     own: Counter,
@@ -122,32 +131,36 @@ impl Route {
     pub(crate) fn new(
         name: &str,
         upstream: Upstream,
-        metrics: Metrics,
+        metrics: &Metrics,
         logs_access: bool,
     ) -> Arc<Self> {
         const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
+        let series = metrics.group();
         Arc::new(Self {
             protocol: upstream.protocol(),
             upstream: ArcSwap::from_pointee(upstream),
-            requests: Total::with(metrics.counter(names::PROXY_REQUESTS, &[name])),
-            bytes_in: Total::with(metrics.counter(names::PROXY_BYTES_IN, &[name])),
-            bytes_out: Total::with(metrics.counter(names::PROXY_BYTES_OUT, &[name])),
-            connections: Open::with(metrics.gauge(names::PROXY_CONNECTIONS, &[name])),
-            upstream_retries: metrics.counter(names::PROXY_UPSTREAM_RETRIES, &[name]),
-            latency: metrics.histogram(names::PROXY_LATENCY, &[name]),
-            upstream_latency: metrics.histogram(names::PROXY_UPSTREAM_LATENCY, &[name]),
-            overhead: metrics.histogram(names::PROXY_OVERHEAD, &[name]),
-            in_flight: metrics.gauge(names::PROXY_IN_FLIGHT, &[name]),
+            requests: Total::with(series.counter(names::PROXY_REQUESTS, &[name])),
+            bytes_in: Total::with(series.counter(names::PROXY_BYTES_IN, &[name])),
+            bytes_out: Total::with(series.counter(names::PROXY_BYTES_OUT, &[name])),
+            connections: Open::with(series.gauge(names::PROXY_CONNECTIONS, &[name])),
+            upstream_retries: series.counter(names::PROXY_UPSTREAM_RETRIES, &[name]),
+            latency: series.histogram(names::PROXY_LATENCY, &[name]),
+            upstream_latency: series.histogram(names::PROXY_UPSTREAM_LATENCY, &[name]),
+            overhead: series.histogram(names::PROXY_OVERHEAD, &[name]),
+            time: Times::PARTS.map(|part| series.histogram(names::PROXY_TIME, &[name, part])),
+            in_flight: series.gauge(names::PROXY_IN_FLIGHT, &[name]),
             accepted: AtomicU64::new(0),
-            beneath: AtomicU64::new(Self::UNTOUCHED),
+            stream_mark: AtomicU64::new(Self::NO_STREAM_FAULT),
             clients: Mutex::default(),
+            warned_at: Mutex::default(),
+            refused: Mutex::default(),
             logs_access,
-            responses: CLASSES.map(|class| metrics.counter(names::PROXY_RESPONSES, &[name, class])),
+            responses: CLASSES.map(|class| series.counter(names::PROXY_RESPONSES, &[name, class])),
             errors: ErrorKind::ALL
-                .map(|kind| metrics.counter(names::PROXY_ERRORS, &[name, kind.name()])),
+                .map(|kind| series.counter(names::PROXY_ERRORS, &[name, kind.name()])),
             faults: std::array::from_fn(|_| OnceLock::new()),
             name: Arc::from(name),
-            metrics,
+            series,
         })
     }
 
@@ -160,35 +173,39 @@ impl Route {
         self.protocol
     }
 
-    /// The mark of a route without a fault beneath its requests.
-    pub(crate) const UNTOUCHED: u64 = 0;
+    /// The mark of a route on which no fault of the stream layer is armed.
+    pub(crate) const NO_STREAM_FAULT: u64 = 0;
 
-    /// A mark that is another whenever the faults that act beneath the requests of the route may be others.
-    pub(crate) fn beneath(&self) -> u64 {
-        self.beneath.load(Ordering::Acquire)
+    /// A mark that is another whenever the faults of the stream layer that act on connections of the route may be others.
+    pub(crate) fn stream_mark(&self) -> u64 {
+        self.stream_mark.load(Ordering::Acquire)
     }
 
-    /// Takes note of what is armed now. Open connections that may be concerned are woken.
+    /// Takes note of what is armed now. Tasks of open connections that may be concerned are woken.
     pub(crate) fn follow(&self, plan: &FaultPlan) {
         let mark = match self.protocol == Protocol::Http && plan.acts_beneath(self.name()) {
             true => plan.revision(),
-            false => Self::UNTOUCHED,
+            false => Self::NO_STREAM_FAULT,
         };
-        if self.beneath.swap(mark, Ordering::AcqRel) == mark {
+        if self.stream_mark.swap(mark, Ordering::AcqRel) == mark {
             return;
         }
-        // Collected first: dropping the last reference to a client takes the lock again.
-        let clients: Vec<_> = self.clients().values().filter_map(Weak::upgrade).collect();
-        for client in clients {
+        self.wake_connections();
+    }
+
+    /// Wakes the tasks of all open connections: the route closes.
+    pub(crate) fn wake_connections(&self) {
+        for client in self.clients().values() {
             client.wake();
         }
     }
 
-    /// Counts a connection, until it is [closed](Self::close).
-    pub(crate) fn open(&self, client: &Arc<ClientSocket>) {
+    /// Counts a connection, until it is [closed](Self::close). Gives what wakes its task.
+    pub(crate) fn open(&self, number: u64) -> Arc<AtomicWaker> {
+        let waker = Arc::<AtomicWaker>::default();
         self.connections.add(1);
-        self.clients()
-            .insert(client.number(), Arc::downgrade(client));
+        self.clients().insert(number, Arc::clone(&waker));
+        waker
     }
 
     /// Forgets the connection with this number.
@@ -197,8 +214,36 @@ impl Route {
         self.clients().remove(&number);
     }
 
-    fn clients(&self) -> MutexGuard<'_, HashMap<u64, Weak<ClientSocket>>> {
+    fn clients(&self) -> MutexGuard<'_, HashMap<u64, Arc<AtomicWaker>>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Requests that were refused for this reason, before they became an exchange.
+    pub(crate) fn refused(&self, why: &'static str) -> Counter {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let counter = refused.entry(why).or_insert_with(|| {
+            self.series
+                .counter(names::PROXY_REFUSED, &[self.name(), why])
+        });
+        counter.clone()
+    }
+
+    /// Says in the log, once a minute at most for each protocol, that clients speak another protocol than the route.
+    pub(crate) fn warn_of_protocol(&self, refusal: &Refusal) {
+        const AGAIN_AFTER: Duration = Duration::from_secs(60);
+        if *refusal != Refusal::TLS && *refusal != Refusal::HTTP2 {
+            return;
+        }
+        let mut warned_at = self
+            .warned_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let last = warned_at.get(refusal.why);
+        if last.is_none_or(|at| now.saturating_duration_since(*at) >= AGAIN_AFTER) {
+            warned_at.insert(refusal.why, now);
+            tracing::warn!(route = self.name(), "{}", refusal.detail);
+        }
     }
 
     /// Whether each request is a line in the log.
@@ -220,11 +265,21 @@ impl Route {
     }
 
     /// Answers with this status; `None` for exchanges that ended without one.
-    pub(crate) fn responses(&self, status: Option<StatusCode>) -> &Counter {
-        let class = status.map_or(0, |status| usize::from(status.as_u16() / 100));
+    pub(crate) fn responses(&self, status: Option<u16>) -> &Counter {
+        let class = status.map_or(0, |status| usize::from(status / 100));
         match class {
             1..=5 => &self.responses[class - 1],
             _ => &self.responses[5],
+        }
+    }
+
+    /// Records whom the time of an exchange was spent on. A part that took none is left out.
+    pub(crate) fn record_times(&self, times: &Times) {
+        self.latency.record(times.whole);
+        for (histogram, spent) in self.time.iter().zip(times.parts()) {
+            if !spent.is_zero() {
+                histogram.record(spent);
+            }
         }
     }
 
@@ -240,9 +295,9 @@ impl Route {
             };
             metrics.matched.add(1);
             match outcome {
-                Outcome::Injected => metrics.injected.add(1),
-                Outcome::Skipped => metrics.skipped.add(1),
-                Outcome::Overflow => metrics.overflow.add(1),
+                MatchOutcome::Injected => metrics.injected.add(1),
+                MatchOutcome::Skipped => metrics.skipped.add(1),
+                MatchOutcome::Overflow => metrics.overflow.add(1),
             }
         }
     }
@@ -252,14 +307,14 @@ impl Route {
         Some(self.faults[index].get_or_init(|| {
             let tags = &[self.name(), kind];
             FaultMetrics {
-                matched: self.metrics.counter(names::FAULT_MATCHED, tags),
-                injected: self.metrics.counter(names::FAULT_INJECTED, tags),
-                skipped: self.metrics.counter(names::FAULT_SKIPPED, tags),
-                overflow: self.metrics.counter(names::FAULT_OVERFLOW, tags),
-                client_gave_up: self.metrics.counter(names::FAULT_CLIENT_GAVE_UP, tags),
-                delay: self.metrics.histogram(names::FAULT_DELAY, tags),
-                lateness: self.metrics.histogram(names::FAULT_LATENESS, tags),
-                active: self.metrics.gauge(names::FAULT_ACTIVE, tags),
+                matched: self.series.counter(names::FAULT_MATCHED, tags),
+                injected: self.series.counter(names::FAULT_INJECTED, tags),
+                skipped: self.series.counter(names::FAULT_SKIPPED, tags),
+                overflow: self.series.counter(names::FAULT_OVERFLOW, tags),
+                client_gave_up: self.series.counter(names::FAULT_CLIENT_GAVE_UP, tags),
+                delay: self.series.histogram(names::FAULT_DELAY, tags),
+                lateness: self.series.histogram(names::FAULT_LATENESS, tags),
+                active: self.series.gauge(names::FAULT_ACTIVE, tags),
             }
         }))
     }

@@ -82,6 +82,14 @@ impl Timer {
         }
     }
 
+    /// Ends once it is `at`, or never if there is no such time; see [`at`](Self::at).
+    pub(crate) async fn at_if_any(&self, at: Option<Instant>) {
+        match at {
+            Some(at) => self.at(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Ends after `span`; see [`at`](Self::at).
     pub(crate) fn sleep(&self, span: Duration) -> Sleep {
         self.at(later(Instant::now(), span))

@@ -1,30 +1,20 @@
 //! Where requests go: an address, and each core's own connections to it.
 
-mod counted;
-mod lease;
 mod pool;
 
-pub(crate) use self::{
-    lease::Lease,
-    pool::{Pool, Sent, SharedPool},
-};
+pub(crate) use self::pool::{Pool, SharedPool};
 
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
-    time::Duration,
 };
 
-use http::HeaderValue;
 use tokio::{
     net::{TcpStream, lookup_host},
     time::timeout,
 };
 
-use crate::error::UpstreamError;
-
-/// How long an upstream may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::{error::UpstreamError, limits::CONNECT_TIMEOUT};
 
 /// What a route carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +33,8 @@ pub struct Upstream {
     port: u16,
     /// `Some` when the host is an address, so that nothing needs to be resolved.
     address: Option<SocketAddr>,
-    host_field: HeaderValue,
+    /// `HOST[:PORT]` as it was written.
+    authority: String,
 }
 
 /// Why a text is no upstream.
@@ -112,8 +103,7 @@ impl Upstream {
             host: host.to_owned(),
             port,
             address: address.map(|ip| SocketAddr::new(ip, port)),
-            host_field: HeaderValue::from_str(parsed.as_str())
-                .map_err(|_| InvalidUpstream::Malformed)?,
+            authority: parsed.as_str().to_owned(),
         })
     }
 
@@ -128,14 +118,9 @@ impl Upstream {
         self.protocol
     }
 
-    /// What goes into `Host` when a client sent none.
-    pub(crate) fn host_field(&self) -> &HeaderValue {
-        &self.host_field
-    }
-
-    /// `HOST:PORT`, for people and spans.
+    /// `HOST:PORT`, for people and spans, and for `Host` when a client sent none.
     pub(crate) fn authority(&self) -> &str {
-        self.host_field.to_str().unwrap_or(&self.host)
+        &self.authority
     }
 
     pub(crate) async fn connect(&self) -> Result<TcpStream, UpstreamError> {

@@ -6,24 +6,24 @@ use clap::ValueEnum;
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct TelemetryArgs {
     /// Where metrics go, as statsd over UDP, once a second
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, env = "BROWNOUT_STATSD", value_name = "HOST:PORT")]
     pub(crate) statsd: Option<String>,
 
     /// How the daemon wants tags: etsy puts their values into names, influx is Telegraf's way, datadog DogStatsD's
     /// [default: etsy]
-    #[arg(long, value_name = "DIALECT")]
+    #[arg(long, env = "BROWNOUT_STATSD_DIALECT", value_name = "DIALECT")]
     pub(crate) statsd_dialect: Option<Dialect>,
 
     /// Where traces go, as OTLP over HTTP; /v1/traces is appended
-    #[arg(long, value_name = "URL")]
+    #[arg(long, env = "BROWNOUT_OTLP", value_name = "URL")]
     pub(crate) otlp: Option<String>,
 
     /// The share of the traces begun here that is recorded, 0 to 1 [default: 1]
-    #[arg(long, value_name = "RATIO", value_parser = ratio)]
+    #[arg(long, env = "BROWNOUT_SAMPLE_RATIO", value_name = "RATIO", value_parser = ratio)]
     pub(crate) sample_ratio: Option<f64>,
 
     /// Whether a request that a fault acts on is recorded in a trace that is not [default: inherit]
-    #[arg(long, value_enum, value_name = "WHEN")]
+    #[arg(long, env = "BROWNOUT_FAULT_SAMPLING", value_enum, value_name = "WHEN")]
     pub(crate) fault_sampling: Option<FaultSamplingArg>,
 }
 

@@ -33,7 +33,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<Exit, Failure> {
     }
     let take = |policy| system.use_policy(policy);
     tokio::select! {
-        () = stop.asked() => {}
+        _ = stop.asked_while(|order| system.stage.house.obey(order)) => {}
         never = policy::follow(&args.policy, policy, take) => match never {},
     }
     system.stop().await?;

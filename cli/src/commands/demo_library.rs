@@ -33,7 +33,7 @@ pub(super) async fn run(args: LibraryArgs) -> Result<Exit, Failure> {
         }
     }
     tokio::select! {
-        () = stop.asked() => {}
+        _ = stop.asked_while(|order| system.stage.house.obey(order)) => {}
         never = system.follow_policies() => match never {},
     }
     system.stop().await?;

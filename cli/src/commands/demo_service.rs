@@ -76,7 +76,7 @@ async fn run_homepage(
     announce(service.as_str(), running.address(), args.output);
     let take = |policy| running.use_policy(policy);
     tokio::select! {
-        () = stop.asked() => {}
+        _ = stop.asked_of_a_service() => {}
         never = policy::follow(word, policy, take) => match never {},
     }
     ended(service, |grace| running.shutdown(grace)).await;

@@ -39,7 +39,7 @@ pub(super) async fn run(
         .map_err(|error| Failure::chain(Exit::Usage, &error))?;
     announce(service.as_str(), running.address(), args.output);
     tokio::select! {
-        () = stop.asked() => {}
+        _ = stop.asked_of_a_service() => {}
         never = follow_policies(&running, &gate_args) => match never {},
     }
     ended(service, |grace| running.shutdown(grace)).await;

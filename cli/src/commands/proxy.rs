@@ -3,9 +3,10 @@
 use std::{
     collections::BTreeMap,
     hash::{BuildHasher, RandomState},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use brownout_control_api::{ControlConfig, new_route};
+use brownout_control_api::{ControlConfig, Reloaded, Wanted, new_route};
 use brownout_fault::is_name;
 use brownout_proxy::{GatewayConfig, NewRoute};
 use brownout_wire::RouteSpec;
@@ -13,62 +14,198 @@ use serde_json::json;
 
 use crate::{
     args::{Output, ProxyArgs},
+    child::Child,
     config::Config,
+    control_settings::ControlSettings,
     exit::{Exit, Failure},
     house::{House, Plan},
     show,
-    signals::Stop,
+    signals::{Order, Stop},
     telemetry,
 };
 
 pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
-    let output = args.output;
-    let routes: Result<Vec<NewRoute>, String> =
-        args.routes.iter().map(|word| parse_route(word)).collect();
-    let routes = routes.map_err(|why| Failure::new(Exit::Usage, why))?;
-    let config = match &args.config {
-        Some(path) => Config::read(path, &routes)?,
-        None => Config::default(),
-    };
+    let asked = Asked::read(&args)?;
     let stop = Stop::listen()?;
-    let started = telemetry::start(args.telemetry.clone(), config.telemetry.clone())?;
+    let started = telemetry::start(args.telemetry.clone(), asked.config.telemetry.clone())?;
     let (telemetry, service) = started.of_one(Plan::SERVICE);
-    let plan = plan(args, routes, config, service);
+    let settings = ControlSettings::read(&args.control, &asked.config.control)?;
+    let plan = plan(&args, &asked, settings, service);
     let seed = plan.seed;
     let house = House::start(plan, telemetry)?;
-    match output {
+    let runs_a_command = !args.command.is_empty();
+    match args.output {
+        Output::Text if runs_a_command => announce_beside(&house),
         Output::Text => announce(&house, seed),
         Output::Json => announce_json(&house),
     }
-    stop.asked().await;
-    if output == Output::Text {
+    let mut asked = asked;
+    let mut obey = |order| match order {
+        Order::Halt => house.halt(),
+        Order::Reload => reload(&house, &args, &mut asked),
+    };
+    let exit = if runs_a_command {
+        let variables = route_variables(&house)?;
+        let mut child = Child::start(&args.command, &variables)?;
+        tokio::select! {
+            exit = child.ended() => exit,
+            asked = stop.asked_while(obey) => child.stop(asked).await,
+        }
+    } else {
+        stop.asked_while(&mut obey).await;
+        Exit::Ok
+    };
+    if args.output == Output::Text && !runs_a_command {
         println!("stopping: requests in progress may take 30 s to end; Ctrl-C again stops at once");
     }
     house.stop();
-    Ok(Exit::Ok)
+    Ok(exit)
+}
+
+/// What file and command line ask for.
+#[derive(Debug)]
+struct Asked {
+    config: Config,
+    more_routes: Vec<NewRoute>,
+}
+
+impl Asked {
+    fn read(args: &ProxyArgs) -> Result<Self, Failure> {
+        let more_routes = parse_routes(&args.routes)?;
+        let config = match &args.config {
+            Some(path) => Config::read(path, &more_routes)?,
+            None => Config::default(),
+        };
+        Ok(Self {
+            config,
+            more_routes,
+        })
+    }
+
+    fn wanted(&self) -> Wanted {
+        let routes = self.config.routes.iter().chain(&self.more_routes);
+        Wanted {
+            routes: routes.cloned().collect(),
+            faults: self.config.faults.clone(),
+        }
+    }
 }
 
 /// Puts arguments and file together; what is said on the command line wins.
-fn plan(args: ProxyArgs, more_routes: Vec<NewRoute>, config: Config, service: String) -> Plan {
-    let mut routes = config.routes;
-    routes.extend(more_routes);
-    let mut allow_hosts = args.allow_hosts;
-    allow_hosts.extend(config.allow_hosts);
+fn plan(args: &ProxyArgs, asked: &Asked, settings: ControlSettings, service: String) -> Plan {
+    let config = &asked.config;
+    let control = args.control.listen.as_ref();
+    let control = control.or(config.control.listen.as_ref());
+    let allow_hosts = args.control.allow_hosts.iter();
     Plan {
-        control: args
-            .control
-            .or(config.control)
-            .unwrap_or_else(|| ControlConfig::LISTEN.to_owned()),
-        insecure: args.insecure || config.insecure,
-        allow_hosts,
+        control: control.map_or_else(|| ControlConfig::LISTEN.to_owned(), Clone::clone),
+        insecure: args.control.insecure || config.control.insecure,
+        settings,
+        allow_hosts: allow_hosts
+            .chain(&config.control.allow_hosts)
+            .cloned()
+            .collect(),
         seed: args.seed.or(config.seed).unwrap_or_else(new_seed),
         connections_max: config
             .connections_max
             .unwrap_or(GatewayConfig::CONNECTIONS_MAX),
-        routes,
-        faults: config.faults,
+        wanted: asked.wanted(),
         service,
     }
+}
+
+/// Reads the file again: all of it is applied or nothing. It says what has changed.
+fn reload(house: &House, args: &ProxyArgs, asked: &mut Asked) {
+    let Some(path) = &args.config else {
+        tracing::warn!("SIGHUP: there is no file to read again");
+        return;
+    };
+    let read = Asked::read(args);
+    let reloaded = read.and_then(|new| match house.reload(&new.wanted()) {
+        Ok(reloaded) => Ok((new, reloaded)),
+        Err(error) => Err(Failure::new(Exit::Refused, error)),
+    });
+    let shown = path.display();
+    match reloaded {
+        Ok((new, reloaded)) => {
+            let old = std::mem::replace(asked, new);
+            let stays = asked.config.has_the_settings_of(&old.config);
+            match args.output {
+                Output::Text => println!("`{shown}` was read again; {reloaded}"),
+                Output::Json => println!("{}", reloaded_json(&reloaded)),
+            }
+            if !stays {
+                show::warning(&format!(
+                    "`{shown}`: seed, [control], [telemetry] and [limits] are read at the start alone"
+                ));
+            }
+        }
+        Err(failure) => {
+            if args.output == Output::Json {
+                println!(
+                    "{}",
+                    json!({ "event": "reload_refused", "error": failure.message })
+                );
+            }
+            show::error(&format!("nothing was changed: {}", failure.message));
+        }
+    }
+}
+
+fn reloaded_json(reloaded: &Reloaded) -> serde_json::Value {
+    json!({
+        "event": "reloaded",
+        "routes": {
+            "added": reloaded.routes_added, "changed": reloaded.routes_changed,
+            "removed": reloaded.routes_removed,
+        },
+        "faults": {
+            "armed": reloaded.faults_armed, "changed": reloaded.faults_changed,
+            "removed": reloaded.faults_removed,
+        },
+    })
+}
+
+/// Where the command finds each route, and the control API.
+fn route_variables(house: &House) -> Result<Vec<(String, String)>, Failure> {
+    let control = house.control();
+    let mut variables = vec![(
+        "BROWNOUT_CONTROL".to_owned(),
+        reachable(control).to_string(),
+    )];
+    for route in house.routes() {
+        let plain = |c: char| match c.is_ascii_alphanumeric() {
+            true => c.to_ascii_uppercase(),
+            false => '_',
+        };
+        let name: String = route.name.chars().map(plain).collect();
+        let name = format!("BROWNOUT_ROUTE_{name}_URL");
+        if variables.iter().any(|(other, _)| *other == name) {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("two routes would be told to the command as {name}; give one another name"),
+            ));
+        }
+        let url = format!("{}://{}", route.protocol, reachable(route.listen));
+        variables.push((name, url));
+    }
+    Ok(variables)
+}
+
+/// An address that can be called, of one that listens everywhere.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, listen.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, listen.port()).into(),
+        IpAddr::V4(_) | IpAddr::V6(_) => listen,
+    }
+}
+
+/// Reads the routes of a command line.
+pub(crate) fn parse_routes(words: &[String]) -> Result<Vec<NewRoute>, Failure> {
+    let routes: Result<Vec<NewRoute>, String> =
+        words.iter().map(|word| parse_route(word)).collect();
+    routes.map_err(|why| Failure::new(Exit::Usage, why))
 }
 
 /// A seed of this process's own, short enough to be typed again.
@@ -125,6 +262,11 @@ fn announce(house: &House, seed: u64) {
         );
     }
     println!("  control API            http://{control}");
+    if !control.ip().is_loopback() {
+        println!(
+            "                         by a name, such as http://brownout:8474, with --allow-host brownout"
+        );
+    }
     println!("  seed                   {seed}");
     if house.armed() > 0 {
         let faults = show::count(house.armed(), "fault");
@@ -151,6 +293,19 @@ fn announce(house: &House, seed: u64) {
     }
     println!();
     println!("Ctrl-C stops it.");
+}
+
+/// Standard output is the command's.
+fn announce_beside(house: &House) {
+    let routes = house.routes().iter();
+    let routes: Vec<String> = routes
+        .map(|route| format!("{} {}://{}", route.name, route.protocol, route.listen))
+        .collect();
+    show::note(&format!(
+        "brownout: control API http://{}; routes: {}",
+        house.control(),
+        routes.join(", ")
+    ));
 }
 
 fn announce_json(house: &House) {

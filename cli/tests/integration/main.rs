@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
+mod command_behind;
 mod compose_files;
+mod configuration;
 mod demo_command;
 mod demo_trace;
 mod environment;
@@ -14,7 +16,10 @@ mod library_usage;
 mod logging;
 mod policy_command;
 mod proxy_command;
+mod run_command;
+mod signals;
 mod simulate_command;
+mod toxiproxy_command;
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -30,11 +35,13 @@ fn brownout(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_brownout"));
     command
         .args(args)
-        .env_remove("BROWNOUT_LOG")
-        .env_remove("BROWNOUT_CONTROL")
+        .env_remove("GITHUB_STEP_SUMMARY")
+        .env_remove("GITHUB_ACTIONS")
+        .env_remove("GITHUB_SHA")
         .env("NO_COLOR", "1");
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("OTEL_") {
+        let shown = name.to_string_lossy();
+        if shown.starts_with("OTEL_") || shown.starts_with("BROWNOUT_") {
             command.env_remove(name);
         }
     }
@@ -105,6 +112,12 @@ impl Server {
     /// Starts it and waits for nothing.
     fn start_quietly(args: &[&str]) -> Self {
         Self::spawn(brownout(args))
+    }
+
+    /// Starts it with this as its input and waits for nothing.
+    fn spawn_with(mut command: Command, stdin: Stdio) -> Self {
+        command.stdin(stdin);
+        Self::spawn(command)
     }
 
     fn spawn(mut command: Command) -> Self {

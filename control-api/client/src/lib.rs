@@ -20,11 +20,11 @@ use brownout_wire::{
     RouteSpec, Version,
 };
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Uri};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::{client::legacy, rt::TokioExecutor};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
 /// How long a call may take.
@@ -36,6 +36,8 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct Client {
     base: String,
+    /// `Bearer TOKEN`, if one is asked for.
+    authorization: Option<HeaderValue>,
     http: legacy::Client<legacy::connect::HttpConnector, Full<Bytes>>,
 }
 
@@ -96,7 +98,24 @@ impl Client {
             return Err(invalid());
         }
         let http = legacy::Client::builder(TokioExecutor::new()).build_http();
-        Ok(Self { base, http })
+        Ok(Self {
+            base,
+            authorization: None,
+            http,
+        })
+    }
+
+    /// The same with a token, which each call shows. One that cannot stand in a header field is left out.
+    #[must_use]
+    pub fn with_token(self, token: &str) -> Self {
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {token}")).ok();
+        if let Some(authorization) = &mut authorization {
+            authorization.set_sensitive(true);
+        }
+        Self {
+            authorization,
+            ..self
+        }
     }
 
     /// The URL it calls.
@@ -164,7 +183,8 @@ impl Client {
     /// # Errors
     /// As [`arm`](Self::arm).
     pub async fn remove_fault(&self, id: &str) -> Result<(), ClientError> {
-        self.call(Method::DELETE, &path("faults", id), None).await
+        let IgnoredAny = self.call(Method::DELETE, &path("faults", id), None).await?;
+        Ok(())
     }
 
     /// Removes every fault.
@@ -262,8 +282,12 @@ impl Client {
             .method(method)
             .uri(format!("{}{path}", self.base))
             .header("content-type", "application/json")
-            .body(Full::new(body))
-            .map_err(|error| self.foreign(error))?;
+            .body(Full::new(body));
+        let mut request = request.map_err(|error| self.foreign(error))?;
+        if let Some(authorization) = &self.authorization {
+            let field = http::header::AUTHORIZATION;
+            request.headers_mut().insert(field, authorization.clone());
+        }
         let exchange =
             async {
                 let response = self.http.request(request).await.map_err(|source| {

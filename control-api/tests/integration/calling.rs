@@ -2,7 +2,6 @@
 
 use brownout_client::{Client, ClientError};
 use brownout_control_api::{ControlApi, ControlConfig, StartError};
-use brownout_fault::store;
 use brownout_telemetry::{Metrics, Tracer, names};
 use brownout_testkit::{RawClient, TestUpstream};
 use brownout_wire::{RoutePatch, RouteSpec};
@@ -49,9 +48,11 @@ async fn an_address_open_to_others_must_be_meant() {
         ControlApi::start(ControlConfig {
             listen: "0.0.0.0:0".to_owned(),
             insecure,
+            token: None,
+            read_token: None,
             allow_hosts: Vec::new(),
-            faults: store(1).0,
-            gateway: world.gateway.handle(),
+            connections_max: ControlConfig::CONNECTIONS_MAX,
+            ops: world.ops.clone(),
             metrics: Metrics::new(),
             tracer: Tracer::off(),
         })
@@ -185,14 +186,14 @@ async fn everything_that_is_counted_can_be_scraped() {
     );
     let page = answer.text();
     for line in [
-        "# TYPE proxy_requests counter",
-        "proxy_requests{route=\"web\"} 1",
-        "proxy_responses{route=\"web\",class=\"5xx\"} 1",
-        "fault_injected{route=\"web\",fault_type=\"abort\"} 1",
-        "proxy_latency_count{route=\"web\"} 1",
+        "# TYPE proxy_requests_total counter",
+        "proxy_requests_total{route=\"web\"} 1",
+        "proxy_responses_total{route=\"web\",class=\"5xx\"} 1",
+        "fault_injected_total{route=\"web\",fault_type=\"abort\"} 1",
+        "proxy_latency_seconds_count{route=\"web\"} 1",
         "control_revision 1",
-        "control_requests{method=\"POST\",route=\"/faults\"} 1",
-        "telemetry_series_overflow 0",
+        "control_requests_total{method=\"POST\",route=\"/faults\"} 1",
+        "telemetry_series_overflow_total 0",
     ] {
         assert!(page.lines().any(|it| it == line), "no `{line}` in\n{page}");
     }

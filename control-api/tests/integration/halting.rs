@@ -118,7 +118,7 @@ async fn a_process_that_is_about_to_end_arms_nothing() {
     let fault = json!({ "route": "web", "abort": 503 });
     world.call("POST", "/faults", fault.clone()).await;
 
-    assert_eq!(world.api.disarm_for_good(), ["abort-1"]);
+    assert_eq!(world.ops.disarm_for_good(), ["abort-1"]);
 
     assert_eq!(world.call("POST", "/faults", fault).await.0, 503);
     assert_eq!(world.through("/").await, 200);

@@ -2,18 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
+mod attacks;
 mod calling;
 mod faults;
+mod guarding;
 mod halting;
 mod kinds;
+mod ops;
 mod promise;
 mod routes;
+mod sharing;
 mod streams;
+mod toxiproxy;
 mod wrong_calls;
 
 use std::net::SocketAddr;
 
-use brownout_control_api::{ControlApi, ControlConfig, new_route};
+use brownout_control_api::{Audit, ControlApi, ControlConfig, Ops, new_route};
 use brownout_fault::store;
 use brownout_proxy::{Gateway, GatewayConfig};
 use brownout_telemetry::{Metrics, Tracer};
@@ -27,7 +32,9 @@ struct World {
     proxy: SocketAddr,
     api: ControlApi,
     metrics: Metrics,
-    gateway: Gateway,
+    ops: Ops,
+    /// Carries traffic as long as it is there.
+    _gateway: Gateway,
 }
 
 impl World {
@@ -53,12 +60,15 @@ impl World {
             .handle()
             .add_route(new_route(&route.unwrap()).unwrap())
             .unwrap();
+        let ops = Ops::new(writer, gateway.handle(), &metrics, Audit::log());
         let api = ControlApi::start(ControlConfig {
             listen: "127.0.0.1:0".to_owned(),
             insecure: false,
+            token: None,
+            read_token: None,
             allow_hosts: Vec::new(),
-            faults: writer,
-            gateway: gateway.handle(),
+            connections_max: ControlConfig::CONNECTIONS_MAX,
+            ops: ops.clone(),
             metrics: metrics.clone(),
             tracer: Tracer::off(),
         })
@@ -68,7 +78,8 @@ impl World {
             proxy: route.listen,
             api,
             metrics,
-            gateway,
+            ops,
+            _gateway: gateway,
         }
     }
 

@@ -257,13 +257,8 @@ fn table() -> Vec<Wrong> {
             422,
             "/ttl~1",
         ),
-        wrong(
-            "POST /faults?dry_run=true",
-            fault(json!({})),
-            422,
-            "?dry_run",
-        ),
-        wrong("DELETE /faults?label=run-42", "", 422, "?label"),
+        wrong("POST /faults?dryrun=true", fault(json!({})), 422, "?dryrun"),
+        wrong("DELETE /faults?lable=run-42", "", 422, "?lable"),
         wrong("GET /faults?state=sleeping", "", 422, "?state"),
         // Ids.
         wrong("POST /faults", fault(json!({ "id": "kept" })), 409, ""),

@@ -9,6 +9,8 @@ use brownout_fault::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::FaultAnswer;
+
 /// `GET /healthz`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
@@ -26,10 +28,13 @@ pub struct Version {
 }
 
 /// What a call that removes faults took away.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Removed {
     /// The ids, in the order of creation.
     pub removed: Vec<String>,
+    /// The same faults with what they had done; not told by a halt, which has no time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<Vec<FaultAnswer>>,
 }
 
 /// The body of `POST /halt`.

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 
+use crate::{FaultDraft, FaultTags};
+
 /// A fault as the API shows it.
 ///
 /// In JSON one flat object: every field of the spec with its default written out, then the state.
@@ -15,6 +17,8 @@ use serde_json::{Map, Value};
 pub struct FaultAnswer {
     /// The spec as understood.
     pub spec: FaultSpec,
+    /// Whose it is.
+    pub tags: FaultTags,
     /// Its id.
     pub id: String,
     /// What it is doing.
@@ -139,6 +143,7 @@ impl From<FaultStatus> for FaultAnswer {
         Self {
             id: status.id,
             spec: status.spec,
+            tags: FaultTags::default(),
             state: status.state,
             created_at: timestamp(status.created_at),
             expires_at: status.expires_at.map(timestamp),
@@ -168,7 +173,8 @@ impl Serialize for FaultAnswer {
         };
         let beside = serde_json::to_value(beside).map_err(serde::ser::Error::custom)?;
         let mut all = Map::new();
-        for value in [self.spec.to_value(), beside] {
+        let tags = Value::Object(self.tags.members());
+        for value in [self.spec.to_value(), tags, beside] {
             if let Value::Object(members) = value {
                 all.extend(members);
             }
@@ -185,18 +191,23 @@ impl<'de> Deserialize<'de> for FaultAnswer {
             .partition(|(key, _)| BESIDE.contains(&key.as_str()));
         let beside: Beside =
             serde_json::from_value(Value::Object(beside)).map_err(D::Error::custom)?;
-        let spec = FaultSpec::read(&Value::Object(spec)).map_err(|problems| {
+        let mut spec = spec;
+        // That of a toxic is free text.
+        let id = spec.shift_remove("id");
+        let id = id.as_ref().and_then(Value::as_str).map(str::to_owned);
+        let id = id.ok_or_else(|| D::Error::missing_field("id"))?;
+        let draft = FaultDraft::read(&Value::Object(spec)).map_err(|problems| {
             let first = problems.first().map(ToString::to_string);
             D::Error::custom(first.unwrap_or_default())
         })?;
+        let FaultDraft { mut spec, tags } = draft;
+        spec.id = Some(id.clone());
         let state = State::parse(&beside.state)
             .ok_or_else(|| D::Error::custom(format!("unknown state `{}`", beside.state)))?;
         Ok(Self {
-            id: spec
-                .id
-                .clone()
-                .ok_or_else(|| D::Error::missing_field("id"))?,
+            id,
             spec,
+            tags,
             state,
             created_at: beside.created_at,
             expires_at: beside.expires_at,
@@ -254,7 +265,9 @@ mod tests {
     fn an_answer_reads_back_as_itself() {
         let fault =
             json!({ "route": "*", "abort": 503, "ttl": "none", "start": "1s", "note": "x" });
-        let shown = answer(&fault);
+        let mut shown = answer(&fault);
+        shown.tags.labels = vec!["run-42".to_owned()];
+        shown.tags.lease = Some("ci-1".to_owned());
 
         let text = serde_json::to_string(&shown).unwrap();
 

@@ -4,11 +4,17 @@
 //! hand-written readers that report every problem with its place; what the API *answers* is plain serde.
 
 mod answers;
+mod draft;
 mod fault;
+mod lease;
 mod problem;
 mod route;
+mod tags;
 
 pub use answers::{Halt, Health, Removed, Version};
+pub use draft::FaultDraft;
 pub use fault::{CountersAnswer, FaultAnswer, FaultList, MagnitudeAnswer};
+pub use lease::{LeaseAnswer, LeaseList, LeaseRenewal, LeaseSpec};
 pub use problem::{ErrorAnswer, ProblemAnswer};
 pub use route::{Protocol, RouteAnswer, RouteList, RoutePatch, RouteSpec};
+pub use tags::FaultTags;

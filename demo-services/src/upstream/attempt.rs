@@ -22,7 +22,7 @@ impl AttemptSpan {
     pub(crate) fn begin<B>(call: &Span, attempt: Attempt, request: &Request<B>) -> Self {
         let sent = ClientRequest {
             resend_count: attempt.number - 1,
-            ..ClientRequest::to(request.method(), request.uri())
+            ..ClientRequest::to(request.method().as_str(), request.uri())
         };
         let mut span = call.client(&sent);
         if attempt.hedge > 0 {

@@ -4,6 +4,7 @@ use std::{
     error::Error as _,
     future::{Future, poll_fn},
     io,
+    net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
@@ -12,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -21,33 +22,83 @@ use tokio::{
 };
 
 use super::{DEGRADED, Target};
-use crate::sample::{ErrorKind, Outcome, Sample};
+use crate::{
+    experiment::Predicate,
+    sample::{ErrorKind, Outcome, Sample},
+};
 
 /// The pause after a connection broke; doubled each time it breaks again.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How often it is doubled.
 const DOUBLINGS_MAX: u32 = 5;
 
-/// Sends one request after the other.
-pub(super) struct Connection {
-    target: Arc<Target>,
+/// Sends one request after the other over one connection, opened when it is needed.
+pub(crate) struct Connection {
+    address: SocketAddr,
     /// `None` until the first request, and after it broke.
     link: Option<Link>,
+}
+
+/// What a whole answer said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) degraded: bool,
+    /// A bit for each predicate that it fits, in their order; the first is the lowest.
+    pub(crate) fits: u32,
+}
+
+impl Connection {
+    pub(crate) fn to(address: SocketAddr) -> Self {
+        Self {
+            address,
+            link: None,
+        }
+    }
+
+    /// Sends a request and waits for the whole answer, which is looked at for `predicates`.
+    ///
+    /// While it waits, the link is its own: dropping it closes the connection.
+    pub(crate) async fn ask(
+        &mut self,
+        request: &Request<Full<Bytes>>,
+        predicates: &[Predicate],
+    ) -> Result<Answer, ErrorKind> {
+        if let Some(mut link) = self.link.take() {
+            match link.ask(request.clone(), predicates).await {
+                Ok(answer) => return Ok(self.keep(link, answer)),
+                Err(Failure::Broken(kind)) => return Err(kind),
+                // It was closed while it was not used. Nobody saw the request, so it is sent again.
+                Err(Failure::NotSent) => {}
+            }
+        }
+        let mut link = Link::open(self.address).await?;
+        match link.ask(request.clone(), predicates).await {
+            Ok(answer) => Ok(self.keep(link, answer)),
+            Err(Failure::Broken(kind)) => Err(kind),
+            Err(Failure::NotSent) => Err(ErrorKind::Incomplete),
+        }
+    }
+
+    fn keep(&mut self, link: Link, answer: Answer) -> Answer {
+        self.link = Some(link);
+        answer
+    }
+}
+
+/// A connection of a closed loop.
+pub(super) struct Asker {
+    target: Arc<Target>,
+    connection: Connection,
     /// How often it broke since the last answer.
     broken: u32,
 }
 
-/// A whole answer.
-struct Answer {
-    status: StatusCode,
-    degraded: bool,
-}
-
-impl Connection {
-    pub(super) fn to(target: Arc<Target>) -> Self {
+impl Asker {
+    pub(super) fn of(target: Arc<Target>) -> Self {
         Self {
+            connection: Connection::to(target.address),
             target,
-            link: None,
             broken: 0,
         }
     }
@@ -57,12 +108,14 @@ impl Connection {
         if self.broken > 0 {
             sleep(pause(self.broken)).await;
         }
+        let request = self.request();
         let sent = Instant::now();
+        let asked = self.connection.ask(&request, &[]);
         let answer = match self.target.timeout {
-            Some(limit) => timeout(limit, self.ask())
+            Some(limit) => timeout(limit, asked)
                 .await
                 .unwrap_or(Err(ErrorKind::Timeout)),
-            None => self.ask().await,
+            None => asked.await,
         };
         let ended = Instant::now();
         self.broken = match &answer {
@@ -80,31 +133,8 @@ impl Connection {
         }
     }
 
-    /// While it waits, the link is its own: dropping it closes the connection.
-    async fn ask(&mut self) -> Result<Answer, ErrorKind> {
-        if let Some(mut link) = self.link.take() {
-            match link.ask(self.request()).await {
-                Ok(answer) => return Ok(self.keep(link, answer)),
-                Err(Failure::Broken(kind)) => return Err(kind),
-                // It was closed while it was not used. Nobody saw the request, so it is sent again.
-                Err(Failure::NotSent) => {}
-            }
-        }
-        let mut link = Link::open(&self.target).await?;
-        match link.ask(self.request()).await {
-            Ok(answer) => Ok(self.keep(link, answer)),
-            Err(Failure::Broken(kind)) => Err(kind),
-            Err(Failure::NotSent) => Err(ErrorKind::Incomplete),
-        }
-    }
-
-    fn keep(&mut self, link: Link, answer: Answer) -> Answer {
-        self.link = Some(link);
-        answer
-    }
-
-    fn request(&self) -> Request<Empty<Bytes>> {
-        let mut request = Request::new(Empty::new());
+    fn request(&self) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::default());
         request.uri_mut().clone_from(&self.target.uri);
         request.headers_mut().clone_from(&self.target.headers);
         request
@@ -113,7 +143,7 @@ impl Connection {
 
 /// An open connection. It moves on while an answer is waited for.
 struct Link {
-    sender: SendRequest<Empty<Bytes>>,
+    sender: SendRequest<Full<Bytes>>,
     /// `None` once it is over.
     driver: Option<Driver>,
 }
@@ -127,9 +157,9 @@ enum Failure {
 }
 
 impl Link {
-    async fn open(target: &Target) -> Result<Self, ErrorKind> {
+    async fn open(address: SocketAddr) -> Result<Self, ErrorKind> {
         let connect = async {
-            let tcp = TcpStream::connect(target.address).await?;
+            let tcp = TcpStream::connect(address).await?;
             tcp.set_nodelay(true)?;
             io::Result::Ok(tcp)
         };
@@ -143,8 +173,13 @@ impl Link {
         })
     }
 
-    async fn ask(&mut self, request: Request<Empty<Bytes>>) -> Result<Answer, Failure> {
+    async fn ask(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        predicates: &[Predicate],
+    ) -> Result<Answer, Failure> {
         let Self { sender, driver } = self;
+        let keeps_body = predicates.iter().any(Predicate::needs_body);
         let mut answer = pin!(async {
             sender.ready().await.map_err(|_| Failure::NotSent)?;
             let response = sender.try_send_request(request).await;
@@ -152,14 +187,26 @@ impl Link {
                 Some(_) => Failure::NotSent,
                 None => Failure::Broken(kind(&failed.into_error())),
             })?;
-            let answer = Answer {
-                status: response.status(),
-                degraded: response.headers().contains_key(DEGRADED),
-            };
-            let mut body = response.into_body();
+            let (head, mut body) = response.into_parts();
+            let mut kept = Vec::new();
             while let Some(frame) = body.frame().await {
-                frame.map_err(|error| Failure::Broken(kind(&error)))?;
+                let frame = frame.map_err(|error| Failure::Broken(kind(&error)))?;
+                let Some(data) = frame.data_ref() else {
+                    continue;
+                };
+                if keeps_body {
+                    let room = Predicate::BODY_BYTES_MAX - kept.len();
+                    kept.extend_from_slice(&data[..data.len().min(room)]);
+                }
             }
+            let fits = predicates.iter().enumerate().fold(0, |bits, (index, it)| {
+                bits | (u32::from(it.fits(head.status, &head.headers, &kept)) << index)
+            });
+            let answer = Answer {
+                status: head.status,
+                degraded: head.headers.contains_key(DEGRADED),
+                fits,
+            };
             Ok(answer)
         });
         let mut why = None;
@@ -206,7 +253,7 @@ fn kind(error: &hyper::Error) -> ErrorKind {
 }
 
 /// How long to wait before a connection that broke `broken` times is opened again.
-fn pause(broken: u32) -> Duration {
+pub(crate) fn pause(broken: u32) -> Duration {
     PAUSE * 2_u32.pow(broken.saturating_sub(1).min(DOUBLINGS_MAX))
 }
 

@@ -1,48 +1,60 @@
-//! Pages over time, drawn with dots.
+//! Pages over time, drawn with blocks: one bar for each second.
 
-use textplots::{AxisBuilder, Chart, LabelBuilder, LabelFormat, LineStyle, Plot, Shape};
-
-/// A character is so many dots wide and high.
-const DOTS_WIDE: usize = 2;
-const DOTS_HIGH: u32 = 4;
 /// The height in lines, without the seconds below.
-const LINES: u32 = 6;
+const LINES: u64 = 6;
+/// The parts of a block, by eighths of its height.
+const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// The widest bars, in columns.
+const BAR_MAX: usize = 4;
 /// The widest drawing, in columns, without the numbers behind it.
 const COLUMNS_MAX: usize = 60;
 
 /// How many pages were served in each second, in at most `width` columns. There is at least one second.
+///
+/// Where there are more seconds than columns, neighbours share a bar, which shows their mean.
 pub(super) fn draw(served: &[u64], width: usize) -> String {
     let max = served.iter().copied().max().unwrap_or(0).max(1);
-    let columns = width
-        .saturating_sub(format!(" {max} ").len())
-        .clamp(DOTS_WIDE * 8, COLUMNS_MAX);
-    let dots = u32::try_from(columns * DOTS_WIDE).expect("at most 120");
-    let end = served.len();
+    let room = width
+        .saturating_sub(format!(" {max}").len())
+        .clamp(1, COLUMNS_MAX);
+    let shared = served.len().div_ceil(room).max(1);
+    let bars: Vec<u64> = served
+        .chunks(shared)
+        .map(|seconds| seconds.iter().sum::<u64>() / seconds.len() as u64)
+        .collect();
+    // A gap between bars, where there is room for one.
+    let step = (room / bars.len().max(1)).clamp(1, BAR_MAX);
+    let thickness = if step > 1 { step - 1 } else { 1 };
 
-    // A step for each second; the last is drawn up to its end.
-    let last = served.last().map(|it| (end as f32, *it as f32));
-    let seconds = served
-        .iter()
-        .enumerate()
-        .map(|(second, served)| (second as f32, *served as f32));
-    let points: Vec<(f32, f32)> = seconds.chain(last).collect();
-
-    let steps = Shape::Steps(&points);
-    let (right, top) = (end as f32, max as f32);
-    let mut chart = Chart::new_with_y_range(dots, LINES * DOTS_HIGH, 0.0, right, 0.0, top);
-    let chart = chart
-        .lineplot(&steps)
-        .x_label_format(LabelFormat::Custom(Box::new(|second| {
-            format!("{second:.0} s")
-        })))
-        .y_label_format(LabelFormat::Custom(Box::new(|pages| format!("{pages:.0}"))))
-        .x_axis_style(LineStyle::Solid)
-        .y_axis_style(LineStyle::Solid);
-    chart.axis();
-    chart.figures();
-    let drawing = chart.to_string();
-    let lines = drawing.lines().map(str::trim_end);
-    lines.collect::<Vec<_>>().join("\n").trim_end().to_owned()
+    let mut lines = Vec::new();
+    for line in (0..LINES).rev() {
+        let mut text = String::new();
+        for bar in &bars {
+            // A second in which something was served is seen, however little it was.
+            let eighths = (bar * LINES * 8).div_ceil(max);
+            let here = usize::try_from(eighths.saturating_sub(line * 8))
+                .unwrap_or(8)
+                .min(8);
+            text.extend(std::iter::repeat_n(EIGHTHS[here], thickness));
+            text.extend(std::iter::repeat_n(' ', step - thickness));
+        }
+        let columns = bars.len() * step;
+        let label = if line == LINES - 1 {
+            format!(" {max}")
+        } else {
+            String::new()
+        };
+        lines.push(format!("{text:<columns$}{label}").trim_end().to_owned());
+    }
+    let columns = bars.len() * step;
+    lines.push(format!("{} 0", "─".repeat(columns)));
+    let end = format!("{} s", served.len());
+    let gap = columns.saturating_sub(3);
+    match gap.checked_sub(end.len()) {
+        Some(blanks) if blanks > 0 => lines.push(format!("0 s{}{end}", " ".repeat(blanks))),
+        _ => lines.push(format!("0 s to {end}")),
+    }
+    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -52,19 +64,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chart_shows_what_rose_and_fell() {
-        let served = [80, 80, 1, 0, 160, 150, 140, 130, 80, 40];
+    fn each_second_has_a_bar() {
+        insta::assert_snapshot!(draw(&[80, 80, 1, 0, 160, 150, 140, 130, 80, 40], 46));
+    }
 
-        let expected = "\
-⡇⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⢸⠉⠉⠉⠙⠒⠒⠒⢲⣀⣀⣀⣀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀ 160
-⡇⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⢸⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠈⠉⠉⠉⢹⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀
-⡇⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⢸⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⢸⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀
-⡏⠉⠉⠉⡇⠀⠀⠀⠀⠀⠀⠀⢸⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠈⠉⠉⠉⠉⡇⠀⠀⠀⠀⠀⠀⠀⠀
-⡇⠀⠀⠀⡇⠀⠀⠀⠀⠀⠀⠀⢸⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠧⠤⠤⠤⠤⠤⠤⠤⠄
-⡇⠀⠀⠀⡇⠀⠀⠀⠀⠀⠀⠀⢸⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀
-⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠁ 0
-0 s                                  10 s";
-        assert_eq!(draw(&served, 46), expected);
+    #[test]
+    fn three_steps_are_three_blocks_of_bars() {
+        let steps = [[100_u64; 7], [10; 7], [60; 7]].concat();
+
+        insta::assert_snapshot!(draw(&steps, 80));
+    }
+
+    #[test]
+    fn more_seconds_than_columns_share_bars() {
+        let drawing = draw(&(0..300).collect::<Vec<u64>>(), 60);
+
+        assert!(drawing.ends_with("300 s"), "{drawing}");
+        assert!(
+            drawing.lines().all(|line| line.chars().count() <= 60),
+            "{drawing}"
+        );
     }
 
     #[test]
@@ -72,11 +91,8 @@ mod tests {
         let drawing = draw(&[0, 0, 0], 40);
 
         let lines: Vec<&str> = drawing.lines().collect();
-        assert!(lines[0].ends_with(" 1"), "{drawing}");
-        assert!(
-            lines[6].starts_with("⠉⠉") && lines[6].ends_with(" 0"),
-            "{drawing}"
-        );
+        assert_eq!(lines[0].trim(), "1");
+        assert!(lines[1..6].iter().all(|line| line.is_empty()), "{drawing}");
     }
 
     proptest! {

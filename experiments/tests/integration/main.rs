@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
+mod experiment_file;
 mod load;
+mod reports;
 mod simulation;
 mod world;

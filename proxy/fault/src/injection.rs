@@ -1,152 +1,143 @@
-//! What is to be done to one request: the answer of a decision.
+//! What is to be done to one request: the result of a decision.
 
 mod answer;
 mod bucket;
 mod change;
+mod copies;
 mod corruption;
+mod delay;
+mod ending;
 mod fired;
+mod outcome;
+mod phases;
+mod response_cache;
 mod shape;
-mod shelf;
 
 pub(crate) use self::answer::has_no_body;
 pub use self::{
-    answer::Answer,
-    bucket::{Bucket, Buckets, Taken},
+    answer::{Answer, Content},
+    bucket::{Bucket, Buckets, Reservation},
     change::{BodyChange, Change},
+    copies::{COPIED_BYTES_MAX, Copies},
     corruption::{Corruption, How},
+    delay::{Delay, Since},
+    ending::{Malformed, RequestEnding, ResponseEnding, Then},
     fired::Fired,
+    outcome::{Considered, MatchOutcome},
+    phases::{ForwardFaults, RequestFaults, ResponseFaults},
+    response_cache::{Keep, ResponseCache},
     shape::{Break, Cut, CutAt, Dribble, Shape, Stall},
-    shelf::{Keep, Shelf},
 };
 
 use std::{sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 
-use crate::{faults::Phase, roll::Roll};
+use crate::{edits::FieldEdit, phase::Phase};
 
 /// What the armed faults do to one request.
 ///
-/// The slots are closed: delays add, the first ending wins, changes and shapes combine in order. The proxy
-/// carries out each slot in one place and never asks which kind of fault filled it.
+/// Delays add up, the first ending wins, changes and shapes combine in order. The proxy carries out each part in one
+/// place and never asks which kind of fault filled it.
 #[derive(Debug, Default)]
 pub struct Injection {
     /// Every fault that matched, and what became of it. For counting.
     pub considered: SmallVec<[Considered; 2]>,
-    /// The faults that act, in the order of their phases.
+    /// The faults that act, in the order of their phases. It has as many members as `considered` has
+    /// [`MatchOutcome::Injected`], in the same order.
     pub fired: SmallVec<[Fired; 2]>,
-    /// Waits before the request is forwarded, one after the other.
-    pub delays: SmallVec<[Delay; 2]>,
-    /// How the exchange ends instead of being forwarded, and the index in `fired` of the fault that ends it.
-    pub ending: Option<(usize, Ending)>,
-    /// What is done from then on. Boxed, as most requests and most faults have nothing there.
-    pub later: Option<Box<Later>>,
-    /// The phase of the ending, once there is one.
-    ends_in: Option<Phase>,
-}
-
-/// What is done to a request that is forwarded, and to its answer. Each slot names the fault that filled it by its
-/// index in [`Injection::fired`].
-#[derive(Debug, Default)]
-pub struct Later {
-    /// Changes of the request's head.
-    pub request: SmallVec<[(usize, Arc<Change>); 1]>,
-    /// What paces the request's body.
-    pub upload: SmallVec<[(usize, Arc<Bucket>); 1]>,
-    /// How often the request is sent once more.
-    pub copies: Option<(usize, Copies)>,
-    /// Waits between the upstream's answer and its first byte to the client, one after the other.
-    pub delays: SmallVec<[Delay; 1]>,
-    /// How the exchange ends instead of the upstream's answer being passed on.
-    pub ending: Option<(usize, Ending)>,
-    /// Changes of the answer.
-    pub answer: SmallVec<[(usize, Arc<Change>); 1]>,
-    /// What is done to the answer's body, in this order.
-    pub shapes: SmallVec<[(usize, Shape); 1]>,
-    /// Keeps the answer as it is, to be given again.
-    pub keep: Option<Keep>,
+    /// What is done before the request is forwarded.
+    pub before: RequestFaults,
+    /// What is done to the request on its way to the upstream. Boxed, as most requests have nothing there.
+    pub forward: Option<Box<ForwardFaults>>,
+    /// What is done once the upstream has answered. Boxed, as most requests have nothing there.
+    pub after: Option<Box<ResponseFaults>>,
 }
 
 impl Injection {
-    /// Whether the request goes through untouched.
+    /// Whether no fault acts on the request. An answer may still be [kept](ResponseFaults::keep).
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.fired.is_empty()
     }
 
-    /// The index in [`fired`](Self::fired) of the fault that ends the exchange, before it is forwarded, in place of
-    /// the answer or in the answer's body.
+    /// The index in [`fired`](Self::fired) of the fault that ends the exchange: before the request is forwarded, in
+    /// place of the answer, or in the answer's body.
     #[must_use]
     pub fn ended_by(&self) -> Option<usize> {
-        if let Some((by, _)) = &self.ending {
-            return Some(*by);
-        }
-        let later = self.later.as_ref()?;
-        if let Some((by, _)) = &later.ending {
-            return Some(*by);
-        }
-        let ends = |(_, shape): &&(usize, Shape)| shape.ends();
-        later.shapes.iter().find(ends).map(|(by, _)| *by)
+        self.ending().map(|(_, by)| by)
     }
 
-    /// Whether a fault of `phase` comes too late: an earlier phase ends the exchange, or `ends` and this would be
-    /// the second ending.
+    /// Whether a fault of `phase` comes too late: an earlier phase ends the exchange, or the fault `ends` it and
+    /// another does so already.
     pub(crate) fn is_over(&self, phase: Phase, ends: bool) -> bool {
-        self.ends_in.is_some_and(|over| ends || phase > over)
+        self.ending().is_some_and(|(over, _)| ends || phase > over)
     }
 
-    /// Adds a wait before the request is forwarded, on behalf of the fault that is being injected.
+    /// The phase of the ending, and the fault that asked for it.
+    fn ending(&self) -> Option<(Phase, usize)> {
+        if let Some((by, _)) = &self.before.ending {
+            return Some((Phase::Request, *by));
+        }
+        let after = self.after.as_ref()?;
+        if let Some((by, _)) = &after.ending {
+            return Some((Phase::ResponseHead, *by));
+        }
+        let mut shapes = after.shapes.iter();
+        let (by, _) = shapes.find(|(_, shape)| shape.ends())?;
+        Some((Phase::ResponseBody, *by))
+    }
+
+    /// Adds a delay before the request is forwarded, on behalf of the fault that is being injected.
     pub(crate) fn delay(&mut self, span: Duration, since: Since) {
         let by = self.injecting();
-        self.delays.push(Delay { by, span, since });
+        self.before.delays.push(Delay { by, span, since });
     }
 
-    /// Adds a wait before the answer is passed on.
+    /// Adds a delay before the answer is passed on.
     pub(crate) fn delay_answer(&mut self, span: Duration, since: Since) {
         let by = self.injecting();
-        self.later().delays.push(Delay { by, span, since });
+        self.after().delays.push(Delay { by, span, since });
     }
 
-    /// Sets the ending. The first ending wins.
-    pub(crate) fn end(&mut self, ending: Ending) {
-        if self.ends_in.is_none() {
-            self.ends_in = Some(Phase::Request);
-            self.ending = Some((self.injecting(), ending));
+    /// Ends the exchange before the request is forwarded. The first ending wins.
+    pub(crate) fn end(&mut self, ending: RequestEnding) {
+        if self.ending().is_none() {
+            self.before.ending = Some((self.injecting(), ending));
         }
     }
 
     /// Ends the exchange once the upstream has answered. The first ending wins.
-    pub(crate) fn end_answer(&mut self, ending: Ending) {
-        if self.ends_in.is_none() {
-            self.ends_in = Some(Phase::ResponseHead);
+    pub(crate) fn end_answer(&mut self, ending: ResponseEnding) {
+        if self.ending().is_none() {
             let by = self.injecting();
-            self.later().ending = Some((by, ending));
+            self.after().ending = Some((by, ending));
         }
     }
 
     /// Does something to the answer's body.
     pub(crate) fn shape(&mut self, shape: Shape) {
-        if shape.ends() {
-            self.ends_in.get_or_insert(Phase::ResponseBody);
-        }
         let by = self.injecting();
         self.depends_on_answer();
-        self.later().shapes.push((by, shape));
+        self.after().shapes.push((by, shape));
     }
 
-    /// Changes the request.
-    pub(crate) fn change_request(&mut self, change: &Arc<Change>) {
+    /// Changes the request's header fields.
+    pub(crate) fn edit_request(&mut self, edits: &Arc<[FieldEdit]>) {
         let by = self.injecting();
-        self.later().request.push((by, Arc::clone(change)));
+        self.forward().edits.push((by, Arc::clone(edits)));
     }
 
     /// Changes the answer.
     pub(crate) fn change_answer(&mut self, change: &Arc<Change>) {
         let by = self.injecting();
-        let later = self.later();
-        let is_certain = later.request.iter().any(|(other, _)| *other == by);
-        later.answer.push((by, Arc::clone(change)));
-        if !is_certain && change.needs_a_fitting_body() {
+        let changes_request = self
+            .forward
+            .iter()
+            .flat_map(|forward| &forward.edits)
+            .any(|(other, _)| *other == by);
+        self.after().changes.push((by, Arc::clone(change)));
+        if !changes_request && change.needs_a_fitting_body() {
             self.depends_on_answer();
         }
     }
@@ -154,27 +145,31 @@ impl Injection {
     /// Paces the request's body.
     pub(crate) fn pace_upload(&mut self, bucket: Arc<Bucket>) {
         let by = self.injecting();
-        self.later().upload.push((by, bucket));
+        self.forward().pace.push((by, bucket));
     }
 
-    /// Sends the request more than once. The first to ask wins.
+    /// Sends copies of the request. The first fault that asks for copies wins.
     pub(crate) fn copy(&mut self, copies: Copies) {
         let by = self.injecting();
-        self.later().copies.get_or_insert((by, copies));
+        self.forward().copies.get_or_insert((by, copies));
     }
 
-    /// Keeps the answer of this request. The first to ask wins.
+    /// Keeps the answer of this request. The first fault that asks for it wins.
     pub(crate) fn keep(&mut self, keep: Keep) {
-        self.later().keep.get_or_insert(keep);
+        self.after().keep.get_or_insert(keep);
     }
 
-    fn later(&mut self) -> &mut Later {
-        self.later.get_or_insert_default()
+    fn forward(&mut self) -> &mut ForwardFaults {
+        self.forward.get_or_insert_default()
+    }
+
+    fn after(&mut self) -> &mut ResponseFaults {
+        self.after.get_or_insert_default()
     }
 
     fn depends_on_answer(&mut self) {
         if let Some(fired) = self.fired.last_mut() {
-            fired.depends_on_answer();
+            fired.set_undecided();
         }
     }
 
@@ -182,101 +177,3 @@ impl Injection {
         self.fired.len().saturating_sub(1)
     }
 }
-
-/// A fault whose matcher fitted, and what became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Considered {
-    /// The kind's name.
-    pub kind: &'static str,
-    /// What became of it.
-    pub outcome: Outcome,
-}
-
-/// What became of a fault that matched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It acts on the request.
-    Injected,
-    /// Its percent, its counts or an earlier ending passed the request by, or the answer left it nothing to act on.
-    Skipped,
-    /// It holds as many requests as it may; this one passes untouched.
-    Overflow,
-}
-
-/// One wait.
-#[derive(Debug, Clone, Copy)]
-pub struct Delay {
-    /// The index in [`Injection::fired`] of the fault that asks for it.
-    pub by: usize,
-    /// How long.
-    pub span: Duration,
-    /// From when on.
-    pub since: Since,
-}
-
-/// From when on a wait is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Since {
-    /// The moment its turn comes.
-    Now,
-    /// The arrival of the request: what was spent since then counts.
-    Arrival,
-}
-
-/// How an exchange ends, before it is forwarded or once the upstream has answered.
-#[derive(Debug, Clone)]
-pub enum Ending {
-    /// The proxy answers.
-    Answer(Arc<Answer>),
-    /// The client's connection is reset (RST, zero linger). Zero bytes of an answer.
-    Reset,
-    /// The request is read whole, then the connection is closed in good order (FIN). Zero bytes of an answer.
-    Close,
-    /// The request is read whole and never answered.
-    Hang {
-        /// How long; `None` until the fault is removed.
-        hold: Option<Duration>,
-        /// What then becomes of the connection.
-        then: Then,
-    },
-    /// Bytes that are no HTTP, or wrong HTTP, then a close.
-    Malformed(Malformed),
-}
-
-/// What becomes of a connection whose request was held without an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
-    /// A TCP reset.
-    Reset,
-    /// An orderly close (FIN) without a byte.
-    Close,
-}
-
-/// What is wrong about an answer. The rest of it is the upstream's own.
-#[derive(Debug, Clone)]
-pub enum Malformed {
-    /// The first chunk's size is no number.
-    Chunk,
-    /// A field has a byte that no field may have (RFC 9110 §5.5).
-    Header,
-    /// The status line is none.
-    StatusLine,
-    /// Bytes drawn by chance instead of an answer.
-    Random(Roll),
-    /// Two `Content-Length` that differ (RFC 9112 §6.3).
-    DupContentLength,
-    /// A field of 1 MiB.
-    OversizedHeader,
-}
-
-/// Further copies of one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Copies {
-    /// How many, besides the request itself.
-    pub count: u32,
-    /// How long after the one before each is sent.
-    pub gap: Duration,
-}
-
-/// The longest body of a request that is sent more than once: it must be kept.
-pub const COPIED_BYTES_MAX: u64 = 64 * 1024;

@@ -17,14 +17,16 @@
 //! let outage = FaultSpec::read(&serde_json::json!({ "route": "recommendations", "reset": {} })).unwrap();
 //! writer.arm(vec![outage], now).unwrap();
 //!
-//! let request = http::Request::get("/recommendations").body(()).unwrap();
 //! let subject = Subject {
 //!     route: "recommendations",
-//!     method: request.method(),
-//!     uri: request.uri(),
-//!     headers: request.headers(),
+//!     method: "GET",
+//!     path: "/recommendations",
+//!     query: None,
+//!     host: None,
+//!     fields: &http::HeaderMap::new(),
 //!     peer: ([127, 0, 0, 1], 40_000).into(),
 //!     connection: 0,
+//!     request: 0,
 //! };
 //! let injection = reader.plan().decide(&subject, now.instant);
 //! assert_eq!(injection.fired[0].id(), "reset-1");
@@ -34,12 +36,19 @@ pub mod read;
 pub mod reference;
 pub mod units;
 
+mod atomics;
+mod counters;
+mod edits;
 mod faults;
+mod fields;
+mod hold;
+mod identity;
 mod injection;
-mod ledger;
 mod matcher;
 mod merge;
+mod name;
 mod origin;
+mod phase;
 mod plan;
 mod probability;
 mod roll;
@@ -47,23 +56,35 @@ mod schedule;
 mod spec;
 mod store;
 mod stream;
+mod subject;
 mod wait;
+mod written;
 
-pub use faults::{Accepts, Draw, Fault, FaultKind, KindInfo, Param, Phase, kinds};
+pub use counters::{Counters, Delays, Effects, Magnitude};
+pub use edits::{EditFields, Field, FieldEdit, FieldName, apply};
+pub use faults::{Accepts, CommonFields, Draw, Fault, FaultKind, KindInfo, Param, kinds};
+pub use fields::Fields;
+pub use hold::Released;
 pub use injection::{
-    Answer, BodyChange, Break, Bucket, Buckets, COPIED_BYTES_MAX, Change, Considered, Copies,
-    Corruption, Cut, CutAt, Delay, Dribble, Ending, Fired, How, Injection, Keep, Later, Malformed,
-    Outcome, Shape, Shelf, Since, Stall, Taken, Then,
+    Answer, BodyChange, Break, Bucket, Buckets, COPIED_BYTES_MAX, Change, Considered, Content,
+    Copies, Corruption, Cut, CutAt, Delay, Dribble, Fired, ForwardFaults, How, Injection, Keep,
+    Malformed, MatchOutcome, RequestEnding, RequestFaults, Reservation, ResponseCache,
+    ResponseEnding, ResponseFaults, Shape, Since, Stall, Then,
 };
-pub use ledger::{Bell, Counters, Delays, Effects, Magnitude};
-pub use matcher::{Choice, FieldMatch, Glob, MatchSpec, Network, Pattern, Per, Subject};
+pub use matcher::{Choice, FieldMatch, Glob, MatchSpec, Network, Pattern, Per};
+pub use name::is_name;
 pub use origin::Origin;
-pub use plan::{Acting, FaultPlan, Look, StreamFaults};
+pub use phase::Phase;
+pub use plan::{
+    FaultPlan,
+    streams::{Acting, Look, StreamFaults},
+};
 pub use probability::Percent;
 pub use roll::Roll;
 pub use schedule::{
-    Burst, Course, Moment, Nemesis, Pulse, Ramp, RampOf, RampShape, State, Targets, Wave,
+    Burst, Moment, Nemesis, Pulse, Ramp, RampOf, RampShape, Schedule, State, Targets, Wave,
 };
-pub use spec::{FaultSpec, Routes, is_name};
+pub use spec::{FaultSpec, Routes};
 pub use store::{ArmError, FaultReader, FaultStatus, FaultWriter, PatchError, store};
 pub use stream::{Budget, Chance, Damage, Direction, Layer, Link, Pieces, Stage, Waits};
+pub use subject::Subject;

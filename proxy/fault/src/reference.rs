@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    faults::{Fault, KindInfo, NOT_YET, object},
+    faults::{Fault, KindInfo, NOT_YET, Param, object},
     stream::Layer,
 };
 
@@ -53,14 +53,14 @@ impl KindInfo {
     /// reader of the fault, which has the last word: what the schema refuses is never read.
     #[must_use]
     pub fn schema(&self) -> Value {
-        let describe = |param: &crate::Param| {
+        let describe = |param: &Param| {
             let mut schema = param.accepts.schema();
             let (accepts, help) = (param.accepts, param.help);
             schema["title"] = json!(param.name);
             schema["description"] = json!(format!("{accepts}: {help}"));
             schema
         };
-        let of = |param: &crate::Param| (param.name, describe(param));
+        let of = |param: &Param| (param.name, describe(param));
         let parameters = object(self.params.iter().map(of));
         let bare = self
             .params
@@ -79,7 +79,7 @@ impl KindInfo {
     /// Everything about it, for programs.
     #[must_use]
     pub fn to_value(&self) -> Value {
-        let param = |param: &crate::Param| {
+        let param = |param: &Param| {
             let default = match param.default {
                 "" => Value::Null,
                 default => json!(default),
@@ -175,9 +175,9 @@ Fields that every kind has, such as `match` and `percent`, are told in [matching
 Faults act in the order of their phases, inside a phase by `priority` (higher first) and then by creation. Delays add
 up, changes and shapes of a body combine in that order, and at most one fault ends an exchange: one that comes too late
 is counted as `skipped`. So is one that finds nothing to act on in an answer: a `reset`, `truncate` or `stall` behind the
-end of the body, damage that hits no byte, anything on an answer without content, a JSON patch that does not fit. It
-leaves its place in `limit` to another. Where the length is not told beforehand (chunked), an ending right at the end of
-the content acts, as it cuts off the last chunk.
+end of the body, damage that hits no byte, a `bandwidth` or `dribble` that holds no byte back, anything on an answer
+without content, a JSON patch that does not fit. It leaves its place in `limit` to another. Where the length is not told
+beforehand (chunked), an ending right at the end of the content acts, as it cuts off the last chunk.
 
 Bodies are damaged and cut as they are on the wire: compressed ones are not unpacked. JSON patches pass them.
 
@@ -205,7 +205,7 @@ These are refused with 422 and the reason, never taken for something else.
 fn section(kind: &KindInfo) -> String {
     let summary = kind.summary.split_at(1);
     let summary = format!("{}{}", summary.0.to_ascii_uppercase(), summary.1);
-    let row = |param: &crate::Param| {
+    let row = |param: &Param| {
         let default = match param.default {
             "" => "–",
             default => default,

@@ -1,97 +1,92 @@
-//! When a fault is in force, and how strongly.
+//! How a fault's strength changes over time: ramps, waves, pulses, random rounds and bursts.
+//!
+//! All of it is a function of the time since the fault's start (and, for bursts by match, of the number of the match), so
+//! a schedule is the same on a stepped clock, and nothing is kept between requests.
 
 mod burst;
-mod course;
+mod intensity;
+mod lifetime;
+mod nemesis;
+mod pulse;
+mod ramp;
+mod wave;
 
 pub use self::{
     burst::Burst,
-    course::{Course, Nemesis, Pulse, Ramp, RampOf, RampShape, Targets, Wave},
+    lifetime::{Moment, State},
+    nemesis::{Nemesis, Targets},
+    pulse::Pulse,
+    ramp::{Ramp, RampOf, RampShape},
+    wave::Wave,
 };
 pub(crate) use self::{
-    burst::Walk,
-    course::{Force, Seat},
+    burst::BurstState, intensity::Intensity, lifetime::Lifetime, nemesis::GroupIndex,
 };
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-/// A point in time on both clocks: `instant` decides, `wall` is for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
-    /// The monotonic clock, on which starts and ends are measured.
-    pub instant: Instant,
-    /// The wall clock, shown in answers.
-    pub wall: SystemTime,
-}
+use serde_json::Value;
 
-impl Moment {
-    pub(crate) fn after(self, span: Duration) -> Self {
-        Self {
-            instant: self.instant + span,
-            wall: self.wall + span,
-        }
-    }
-}
+use crate::roll::Dice;
 
-/// From when until when a fault is in force. Both are counted from arming.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Schedule {
-    pub(crate) starts_at: Moment,
-    pub(crate) expires_at: Option<Moment>,
+/// Changes of a fault's strength over time. The fault acts only while all of them let it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Schedule {
+    /// Grows to full strength after the start, and fades before the end.
+    pub ramp: Option<Ramp>,
+    /// On for a part of each period.
+    pub wave: Option<Wave>,
+    /// On in these windows only; empty means always. At most 100.
+    pub pulses: Vec<Pulse>,
+    /// On for a while in each round, at a random time.
+    pub nemesis: Option<Nemesis>,
+    /// On in random bursts.
+    pub burst: Option<Burst>,
 }
 
 impl Schedule {
-    pub(crate) fn new(armed_at: Moment, start: Duration, ttl: Option<Duration>) -> Self {
-        Self {
-            starts_at: armed_at.after(start),
-            expires_at: ttl.map(|ttl| armed_at.after(ttl)),
+    /// Whether it changes nothing: the fault acts with full strength all the time.
+    pub(crate) fn is_steady(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The strength at the time `at` since the start; `left` is the time until the end, if there is one. `None` while
+    /// the fault is off.
+    pub(crate) fn intensity(
+        &self,
+        at: Duration,
+        left: Option<Duration>,
+        dice: &Dice,
+        group: GroupIndex,
+    ) -> Option<Intensity> {
+        let on = self.wave.is_none_or(|wave| wave.is_on(at))
+            && (self.pulses.is_empty() || self.pulses.iter().any(|pulse| pulse.is_on(at)))
+            && self
+                .nemesis
+                .is_none_or(|nemesis| nemesis.is_on(at, dice, group))
+            && self.burst.is_none_or(|burst| burst.is_on(at, dice));
+        if !on {
+            return None;
         }
+        let ramped = self.ramp.map(|ramp| ramp.intensity(at, left));
+        Some(ramped.unwrap_or(Intensity::FULL))
     }
 
-    pub(crate) fn is_over(&self, now: Instant) -> bool {
-        self.expires_at.is_some_and(|end| now >= end.instant)
-    }
-
-    /// The time until the end, if there is one.
-    pub(crate) fn left(&self, now: Instant) -> Option<Duration> {
-        let end = self.expires_at?;
-        Some(end.instant.saturating_duration_since(now))
-    }
-
-    pub(crate) fn is_on(&self, now: Instant) -> bool {
-        now >= self.starts_at.instant && !self.is_over(now)
-    }
-}
-
-/// What a fault is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Armed; its `start` is still to come.
-    Waiting,
-    /// In force.
-    Active,
-    /// Its `limit` of injections is used up; it stays listed until its ttl.
-    Spent,
-    /// Its ttl is over; it is about to be forgotten.
-    Expired,
-}
-
-impl State {
-    const ALL: [Self; 4] = [Self::Waiting, Self::Active, Self::Spent, Self::Expired];
-
-    /// The state of that name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == name)
-    }
-
-    /// The word the API uses.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Active => "active",
-            Self::Spent => "spent",
-            Self::Expired => "expired",
-        }
+    /// The members it has in a written fault.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        let pulses: Vec<Value> = self.pulses.iter().map(|pulse| pulse.to_value()).collect();
+        let members = [
+            ("ramp", self.ramp.map(Ramp::to_value)),
+            ("wave", self.wave.map(Wave::to_value)),
+            (
+                "pulses",
+                (!pulses.is_empty()).then_some(Value::Array(pulses)),
+            ),
+            ("nemesis", self.nemesis.map(Nemesis::to_value)),
+            ("burst", self.burst.map(Burst::to_value)),
+        ];
+        members
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)))
     }
 }

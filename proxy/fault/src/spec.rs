@@ -9,13 +9,14 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    faults::{Fault, NOT_YET},
-    matcher::{MatchSpec, Per, single_or_list},
+    faults::{CommonFields, Fault, NOT_YET},
+    matcher::{MatchSpec, Per},
     probability::Percent,
     read::{Object, Problem, boolean, one_or_many, text, whole},
-    schedule::{Burst, Course, Nemesis, Pulse, Ramp, RampOf, Wave},
+    schedule::{Burst, Nemesis, Pulse, Ramp, RampOf, Schedule, Wave},
     stream::{Direction, Layer},
     units::show_duration,
+    written::single_or_list,
 };
 
 /// The routes a fault is for.
@@ -64,45 +65,45 @@ impl Routes {
 /// A fault as it is written and sent: what goes wrong, where, how often and for how long.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FaultSpec {
-    /// Its id; made when left out.
+    /// Its id; `<kind>-<n>` is made when it is left out.
     pub id: Option<String>,
-    /// Where.
+    /// The routes that it is for.
     pub route: Routes,
-    /// On what it acts; `None` on whatever a route has, as far as its kind can.
+    /// The layer that it acts on; `None` for every layer that its kind and a route have.
     pub layer: Option<Layer>,
-    /// Which bytes of a connection; `None` for those to the client.
+    /// The bytes of a connection that it acts on; `None` for those to the client.
     pub direction: Option<Direction>,
-    /// Which requests.
+    /// The requests that it is meant for.
     pub matching: MatchSpec,
-    /// What share of those.
+    /// The share of those requests that it hits; 100 percent when left out.
     pub percent: Percent,
-    /// To what a draw belongs.
+    /// What a random draw belongs to: each request by itself when left out.
     pub per: Per,
-    /// So many matches pass first.
+    /// The number of matches that pass first; 0 when left out.
     pub skip_first: u64,
-    /// Then one match in so many is taken, at least 1.
+    /// Then one match in this many is taken, at least 1, which is the default.
     pub every: u64,
-    /// Which one of those, from 0 to `every` - 1.
+    /// The one of those that is taken, from 0 (the default) to `every` - 1.
     pub offset: u64,
-    /// At most so many injections, then the fault is spent.
+    /// The most injections, at least 1; then the fault is spent. `None` for no limit.
     pub limit: Option<u64>,
-    /// Counted from arming.
+    /// The time from arming until it begins to act; 0 when left out.
     pub start: Duration,
-    /// Counted from arming; `None` for ever.
+    /// The time from arming until it expires: [`TTL`](Self::TTL) when left out, `None` for ever.
     pub ttl: Option<Duration>,
-    /// How strong it is over time.
-    pub course: Course,
+    /// Changes of its strength over time.
+    pub schedule: Schedule,
     /// Faults of one group share their draws and their schedule's chance.
     pub group: Option<String>,
-    /// Requests it may hold at once; more pass untouched.
+    /// The most requests that it holds at once, 1 to 10,000; more pass untouched.
     pub max_active: u64,
     /// Its own seed instead of the process's.
     pub seed: Option<u64>,
-    /// Order inside a phase, higher first, then by creation.
+    /// Its order inside a phase: higher first, then by creation. -1,000,000 to 1,000,000, 0 when left out.
     pub priority: i64,
-    /// No marker header on injected answers.
+    /// Whether injected answers have no marker header.
     pub stealth: bool,
-    /// Free text.
+    /// Free text, up to 1,024 bytes.
     pub note: Option<String>,
     /// What goes wrong.
     pub fault: Fault,
@@ -160,7 +161,7 @@ impl FaultSpec {
         problems
             .0
             .extend(object.unknown(&known).filter(|problem| !refused(problem)));
-        let fault = problems.keep(kind::read(&object));
+        let fault = problems.keep(kind::read(&object, &Self::KEYS));
 
         let id = problems.optional(&object, "id", fields::id);
         let route = problems.keep(object.required("route", Routes::read));
@@ -181,7 +182,7 @@ impl FaultSpec {
             .optional(&object, "ttl", fields::ttl)
             .unwrap_or(Some(Self::TTL));
         let start = problems.optional(&object, "start", fields::start(ttl));
-        let course = Course {
+        let schedule = Schedule {
             ramp: problems.optional(&object, "ramp", Ramp::read),
             wave: problems.optional(&object, "wave", Wave::read),
             pulses: problems
@@ -195,7 +196,7 @@ impl FaultSpec {
         let seed = problems.optional(&object, "seed", whole(0, u64::MAX));
         let priority = problems.optional(&object, "priority", fields::priority);
         let stealth = problems.optional(&object, "stealth", boolean);
-        let note = problems.optional(&object, "note", fields::note);
+        let note = problems.optional(&object, "note", fields::note(Self::NOTE_BYTES_MAX));
 
         let (Some(route), Some(fault), true) = (route, fault.flatten(), problems.0.is_empty())
         else {
@@ -215,7 +216,7 @@ impl FaultSpec {
             limit,
             start: start.unwrap_or_default(),
             ttl,
-            course,
+            schedule,
             group,
             max_active: max_active.unwrap_or(Self::MAX_ACTIVE),
             seed,
@@ -232,7 +233,7 @@ impl FaultSpec {
 
     /// Checks what concerns more than one field.
     fn agrees(&self) -> Result<(), Problem> {
-        if let Some(ramp) = self.course.ramp {
+        if let Some(ramp) = self.schedule.ramp {
             if ramp.of == RampOf::Value && !self.fault.scales() {
                 let detail = format!("`{}` has no magnitude that grows", self.fault.name());
                 return Err(Problem::at("of", detail).under("ramp"));
@@ -248,7 +249,15 @@ impl FaultSpec {
             }
         }
         self.check_layer()?;
-        self.fault.check(self)
+        self.fault.check(&CommonFields {
+            percent: self.percent,
+            matching: &self.matching,
+            per: &self.per,
+            skip_first: self.skip_first,
+            every: self.every,
+            limit: self.limit,
+            burst: self.schedule.burst,
+        })
     }
 
     /// The form in which it is written, with every default written out.
@@ -281,7 +290,7 @@ impl FaultSpec {
             "ttl",
             json!(self.ttl.map_or("none".to_owned(), show_duration)),
         );
-        for (key, value) in self.course.members() {
+        for (key, value) in self.schedule.members() {
             put(key, value);
         }
         if let Some(group) = &self.group {
@@ -305,17 +314,6 @@ impl FaultSpec {
             .checked_sub(self.skip_first)
             .is_some_and(|counted| counted % self.every == self.offset)
     }
-}
-
-/// Whether `word` may name a fault or a route: `[a-z0-9][a-z0-9._-]{0,63}`.
-#[must_use]
-pub fn is_name(word: &str) -> bool {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    word.len() <= 64
-        && word.starts_with(plain)
-        && word
-            .chars()
-            .all(|c| plain(c) || matches!(c, '.' | '_' | '-'))
 }
 
 #[derive(Default)]

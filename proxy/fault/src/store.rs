@@ -1,7 +1,11 @@
 //! What is armed: one writer, many readers.
 
 mod behalf;
+mod errors;
+mod expressions;
 mod patch;
+
+pub use self::errors::{ArmError, PatchError};
 
 use std::{
     collections::HashMap,
@@ -15,12 +19,13 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::{
+    counters::{Counters, FaultCounters, Magnitude},
     faults::Fault,
-    ledger::{Counters, Hold, Ledger, Magnitude},
+    hold::Hold,
     origin::Origin,
     plan::{ArmedFault, Arming, FaultPlan},
     read::Problem,
-    schedule::{Moment, Schedule, State},
+    schedule::{Lifetime, Moment, State},
     spec::FaultSpec,
 };
 
@@ -126,34 +131,6 @@ pub struct FaultStatus {
     pub magnitude: Magnitude,
 }
 
-/// Why nothing was armed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ArmError {
-    /// An id is in use, or given twice.
-    #[error("the id `{id}` is taken")]
-    Taken {
-        /// The id.
-        id: String,
-    },
-    /// More faults than the store holds.
-    #[error("there may be {max} faults at a time", max = FaultWriter::FAULTS_MAX)]
-    TooMany,
-}
-
-/// Why a fault was not patched.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PatchError {
-    /// No fault has that id.
-    #[error("no fault has the id `{id}`")]
-    Unknown {
-        /// The id.
-        id: String,
-    },
-    /// The patched fault would make no sense.
-    #[error("{}", .0.first().map_or_else(String::new, ToString::to_string))]
-    Invalid(Vec<Problem>),
-}
-
 struct Entry {
     fault: Arc<ArmedFault>,
     created_at: Moment,
@@ -167,17 +144,17 @@ impl Entry {
             spec: fault.spec().clone(),
             state: fault.state(now),
             created_at: self.created_at,
-            expires_at: fault.schedule().expires_at,
+            expires_at: fault.lifetime().expires_at,
             revision: fault.revision(),
-            counters: fault.ledger().counters(),
-            magnitude: fault.ledger().magnitude(fault.spec().fault.rate()),
+            counters: fault.counters().counters(),
+            magnitude: fault.counters().magnitude(fault.spec().fault.rate()),
         }
     }
 }
 
 /// Changes what is armed. There is one; whoever shares it puts it behind a mutex.
 ///
-/// Every change makes a new plan that the next request sees. Requests that a removed fault holds are let go.
+/// Every change makes a new plan that the next request sees. Requests that a removed fault holds are released.
 pub struct FaultWriter {
     seed: u64,
     plan: Arc<ArcSwap<FaultPlan>>,
@@ -198,6 +175,8 @@ pub struct FaultWriter {
 impl FaultWriter {
     /// The most faults that may be armed at a time.
     pub const FAULTS_MAX: usize = 1_000;
+    /// The most regular expressions in the `match` of all armed faults together. Each takes up to 256 KiB.
+    pub const EXPRESSIONS_MAX: usize = 256;
 
     /// Arms all of `specs`, or none. Faults without an id get `<kind>-<n>`, counted per kind since the start.
     ///
@@ -212,6 +191,7 @@ impl FaultWriter {
         if self.entries.len() + specs.len() > Self::FAULTS_MAX {
             return Err(ArmError::TooMany);
         }
+        self.check_expressions(None, &specs)?;
         let mut given: Vec<&str> = Vec::new();
         for id in specs.iter().filter_map(|spec| spec.id.as_deref()) {
             if self.find(id).is_some() || given.contains(&id) {
@@ -255,13 +235,14 @@ impl FaultWriter {
         if replaced.is_none() && self.entries.len() >= Self::FAULTS_MAX {
             return Err(ArmError::TooMany);
         }
+        self.check_expressions(replaced, std::slice::from_ref(&spec))?;
         self.revision += 1;
         let entry = self.entry(id.to_owned(), spec, now);
         let status = entry.status(now.instant);
         let released = replaced.map(|at| self.entries.remove(at));
         self.entries.push(entry);
         self.publish();
-        // Only now: whoever is let go must find the new plan.
+        // Only now: a released request must find the new plan.
         if let Some(entry) = &released {
             entry.fault.hold().release();
         }
@@ -271,7 +252,7 @@ impl FaultWriter {
     /// Changes the fault `id` by a JSON merge patch (RFC 7396), validated as a whole.
     ///
     /// Counters go on. `start` and `ttl` keep counting from arming unless the patch names them, then they count
-    /// from now. Requests held under other parameters of the kind are let go.
+    /// from now. Requests held under other parameters of the kind are released.
     ///
     /// # Errors
     /// When no fault has that id, or what comes out makes no sense; nothing is changed then.
@@ -301,28 +282,31 @@ impl FaultWriter {
             .ok_or_else(|| PatchError::Unknown { id: id.to_owned() })?;
         let old = Arc::clone(&self.entries[at].fault);
 
-        let begun = now.instant >= old.schedule().starts_at.instant;
+        let begun = now.instant >= old.lifetime().starts_at.instant;
         let spec = patch::patched(old.spec(), id, patch, begun).map_err(PatchError::Invalid)?;
-        let problems = check(&spec);
+        let mut problems = check(&spec);
+        if let Err(error) = self.check_expressions(Some(at), std::slice::from_ref(&spec)) {
+            problems.push(Problem::at("match", error.to_string()));
+        }
         if !problems.is_empty() {
             return Err(PatchError::Invalid(problems));
         }
 
-        let fresh = Schedule::new(now, spec.start, spec.ttl);
-        let schedule = Schedule {
+        let fresh = Lifetime::new(now, spec.start, spec.ttl);
+        let lifetime = Lifetime {
             starts_at: if patch.get("start").is_some() {
                 fresh.starts_at
             } else {
-                old.schedule().starts_at
+                old.lifetime().starts_at
             },
             expires_at: if patch.get("ttl").is_some() {
                 fresh.expires_at
             } else {
-                old.schedule().expires_at
+                old.lifetime().expires_at
             },
         };
-        if let Some(end) = schedule.expires_at
-            && schedule.starts_at.instant >= end.instant
+        if let Some(end) = lifetime.expires_at
+            && lifetime.starts_at.instant >= end.instant
         {
             let detail = "it would begin after its end, which counts from when it was named last";
             return Err(PatchError::Invalid(vec![Problem::at(
@@ -335,14 +319,14 @@ impl FaultWriter {
         let hold = if same_kind {
             Arc::clone(old.hold())
         } else {
-            Hold::new(Arc::clone(old.ledger()), Arc::clone(&self.held))
+            Hold::new(Arc::clone(old.counters()), Arc::clone(&self.held))
         };
         let arming = Arming {
             id: id.to_owned(),
             kind: same_kind.then(|| Arc::clone(old.armed_kind())),
             seed: self.seed,
-            schedule,
-            ledger: Arc::clone(old.ledger()),
+            lifetime,
+            counters: Arc::clone(old.counters()),
             hold,
             revision: self.revision,
             origin: self.origin,
@@ -391,7 +375,7 @@ impl FaultWriter {
         let ends = self
             .entries
             .iter()
-            .filter_map(|entry| entry.fault.schedule().expires_at);
+            .filter_map(|entry| entry.fault.lifetime().expires_at);
         let ends = ends.map(|end| end.instant);
         let plan = self.plan.load();
         let look_again = plan.look_again(now);
@@ -410,7 +394,7 @@ impl FaultWriter {
         let alive = self
             .entries
             .iter()
-            .filter(move |entry| !entry.fault.schedule().is_over(now));
+            .filter(move |entry| !entry.fault.lifetime().is_over(now));
         alive.map(move |entry| entry.status(now))
     }
 
@@ -422,7 +406,7 @@ impl FaultWriter {
         let over: Vec<String> = self
             .entries
             .iter()
-            .filter(|entry| entry.fault.schedule().is_over(now))
+            .filter(|entry| entry.fault.lifetime().is_over(now))
             .map(|entry| entry.fault.id().to_owned())
             .collect();
         if over.is_empty() {
@@ -443,14 +427,14 @@ impl FaultWriter {
     }
 
     fn entry(&self, id: String, spec: FaultSpec, now: Moment) -> Entry {
-        let ledger = Arc::new(Ledger::default());
+        let counters = Arc::new(FaultCounters::default());
         let arming = Arming {
             id: id.clone(),
             kind: None,
             seed: self.seed,
-            schedule: Schedule::new(now, spec.start, spec.ttl),
-            hold: Hold::new(Arc::clone(&ledger), Arc::clone(&self.held)),
-            ledger,
+            lifetime: Lifetime::new(now, spec.start, spec.ttl),
+            hold: Hold::new(Arc::clone(&counters), Arc::clone(&self.held)),
+            counters,
             revision: self.revision,
             origin: self.origin,
         };

@@ -9,6 +9,7 @@ use crate::{
     read::{Object, Problem, expected, one_or_many},
     roll::Roll,
     units::{duration, duration_up_to, show_duration},
+    written::written,
 };
 
 /// A span of time, drawn anew for each request. The keys it is written with choose its form.
@@ -178,7 +179,7 @@ impl Wait {
 
     /// The form in which it is written by itself.
     pub(crate) fn to_value(&self) -> Value {
-        crate::faults::written(self.members())
+        written(self.members())
     }
 
     /// Draws one.

@@ -72,11 +72,14 @@ fn meet(value: &Value, patch: &str) {
         let injection = reader.plan().decide(
             &Subject {
                 route: "web",
-                method: request.method(),
-                uri: request.uri(),
-                headers: request.headers(),
+                method: request.method().as_str(),
+                path: request.uri().path(),
+                query: request.uri().query(),
+                host: None,
+                fields: request.headers(),
                 peer,
                 connection: 1,
+                request: 0,
             },
             at,
         );

@@ -5,10 +5,11 @@
 use std::{hint::black_box, time::Duration};
 
 use brownout_telemetry::{
-    ClientRequest, RouteMatch, Sampling, ServerRequest, Telemetry, TelemetryConfig, Tracer, names,
+    ClientRequest, Metrics, RouteMatch, Sampling, ServerRequest, Telemetry, TelemetryConfig,
+    Tracer, names, prometheus, redact_query,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
-use http::{HeaderMap, Method, Request, Uri};
+use http::{HeaderMap, Request, Uri};
 
 const SAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const UNSAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
@@ -43,7 +44,7 @@ fn exchange(tracer: &Tracer, request: &Request<()>, uri: &Uri, headers: &mut Hea
         route: RouteMatch::Proxy("library"),
         ..ServerRequest::of(request)
     });
-    let mut client = server.client(&ClientRequest::to(&Method::GET, uri));
+    let mut client = server.client(&ClientRequest::to("GET", uri));
     client.inject(headers);
     client.status_code(200);
     server.status_code(200);
@@ -83,5 +84,40 @@ fn spans(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, metrics, spans);
+/// What a scrape of a full table takes, on the thread of the control API.
+fn scrape(c: &mut Criterion) {
+    let metrics = telemetry(1.0).metrics();
+    let mut series = 0;
+    for route in 0.. {
+        let route = format!("route{route}");
+        for class in ["1xx", "2xx", "3xx", "4xx", "5xx", "none"] {
+            metrics
+                .counter(names::PROXY_RESPONSES, &[&route, class])
+                .add(1);
+        }
+        for part in ["upstream", "fault", "client", "own"] {
+            let time = metrics.histogram(names::PROXY_TIME, &[&route, part]);
+            (1..=20).for_each(|n| time.record(Duration::from_micros(n * n * 100)));
+        }
+        series += 10;
+        if series + 10 >= Metrics::MAX_SERIES {
+            break;
+        }
+    }
+
+    c.bench_function("a page of all series", |b| {
+        b.iter(|| prometheus::text(&metrics));
+    });
+}
+
+fn redaction(c: &mut Criterion) {
+    for (name, query) in [
+        ("redact nothing", "lang=en&page=2&sort=title&filter=new"),
+        ("redact one of four", "lang=en&page=2&sort=title&sig=6f1a"),
+    ] {
+        c.bench_function(name, |b| b.iter(|| redact_query(black_box(query)).len()));
+    }
+}
+
+criterion_group!(benches, metrics, spans, scrape, redaction);
 criterion_main!(benches);

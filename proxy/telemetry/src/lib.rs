@@ -46,16 +46,19 @@ pub mod prometheus;
 pub mod reference;
 
 mod metrics;
+mod redact;
 mod statsd;
 mod telemetry;
 mod trace;
 
 pub use crate::{
-    metrics::{Counter, Distribution, Gauge, Histogram, Metrics, Sample, Value},
+    metrics::{Counter, Distribution, Gauge, Histogram, Metrics, Sample, SeriesGroup, Value},
+    redact::{redact_authority, redact_query, redact_url},
     statsd::{Dialect, UnknownDialect},
     telemetry::{ShutdownTimeout, StartError, Telemetry, TelemetryConfig},
     trace::{
-        ClientRequest, FaultSampling, Propagation, RouteMatch, Sampling, ServerRequest, Span,
-        SpanId, SpanLink, TraceId, Tracer, forward_context,
+        ClientRequest, FaultSampling, Outgoing, Propagation, RouteMatch, Sampling, ServerRequest,
+        Span, SpanId, SpanLink, TraceContext, TraceId, TraceState, Traceparent, Tracer,
+        forward_context,
     },
 };

@@ -24,7 +24,8 @@ pub struct Metric {
     pub name: &'static str,
     /// How its values add up.
     pub kind: Kind,
-    /// What one of it is. Durations are `ms`, as they go out; inside they are microseconds.
+    /// What one of it is. Durations are `ms`, as they go to statsd; a scraper gets seconds, and inside they are
+    /// microseconds.
     pub unit: &'static str,
     /// The keys whose values tell its series apart, in the order in which values are given.
     pub tags: &'static [&'static str],
@@ -87,6 +88,8 @@ table! {
         "Answers by class: 1xx to 5xx, or none when the exchange ended without a head."
     Counter PROXY_ERRORS = "proxy.errors" ["route", "error"] "errors"
         "Exchanges that broke: connect, reset, timeout, protocol or client_disconnect."
+    Counter PROXY_REFUSED = "proxy.refused" ["route", "why"] "requests"
+        "Requests that the proxy answered itself as they broke a rule or a limit of HTTP, by the reason."
     Counter PROXY_BYTES_IN = "proxy.bytes_in" ["route"] "bytes"
         "Bytes received from clients."
     Counter PROXY_BYTES_OUT = "proxy.bytes_out" ["route"] "bytes"
@@ -99,6 +102,8 @@ table! {
         "The upstream's share of the latency."
     Histogram PROXY_OVERHEAD = "proxy.overhead" ["route"] "ms"
         "The proxy's own share: the latency less the upstream's share and injected delays."
+    Histogram PROXY_TIME = "proxy.time" ["route", "part"] "ms"
+        "Parts of the latency: upstream (it is being waited for), fault, client (it does not take what there is, or its body is being waited for) and own. The four sum to the whole."
     Gauge PROXY_IN_FLIGHT = "proxy.in_flight" ["route"] "requests"
         "Requests that have begun and not ended."
     Gauge PROXY_CONNECTIONS = "proxy.connections" ["route"] "connections"
@@ -155,7 +160,7 @@ table! {
     Gauge CIRCUITBREAKER_STATE = "circuitbreaker.state" ["breaker"] "state"
         "0 closed, 1 half-open, 2 open."
     Gauge CIRCUITBREAKER_FAILURE_RATE = "circuitbreaker.failure_rate" ["breaker"] "percent"
-        "Failed calls in the window of the breaker that a call asked last; -1 below the minimum of calls."
+        "Failed calls in the window of the breaker that a call asked last; -1 below the minimum of calls (`NaN` at `/metrics`)."
 
     Counter CONTROL_REQUESTS = "control.requests" ["method", "route"] "requests"
         "Calls of the control API, by method and route pattern."

@@ -3,7 +3,7 @@
 use crate::{
     metrics::Metrics,
     names::{self, Kind, Metric, attr},
-    statsd,
+    prometheus, redact, statsd,
 };
 
 /// The reference page, in Markdown.
@@ -31,12 +31,14 @@ pub fn page() -> String {
             true => "–".to_owned(),
             false => tags.join(", "),
         };
-        format!("| `{name}` | {kind} | {unit} | {tags} | {help} |\n")
+        let scraped = prometheus::name_of(metric);
+        format!("| `{name}` | `{scraped}` | {kind} | {unit} | {tags} | {help} |\n")
     };
     [
         TRACES.to_owned(),
         attr::ALL.iter().map(attribute).collect(),
         FAULTS.to_owned(),
+        redacted(),
         METRICS.to_owned(),
         names::ALL.iter().map(metric).collect(),
         NAMED.to_owned(),
@@ -44,6 +46,16 @@ pub fn page() -> String {
         REST.to_owned(),
     ]
     .concat()
+}
+
+/// What of a query is not shown.
+fn redacted() -> String {
+    let list = |names: &[&str]| -> String {
+        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        names.join(", ")
+    };
+    let (names, endings) = (list(redact::NAMES), list(redact::ENDINGS));
+    format!("{REDACTED}\nNames: {names}.\n\nEndings of names: {endings}.\n")
 }
 
 /// One series of each kind, as each dialect sends it.
@@ -107,7 +119,24 @@ A span that a fault touched has a link to the call of the control API that armed
 A trace that was begun elsewhere is recorded if its `traceparent` says so. Of those begun here `sample_ratio` are, by
 trace id. With `fault_sampling = \"always\"` a request that a fault acts on is recorded also in a trace that is not: the
 proxy's SERVER span alone, under the trace's id, while the upstream is still told that nothing is recorded. All of that
-is decided before anything is built for a span. `traceparent`, `tracestate` and `baggage` are always passed on.
+is decided before anything is built for a span.
+
+Where tracing is off, and in a trace whose caller says that it is not recorded, the proxy passes `traceparent`,
+`tracestate` and `baggage` on as they came. Otherwise the upstream gets one `traceparent`, that of the proxy's CLIENT span,
+and at most one `tracestate`, as [W3C Trace Context](https://www.w3.org/TR/trace-context/) asks: several fields become one
+in their order; one that breaks the grammar or has more than 32 members is dropped, and so is one that came without exactly
+one valid `traceparent`, as it belongs to no trace. `baggage` always passes as it came.
+";
+
+const REDACTED: &str = "
+## What is not shown
+
+Values of parameters that sign or authorise are `REDACTED` in `url.query` and `url.full`, and so are a user name and a
+password before a host. The upstream gets them as they came. Parameters begin behind `&` or `;`, and a value that is not
+shown ends at the next `&`. Names are compared after decoding `%xx` and without regard to case, `-` and `_`: `key` is also
+`KEY` and `k%65y`, `apikey` is also `api_key`, `api-key` and `apiKey`. Of `user[password]` and `user.password` each part
+counts. OpenTelemetry's semantic conventions list the first seven names; the rest is our own choice, rather too much than
+too little.
 ";
 
 const METRICS: &str = "
@@ -115,10 +144,12 @@ const METRICS: &str = "
 
 Counters are sent as what was added since the flush before, and are exact; gauges with each flush. A histogram `X` is sent
 as the counter `X.count` and the gauges `X.p50`, `X.p95`, `X.p99`, `X.max` and `X.mean` of the last second, in milliseconds,
-within 1.6 %. There are at most 1,000 series; what comes then is counted as `other`.
+within 1.6 %. There are at most 4,000 series at a time, those of some 150 routes; what comes then is counted as `other`. When
+a route is deleted and the last exchange on it has ended, its series are sent once more and make room for others; a route of
+the same name begins at 0.
 
-| name | kind | unit | tags | meaning |
-|---|---|---|---|---|
+| name in statsd | name at `/metrics` | kind | unit in statsd | tags | meaning |
+|---|---|---|---|---|---|
 ";
 
 const NAMED: &str = "
@@ -147,19 +178,26 @@ Daemons do not agree on tags: `--statsd-dialect`. Packets have at most 1,432 byt
 ";
 
 const REST: &str = "\
-`etsy` is understood by all daemons; dots inside tag values become `_`. `influx` is for Telegraf, `datadog` for the Datadog
+`etsy` is understood by all daemons; dots inside tag values become `_`. In all dialects any character but ASCII letters,
+digits, `.`, `_`, `-` and `/` becomes `_`, and a value is cut at 64 bytes. Values that are then the same to the daemon are
+told apart by a suffix: of the routes `a.b`, `a_b` and `a:b` the first that is made is `a_b` in `etsy`, the next `a_b_2`, the
+last `a_b_3`, in all their series and for as long as they live. The original daemon also takes `/` for `-`, and Datadog takes
+upper case for lower case. `influx` is for Telegraf, `datadog` for the Datadog
 agent and those who read its dialect. These two get each duration as well, once for each bucket (at most 64 a second) with
 the rate `1/n` for the n of its kind, which adds up across processes. The daemon's name is looked up again every 30 s.
 `telemetry.statsd_send_errors` counts what the system refused to send, in `influx` and `datadog`.
 
 ## `GET /metrics`
 
-The control API serves every series in Prometheus' text format, whether or not there is a statsd daemon: the same names
-with `_` for dots, tags as labels, histograms as summaries since the start (quantiles 0.5, 0.95, 0.99 and 1, the longest)
-in milliseconds.
+The control API serves every series in Prometheus' text format, whether or not there is a statsd daemon. The
+names follow the conventions of Prometheus; the second column of the table above has them. A counter ends in `_total`, one of
+bytes in `_bytes_total`. A histogram ends in `_seconds`: a summary since the start in seconds, with the quantiles 0.5, 0.95,
+0.99 and 1, the longest, and with `_sum` and `_count`. A percentage is a `_ratio` from 0 to 1. `NaN` is what there is no value
+of, such as a quantile of nothing. Names with a service or a path in them get `_` for what Prometheus does not take and the
+same suffixes: `homepage.get` is `homepage_get_total`, `homepage.latency` is `homepage_latency_seconds`. Tags are labels.
 
 ```sh
-curl -s localhost:8474/metrics | grep ^proxy_requests
+curl -s localhost:8474/metrics | grep ^proxy_requests_total
 ```
 
 ## Logs

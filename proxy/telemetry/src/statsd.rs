@@ -4,9 +4,11 @@
 //! there, or a network that swallows packets, loses values and slows nothing.
 
 mod dialect;
+mod labels;
 mod packets;
 
 use std::{
+    collections::BTreeMap,
     io,
     net::{SocketAddr, ToSocketAddrs},
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
@@ -17,10 +19,11 @@ use std::{
 pub use self::dialect::{Dialect, UnknownDialect};
 use self::{
     dialect::Label,
+    labels::Labels,
     packets::{Daemon, Packets},
 };
 use crate::{
-    metrics::{Counter, Distribution, Gauge, Histogram, Metrics},
+    metrics::{Counter, Distribution, Family, Gauge, Histogram, Id, Metrics},
     names,
 };
 
@@ -115,26 +118,74 @@ struct Flush {
     resolved_at: Instant,
     dialect: Dialect,
     metrics: Metrics,
-    counters: Vec<SentCounter>,
-    gauges: Vec<(Label, Gauge)>,
-    histograms: Vec<SentHistogram>,
+    labels: Labels,
+    counters: Known<Counter, Option<u64>>,
+    gauges: Known<Gauge, ()>,
+    histograms: Known<Histogram, Option<Distribution>>,
     lines: Counter,
     packets: Counter,
     errors: Counter,
 }
 
-struct SentCounter {
-    label: Label,
-    counter: Counter,
-    /// Nothing before the first flush, so that a zero is sent once and the series exists.
-    sent: Option<u64>,
+/// The series of one kind, by their numbers in the registry, and what was sent of each: nothing before the first
+/// flush, so that a zero is sent once and the series exists.
+struct Known<T, S> {
+    series: BTreeMap<u64, Sent<T, S>>,
+    /// The first number that is not known.
+    next: u64,
+    /// Those that ended in the registry, to be sent once more.
+    ended: Vec<u64>,
 }
 
-struct SentHistogram {
+struct Sent<T, S> {
+    id: Id,
     label: Label,
-    histogram: Histogram,
-    sent: Distribution,
-    is_new: bool,
+    instrument: T,
+    sent: S,
+}
+
+impl<T: Clone + Default, S: Default> Known<T, S> {
+    /// Takes note of what came and what ended since the last time.
+    fn meet(&mut self, family: &mut Family<T>, labels: &mut Labels) {
+        let mut add = |number, id: &Id, instrument: &T| {
+            let sent = Sent {
+                label: labels.take(id),
+                id: id.clone(),
+                instrument: instrument.clone(),
+                sent: S::default(),
+            };
+            self.series.insert(number, sent);
+        };
+        for (number, series) in family.take_ended() {
+            if number >= self.next {
+                add(number, &series.id, &series.instrument);
+            }
+            self.ended.push(number);
+        }
+        for (number, series) in family.since(self.next) {
+            add(number, &series.id, &series.instrument);
+        }
+        self.next = family.next();
+    }
+
+    /// Drops what has been sent for the last time.
+    fn forget(&mut self, labels: &mut Labels) {
+        for number in self.ended.drain(..) {
+            if let Some(series) = self.series.remove(&number) {
+                labels.give_back(&series.id);
+            }
+        }
+    }
+}
+
+impl<T, S> Default for Known<T, S> {
+    fn default() -> Self {
+        Self {
+            series: BTreeMap::new(),
+            next: 0,
+            ended: Vec::new(),
+        }
+    }
 }
 
 impl Flush {
@@ -144,6 +195,7 @@ impl Flush {
         dialect: Dialect,
         metrics: Metrics,
     ) -> Self {
+        metrics.table().is_followed = true;
         Self {
             daemon,
             address,
@@ -152,10 +204,11 @@ impl Flush {
             lines: metrics.counter(names::TELEMETRY_STATSD_LINES, &[]),
             packets: metrics.counter(names::TELEMETRY_STATSD_PACKETS, &[]),
             errors: metrics.counter(names::TELEMETRY_STATSD_SEND_ERRORS, &[]),
+            labels: Labels::of(dialect),
+            counters: Known::default(),
+            gauges: Known::default(),
+            histograms: Known::default(),
             metrics,
-            counters: Vec::new(),
-            gauges: Vec::new(),
-            histograms: Vec::new(),
         }
     }
 
@@ -183,32 +236,42 @@ impl Flush {
 
     fn flush(&mut self) {
         self.follow_daemon();
-        self.meet_new_series();
-
         let Some((_, daemon)) = &self.daemon else {
             return;
         };
+        {
+            let table = &mut *self.metrics.table();
+            self.counters.meet(&mut table.counters, &mut self.labels);
+            self.gauges.meet(&mut table.gauges, &mut self.labels);
+            self.histograms
+                .meet(&mut table.histograms, &mut self.labels);
+        }
+
         let mut packets = Packets::to(daemon);
-        for it in &mut self.counters {
-            let total = it.counter.total();
+        for it in self.counters.series.values_mut() {
+            let total = it.instrument.total();
             let delta = total - it.sent.unwrap_or(0);
             if delta > 0 || it.sent.is_none() {
                 packets.count(&it.label, delta);
             }
             it.sent = Some(total);
         }
-        for (label, gauge) in &self.gauges {
-            packets.gauge(label, gauge.value() as f64);
+        for it in self.gauges.series.values() {
+            packets.gauge(&it.label, it.instrument.value() as f64);
         }
-        for it in &mut self.histograms {
-            let recorded = it.sent.advance(&it.histogram);
-            if recorded.count() > 0 || it.is_new {
+        for it in self.histograms.series.values_mut() {
+            let now = it.instrument.distribution();
+            let recorded = now.since(it.sent.as_ref().unwrap_or(&Distribution::EMPTY));
+            if recorded.count() > 0 || it.sent.is_none() {
                 packets.distribution(&it.label, &recorded);
             }
-            it.is_new = false;
+            it.sent = Some(now);
         }
         let sent = packets.finish();
 
+        self.counters.forget(&mut self.labels);
+        self.gauges.forget(&mut self.labels);
+        self.histograms.forget(&mut self.labels);
         self.lines.add(sent.lines);
         self.packets.add(sent.packets);
         self.errors.add(sent.errors);
@@ -231,28 +294,6 @@ impl Flush {
             self.daemon = Some((address, daemon));
         }
     }
-
-    fn meet_new_series(&mut self) {
-        let table = self.metrics.table();
-        for (id, counter) in &table.counters.series[self.counters.len()..] {
-            self.counters.push(SentCounter {
-                label: self.dialect.label_of(id),
-                counter: counter.clone(),
-                sent: None,
-            });
-        }
-        for (id, gauge) in &table.gauges.series[self.gauges.len()..] {
-            self.gauges.push((self.dialect.label_of(id), gauge.clone()));
-        }
-        for (id, histogram) in &table.histograms.series[self.histograms.len()..] {
-            self.histograms.push(SentHistogram {
-                label: self.dialect.label_of(id),
-                histogram: histogram.clone(),
-                sent: Distribution::empty(),
-                is_new: true,
-            });
-        }
-    }
 }
 
 /// What is sent of the series of `metrics`, each with the value 1, or 12.5 ms recorded twice.
@@ -262,13 +303,13 @@ pub(crate) fn example(dialect: Dialect, metrics: &Metrics) -> Vec<String> {
         let Label { name, tags, end } = label;
         format!("{name}{part}{tags}:{value}{end}")
     };
-    let mut lines = Vec::new();
+    let (mut lines, mut labels) = (Vec::new(), Labels::of(dialect));
     // The first is of every registry.
-    for (id, _) in table.counters.series.iter().skip(1) {
-        lines.push(line(&dialect.label_of(id), "", "1|c"));
+    for (_, series) in table.counters.since(1) {
+        lines.push(line(&labels.take(&series.id), "", "1|c"));
     }
-    for (id, _) in &table.histograms.series {
-        let label = dialect.label_of(id);
+    for (_, series) in table.histograms.since(0) {
+        let label = labels.take(&series.id);
         lines.push(line(&label, ".count", "2|c"));
         lines.push(line(&label, ".p50", "12.5|g"));
         if let Some(word) = dialect.takes_durations() {

@@ -3,10 +3,14 @@
 mod collector;
 mod context;
 mod export;
+mod headers;
 mod http;
+mod id;
 mod ledger;
+mod outgoing;
 mod sampling;
 mod span;
+mod tracestate;
 
 use std::sync::Arc;
 
@@ -18,10 +22,14 @@ use opentelemetry::{
 use opentelemetry_sdk::trace::SdkTracer;
 
 pub use self::{
-    context::{SpanId, SpanLink, TraceId, forward_context},
+    context::{TraceContext, Traceparent},
+    headers::forward_context,
     http::{ClientRequest, RouteMatch, ServerRequest},
+    id::{SpanId, SpanLink, TraceId},
+    outgoing::Outgoing,
     sampling::{FaultSampling, Propagation, Sampling},
     span::Span,
+    tracestate::TraceState,
 };
 pub(crate) use self::{
     export::{TraceSettings, Traces},
@@ -82,7 +90,7 @@ impl Tracer {
     /// Whether the span is recorded is decided before anything is built for it. A `traceparent`
     /// that says "not sampled" gives [`Span::none`]: forward its headers as they came. Without a
     /// parent the configured ratio decides, and a span that is not recorded still passes that
-    /// decision on ([`Span::inject`]). A `traceparent` that breaks W3C Trace Context §3.2 counts
+    /// decision on ([`Outgoing::of`]). A `traceparent` that breaks W3C Trace Context §3.2 counts
     /// as none.
     ///
     /// With [`FaultSampling::Always`] a request that has a fault is recorded all the same, by this one span in
@@ -94,7 +102,7 @@ impl Tracer {
         };
         let decisions = service.sampling;
         let parent = match decisions.reads_parents {
-            true => context::parent_of(request.headers),
+            true => request.context.parent(),
             false => None,
         };
         let is_forced = request.has_fault && decisions.faults_always;
@@ -128,6 +136,6 @@ impl Tracer {
     ///
     /// For services that write their upstream requests themselves, before [`forward_context`].
     pub fn restrict(&self, incoming: &mut HeaderMap) {
-        context::restrict(self.propagation, incoming);
+        headers::restrict(self.propagation, incoming);
     }
 }

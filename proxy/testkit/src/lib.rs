@@ -1,5 +1,6 @@
 //! Test upstreams, proxies, raw clients and receivers; for tests only.
 
+mod access;
 mod otlp;
 mod proxy;
 mod raw;

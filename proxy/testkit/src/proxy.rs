@@ -3,20 +3,24 @@
 use std::{
     fmt,
     net::SocketAddr,
-    sync::{Mutex, MutexGuard},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
 use brownout_fault::{FaultSpec, FaultStatus, FaultWriter, Moment, store};
 use brownout_proxy::{Gateway, GatewayConfig, GatewayHandle, ListenAddress, NewRoute, Upstream};
 use brownout_telemetry::{Metrics, Tracer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::{RawClient, RawMessage, TestUpstream};
+use crate::{RawClient, RawMessage, TestUpstream, access};
 
-/// A gateway with the route `web`. Dropping it ends it.
+/// A gateway with one route. Dropping it ends it.
 pub struct TestProxy {
     gateway: Option<Gateway>,
+    route: String,
     address: SocketAddr,
     faults: Mutex<FaultWriter>,
     metrics: Metrics,
@@ -25,6 +29,7 @@ pub struct TestProxy {
 /// Says what a [`TestProxy`] is like before it starts.
 #[derive(Debug)]
 pub struct TestProxyBuilder {
+    route: String,
     upstream: String,
     faults: Vec<Value>,
     seed: u64,
@@ -32,10 +37,11 @@ pub struct TestProxyBuilder {
     connections_max: usize,
     tracer: Tracer,
     metrics: Metrics,
+    access_log: bool,
 }
 
 impl TestProxy {
-    /// The name of its route.
+    /// The name of its route, unless it logs.
     pub const ROUTE: &'static str = "web";
 
     /// A proxy before `upstream`, on two cores, with seed 42 and no fault.
@@ -54,6 +60,7 @@ impl TestProxy {
     #[must_use]
     pub fn to_url(url: &str) -> TestProxyBuilder {
         TestProxyBuilder {
+            route: Self::ROUTE.to_owned(),
             upstream: url.to_owned(),
             faults: Vec::new(),
             seed: 42,
@@ -61,7 +68,34 @@ impl TestProxy {
             connections_max: GatewayConfig::CONNECTIONS_MAX,
             tracer: Tracer::off(),
             metrics: Metrics::new(),
+            access_log: false,
         }
+    }
+
+    /// The name of its route.
+    #[must_use]
+    pub fn route(&self) -> &str {
+        &self.route
+    }
+
+    /// The lines that it logged so far, as field names with values.
+    ///
+    /// # Panics
+    /// When it was built without [`with_access_log`](TestProxyBuilder::with_access_log).
+    #[must_use]
+    pub fn access_lines(&self) -> Vec<Map<String, Value>> {
+        assert_ne!(self.route, Self::ROUTE, "it does not log");
+        access::of_route(&self.route)
+    }
+
+    /// What else was logged about its route so far, from INFO up.
+    ///
+    /// # Panics
+    /// When it was built without [`with_access_log`](TestProxyBuilder::with_access_log).
+    #[must_use]
+    pub fn log_lines(&self) -> Vec<Map<String, Value>> {
+        assert_ne!(self.route, Self::ROUTE, "it does not log");
+        access::about_route(&self.route)
     }
 
     /// Where it listens.
@@ -106,7 +140,7 @@ impl TestProxy {
     /// When the fault is refused.
     pub fn arm(&self, fault: &Value) -> String {
         let mut fault = fault.clone();
-        fault["route"] = Self::ROUTE.into();
+        fault["route"] = self.route.clone().into();
         let spec =
             FaultSpec::read(&fault).unwrap_or_else(|problems| panic!("{fault}: {problems:?}"));
         let armed = self.faults().arm(vec![spec], now());
@@ -203,6 +237,20 @@ impl TestProxyBuilder {
         self
     }
 
+    /// Logs each request. Its route gets a name of its own, as all proxies of a process log into one place.
+    ///
+    /// # Panics
+    /// When the process has a subscriber of its own.
+    #[must_use]
+    pub fn with_access_log(mut self) -> Self {
+        static LOGGING: AtomicUsize = AtomicUsize::new(1);
+        access::catch();
+        let number = LOGGING.fetch_add(1, Ordering::Relaxed);
+        self.route = format!("{}-{number}", TestProxy::ROUTE);
+        self.access_log = true;
+        self
+    }
+
     /// Starts it.
     ///
     /// # Panics
@@ -215,11 +263,12 @@ impl TestProxyBuilder {
             connections_max: self.connections_max,
             metrics: self.metrics.clone(),
             tracer: self.tracer,
+            access_log: self.access_log,
             ..GatewayConfig::new(reader)
         };
         let gateway = Gateway::start(config).expect("threads can be made");
         let route = NewRoute {
-            name: TestProxy::ROUTE.to_owned(),
+            name: self.route.clone(),
             listen: ListenAddress::parse("127.0.0.1:0").expect("this is an address"),
             upstream: Upstream::parse(&self.upstream).expect("tests give good upstreams"),
             enabled: true,
@@ -230,6 +279,7 @@ impl TestProxyBuilder {
             .expect("loopback has free ports");
         let proxy = TestProxy {
             gateway: Some(gateway),
+            route: self.route,
             address: status.listen,
             faults: Mutex::new(writer),
             metrics: self.metrics,

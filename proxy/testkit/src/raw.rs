@@ -1,5 +1,7 @@
 //! A client that knows only bytes: it sees what is on the wire and how a connection ends.
 
+mod whole;
+
 use std::{io, net::SocketAddr, time::Instant};
 
 use bytes::{Buf, BytesMut};

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::{Future, pending},
     net::SocketAddr,
     pin::Pin,
     sync::{
@@ -18,6 +18,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
@@ -109,6 +110,43 @@ impl TestUpstream {
             Box::pin(handle(stream))
         }))
         .await
+    }
+
+    /// Answers the first request of its first connection. On the second it sends a FIN without having read it, and keeps
+    /// the connection: most of a [`long_request`](Self::long_request) is still with its sender then. On other connections
+    /// it answers every request.
+    ///
+    /// # Panics
+    /// In the task of a connection, when the proxy does not read the answer.
+    pub async fn closing_before_it_reads_the_second_request() -> Self {
+        let connections = Arc::new(AtomicUsize::new(0));
+        Self::raw(move |mut stream| {
+            let is_first = connections.fetch_add(1, Ordering::Relaxed) == 0;
+            async move {
+                let mut request = Vec::new();
+                while let Ok(1..) = stream.read_buf(&mut request).await {
+                    if !request.ends_with(b"\r\n\r\n") {
+                        continue;
+                    }
+                    request.clear();
+                    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                    stream.write_all(answer).await.expect("the proxy reads");
+                    if is_first {
+                        stream.readable().await.expect("the socket is open");
+                        stream.shutdown().await.expect("the socket is open");
+                        pending::<()>().await;
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    /// A GET with more fields than a socket takes that nobody reads from.
+    #[must_use]
+    pub fn long_request() -> String {
+        let fields = format!("X-Filler: {}\r\n", "f".repeat(8_000)).repeat(25);
+        format!("GET / HTTP/1.1\r\nHost: test\r\n{fields}\r\n")
     }
 
     async fn start(handle: Arc<dyn Fn(TcpStream) -> Handling + Send + Sync>) -> Self {

@@ -2,28 +2,44 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
+/// The allocator of the brownout binary: tests measure memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod abort;
+mod ambiguous;
 mod beneath;
 mod blackhole;
 mod bodies;
 mod connect_faults;
 mod draining;
+mod early_answers;
 mod endings;
+mod fidelity;
 mod field_bugs;
 mod identity;
+mod interim;
 mod latency;
 mod letting_go;
 mod malformed;
+mod memory;
 mod passing;
 mod patching;
+mod programs;
+mod proxy_process;
 mod real_servers;
 mod request_faults;
 mod response_faults;
 mod routes;
+mod slow_peers;
+mod strictness;
+mod table;
 mod tcp_faults;
 mod tcp_routes;
+mod times;
 mod traces;
 mod transparency;
 mod upgrade;
 mod upstream_failures;
+mod wire_cases;
 mod wire_truth;

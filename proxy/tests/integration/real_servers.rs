@@ -1,96 +1,23 @@
 //! The same with programs nobody here wrote: nginx behind a route, curl and wrk before it.
 
-use std::{
-    fs,
-    net::{SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-};
+use std::{path::Path, process::Command};
 
-use brownout_testkit::{How, TestProxy, eventually};
+use brownout_testkit::{How, TestProxy};
 use serde_json::json;
 
-/// nginx on a free port, with a page of each size. It ends when this is dropped.
-struct Nginx {
-    process: Child,
-    address: SocketAddr,
-    folder: PathBuf,
+use crate::programs::{Nginx, installed};
+
+/// nginx with a page of each size.
+async fn pages() -> Option<Nginx> {
+    Nginx::start("root {folder};").await
 }
 
-/// Where a program is, or `None` with a word about it. Where `BROWNOUT_REQUIRE_TOOLS` is set it must be there.
-#[expect(clippy::print_stdout, reason = "a test that does not run must say so")]
-fn installed(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
-    let found = folders
-        .map(|folder| folder.join(program))
-        .find(|path| path.exists());
-    if found.is_none() {
-        let required = std::env::var_os("BROWNOUT_REQUIRE_TOOLS").is_some();
-        assert!(!required, "{program} is not installed");
-        println!("skipped: {program} is not installed");
-    }
-    found
+fn tunnel(nginx: &Nginx) -> TestProxy {
+    TestProxy::to_url(&format!("tcp://{}", nginx.address())).start()
 }
 
-impl Nginx {
-    async fn start() -> Option<Self> {
-        let program = installed("nginx")?;
-        let address = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        let folder =
-            std::env::temp_dir().join(format!("nginx-{}-{}", std::process::id(), address.port()));
-        fs::create_dir_all(&folder).unwrap();
-        for (name, size) in [("small", 5), ("large", 200_000)] {
-            fs::write(folder.join(name), "x".repeat(size)).unwrap();
-        }
-        let here = folder.display();
-        let config = format!(
-            "daemon off; worker_processes 1; pid {here}/pid; error_log {here}/error.log;\n\
-             events {{ worker_connections 1024; }}\n\
-             http {{ access_log off; client_body_temp_path {here}; proxy_temp_path {here}; \
-             fastcgi_temp_path {here}; uwsgi_temp_path {here}; scgi_temp_path {here};\n\
-             server {{ listen {address}; root {here}; }} }}\n"
-        );
-        fs::write(folder.join("nginx.conf"), config).unwrap();
-        let process = Command::new(program)
-            .arg("-c")
-            .arg(folder.join("nginx.conf"))
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        eventually("nginx to listen", || TcpStream::connect(address).is_ok()).await;
-        Some(Self {
-            process,
-            address,
-            folder,
-        })
-    }
-
-    fn tunnel(&self) -> TestProxy {
-        TestProxy::to_url(&format!("tcp://{}", self.address)).start()
-    }
-
-    fn proxy(&self) -> TestProxy {
-        TestProxy::to_url(&format!("http://{}", self.address)).start()
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        // The master takes its worker along when it is asked, not when it is killed.
-        let pid = self.process.id().to_string();
-        assert!(
-            Command::new("kill")
-                .arg(pid)
-                .status()
-                .is_ok_and(|status| status.success())
-        );
-        self.process.wait().unwrap();
-        fs::remove_dir_all(&self.folder).unwrap();
-    }
+fn proxy(nginx: &Nginx) -> TestProxy {
+    TestProxy::to_url(&format!("http://{}", nginx.address())).start()
 }
 
 fn curl(program: &Path, args: &[&str]) -> (Option<i32>, String) {
@@ -107,10 +34,10 @@ fn curl(program: &Path, args: &[&str]) -> (Option<i32>, String) {
 
 #[tokio::test]
 async fn curl_meets_a_reset_before_nginx_on_a_fresh_and_on_a_warm_connection() {
-    let (Some(nginx), Some(program)) = (Nginx::start().await, installed("curl")) else {
+    let (Some(nginx), Some(program)) = (pages().await, installed("curl")) else {
         return;
     };
-    let proxy = nginx.proxy();
+    let proxy = proxy(&nginx);
     let url = format!("http://{}/small", proxy.address());
     assert_eq!(curl(&program, &[&url]), (Some(0), "xxxxx".to_owned()));
 
@@ -145,10 +72,10 @@ async fn curl_meets_a_reset_before_nginx_on_a_fresh_and_on_a_warm_connection() {
 
 #[tokio::test]
 async fn raw_sockets_before_nginx_see_a_reset_and_a_whole_neighbour() {
-    let Some(nginx) = Nginx::start().await else {
+    let Some(nginx) = pages().await else {
         return;
     };
-    let proxy = nginx.proxy();
+    let proxy = proxy(&nginx);
     proxy.arm(&json!({ "reset": {}, "match": { "path": "/small" } }));
     let mut client = proxy.connect().await;
 
@@ -163,10 +90,10 @@ async fn raw_sockets_before_nginx_see_a_reset_and_a_whole_neighbour() {
 
 #[tokio::test]
 async fn curl_meets_stream_faults_before_nginx_on_routes_of_both_protocols() {
-    let (Some(nginx), Some(program)) = (Nginx::start().await, installed("curl")) else {
+    let (Some(nginx), Some(program)) = (pages().await, installed("curl")) else {
         return;
     };
-    for proxy in [nginx.tunnel(), nginx.proxy()] {
+    for proxy in [tunnel(&nginx), proxy(&nginx)] {
         let url = format!("http://{}/large", proxy.address());
         let armed = |mut fault: serde_json::Value| {
             fault["layer"] = "stream".into();
@@ -191,10 +118,10 @@ async fn curl_meets_stream_faults_before_nginx_on_routes_of_both_protocols() {
 
 #[tokio::test]
 async fn wrk_gets_every_answer_while_faults_come_and_go_elsewhere() {
-    let (Some(nginx), Some(program)) = (Nginx::start().await, installed("wrk")) else {
+    let (Some(nginx), Some(program)) = (pages().await, installed("wrk")) else {
         return;
     };
-    let proxy = nginx.proxy();
+    let proxy = proxy(&nginx);
     let url = format!("http://{}/small", proxy.address());
     let load = tokio::task::spawn_blocking(move || {
         Command::new(program)
@@ -220,10 +147,10 @@ async fn wrk_gets_every_answer_while_faults_come_and_go_elsewhere() {
 
 #[tokio::test]
 async fn wrk_counts_what_we_count() {
-    let (Some(nginx), Some(program)) = (Nginx::start().await, installed("wrk")) else {
+    let (Some(nginx), Some(program)) = (pages().await, installed("wrk")) else {
         return;
     };
-    let proxy = nginx.proxy();
+    let proxy = proxy(&nginx);
     proxy.arm(&json!({ "id": "one-in-five", "abort": 503, "percent": 20 }));
     let url = format!("http://{}/small", proxy.address());
     let load = tokio::task::spawn_blocking(move || {

@@ -1,7 +1,9 @@
 //! Routes come and go while the gateway runs.
 
 use brownout_proxy::{ListenAddress, NewRoute, RouteChange, RouteError, Upstream};
+use brownout_telemetry::{Metrics, names};
 use brownout_testkit::{How, RawClient, TestProxy, TestUpstream, eventually};
+use serde_json::json;
 
 fn new(name: &str, listen: &str, upstream: &TestUpstream) -> NewRoute {
     NewRoute {
@@ -245,4 +247,80 @@ async fn each_of_many_routes_counts_for_itself() {
         let now = proxy.handle().route(&route.name).unwrap();
         assert_eq!(now.requests, u64::from(index >= 90), "{}", route.name);
     }
+}
+
+/// How many series there are of the route.
+fn series_of(route: &str, metrics: &Metrics) -> usize {
+    let samples = metrics.snapshot();
+    let is_its = |tags: &[(&str, Box<str>)]| {
+        let mut tags = tags.iter();
+        tags.any(|(key, value)| *key == "route" && **value == *route)
+    };
+    samples.iter().filter(|it| is_its(&it.tags)).count()
+}
+
+#[tokio::test]
+async fn the_series_of_a_deleted_route_are_freed() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+    proxy.arm(&json!({ "latency": "1ms" }));
+    proxy.get("/").await;
+    assert!(series_of(TestProxy::ROUTE, proxy.metrics()) > 20);
+
+    assert!(proxy.handle().remove_route(TestProxy::ROUTE));
+
+    eventually("the series to be freed", || {
+        series_of(TestProxy::ROUTE, proxy.metrics()) == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_counted_on_a_deleted_route_is_counted_until_its_last_exchange_ends() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+    let fault = proxy.arm(&json!({ "latency": "1h" }));
+    let mut held = proxy.connect().await;
+    held.get("/").await;
+    let requests = |proxy: &TestProxy| {
+        let samples = proxy.metrics().snapshot();
+        let mut requests = samples.iter().filter(|it| it.name == "proxy.requests");
+        requests.next().map(|it| format!("{:?}", it.value))
+    };
+    eventually("the request to be held", || {
+        requests(&proxy).as_deref() == Some("Counter(1)")
+    })
+    .await;
+
+    assert!(proxy.handle().remove_route(TestProxy::ROUTE));
+    assert!(series_of(TestProxy::ROUTE, proxy.metrics()) > 20);
+    proxy.disarm(&fault);
+    assert_eq!(held.response().await.text(), "hello");
+
+    eventually("the series to be freed", || {
+        series_of(TestProxy::ROUTE, proxy.metrics()) == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn routes_that_come_and_go_never_count_as_other() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+    let overflow = proxy.metrics();
+    let overflow = overflow.counter(names::TELEMETRY_SERIES_OVERFLOW, &[]);
+
+    for number in 0..400 {
+        let name = format!("brief{number}");
+        let route = new(&name, "127.0.0.1:0", &upstream);
+        proxy.handle().add_route(route).unwrap();
+        assert!(series_of(&name, proxy.metrics()) > 10, "{name}");
+        assert!(proxy.handle().remove_route(&name));
+        eventually("the series to be freed", || {
+            series_of(&name, proxy.metrics()) == 0
+        })
+        .await;
+    }
+
+    assert_eq!(overflow.total(), 0);
 }

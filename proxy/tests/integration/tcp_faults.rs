@@ -252,9 +252,8 @@ async fn a_rate_slows_down_who_sends() {
     let began = Instant::now();
     client.expect_pattern(SIZE).await;
 
-    // The last slot goes when it may begin.
     let took = began.elapsed();
-    assert!(took >= Duration::from_millis(430), "{SIZE} B took {took:?}");
+    assert!(took >= Duration::from_millis(500), "{SIZE} B took {took:?}");
 }
 
 #[tokio::test]
@@ -273,7 +272,7 @@ async fn connections_may_share_one_budget() {
         tokio::join!(one.expect_pattern(SIZE), other.expect_pattern(SIZE));
 
         let took = began.elapsed();
-        assert!(took >= Duration::from_millis(430), "{share}: {took:?}");
+        assert!(took >= Duration::from_millis(500), "{share}: {took:?}");
     }
 }
 

@@ -8,7 +8,6 @@ use brownout_testkit::{
     TestUpstream, eventually,
 };
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const GET: &str = "GET /books?q=1 HTTP/1.1\r\nHost: shop.test:81\r\nUser-Agent: raw\r\ntraceparent: \
@@ -101,6 +100,51 @@ async fn a_request_is_a_server_span_with_a_client_span_that_the_upstream_hears_o
     let passed_on = format!("00-{}-{}-01", client.trace_id, client.span_id);
     assert_eq!(received["traceparent"], passed_on.as_str());
     assert_eq!(received["tracestate"], "a=1");
+}
+
+#[tokio::test]
+async fn a_tracestate_without_traceparent_does_not_go_out_with_the_new_trace() {
+    let upstream = TestUpstream::replying("hello").await;
+    let world = World::before(&upstream.url(), &[]);
+    for fields in [
+        "tracestate: foreign=1\r\n",
+        "traceparent: 00-nonsense-01\r\ntracestate: foreign=1\r\ntracestate: b=2\r\n",
+    ] {
+        let request = format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+        world.proxy.connect().await.exchange(request).await;
+    }
+
+    for received in upstream.received() {
+        assert!(received.headers.contains_key("traceparent"));
+        assert!(!received.headers.contains_key("tracestate"));
+    }
+}
+
+#[tokio::test]
+async fn several_tracestates_go_on_as_one() {
+    let upstream = TestUpstream::replying("hello").await;
+    let world = World::before(&upstream.url(), &[]);
+    let request = GET.replace("tracestate: a=1", "tracestate: a=1\r\nTraceState: b=2");
+    world.proxy.connect().await.exchange(request).await;
+
+    let received = &upstream.received()[0].headers;
+    let values: Vec<_> = received.get_all("tracestate").iter().collect();
+    assert_eq!(values, ["a=1,b=2"]);
+}
+
+#[tokio::test]
+async fn a_signature_in_the_query_reaches_the_upstream_but_no_span() {
+    let upstream = TestUpstream::replying("hello").await;
+    let world = World::before(&upstream.url(), &[]);
+    let request = GET.replace("q=1", "q=1&s%69g=TOPSECRET");
+    world.proxy.connect().await.exchange(request).await;
+
+    let spans = world.spans(2).await;
+
+    assert!(!format!("{spans:?}").contains("TOPSECRET"), "{spans:?}");
+    let server = of(&spans, ReceivedKind::Server);
+    assert_eq!(server.text("url.query"), Some("q=1&s%69g=REDACTED"));
+    assert_eq!(upstream.received()[0].target, "/books?q=1&s%69g=TOPSECRET");
 }
 
 #[tokio::test]
@@ -294,22 +338,12 @@ async fn a_collector_that_accepts_and_never_answers_slows_nothing() {
 
 #[tokio::test]
 async fn a_request_sent_again_on_another_connection_is_an_attempt_of_its_own() {
-    // Closes when the second request is there, without having read it.
-    let upstream = TestUpstream::raw(|mut stream| async move {
-        let mut request = Vec::new();
-        while !request.ends_with(b"\r\n\r\n") {
-            stream.read_buf(&mut request).await.unwrap();
-        }
-        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-        stream.write_all(answer).await.unwrap();
-        stream.readable().await.unwrap();
-    })
-    .await;
+    let upstream = TestUpstream::closing_before_it_reads_the_second_request().await;
     let world = World::before(&upstream.url(), &[]);
     let mut client = world.proxy.connect().await;
-    for _ in 0..2 {
-        assert_eq!(client.exchange(GET).await.0.status(), 200);
-    }
+    assert_eq!(client.exchange(GET).await.0.status(), 200);
+    let (answer, _) = client.exchange(TestUpstream::long_request()).await;
+    assert_eq!(answer.status(), 200);
 
     let spans = world.spans(5).await;
 

@@ -1,6 +1,6 @@
 //! A route with no fault armed changes nothing that is not the hop's own.
 
-use brownout_testkit::{RawClient, TestProxy, TestUpstream, eventually, within};
+use brownout_testkit::{RawClient, TestProxy, TestUpstream, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -197,8 +197,7 @@ async fn declared_trailers_pass_both_ways_where_they_are_wanted() {
         let mut upstream = RawClient::over(stream);
         let request = upstream.request().await;
         assert_eq!(request.body, b"abc");
-        // Names in a trailer section lose their case in hyper; they have none.
-        assert_eq!(request.trailers, ["x-sum: 1"]);
+        assert_eq!(request.trailers, ["X-Sum: 1"]);
         upstream
             .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 2\r\n\r\n")
             .await;
@@ -214,7 +213,7 @@ async fn declared_trailers_pass_both_ways_where_they_are_wanted() {
 
     assert_eq!(response.values("trailer"), ["X-Sum"]);
     assert_eq!(response.body, b"abc");
-    assert_eq!(response.trailers, ["x-sum: 2"]);
+    assert_eq!(response.trailers, ["X-Sum: 2"]);
 }
 
 #[tokio::test]
@@ -234,7 +233,7 @@ async fn an_old_client_gets_an_answer_it_understands() {
     client.send("GET / HTTP/1.0\r\n\r\n").await;
 
     let all = String::from_utf8(client.ended().await.bytes).unwrap();
-    assert!(all.starts_with("HTTP/1.0 200 OK\r\n"), "{all}");
+    assert!(all.starts_with("HTTP/1.1 200 OK\r\n"), "{all}");
     assert!(all.ends_with("\r\n\r\nhello"), "{all}");
 }
 
@@ -246,7 +245,6 @@ async fn a_transfer_coding_that_would_go_unsaid_is_refused() {
     for codings in [
         "Transfer-Encoding: gzip, chunked",
         "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
-        "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip, chunked",
     ] {
         let mut client = proxy.connect().await;
         let request = format!("POST / HTTP/1.1\r\nHost: h\r\n{codings}\r\n\r\n0\r\n\r\n");
@@ -278,6 +276,8 @@ async fn requests_that_two_servers_could_read_differently_are_refused() {
     for head in [
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde",
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +3\r\n\r\nabc",
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nX : y\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nhost: h\r\n\r\n",
@@ -291,25 +291,4 @@ async fn requests_that_two_servers_could_read_differently_are_refused() {
         heads.try_recv().is_err(),
         "none of them reached the upstream"
     );
-}
-
-#[tokio::test]
-async fn chunked_wins_over_content_length_and_only_one_is_forwarded() {
-    let (upstream, mut heads) = recording(OK).await;
-    let proxy = TestProxy::to(&upstream).start();
-    let mut client = proxy.connect().await;
-
-    client
-        .send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
-        .await;
-
-    let head = within("the upstream to see the request", heads.recv())
-        .await
-        .unwrap();
-    assert!(!head.to_lowercase().contains("content-length"), "{head}");
-    drop(client);
-    eventually("the connection to be forgotten", || {
-        proxy.handle().route(TestProxy::ROUTE).unwrap().connections == 0
-    })
-    .await;
 }

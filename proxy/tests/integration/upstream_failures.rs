@@ -179,8 +179,26 @@ async fn a_connection_that_went_stale_is_never_seen_by_the_client() {
 }
 
 #[tokio::test]
-async fn a_request_on_a_connection_that_closes_under_it_is_sent_again_and_counted() {
-    // Closes when the second request is there, without having read it.
+async fn a_request_that_the_upstream_closed_before_it_read_it_is_sent_again_and_counted() {
+    let upstream = TestUpstream::closing_before_it_reads_the_second_request().await;
+    let proxy = TestProxy::to(&upstream).start();
+    let mut client = proxy.connect().await;
+
+    client.get("/").await;
+    assert_eq!(client.response().await.status(), 200);
+    let (answer, _) = client.exchange(TestUpstream::long_request()).await;
+    assert_eq!(answer.status(), 200);
+
+    let retries = proxy
+        .metrics()
+        .counter(names::PROXY_UPSTREAM_RETRIES, &[TestProxy::ROUTE]);
+    assert_eq!(retries.total(), 1);
+    assert_eq!(upstream.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_request_whose_connection_is_reset_under_it_is_not_sent_again() {
+    // On the wire "closed without reading" and "read, then reset" look the same.
     let upstream = TestUpstream::raw(|mut stream| async move {
         let mut request = Vec::new();
         while !request.ends_with(b"\r\n\r\n") {
@@ -188,22 +206,23 @@ async fn a_request_on_a_connection_that_closes_under_it_is_sent_again_and_counte
         }
         let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
         stream.write_all(answer).await.unwrap();
+        // Closing with bytes that were not read is a reset.
         stream.readable().await.unwrap();
     })
     .await;
     let proxy = TestProxy::to(&upstream).start();
     let mut client = proxy.connect().await;
+    client.get("/").await;
+    assert_eq!(client.response().await.status(), 200);
 
-    for _ in 0..2 {
-        client.get("/").await;
-        assert_eq!(client.response().await.status(), 200);
-    }
+    client.get("/").await;
 
+    assert_eq!(client.response().await.status(), 502);
     let retries = proxy
         .metrics()
         .counter(names::PROXY_UPSTREAM_RETRIES, &[TestProxy::ROUTE]);
-    assert_eq!(retries.total(), 1);
-    assert_eq!(upstream.connections(), 2);
+    assert_eq!(retries.total(), 0);
+    assert_eq!(upstream.connections(), 1);
 }
 
 #[tokio::test]

@@ -8,13 +8,14 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Accepts, Draw, FaultKind, Param, Phase,
-    fields::{Fields, flat, headers, headers_value, status},
+    message::{FieldValues, flat, headers, headers_value, status},
     params,
     retry_after::{Form, RetryAfter},
     written,
 };
 use crate::{
-    injection::{Answer, Ending, Injection, has_no_body},
+    edits::Field,
+    injection::{Answer, Injection, RequestEnding, ResponseEnding, has_no_body},
     read::{Object, Problem, one_of, text, whole},
 };
 
@@ -29,7 +30,7 @@ pub struct Abort {
     statuses: Statuses,
     body: Option<String>,
     content_type: Option<String>,
-    headers: Fields,
+    headers: FieldValues,
     retry_after: Option<RetryAfter>,
     after: bool,
     /// All of the above, made ready once: weights that add up, and the answers.
@@ -89,13 +90,13 @@ impl Abort {
     }
 
     fn make_answers(&self) -> Result<Vec<(u64, Arc<Answer>)>, Problem> {
-        let mut fields: Vec<(HeaderName, HeaderValue)> = flat(&self.headers).collect();
+        let mut fields: Vec<Field> = flat(&self.headers).collect();
         let mut retry_date = None;
         match self.retry_after {
             None => {}
             Some(RetryAfter { form: Form::Date, after }) => retry_date = Some(after),
             Some(RetryAfter { form: Form::Seconds, after }) => {
-                fields.push((header::RETRY_AFTER, HeaderValue::from(after.as_secs())));
+                fields.push(Field::new("retry-after", after.as_secs().to_string()));
             }
         }
         let answer = |status: StatusCode| {
@@ -109,6 +110,7 @@ impl Abort {
             let named = self.content_type.as_deref();
             let content_type = HeaderValue::from_str(named.unwrap_or("text/plain; charset=utf-8"))
                 .map_err(|_| Problem::at("content_type", "is not a header value"))?;
+            let content_type = Bytes::copy_from_slice(content_type.as_bytes());
             let body = Bytes::from(body.clone());
             Ok(Answer::with_body(status, fields.clone(), content_type, body))
         };
@@ -213,11 +215,11 @@ impl FaultKind for Abort {
     }
 
     fn inject(&self, draw: &mut Draw<'_, ()>, into: &mut Injection) {
-        let ending = Ending::Answer(Arc::clone(self.answer(draw)));
+        let answer = Arc::clone(self.answer(draw));
         if self.after {
-            into.end_answer(ending);
+            into.end_answer(ResponseEnding::Answer(answer));
         } else {
-            into.end(ending);
+            into.end(RequestEnding::Answer(answer));
         }
     }
 }
@@ -239,7 +241,7 @@ mod tests {
         let abort = Abort::read(&json!({})).unwrap();
 
         assert_eq!(abort.answers[0].1.status, 503);
-        assert!(abort.answers[0].1.headers.is_empty());
+        assert!(abort.answers[0].1.fields.is_empty());
     }
 
     #[test]
@@ -257,10 +259,10 @@ mod tests {
 
         assert_eq!(abort.to_value(), spec);
         let answer = &abort.answers[0].1;
-        assert_eq!(answer.headers[2], (header::RETRY_AFTER, HeaderValue::from(120)));
-        let (content_type, body) = answer.body(&http::HeaderMap::new()).unwrap();
-        assert_eq!(content_type.unwrap(), "application/json");
-        assert_eq!(body, "{\"code\":17}");
+        assert_eq!(answer.fields[2], Field::new("retry-after", "120"));
+        let content = answer.body(&http::HeaderMap::new()).unwrap();
+        assert_eq!(content.content_type.unwrap(), "application/json");
+        assert_eq!(content.bytes, "{\"code\":17}");
     }
 
     #[test]
@@ -270,7 +272,7 @@ mod tests {
         assert_eq!(abort.to_value()["retry_after"], "date:2m");
         let answer = &abort.answers[0].1;
         assert_eq!(answer.retry_date, Some(std::time::Duration::from_secs(120)));
-        assert!(answer.headers.is_empty());
+        assert!(answer.fields.is_empty());
     }
 
     #[test]

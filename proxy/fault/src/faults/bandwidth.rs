@@ -13,6 +13,7 @@ use crate::{
 };
 
 /// Lets bodies through at a rate: a token bucket that moves in slots of a sixteenth of a second.
+/// What the burst does not cover takes its time before it goes, the first bytes and those after a rest too.
 ///
 /// Only body bytes count, of answers or of requests. The budget is of each stream, of the whole fault, or of each
 /// route and so of the upstream behind it. A removed fault lets the rest go at full speed.

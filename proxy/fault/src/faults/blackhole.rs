@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
-    injection::{Ending, Injection, Then},
+    injection::{RequestEnding, Injection, Then},
     read::{Problem, one_of, text, unknown},
     stream::{Chance, Layer, Stage},
     units::{duration_up_to, show_duration},
@@ -160,7 +160,7 @@ impl FaultKind for Blackhole {
     }
 
     fn inject(&self, _draw: &mut Draw<'_, ()>, into: &mut Injection) {
-        into.end(Ending::Hang {
+        into.end(RequestEnding::Hang {
             hold: self.hold,
             then: self.then,
         });

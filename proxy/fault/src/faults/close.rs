@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Draw, FaultKind, Param, Phase, params};
 use crate::{
-    injection::{Ending, Injection},
+    injection::{RequestEnding, Injection},
     read::Problem,
 };
 
@@ -37,6 +37,6 @@ impl FaultKind for Close {
     }
 
     fn inject(&self, _draw: &mut Draw<'_, ()>, into: &mut Injection) {
-        into.end(Ending::Close);
+        into.end(RequestEnding::Close);
     }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, header};
 use serde_json::{Value, json};
 
 use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
+    edits::{Field, FieldEdit},
     injection::{Change, Corruption, How, Injection, Shape},
     read::{Object, Problem, one_of, whole},
     stream::{Chance, Layer, Stage},
@@ -103,10 +103,7 @@ impl FaultKind for Corrupt {
         let way = Self::way(&params::<Self>(value)?)?;
         let wrong_charset = || Change {
             // UTF-16 read as anything else, or anything else read as UTF-16, is never what was meant.
-            set: vec![(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("text/plain; charset=utf-16"),
-            )],
+            edits: Arc::new([FieldEdit::Set(Field::new("content-type", "text/plain; charset=utf-16"))]),
             ..Change::default()
         };
         Ok(Self {

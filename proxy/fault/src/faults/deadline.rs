@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 use serde_json::Value;
 
 use crate::{
+    fields::Fields,
     read::{Problem, text},
     units::{parse_duration, show_duration},
     wait::Wait,
@@ -58,10 +59,10 @@ impl Margin {
 impl Deadline {
     /// How long to hold a request, counted from its arrival, at most 1 h; `None` when it has no deadline that can be
     /// read, or none that is left.
-    pub(super) fn hold(&self, headers: &HeaderMap) -> Option<Duration> {
+    pub(super) fn hold(&self, fields: &dyn Fields) -> Option<Duration> {
         let deadline = match &self.header {
-            Some(name) => of_field(headers, name)?,
-            None => of_field(headers, &GRPC_TIMEOUT).or_else(|| of_field(headers, &TIMEOUT_MS))?,
+            Some(name) => of_field(fields, name)?,
+            None => of_field(fields, &GRPC_TIMEOUT).or_else(|| of_field(fields, &TIMEOUT_MS))?,
         };
         let hold = match self.margin {
             Margin::Before(span) => deadline.checked_sub(span)?,
@@ -71,8 +72,10 @@ impl Deadline {
     }
 }
 
-fn of_field(headers: &HeaderMap, name: &HeaderName) -> Option<Duration> {
-    let value = headers.get(name)?.to_str().ok()?.trim();
+fn of_field(fields: &dyn Fields, name: &HeaderName) -> Option<Duration> {
+    let value = std::str::from_utf8(fields.first(name.as_str())?)
+        .ok()?
+        .trim();
     if *name == GRPC_TIMEOUT {
         return grpc_timeout(value);
     }
@@ -103,7 +106,7 @@ fn grpc_timeout(value: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue};
 
     use super::*;
 
@@ -112,7 +115,7 @@ mod tests {
             let name = HeaderName::from_static(name);
             (name, HeaderValue::from_static(value))
         });
-        let headers = fields.collect();
+        let headers: HeaderMap = fields.collect();
         deadline.hold(&headers).map(|hold| hold.as_millis())
     }
 
@@ -143,7 +146,7 @@ mod tests {
                 let value = HeaderValue::from_bytes(value.as_bytes()).ok()?;
                 Some((HeaderName::from_static(name), value))
             });
-            assert_eq!(usual.hold(&headers.collect()), None, "{wrong}");
+            assert_eq!(usual.hold(&headers.collect::<HeaderMap>()), None, "{wrong}");
         }
     }
 

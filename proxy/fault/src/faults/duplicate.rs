@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Method, header};
+use http::Method;
 use serde_json::{Value, json};
 
 use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
+    fields::Fields,
     injection::{COPIED_BYTES_MAX, Copies, Injection},
-    matcher::{method, single_or_list},
+    matcher::method,
     read::{Problem, one_or_many, whole},
     units::{DURATION_MAX, duration, show_duration},
+    written::single_or_list,
 };
 
 /// Sends each request to the upstream more than once, as an impatient client or a network does. The client gets
@@ -76,7 +78,8 @@ impl FaultKind for Duplicate {
     }
 
     fn takes(&self, draw: &mut Draw<'_, ()>, _into: &mut Injection) -> bool {
-        self.methods.contains(draw.subject.method) && can_be_kept(draw.subject.headers)
+        let mut methods = self.methods.iter();
+        methods.any(|method| method.as_str() == draw.subject.method) && can_be_kept(draw.subject.fields)
     }
 
     fn inject(&self, _draw: &mut Draw<'_, ()>, into: &mut Injection) {
@@ -87,14 +90,14 @@ impl FaultKind for Duplicate {
     }
 }
 
-fn can_be_kept(headers: &HeaderMap) -> bool {
-    let special = [header::TRANSFER_ENCODING, header::UPGRADE, header::EXPECT];
-    if special.iter().any(|name| headers.contains_key(name)) {
+fn can_be_kept(fields: &dyn Fields) -> bool {
+    let special = ["transfer-encoding", "upgrade", "expect"];
+    if special.iter().any(|name| fields.has(name)) {
         return false;
     }
-    let Some(length) = headers.get(header::CONTENT_LENGTH) else {
+    let Some(length) = fields.first("content-length") else {
         return true; // Without either there is no body (RFC 9112 §6.3).
     };
-    let length = length.to_str().ok().and_then(|length| length.parse().ok());
+    let length = std::str::from_utf8(length).ok().and_then(|length| length.parse().ok());
     length.is_some_and(|length: u64| length <= COPIED_BYTES_MAX)
 }

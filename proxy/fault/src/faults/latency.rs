@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     Accepts, Draw, FaultKind, Param, Phase,
     deadline::{Deadline, Margin},
-    fields::header_name,
+    message::header_name,
     params, written,
 };
 use crate::{
@@ -191,7 +191,7 @@ impl FaultKind for Latency {
     fn takes(&self, draw: &mut Draw<'_, ()>, _into: &mut Injection) -> bool {
         match &self.length {
             Length::Drawn(_) => true,
-            Length::Until(deadline) => deadline.hold(draw.subject.headers).is_some(),
+            Length::Until(deadline) => deadline.hold(draw.subject.fields).is_some(),
         }
     }
 
@@ -199,7 +199,7 @@ impl FaultKind for Latency {
         let wait = match &self.length {
             Length::Drawn(wait) => wait.draw(draw.roll).mul_f64(draw.scale),
             Length::Until(deadline) => {
-                let hold = deadline.hold(draw.subject.headers).unwrap_or_default();
+                let hold = deadline.hold(draw.subject.fields).unwrap_or_default();
                 return into.delay(hold.mul_f64(draw.scale), Since::Arrival);
             }
         };

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
-    injection::{Ending, Injection, Malformed as Wrong},
+    injection::{ResponseEnding, Injection, Malformed as Wrong},
     read::{Problem, one_of},
 };
 
@@ -65,7 +65,7 @@ impl FaultKind for Malformed {
     }
 
     fn inject(&self, draw: &mut Draw<'_, ()>, into: &mut Injection) {
-        into.end_answer(Ending::Malformed(match self.0 {
+        into.end_answer(ResponseEnding::Malformed(match self.0 {
             How::Chunk => Wrong::Chunk,
             How::Header => Wrong::Header,
             How::StatusLine => Wrong::StatusLine,

@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 
 use super::{
     Accepts, Draw, FaultKind, Param, Phase,
-    fields::{Fields, flat, header_name, headers, headers_value, status},
+    message::{FieldValues, flat, header_name, headers, headers_value, status},
     params, written,
 };
 use crate::{
+    edits::{FieldEdit, setting},
     injection::{BodyChange, Change, Injection},
-    matcher::single_or_list,
     read::{Object, Problem, expected, one_of, one_or_many, text},
+    written::single_or_list,
 };
 
 /// Changes requests before the upstream sees them, and answers before the client does: fields, status, body.
@@ -31,7 +32,7 @@ pub struct Mutate {
 
 #[derive(Debug, Clone, PartialEq)]
 struct Side {
-    set: Fields,
+    set: FieldValues,
     remove: Vec<HeaderName>,
     status: Option<StatusCode>,
     body: Option<String>,
@@ -120,10 +121,10 @@ impl Side {
             (None, None, Some(patch)) => Some(BodyChange::Patch(patch.clone())),
             (None, None, None) => None,
         };
+        let removing = remove.iter().map(|name| FieldEdit::Remove(name.as_str().to_owned().into()));
         let change = Change {
             status,
-            remove: remove.clone(),
-            set: flat(&set).collect(),
+            edits: removing.chain(setting(flat(&set))).collect(),
             body: change,
         };
         Ok(Self {
@@ -188,7 +189,7 @@ impl FaultKind for Mutate {
 
     fn inject(&self, _draw: &mut Draw<'_, ()>, into: &mut Injection) {
         if let Some(side) = &self.request {
-            into.change_request(&side.change);
+            into.edit_request(&side.change.edits);
         }
         if let Some(side) = &self.response {
             into.change_answer(&side.change);

@@ -7,20 +7,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
     Accepts, Draw, FaultKind, Param, Phase,
-    fields::status,
+    message::status,
     params,
     retry_after::{Form, RetryAfter, form, show, whole_seconds},
     written,
 };
 use crate::{
-    injection::{Answer, Ending, Injection},
-    matcher::{Per, Subject},
+    edits::Field,
+    injection::{Answer, RequestEnding, Injection},
+    matcher::Per,
     read::{Problem, one_of, whole},
+    subject::Subject,
     units::{duration_up_to, show_duration},
 };
 
@@ -54,9 +56,6 @@ enum Told {
 }
 
 const GLOBAL: &str = "global";
-const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
-const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
-const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
 /// What was used of the quotas.
 #[derive(Debug, Default)]
@@ -251,9 +250,9 @@ impl FaultKind for RateLimit {
             wait
         });
         let mut fields = vec![
-            (LIMIT, HeaderValue::from(self.limit)),
-            (REMAINING, HeaderValue::from(0)),
-            (RESET, HeaderValue::from(rounded_up(wait))),
+            Field::new("ratelimit-limit", self.limit.to_string()),
+            Field::new("ratelimit-remaining", "0"),
+            Field::new("ratelimit-reset", rounded_up(wait).to_string()),
         ];
         let told = self.told(wait);
         let as_date = match self.retry_after {
@@ -261,11 +260,11 @@ impl FaultKind for RateLimit {
             Told::Truth(form) | Told::Given(RetryAfter { form, .. }) => form == Form::Date,
         };
         if let Some(told) = told.filter(|_| !as_date) {
-            fields.push((header::RETRY_AFTER, HeaderValue::from(told.as_secs())));
+            fields.push(Field::new("retry-after", told.as_secs().to_string()));
         }
         let answer = self.answer.with_fields(fields);
         let answer = answer.with_retry_date(told.filter(|_| as_date));
-        into.end(Ending::Answer(Arc::new(answer)));
+        into.end(RequestEnding::Answer(Arc::new(answer)));
     }
 }
 

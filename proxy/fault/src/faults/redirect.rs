@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode, header};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Accepts, Draw, FaultKind, Param, Phase, fields::value_text, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, message::value_text, params, written};
 use crate::{
-    injection::{Answer, Ending, Injection},
+    edits::Field,
+    injection::{Answer, RequestEnding, Injection},
     read::{Problem, boolean, expected, text},
 };
 
@@ -89,14 +91,11 @@ impl FaultKind for Redirect {
     }
 
     fn inject(&self, draw: &mut Draw<'_, ()>, into: &mut Injection) {
-        let own = || {
-            let target = draw.subject.uri.path_and_query();
-            let target = target.map_or("/", |target| target.as_str());
-            HeaderValue::from_str(target).ok()
+        let location = match &self.to {
+            Some(to) => Bytes::copy_from_slice(to.as_bytes()),
+            None => Bytes::from(draw.subject.target()),
         };
-        let location = self.to.clone().or_else(own);
-        let fields = location.map(|location| (header::LOCATION, location));
-        let answer = Answer::plain(self.status, fields.into_iter().collect());
-        into.end(Ending::Answer(Arc::new(answer)));
+        let answer = Answer::plain(self.status, vec![Field::new("location", location)]);
+        into.end(RequestEnding::Answer(Arc::new(answer)));
     }
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Draw, FaultKind, Param, Phase, params};
-use crate::{injection::Injection, matcher::Per, probability::Percent, read::Problem, spec::FaultSpec, stream::Layer};
+use super::{CommonFields, Draw, FaultKind, Param, Phase, params};
+use crate::{injection::Injection, matcher::Per, probability::Percent, read::Problem, schedule::Burst, stream::Layer};
 
 /// Closes the listening sockets of a route: new connections are refused by the kernel, as if no process were
 /// there. Open connections stay. When the fault ends the route listens again at the same address.
@@ -36,22 +36,22 @@ impl FaultKind for Refuse {
         true
     }
 
-    fn check(&self, spec: &FaultSpec) -> Result<(), Problem> {
+    fn check(&self, common: &CommonFields<'_>) -> Result<(), Problem> {
         let refused = |key: &str, detail: &str| Err(Problem::at(key, detail));
-        if spec.percent != Percent::ALL {
+        if common.percent != Percent::ALL {
             return refused("percent", "a listener is open or closed; below 100 write \"reset\"");
         }
-        if !spec.matching.is_empty() {
+        if !common.matching.is_empty() {
             return refused("match", "no request is seen when connections are refused; write \"reset\"");
         }
-        if spec.per != Per::Request {
+        if *common.per != Per::Request {
             return refused("per", "no request is seen when connections are refused");
         }
         let counts = [
-            ("skip_first", spec.skip_first > 0),
-            ("every", spec.every > 1),
-            ("limit", spec.limit.is_some()),
-            ("burst", matches!(spec.course.burst, Some(crate::Burst::Matches { .. }))),
+            ("skip_first", common.skip_first > 0),
+            ("every", common.every > 1),
+            ("limit", common.limit.is_some()),
+            ("burst", matches!(common.burst, Some(Burst::Matches { .. }))),
         ];
         match counts.iter().find(|(_, given)| *given) {
             Some((key, _)) => refused(key, "nothing can be counted when connections are refused"),
@@ -66,6 +66,7 @@ impl FaultKind for Refuse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::FaultSpec;
 
     #[test]
     fn what_looks_at_requests_is_refused_with_its_place() {

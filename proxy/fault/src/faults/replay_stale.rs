@@ -2,21 +2,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderValue, Method, header};
 use serde_json::{Value, json};
 
 use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
-    injection::{Ending, Injection, Shelf},
+    edits::Field,
+    injection::{RequestEnding, Injection, ResponseCache},
     read::Problem,
     units::{duration_up_to, show_duration},
 };
 
 /// Gives the first answer to each GET again and again, as a cache or a replica that lags does.
 ///
-/// The fault keeps answers of status 200 up to 64 KiB from the moment it is armed, by route, host and target; a
-/// request for which it has none is `skipped` and goes to the upstream. The answer's own fields stay as they
-/// were, `Date` included, with `Age` beside them (RFC 9111 §5.1).
+/// From the moment it is armed the fault keeps answers of status 200 and up to 64 KiB, at most 1,000. A kept answer is
+/// given to requests of the same route, host and target, with the same `Authorization` and `Cookie`, and with the same
+/// values of the fields that its `Vary` names (RFC 9111 §4.1). Any other request is `skipped` and goes to the upstream.
+/// The answer's own fields stay as they were, `Date` included, with `Age` beside them (RFC 9111 §5.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayStale {
     age: Duration,
@@ -30,11 +31,11 @@ impl FaultKind for ReplayStale {
         "age",
         Accepts::Duration("24h"),
         "5m",
-        "how old an answer may get before the next request is let through",
+        "how old an answer may get before the next request goes to the upstream; answers are kept by route, host, target, `Authorization`, `Cookie` and what `Vary` names: status 200, up to 64 KiB, at most 1,000",
     )];
     const EXAMPLE: &'static str = r#"{"age":"5m"}"#;
 
-    type State = Arc<Shelf>;
+    type State = Arc<ResponseCache>;
 
     fn read(value: &Value) -> Result<Self, Problem> {
         let object = params::<Self>(value)?;
@@ -52,8 +53,8 @@ impl FaultKind for ReplayStale {
         true
     }
 
-    fn takes(&self, draw: &mut Draw<'_, Arc<Shelf>>, into: &mut Injection) -> bool {
-        if *draw.subject.method != Method::GET {
+    fn takes(&self, draw: &mut Draw<'_, Arc<ResponseCache>>, into: &mut Injection) -> bool {
+        if draw.subject.method != "GET" {
             return false;
         }
         let kept = draw.state.find(draw.subject, self.age, draw.now);
@@ -63,10 +64,10 @@ impl FaultKind for ReplayStale {
         kept.is_some()
     }
 
-    fn inject(&self, draw: &mut Draw<'_, Arc<Shelf>>, into: &mut Injection) {
+    fn inject(&self, draw: &mut Draw<'_, Arc<ResponseCache>>, into: &mut Injection) {
         if let Some((answer, age)) = draw.state.find(draw.subject, self.age, draw.now) {
-            let age = [(header::AGE, HeaderValue::from(age.as_secs()))];
-            into.end(Ending::Answer(Arc::new(answer.with_fields(age))));
+            let age = [Field::new("age", age.as_secs().to_string())];
+            into.end(RequestEnding::Answer(Arc::new(answer.with_fields(age))));
         }
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
-    injection::{Break, Cut, CutAt, Ending, Injection, Shape},
+    injection::{Break, Cut, CutAt, Injection, RequestEnding, ResponseEnding, Shape},
     read::{Problem, one_of},
     stream::{Chance, Layer, Stage},
     units::{show_size, size},
@@ -94,8 +94,8 @@ impl FaultKind for Reset {
 
     fn inject(&self, _draw: &mut Draw<'_, ()>, into: &mut Injection) {
         match self.0 {
-            At::Request => into.end(Ending::Reset),
-            At::ResponseHead => into.end_answer(Ending::Reset),
+            At::Request => into.end(RequestEnding::Reset),
+            At::ResponseHead => into.end_answer(ResponseEnding::Reset),
             At::ResponseBody(after) => into.shape(Shape::Cut(Cut {
                 at: CutAt::Bytes(after),
                 how: Break::Reset,

@@ -10,9 +10,9 @@ use std::{
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Accepts, Draw, FaultKind, Param, Phase, fields::status, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, message::status, params, written};
 use crate::{
-    injection::{Answer, Ending, Injection, Since},
+    injection::{Answer, RequestEnding, Injection, Since},
     read::{Problem, whole},
     wait::Wait,
 };
@@ -129,7 +129,7 @@ impl FaultKind for Saturate {
         let mut busy = draw.state.0.lock().unwrap_or_else(PoisonError::into_inner);
         match busy.admit(self, service, draw.now) {
             Some(wait) => into.delay(wait, Since::Now),
-            None => into.end(Ending::Answer(Arc::clone(&self.answer))),
+            None => into.end(RequestEnding::Answer(Arc::clone(&self.answer))),
         }
     }
 }

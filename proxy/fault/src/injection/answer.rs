@@ -3,23 +3,25 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::StatusCode;
+
+use crate::{edits::Field, fields::Fields};
 
 /// An answer that the proxy gives in the upstream's place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
     /// The status, 200 to 599.
     pub status: StatusCode,
-    /// Header fields besides `content-type`.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// How far off the date of its `Retry-After` is, where it says one.
+    /// Its header fields besides `content-type`; with it, if [`body`](Self::body) names none.
+    pub fields: Vec<Field>,
+    /// The time from now to the date of its `Retry-After`, if it has one that is a date.
     pub retry_date: Option<Duration>,
     body: AnswerBody,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 enum AnswerBody {
-    Given(HeaderValue, Bytes),
+    Given(Bytes, Bytes),
     ByAccept {
         text: Bytes,
         json: Bytes,
@@ -33,39 +35,32 @@ impl Answer {
     /// An answer with the body the user gave.
     pub(crate) fn with_body(
         status: StatusCode,
-        headers: Vec<(HeaderName, HeaderValue)>,
-        content_type: HeaderValue,
+        fields: Vec<Field>,
+        content_type: Bytes,
         body: Bytes,
     ) -> Self {
         Self {
             status,
-            headers,
+            fields,
             retry_date: None,
             body: AnswerBody::Given(content_type, body),
         }
     }
 
     /// An answer that was given before, as it was.
-    pub(crate) fn whole(
-        status: StatusCode,
-        headers: Vec<(HeaderName, HeaderValue)>,
-        body: Bytes,
-    ) -> Self {
+    pub(crate) fn whole(status: StatusCode, fields: Vec<Field>, body: Bytes) -> Self {
         Self {
             status,
-            headers,
+            fields,
             retry_date: None,
             body: AnswerBody::Whole(body),
         }
     }
 
     /// The same with further header fields.
-    pub(crate) fn with_fields(
-        &self,
-        fields: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
-    ) -> Self {
+    pub(crate) fn with_fields(&self, fields: impl IntoIterator<Item = Field>) -> Self {
         let mut made = self.clone();
-        made.headers.extend(fields);
+        made.fields.extend(fields);
         made
     }
 
@@ -75,7 +70,7 @@ impl Answer {
     }
 
     /// An answer whose body names the status, as problem+json or text; none where a status has no body.
-    pub(crate) fn plain(status: StatusCode, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
+    pub(crate) fn plain(status: StatusCode, fields: Vec<Field>) -> Self {
         let reason = status.canonical_reason().unwrap_or("Unknown");
         let code = status.as_u16();
         let body = if has_no_body(status) {
@@ -90,30 +85,41 @@ impl Answer {
         };
         Self {
             status,
-            headers,
+            fields,
             retry_date: None,
             body,
         }
     }
 
-    /// The content type and body for a request with these header fields: problem+json (RFC 9457) when its
-    /// `Accept` names JSON, text otherwise, or what the user gave. `None` where a status has no body; the type
-    /// is `None` where it is among the headers.
+    /// The content for a request with these header fields: problem+json (RFC 9457) when its `Accept` names JSON, text
+    /// otherwise, or what the user gave. `None` where the status has no content.
     #[must_use]
-    pub fn body(&self, request: &HeaderMap) -> Option<(Option<HeaderValue>, Bytes)> {
-        let of_type = |name, body: &Bytes| (Some(HeaderValue::from_static(name)), body.clone());
-        match &self.body {
-            AnswerBody::None => None,
-            AnswerBody::Whole(body) => Some((None, body.clone())),
-            AnswerBody::Given(content_type, body) => {
-                Some((Some(content_type.clone()), body.clone()))
-            }
+    pub fn body(&self, request: &dyn Fields) -> Option<Content> {
+        let (content_type, bytes) = match &self.body {
+            AnswerBody::None => return None,
+            AnswerBody::Whole(body) => (None, body),
+            AnswerBody::Given(content_type, body) => (Some(content_type.clone()), body),
             AnswerBody::ByAccept { json, .. } if accepts_json(request) => {
-                Some(of_type("application/problem+json", json))
+                (Some(Bytes::from_static(b"application/problem+json")), json)
             }
-            AnswerBody::ByAccept { text, .. } => Some(of_type("text/plain; charset=utf-8", text)),
-        }
+            AnswerBody::ByAccept { text, .. } => {
+                (Some(Bytes::from_static(b"text/plain; charset=utf-8")), text)
+            }
+        };
+        Some(Content {
+            content_type,
+            bytes: bytes.clone(),
+        })
     }
+}
+
+/// What an answer contains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// The value of its `content-type`; `None` where that is among [`Answer::fields`].
+    pub content_type: Option<Bytes>,
+    /// Its bytes, not encoded.
+    pub bytes: Bytes,
 }
 
 /// Statuses that never carry content (RFC 9110 §15.3.5, §15.3.6, §15.4.5).
@@ -124,37 +130,33 @@ pub(crate) fn has_no_body(status: StatusCode) -> bool {
     )
 }
 
-fn accepts_json(request: &HeaderMap) -> bool {
-    let mut values = request.get_all(header::ACCEPT).iter();
-    values.any(|value| {
-        value
-            .as_bytes()
-            .windows(4)
-            .any(|word| word.eq_ignore_ascii_case(b"json"))
+fn accepts_json(request: &dyn Fields) -> bool {
+    request.any("accept", |value| {
+        let mut words = value.windows(4);
+        words.any(|word| word.eq_ignore_ascii_case(b"json"))
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, HeaderValue};
+
     use super::*;
 
-    fn body(accept: &str) -> (HeaderValue, Bytes) {
-        let request = http::Request::get("/")
-            .header("accept", accept)
-            .body(())
-            .unwrap();
+    fn content(accept: &'static str) -> Content {
+        let mut request = HeaderMap::new();
+        request.insert("accept", HeaderValue::from_static(accept));
         let answer = Answer::plain(StatusCode::SERVICE_UNAVAILABLE, Vec::new());
-        let (content_type, body) = answer.body(request.headers()).unwrap();
-        (content_type.unwrap(), body)
+        answer.body(&request).unwrap()
     }
 
     #[test]
     fn the_body_follows_accept() {
-        assert_eq!(body("*/*").1, "503 Service Unavailable\n");
-        let (content_type, json) = body("text/html, application/JSON;q=0.9");
+        assert_eq!(content("*/*").bytes, "503 Service Unavailable\n");
+        let json = content("text/html, application/JSON;q=0.9");
 
-        assert_eq!(content_type, "application/problem+json");
-        let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(json.content_type.unwrap(), "application/problem+json");
+        let value: serde_json::Value = serde_json::from_slice(&json.bytes).unwrap();
         assert_eq!(value["status"], 503);
     }
 

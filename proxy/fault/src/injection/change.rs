@@ -1,21 +1,25 @@
 //! Changes of a message's head and body.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::StatusCode;
 use json_patch::{PatchOperation, patch};
 use serde_json::Value;
 
-use crate::merge::merge;
+use crate::{
+    edits::{EditFields, FieldEdit, apply},
+    fields::Fields,
+    merge::merge,
+};
 
 /// What is changed about a message; everything else stays.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Change {
     /// The status of an answer.
     pub status: Option<StatusCode>,
-    /// Fields that go, before others are set.
-    pub remove: Vec<HeaderName>,
-    /// Fields that are set; values of one name follow each other.
-    pub set: Vec<(HeaderName, HeaderValue)>,
+    /// The fields, in this order.
+    pub edits: Arc<[FieldEdit]>,
     /// The body.
     pub body: Option<BodyChange>,
 }
@@ -42,23 +46,12 @@ impl Change {
     /// Whether it does nothing but patch a body, and so nothing at all to an answer whose body does not fit.
     pub(crate) fn needs_a_fitting_body(&self) -> bool {
         let patches = self.body.as_ref().is_some_and(BodyChange::needs_json);
-        patches && self.status.is_none() && self.remove.is_empty() && self.set.is_empty()
+        patches && self.status.is_none() && self.edits.is_empty()
     }
 
-    /// Changes the fields.
-    pub fn apply_to(&self, headers: &mut HeaderMap) {
-        for name in &self.remove {
-            headers.remove(name);
-        }
-        let mut previous = None;
-        for (name, value) in &self.set {
-            if previous == Some(name) {
-                headers.append(name.clone(), value.clone());
-            } else {
-                headers.insert(name.clone(), value.clone());
-            }
-            previous = Some(name);
-        }
+    /// Changes the fields of `head`.
+    pub fn apply_to(&self, head: &mut impl EditFields) {
+        apply(&self.edits, head);
     }
 }
 
@@ -74,14 +67,14 @@ impl BodyChange {
 
     /// Whether a body with these fields may be JSON that can be read: of a JSON type, or of none, and not compressed.
     #[must_use]
-    pub fn may_be_json(headers: &HeaderMap) -> bool {
-        if headers.contains_key(header::CONTENT_ENCODING) {
+    pub fn may_be_json(fields: &dyn Fields) -> bool {
+        if fields.has("content-encoding") {
             return false;
         }
-        let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
+        let Some(content_type) = fields.first("content-type") else {
             return true;
         };
-        let content_type = content_type.to_str().unwrap_or_default();
+        let content_type = std::str::from_utf8(content_type).unwrap_or_default();
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         let essence = essence.to_ascii_lowercase();
         // RFC 6839 §3.1: `+json` says how it is written.
@@ -138,30 +131,10 @@ fn fits(value: &Value, depth: usize, bytes_left: &mut usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, HeaderValue};
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn fields_go_before_others_are_set() {
-        let change = Change {
-            remove: vec![HeaderName::from_static("server")],
-            set: vec![
-                (HeaderName::from_static("x-a"), HeaderValue::from(1)),
-                (HeaderName::from_static("x-a"), HeaderValue::from(2)),
-            ],
-            ..Change::default()
-        };
-        let mut headers = HeaderMap::new();
-        headers.insert("server", HeaderValue::from_static("nginx"));
-        headers.insert("x-a", HeaderValue::from(0));
-
-        change.apply_to(&mut headers);
-
-        let values: Vec<_> = headers.get_all("x-a").iter().collect();
-        assert_eq!(values, ["1", "2"]);
-        assert!(!headers.contains_key("server"));
-    }
 
     #[test]
     fn a_merge_changes_json_and_leaves_the_rest() {

@@ -2,143 +2,138 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::HeaderValue;
-
 use crate::{
-    faults::Phase,
-    ledger::{Bell, Held},
+    hold::{Held, Released},
+    identity::FaultIdentity,
     matcher::Choice,
     origin::Origin,
-    plan::ArmedFault,
+    phase::Phase,
 };
 
-/// A fault that acts on a request. Dropping it gives back the place it held, and the injection if it had no effect.
+/// A fault that acts on a request.
+///
+/// Dropping it gives back the place it held. If it was still undecided whether it has an effect, it then counts as
+/// skipped and its injection is given back.
 #[derive(Debug)]
 pub struct Fired {
-    fault: Arc<ArmedFault>,
+    fault: Arc<FaultIdentity>,
     held: Option<Held>,
-    /// It depends on the answer if it has an effect, and has had none yet.
-    may_pass: bool,
+    is_undecided: bool,
 }
 
 impl Fired {
-    pub(crate) fn new(fault: &Arc<ArmedFault>, held: Option<Held>) -> Self {
+    pub(crate) fn new(fault: &Arc<FaultIdentity>, held: Option<Held>) -> Self {
         Self {
             fault: Arc::clone(fault),
             held,
-            may_pass: false,
+            is_undecided: false,
         }
     }
 
-    /// Notes that the answer decides if it has an effect.
-    pub(crate) fn depends_on_answer(&mut self) {
-        self.may_pass = true;
+    /// Notes that the answer decides whether it has an effect.
+    pub(crate) fn set_undecided(&mut self) {
+        self.is_undecided = true;
     }
 
-    /// Whether it is still open if it has an effect at all.
+    /// Whether it is not known yet if it has an effect: the answer decides.
     #[must_use]
-    pub fn may_pass(&self) -> bool {
-        self.may_pass
+    pub fn is_undecided(&self) -> bool {
+        self.is_undecided
     }
 
-    /// Notes that it has an effect. Whether that was open until now.
-    pub fn acts(&mut self) -> bool {
-        std::mem::take(&mut self.may_pass)
+    /// Notes that it has an effect. Returns whether that was undecided until now.
+    pub fn mark_injected(&mut self) -> bool {
+        std::mem::take(&mut self.is_undecided)
     }
 
-    /// Notes that it has none, if that was open until now: it counts as skipped and holds nothing. Whether it was open.
-    pub fn passes(&mut self) -> bool {
-        if !std::mem::take(&mut self.may_pass) {
+    /// Notes that it has no effect, if that was undecided until now: it then counts as skipped, its injection is given
+    /// back to its `limit`, and it holds nothing. Returns whether it was undecided.
+    pub fn mark_skipped(&mut self) -> bool {
+        if !std::mem::take(&mut self.is_undecided) {
             return false;
         }
-        self.fault.ledger().give_back_injection();
-        self.let_go();
+        self.fault.counters.give_back_injection();
+        self.release();
         true
     }
 
     /// The fault's id.
     #[must_use]
     pub fn id(&self) -> &str {
-        self.fault.id()
+        &self.fault.id
     }
 
     /// The name of the fault's kind.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        self.fault.kind()
+        self.fault.kind
     }
 
-    /// The phase in which the kind acts.
+    /// The phase in which the fault acts.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        self.fault.phase()
+        self.fault.phase
     }
 
-    /// The revision of the fault set in which this form of the fault was made.
+    /// The number of the change that gave the fault the form in which it acts.
     #[must_use]
     pub fn revision(&self) -> u64 {
-        self.fault.revision()
+        self.fault.revision
     }
 
-    /// The call that gave the fault this form, if it is known.
+    /// The call that gave the fault that form, if it is known.
     #[must_use]
     pub fn origin(&self) -> Option<Origin> {
-        self.fault.origin()
+        self.fault.origin
     }
 
-    /// By what the request was chosen.
+    /// How the fault chose the request.
     #[must_use]
     pub fn chosen_by(&self) -> Choice {
-        let spec = self.fault.spec();
-        Choice::of(&spec.matching, spec.percent)
+        self.fault.choice
     }
 
-    /// The value of the header that marks an injected answer; `None` when the fault is stealthy.
+    /// The value of the header that marks an injected answer, plain ASCII; `None` when the fault is stealthy.
     #[must_use]
-    pub fn marker(&self) -> Option<&HeaderValue> {
-        self.fault.marker()
+    pub fn marker(&self) -> Option<&str> {
+        self.fault.marker.as_deref()
     }
 
-    /// Whether it holds the request, counted in `active` until this is dropped.
+    /// Whether it holds the request, counted in `active` until it is [released](Self::release) or dropped.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.held.is_some()
     }
 
-    /// Gives back the place that the fault held for the request: it holds it no longer.
-    pub fn let_go(&mut self) {
+    /// Gives back the place that the fault held for the request.
+    pub fn release(&mut self) {
         self.held = None;
     }
 
-    /// Ends when the fault is removed, expires or is given other parameters: what it holds is let go.
-    pub async fn released(&self) {
-        self.bell().released().await;
-    }
-
-    /// Tells when the fault is removed, expires or is given other parameters, for as long as one likes.
+    /// Tells when the fault is removed, expires or is given other parameters: what it holds must then be released.
     #[must_use]
-    pub fn bell(&self) -> Bell {
-        Bell::of(self.fault.hold())
+    pub fn released(&self) -> Released {
+        Released::of(&self.fault.hold)
     }
 
-    /// Notes how long a request was to be held, and how long it really was.
+    /// Notes how long the request was held, and how long that was asked for: `None` if the hold was cut short.
     pub fn note_delay(&self, asked: Option<Duration>, achieved: Duration) {
-        self.fault.ledger().note_delay(asked, achieved);
+        self.fault.counters.note_delay(asked, achieved);
     }
 
     /// Notes bytes that went through a shaped body, and how long they took.
     pub fn note_bytes(&self, bytes: u64, took: Duration) {
-        self.fault.ledger().note_bytes(bytes, took);
+        self.fault.counters.note_bytes(bytes, took);
     }
 
     /// Notes that the client left while the fault acted on its request.
     pub fn note_client_gave_up(&self) {
-        self.fault.ledger().note_client_gave_up();
+        self.fault.counters.note_client_gave_up();
     }
 }
 
 impl Drop for Fired {
     fn drop(&mut self) {
-        self.passes();
+        self.mark_skipped();
     }
 }

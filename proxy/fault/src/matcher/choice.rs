@@ -1,9 +1,9 @@
-//! By what a fault chooses its requests, as a word.
+//! How a fault chooses its requests, as a word.
 
 use super::MatchSpec;
 use crate::probability::Percent;
 
-/// By what a fault chooses its requests; of several, the first of this order.
+/// How a fault chooses its requests; of several ways, the first of this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
     /// A member of W3C Baggage.

@@ -1,16 +1,20 @@
-//! `per`: to what a draw belongs.
+//! `per`: what a random draw belongs to.
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 use serde_json::Value;
 
-use super::{Subject, members::cookies};
-use crate::read::{Problem, text, unknown};
+use super::members::cookie;
+use crate::{
+    fields::Fields,
+    read::{Problem, text, unknown},
+    subject::Subject,
+};
 
-/// To what a draw belongs. All but the first are sticky: the same key always gets the same draw.
+/// What a random draw belongs to. All but the first are sticky: the same key always gets the same draw.
 ///
-/// A request that lacks the header, cookie or trace is drawn for by itself.
+/// A request without the header, cookie or trace gets a draw of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Per {
     /// Each request by itself.
@@ -80,13 +84,10 @@ impl Per {
         match self {
             Self::Request => None,
             Self::Connection => Some(with(&subject.connection.to_le_bytes())),
-            Self::Header(name) => Some(with(subject.headers.get(name)?.as_bytes())),
-            Self::Cookie(name) => {
-                let mut found = cookies(subject.headers).filter(|(key, _)| *key == name.as_bytes());
-                found.next().map(|(_, value)| with(value))
-            }
+            Self::Header(name) => Some(with(subject.fields.first(name.as_str())?)),
+            Self::Cookie(name) => Some(with(cookie(subject.fields, name)?)),
             Self::Client => Some(client_key(subject.peer, with)),
-            Self::Trace => Some(with(trace_id(subject.headers)?)),
+            Self::Trace => Some(with(trace_id(subject.fields)?)),
         }
     }
 }
@@ -100,8 +101,8 @@ pub(crate) fn client_key<T>(peer: SocketAddr, with: impl FnOnce(&[u8]) -> T) -> 
 }
 
 /// The trace id of a `traceparent` (W3C Trace Context §3.2): 32 hexadecimal digits, not all zero.
-fn trace_id(headers: &HeaderMap) -> Option<&[u8]> {
-    let field = headers.get("traceparent")?.as_bytes();
+fn trace_id<'f>(fields: &'f (dyn Fields + 'f)) -> Option<&'f [u8]> {
+    let field = fields.first("traceparent")?;
     let id = field.get(3..35)?;
     let framed = field.get(2) == Some(&b'-') && field.get(35) == Some(&b'-');
     let is_id = id.iter().all(u8::is_ascii_hexdigit) && id.iter().any(|digit| *digit != b'0');

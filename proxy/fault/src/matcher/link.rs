@@ -1,4 +1,4 @@
-//! What of a `match` can be told of a connection alone.
+//! The part of a `match` that fits a connection without a request.
 
 use std::net::SocketAddr;
 

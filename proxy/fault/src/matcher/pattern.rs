@@ -65,6 +65,13 @@ impl Pattern {
     const REGEX: &'static str = "re:";
     /// The longest pattern, in bytes.
     pub const BYTES_MAX: usize = 1_024;
+    /// The most memory that a compiled expression may take, in bytes; and again for what it learns while it searches.
+    pub const COMPILED_BYTES_MAX: usize = 256 * 1024;
+
+    /// Whether a text is written as a regular expression.
+    pub(crate) fn is_expression(text: &str) -> bool {
+        text.starts_with(Self::REGEX)
+    }
 
     /// Reads a glob or an expression.
     ///
@@ -79,7 +86,8 @@ impl Pattern {
             return Ok(Self::Glob(Glob::new(pattern)));
         };
         RegexBuilder::new(expression)
-            .size_limit(1 << 20)
+            .size_limit(Self::COMPILED_BYTES_MAX)
+            .dfa_size_limit(Self::COMPILED_BYTES_MAX)
             .build()
             .map(Self::Regex)
             .map_err(|error| {
@@ -176,6 +184,7 @@ mod tests {
         assert!(fits("re:items/[0-9]+", "/v1/items/17/x"));
         assert!(!fits("re:^/items/[0-9]+$", "/v1/items/17"));
         assert!(fits("re:^/v[12]/", "/v2/a"));
+        assert!(fits(r"re:^/u/\w+/\w+/o/\d+/\w+$", "/u/ada/über/o/17/x"));
     }
 
     #[test]
@@ -189,10 +198,12 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_that_would_fill_memory_is_refused() {
-        let problem = Pattern::read(&json!("re:(((a{100}){100}){100})")).unwrap_err();
+    fn an_expression_that_would_fill_memory_is_refused_with_the_bound() {
+        for expression in ["re:(((a{100}){100}){100})", r"re:[\w\d]{8}"] {
+            let problem = Pattern::read(&json!(expression)).unwrap_err();
 
-        assert!(problem.detail.contains("size limit"), "{}", problem.detail);
+            assert!(problem.detail.contains("262144"), "{}", problem.detail);
+        }
     }
 
     proptest! {

@@ -2,38 +2,38 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::Placed;
+use super::planned::PlannedFault;
 use crate::spec::Routes;
 
 /// Faults, found by route.
 #[derive(Debug, Default)]
 pub(super) struct ByRoute {
     /// The faults of each route that some fault names, those for all routes included.
-    named: HashMap<String, Vec<Placed>>,
+    named: HashMap<String, Vec<PlannedFault>>,
     /// The faults of every other route.
-    elsewhere: Vec<Placed>,
+    elsewhere: Vec<PlannedFault>,
 }
 
 impl ByRoute {
     /// Keeps the order of `sorted` on each route.
-    pub(super) fn new(sorted: Vec<Placed>) -> Self {
-        let mut named: HashMap<String, Vec<Placed>> = HashMap::new();
-        for placed in &sorted {
-            if let Routes::Named(names) = &placed.fault.spec().route {
+    pub(super) fn new(sorted: Vec<PlannedFault>) -> Self {
+        let mut named: HashMap<String, Vec<PlannedFault>> = HashMap::new();
+        for planned in &sorted {
+            if let Routes::Named(names) = &planned.fault.spec().route {
                 for name in names {
                     named.entry(name.clone()).or_default();
                 }
             }
         }
         let mut elsewhere = Vec::new();
-        for placed in sorted {
-            let fault = Arc::clone(&placed.fault);
+        for planned in sorted {
+            let fault = Arc::clone(&planned.fault);
             match &fault.spec().route {
                 Routes::All => {
                     for here in named.values_mut() {
-                        here.push(placed.clone());
+                        here.push(planned.clone());
                     }
-                    elsewhere.push(placed);
+                    elsewhere.push(planned);
                 }
                 Routes::Named(names) => {
                     for (at, name) in names.iter().enumerate() {
@@ -41,7 +41,7 @@ impl ByRoute {
                             continue; // Named twice is still once.
                         }
                         if let Some(here) = named.get_mut(name) {
-                            here.push(placed.clone());
+                            here.push(planned.clone());
                         }
                     }
                 }
@@ -54,7 +54,7 @@ impl ByRoute {
         self.named.is_empty() && self.elsewhere.is_empty()
     }
 
-    pub(super) fn on(&self, route: &str) -> &[Placed] {
+    pub(super) fn on(&self, route: &str) -> &[PlannedFault] {
         self.named.get(route).unwrap_or(&self.elsewhere)
     }
 }

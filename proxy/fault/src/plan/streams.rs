@@ -7,14 +7,15 @@ use std::{
 
 use smallvec::SmallVec;
 
-use super::{ArmedFault, FaultPlan, Placed};
+use super::{FaultPlan, armed::ArmedFault, planned::PlannedFault};
 use crate::{
-    faults::Phase,
-    injection::{Considered, Outcome},
-    ledger::{Effects, Held, Hold},
-    matcher::client_key,
+    counters::Effects,
+    hold::{Held, Hold},
+    injection::{Considered, MatchOutcome},
+    matcher::{Per, client_key},
+    phase::Phase,
     roll::Roll,
-    schedule::Force,
+    schedule::Intensity,
     stream::{Chance, Direction, Layer, Link, Stage},
 };
 
@@ -80,7 +81,7 @@ struct Met {
     roll: Roll,
     /// The number of the match, and whether it fell into a burst.
     count: (u64, bool),
-    outcome: Option<Outcome>,
+    outcome: Option<MatchOutcome>,
     /// Whether the connection counts as an injection.
     is_taken: bool,
     /// Its place, while the fault acts.
@@ -115,21 +116,21 @@ impl StreamFaults {
     pub fn look(&mut self, plan: &FaultPlan, link: &Link<'_>, now: Instant) -> Look {
         let mut look = Look::default();
         let mut before = std::mem::take(&mut self.met);
-        for placed in plan.streams.on(link.route) {
-            let fault = &placed.fault;
+        for planned in plan.streams.on(link.route) {
+            let fault = &planned.fault;
             let spec = fault.spec();
             let beneath = link.has_requests && spec.layer != Some(Layer::Stream);
             if beneath || !self.part.is_meant_by(fault) || !spec.matching.matches_client(link.peer)
             {
                 continue;
             }
-            look.again = [look.again, placed.changes_by_itself(now)]
+            look.again = [look.again, planned.changes_by_itself(now)]
                 .into_iter()
                 .flatten()
                 .min();
-            let same = |met: &Met| Arc::ptr_eq(met.fault.ledger(), fault.ledger());
+            let same = |met: &Met| Arc::ptr_eq(met.fault.counters(), fault.counters());
             let known = before.iter().position(same).map(|at| before.remove(at));
-            let Some(force) = fault.force(now, &placed.place) else {
+            let Some(intensity) = fault.intensity(now, &planned.position) else {
                 if let Some(mut met) = known {
                     met.held = None;
                     self.met.push(met);
@@ -141,8 +142,8 @@ impl StreamFaults {
                 Met::new(self.made, fault, link)
             });
             met.fault = Arc::clone(fault);
-            met.scale = force.value;
-            let outcome = met.settle(force);
+            met.scale = intensity.value;
+            let outcome = met.settle(intensity);
             if met.note(outcome) {
                 let kind = fault.kind();
                 look.considered.push(Considered { kind, outcome });
@@ -166,7 +167,7 @@ impl StreamFaults {
                     .armed_kind()
                     .stage(Chance { roll, scale, route })?,
                 kind: met.fault.kind(),
-                effects: Effects::of(met.fault.ledger()),
+                effects: Effects::of(met.fault.counters()),
             })
         })
     }
@@ -174,10 +175,13 @@ impl StreamFaults {
 
 impl Met {
     fn new(number: u64, fault: &Arc<ArmedFault>, link: &Link<'_>) -> Self {
-        let dice = &fault.dice;
+        let dice = fault.dice();
         let roll = match fault.spec().per {
-            crate::Per::Client => client_key(link.peer, |key| dice.keyed_roll(key)),
-            _ => dice.keyed_roll(&link.connection.to_le_bytes()),
+            Per::Client => client_key(link.peer, |key| dice.keyed_roll(key)),
+            // The others need a request, and are refused when a fault is read for a connection.
+            Per::Request | Per::Connection | Per::Header(_) | Per::Cookie(_) | Per::Trace => {
+                dice.keyed_roll(&link.connection.to_le_bytes())
+            }
         };
         Self {
             number,
@@ -192,13 +196,14 @@ impl Met {
     }
 
     /// What becomes of the connection, by the draw it has kept.
-    fn settle(&mut self, force: Force) -> Outcome {
+    fn settle(&mut self, intensity: Intensity) -> MatchOutcome {
         let spec = self.fault.spec();
         let (count, is_bad) = self.count;
         let drawn = self.roll.clone().draw();
-        if !is_bad || !spec.counts_in(count) || !spec.percent.hits_scaled(drawn, force.percent) {
+        if !is_bad || !spec.counts_in(count) || !spec.percent.hits_scaled(drawn, intensity.percent)
+        {
             self.held = None;
-            return Outcome::Skipped;
+            return MatchOutcome::Skipped;
         }
         let hold = self.fault.hold();
         if self
@@ -208,49 +213,49 @@ impl Met {
         {
             self.held = None; // Given back first: it may be the last place.
             let Some(held) = hold.enter(spec.max_active) else {
-                return Outcome::Overflow;
+                return MatchOutcome::Overflow;
             };
             self.held = Some((held, Arc::clone(hold)));
         }
-        if !self.is_taken && !self.fault.ledger().take_injection(spec.limit) {
+        if !self.is_taken && !self.fault.counters().take_injection(spec.limit) {
             self.held = None;
-            return Outcome::Skipped;
+            return MatchOutcome::Skipped;
         }
         self.is_taken = true;
-        Outcome::Injected
+        MatchOutcome::Injected
     }
 
     /// Counts the outcome in place of an earlier one. Whether it is new.
-    fn note(&mut self, outcome: Outcome) -> bool {
+    fn note(&mut self, outcome: MatchOutcome) -> bool {
         let earlier = self.outcome;
         // Once acted on is acted on, whatever becomes of the fault.
-        if earlier == Some(outcome) || earlier == Some(Outcome::Injected) {
+        if earlier == Some(outcome) || earlier == Some(MatchOutcome::Injected) {
             return false;
         }
-        let ledger = self.fault.ledger();
+        let counters = self.fault.counters();
         if let Some(earlier) = earlier {
-            ledger.take_back(earlier);
+            counters.take_back(earlier);
         }
         match outcome {
-            Outcome::Injected => {}
-            Outcome::Skipped => ledger.count_skipped(),
-            Outcome::Overflow => ledger.count_overflow(),
+            MatchOutcome::Injected => {}
+            MatchOutcome::Skipped => counters.count_skipped(),
+            MatchOutcome::Overflow => counters.count_overflow(),
         }
         self.outcome = Some(outcome);
         true
     }
 }
 
-impl Placed {
+impl PlannedFault {
     /// When it may act otherwise than now without being changed.
     fn changes_by_itself(&self, now: Instant) -> Option<Instant> {
-        let schedule = self.fault.schedule();
-        let starts_at = schedule.starts_at.instant;
+        let lifetime = self.fault.lifetime();
+        let starts_at = lifetime.starts_at.instant;
         if starts_at > now {
             return Some(starts_at);
         }
-        let ends = schedule.expires_at.map(|end| end.instant);
-        let next_step = (!self.fault.is_steady).then_some(now + STEP);
+        let ends = lifetime.expires_at.map(|end| end.instant);
+        let next_step = (!self.fault.is_steady()).then_some(now + STEP);
         let times = [ends.filter(|end| *end > now), next_step];
         times.into_iter().flatten().min()
     }
@@ -261,6 +266,6 @@ impl FaultPlan {
     #[must_use]
     pub fn acts_beneath(&self, route: &str) -> bool {
         let mut here = self.streams.on(route).iter();
-        here.any(|placed| placed.fault.spec().layer == Some(Layer::Stream))
+        here.any(|planned| planned.fault.spec().layer == Some(Layer::Stream))
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
-    faults::written,
     read::{Object, Problem},
     roll::{Dice, Roll},
     units::{duration, show_duration},
+    written::written,
 };
 
 /// In the bad state the percent applies, in the good one nothing happens.
@@ -106,13 +106,13 @@ impl Burst {
     }
 }
 
-/// Where a walk by matches is. Only the owner of the next match may step it.
+/// Whether a burst by match is in its bad state. Each state follows from the one before, so matches step it in order.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Walk {
+pub(crate) struct BurstState {
     bad: bool,
 }
 
-impl Walk {
+impl BurstState {
     /// Steps to the match number `count`. Whether it is bad.
     pub(crate) fn step(&mut self, burst: Burst, dice: &Dice, count: u64) -> bool {
         let Burst::Matches { p_bad, p_good } = burst else {
@@ -150,7 +150,7 @@ mod tests {
             p_good: 0.2,
         };
         let dice = Dice::new(7, "burst-1");
-        let mut walk = Walk::default();
+        let mut walk = BurstState::default();
         let bad: Vec<bool> = (0..200_000).map(|n| walk.step(burst, &dice, n)).collect();
 
         let share = bad.iter().filter(|bad| **bad).count();

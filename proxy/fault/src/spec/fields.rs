@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{FaultSpec, is_name};
 use crate::{
+    name::is_name,
     read::{Problem, expected, text, whole},
     units::{duration, show_duration},
 };
@@ -81,12 +81,15 @@ pub(super) fn priority(value: &Value) -> Result<i64, Problem> {
     }
 }
 
-pub(super) fn note(value: &Value) -> Result<String, Problem> {
-    let note = text(value)?;
-    if note.len() > FaultSpec::NOTE_BYTES_MAX {
-        return Err(Problem::here("is longer than 1024 bytes"));
+pub(super) fn note(bytes_max: usize) -> impl Fn(&Value) -> Result<String, Problem> {
+    move |value| {
+        let note = text(value)?;
+        if note.len() > bytes_max {
+            let detail = format!("is longer than {bytes_max} bytes");
+            return Err(Problem::here(detail));
+        }
+        Ok(note.to_owned())
     }
-    Ok(note.to_owned())
 }
 
 pub(super) fn group(value: &Value) -> Result<String, Problem> {

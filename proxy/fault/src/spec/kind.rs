@@ -1,13 +1,14 @@
 //! The one kind that a fault names.
 
-use super::FaultSpec;
 use crate::{
     faults::{Fault, NOT_YET},
     read::{Object, Problem, nearest},
 };
 
 /// The one kind that is named; `None` when a misspelt one is reported as an unknown key already.
-pub(super) fn read(object: &Object<'_>) -> Result<Option<Fault>, Problem> {
+///
+/// `common` are the keys that are not a kind.
+pub(super) fn read(object: &Object<'_>, common: &[&str]) -> Result<Option<Fault>, Problem> {
     let named: Vec<&str> = object
         .keys()
         .filter(|key| Fault::NAMES.contains(key))
@@ -22,7 +23,7 @@ pub(super) fn read(object: &Object<'_>) -> Result<Option<Fault>, Problem> {
                 Fault::read(name, value).expect("the name was found in the registry")
             })
             .map_err(|problem| shorthand_hint(problem, name)),
-        [] if object.keys().any(is_near_a_kind) => Ok(None),
+        [] if object.keys().any(|key| is_near_a_kind(key, common)) => Ok(None),
         [] => Err(Problem::here(format!(
             "names no kind of fault; give one of {}",
             Fault::NAMES.join(", ")
@@ -35,12 +36,8 @@ pub(super) fn read(object: &Object<'_>) -> Result<Option<Fault>, Problem> {
 }
 
 /// A key that no kind and no common field has, and that is nearest to a kind.
-fn is_near_a_kind(key: &str) -> bool {
-    let known: Vec<&str> = FaultSpec::KEYS
-        .iter()
-        .chain(Fault::NAMES)
-        .copied()
-        .collect();
+fn is_near_a_kind(key: &str, common: &[&str]) -> bool {
+    let known: Vec<&str> = common.iter().chain(Fault::NAMES).copied().collect();
     !known.contains(&key) && nearest(key, &known).is_some_and(|near| Fault::NAMES.contains(&near))
 }
 
@@ -57,7 +54,7 @@ fn shorthand_hint(problem: Problem, name: &str) -> Problem {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::*;
+    use crate::spec::FaultSpec;
 
     #[expect(clippy::needless_pass_by_value, reason = "a json!() reads better bare")]
     fn problems(value: Value) -> Vec<(String, String)> {

@@ -2,8 +2,8 @@
 
 use super::FaultSpec;
 use crate::{
-    faults::Phase,
     matcher::Per,
+    phase::Phase,
     read::Problem,
     stream::{Direction, Layer},
 };

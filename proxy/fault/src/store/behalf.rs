@@ -1,4 +1,4 @@
-//! Who changed what is armed, and how often.
+//! Who changes what is armed, and how many changes there were.
 
 use super::FaultWriter;
 use crate::origin::Origin;

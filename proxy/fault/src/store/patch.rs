@@ -2,7 +2,11 @@
 
 use serde_json::Value;
 
-use crate::{merge::merge, read::Problem, spec::FaultSpec};
+use crate::{
+    merge::merge,
+    read::{Problem, expected},
+    spec::FaultSpec,
+};
 
 /// The spec after a merge patch. The id stays. A `start` that is over and not named is no longer held against the `ttl`.
 pub(super) fn patched(
@@ -12,7 +16,7 @@ pub(super) fn patched(
     begun: bool,
 ) -> Result<FaultSpec, Vec<Problem>> {
     if !patch.is_object() {
-        return Err(vec![crate::read::expected("an object", patch)]);
+        return Err(vec![expected("an object", patch)]);
     }
     if patch.get("id").is_some_and(|named| named != id) {
         return Err(vec![Problem::at(

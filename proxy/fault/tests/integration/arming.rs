@@ -339,3 +339,31 @@ fn states_are_waiting_active_and_spent() {
     assert_eq!(state(&writer, later(armed, 10).instant), State::Spent);
     assert!(decide(&reader.plan(), later(armed, 10)).is_none());
 }
+
+#[test]
+fn all_faults_together_have_a_bounded_number_of_expressions() {
+    let (mut writer, _) = store(1);
+    let now = start();
+    let fault = |id: &str, count: usize| {
+        let paths = vec!["re:^/a"; count];
+        spec(&json!({ "id": id, "route": "web", "reset": {}, "match": { "path": paths } }))
+    };
+    let full: Vec<_> = (0..16).map(|n| fault(&format!("f{n}"), 16)).collect();
+    writer.arm(full, now).unwrap();
+
+    let more = writer.arm(vec![fault("more", 1)], now).unwrap_err();
+    let put = writer.put("more", fault("more", 1), now).unwrap_err();
+
+    let wanted = "all faults together may have 256 regular expressions, and this makes 257";
+    assert_eq!(
+        (more.to_string().as_str(), put.to_string().as_str()),
+        (wanted, wanted)
+    );
+    // What replaces a fault counts in its place, and one that is removed makes room.
+    writer.put("f0", fault("f0", 15), now).unwrap();
+    writer.arm(vec![fault("one", 1)], now).unwrap();
+    let patch = json!({ "match": { "path": vec!["re:^/a"; 2] } });
+    assert!(writer.patch("one", &patch, now).is_err());
+    assert!(writer.remove("f1", now.instant));
+    writer.patch("one", &patch, now).unwrap();
+}

@@ -66,7 +66,7 @@ fn at_the_instant_of_its_end_a_fault_is_gone_for_everybody() {
 }
 
 #[test]
-fn what_is_held_at_the_end_is_let_go_once_by_whoever_comes_first() {
+fn what_is_held_at_the_end_is_released_once_by_whoever_comes_first() {
     type Change = fn(&mut brownout_fault::FaultWriter, Moment);
     let changes: [Change; 3] = [
         |writer, at| drop(writer.expire(at.instant)),
@@ -79,12 +79,12 @@ fn what_is_held_at_the_end_is_let_go_once_by_whoever_comes_first() {
         let fault = json!({ "route": "web", "id": "slow", "latency": "1m", "ttl": "1m" });
         arm(&mut writer, &fault, now);
         let held = decide(&reader.plan(), now);
-        let bell = held.fired[0].bell();
-        assert!(!bell.has_rung());
+        let released = held.fired[0].released();
+        assert!(!released.has_happened());
 
         let end = later(now, 60);
         change(&mut writer, end);
-        assert!(bell.has_rung());
+        assert!(released.has_happened());
         change(&mut writer, end);
 
         drop(held);

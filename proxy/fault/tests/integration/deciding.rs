@@ -1,4 +1,4 @@
-use brownout_fault::{Ending, Outcome, store};
+use brownout_fault::{MatchOutcome, RequestEnding, store};
 use http::Request;
 use proptest::prelude::*;
 use serde_json::json;
@@ -24,14 +24,15 @@ fn delays_add_and_come_before_the_ending_whatever_was_armed_first() {
     let injection = decide(&reader.plan(), now);
 
     let waits: Vec<u128> = injection
+        .before
         .delays
         .iter()
         .map(|delay| delay.span.as_millis())
         .collect();
     assert_eq!(waits, [200, 300]);
-    let (by, ending) = injection.ending.as_ref().unwrap();
+    let (by, ending) = injection.before.ending.as_ref().unwrap();
     assert_eq!(injection.fired[*by].id(), "abort-1");
-    assert!(matches!(ending, Ending::Answer(answer) if answer.status == 503));
+    assert!(matches!(ending, RequestEnding::Answer(answer) if answer.status == 503));
 }
 
 #[test]
@@ -128,9 +129,9 @@ fn matched_is_the_sum_of_what_became_of_it() {
             .filter(|c| c.outcome == outcome)
             .count() as u64
     };
-    assert_eq!(told(Outcome::Injected), counters.injected);
-    assert_eq!(told(Outcome::Skipped), counters.skipped);
-    assert_eq!(told(Outcome::Overflow), counters.overflow);
+    assert_eq!(told(MatchOutcome::Injected), counters.injected);
+    assert_eq!(told(MatchOutcome::Skipped), counters.skipped);
+    assert_eq!(told(MatchOutcome::Overflow), counters.overflow);
 }
 
 #[test]
@@ -214,7 +215,7 @@ proptest! {
         let injection = decide_for(&reader.plan(), "web", &request, later(now, 1 + after));
 
         prop_assert!(injection.is_none());
-        prop_assert!(injection.delays.is_empty() && injection.ending.is_none());
+        prop_assert!(injection.before.delays.is_empty() && injection.before.ending.is_none());
     }
 
     #[test]
@@ -241,6 +242,6 @@ proptest! {
         }
         let endings = injection.fired.iter().filter(|fired| fired.kind() != "latency").count();
         prop_assert!(endings <= 1);
-        prop_assert_eq!(injection.delays.len(), injection.fired.len() - endings);
+        prop_assert_eq!(injection.before.delays.len(), injection.fired.len() - endings);
     }
 }

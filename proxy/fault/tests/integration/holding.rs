@@ -1,14 +1,14 @@
 use std::{future::Future, pin::pin, task::Poll, time::Duration};
 
 use brownout_fault::{Injection, store};
-use brownout_fault::{Magnitude, Outcome};
+use brownout_fault::{Magnitude, MatchOutcome};
 use serde_json::json;
 
 use crate::{arm, decide, start};
 
-/// Whether what `injection` holds has been let go.
+/// Whether what `injection` holds has been released.
 fn is_released(injection: &Injection) -> bool {
-    let mut released = pin!(injection.fired[0].released());
+    let mut released = pin!(injection.fired[0].released().wait());
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     released.as_mut().poll(&mut context) == Poll::Ready(())
 }
@@ -50,7 +50,7 @@ fn what_holds_nothing_is_never_active_and_learns_of_the_end_all_the_same() {
 }
 
 #[test]
-fn removing_replacing_and_expiring_let_go_what_is_held() {
+fn removing_replacing_and_expiring_release_what_is_held() {
     let (mut writer, reader) = store(1);
     let now = start();
     let hole = json!({ "id": "x", "route": "web", "blackhole": {}, "ttl": "1m" });
@@ -76,7 +76,7 @@ fn removing_replacing_and_expiring_let_go_what_is_held() {
 }
 
 #[test]
-fn a_patch_lets_go_only_if_it_changes_the_parameters_of_the_kind() {
+fn a_patch_releases_only_if_it_changes_the_parameters_of_the_kind() {
     let (mut writer, reader) = store(1);
     let now = start();
     arm(
@@ -184,7 +184,7 @@ fn a_removed_fault_gives_its_places_back_though_nobody_has_left_yet() {
     // Who decided by the old plan is let through, not held by a fault that is gone.
     assert_eq!(
         decide(&before, now).considered[0].outcome,
-        Outcome::Overflow
+        MatchOutcome::Overflow
     );
     drop(held);
     assert_eq!(

@@ -11,6 +11,7 @@ mod clock;
 mod deciding;
 mod draws;
 mod holding;
+mod import_cycles;
 mod reference;
 mod schedules;
 mod schemas;
@@ -67,11 +68,14 @@ fn decide_on(
 ) -> Injection {
     let subject = Subject {
         route,
-        method: request.method(),
-        uri: request.uri(),
-        headers: request.headers(),
+        method: request.method().as_str(),
+        path: request.uri().path(),
+        query: request.uri().query(),
+        host: None,
+        fields: request.headers(),
         peer: ([127, 0, 0, 1], 40_000).into(),
         connection,
+        request: 0,
     };
     plan.decide(&subject, now.instant)
 }

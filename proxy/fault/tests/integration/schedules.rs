@@ -54,7 +54,7 @@ fn a_ramp_of_value_grows_the_magnitude_and_hits_everybody() {
         now,
     );
 
-    let wait = |second| decide(&reader.plan(), later(now, second)).delays[0].span;
+    let wait = |second| decide(&reader.plan(), later(now, second)).before.delays[0].span;
 
     let millis: Vec<u128> = [0, 4, 5, 9, 10]
         .map(|second| wait(second).as_millis())

@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use histogram::{AtomicHistogram, Config};
 
@@ -11,15 +14,16 @@ const LONGEST_US: u64 = (1 << MAX_VALUE_POWER) - 1;
 ///
 /// Cloning gives another handle to the same histogram. Only bucket counts are kept, in
 /// microseconds: exact up to 63 µs, above that within 1.6 % when read back. Anything longer than
-/// 38 hours counts as 38 hours.
-#[derive(Debug, Clone)]
-pub struct Histogram(Arc<AtomicHistogram>);
+/// 38 hours counts as 38 hours. The buckets, 8.4 KB, are made with the first record: most faults
+/// never meet most routes.
+#[derive(Debug, Clone, Default)]
+pub struct Histogram(Arc<OnceLock<AtomicHistogram>>);
 
 /// What a histogram held when it was read.
 ///
 /// A record made while it was read is either in it or in the next one, never lost.
 #[derive(Debug, Clone)]
-pub struct Distribution(histogram::Histogram);
+pub struct Distribution(Option<histogram::Histogram>);
 
 impl Histogram {
     /// Counts one duration. Lock-free, some ten nanoseconds.
@@ -28,50 +32,44 @@ impl Histogram {
             .as_secs()
             .saturating_mul(1_000_000)
             .saturating_add(u64::from(duration.subsec_micros()));
-        let counted = self.0.increment(us.min(LONGEST_US));
+        let buckets = self
+            .0
+            .get_or_init(|| AtomicHistogram::with_config(&config()));
+        let counted = buckets.increment(us.min(LONGEST_US));
         debug_assert!(counted.is_ok(), "the longest value has a bucket");
     }
 
     /// All that was recorded since the start.
     #[must_use]
     pub fn distribution(&self) -> Distribution {
-        Distribution(self.0.load())
-    }
-}
-
-impl Default for Histogram {
-    fn default() -> Self {
-        Self(Arc::new(AtomicHistogram::with_config(&config())))
+        Distribution(self.0.get().map(AtomicHistogram::load))
     }
 }
 
 impl Distribution {
-    pub(crate) fn empty() -> Self {
-        Self(histogram::Histogram::with_config(&config()))
-    }
+    /// Of nothing.
+    pub(crate) const EMPTY: Self = Self(None);
 
-    /// Takes what `histogram` holds now and gives what was recorded since `self` was taken.
-    pub(crate) fn advance(&mut self, histogram: &Histogram) -> Self {
-        let now = histogram.distribution();
-        let since = now
-            .0
-            .wrapping_sub(&self.0)
-            .expect("all histograms are laid out alike");
-        *self = now;
-        Self(since)
+    /// What was recorded since `before`, which was read from the same histogram.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        let (Some(now), Some(before)) = (&self.0, &before.0) else {
+            return self.clone();
+        };
+        let since = now.wrapping_sub(before);
+        Self(Some(since.expect("all histograms are laid out alike")))
     }
 
     /// How many durations were recorded. Exact.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.as_slice().iter().sum()
+        self.0.iter().flat_map(histogram::Histogram::as_slice).sum()
     }
 
     /// The smallest duration that at least the share `q` of all does not exceed, or `None` when
     /// nothing was recorded or `q` is not within 0 to 1. Within 1.6 %.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<Duration> {
-        let bucket = self.0.quantile_bucket(q).ok()??;
+        let bucket = self.0.as_ref()?.quantile_bucket(q).ok()??;
         Some(Duration::from_micros(bucket.start().midpoint(bucket.end())))
     }
 
@@ -85,7 +83,8 @@ impl Distribution {
     #[must_use]
     pub fn mean(&self) -> Option<Duration> {
         let (mut count, mut sum_us) = (0, 0.0);
-        for bucket in self.0.iter().filter(|bucket| bucket.count() > 0) {
+        let buckets = self.0.iter().flatten();
+        for bucket in buckets.filter(|bucket| bucket.count() > 0) {
             count += bucket.count();
             sum_us += bucket.start().midpoint(bucket.end()) as f64 * bucket.count() as f64;
         }
@@ -100,6 +99,7 @@ impl Distribution {
         let buckets: Vec<(f64, u64)> = self
             .0
             .iter()
+            .flatten()
             .filter(|bucket| bucket.count() > 0)
             .map(|bucket| (bucket.start().midpoint(bucket.end()) as f64, bucket.count()))
             .collect();

@@ -1,9 +1,9 @@
 use std::{fmt, str::FromStr};
 
-use crate::metrics::Id;
-
 /// Longer names are cut, so that any line fits a packet many times.
-const NAME_BYTES_MAX: usize = 256;
+pub(super) const NAME_BYTES_MAX: usize = 256;
+/// Longer values of tags are cut: three of them and a name of the table stay below [`NAME_BYTES_MAX`].
+pub(super) const VALUE_BYTES_MAX: usize = 64;
 
 /// How tags are written, which daemons do not agree on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,28 +60,41 @@ impl Dialect {
         }
     }
 
-    /// The name under which a series is sent, at most 256 bytes of ASCII, and its tags.
-    pub(super) fn label_of(self, id: &Id) -> Label {
-        let mut name: String = id.name.chars().map(safe).collect();
-        if self == Self::Etsy {
-            for value in &id.tag_values {
-                name.push('.');
-                name.extend(shown(value).map(|c| if c == '.' { '_' } else { c }));
-            }
+    /// What stands for a name that is made at run time, ASCII.
+    pub(super) fn name_text(self, name: &str) -> String {
+        name.chars().map(safe).collect()
+    }
+
+    /// What stands for a tag's value, ASCII. An empty one would be none, or break the line.
+    pub(super) fn value_text(self, value: &str) -> String {
+        let value = if value.is_empty() { "_" } else { value };
+        let text = value.chars().map(safe);
+        match self {
+            Self::Etsy => text.map(|c| if c == '.' { '_' } else { c }).collect(),
+            Self::Influx | Self::Datadog => text.collect(),
         }
-        name.truncate(NAME_BYTES_MAX);
+    }
+
+    /// Texts for which this is the same are the same to a daemon: the original one turns `/` into `-`, that of Datadog
+    /// makes tags lower case.
+    pub(super) fn told_apart(self, text: &str) -> String {
+        match self {
+            Self::Etsy => text.replace('/', "-"),
+            Self::Influx => text.to_owned(),
+            Self::Datadog => text.to_ascii_lowercase(),
+        }
+    }
+
+    /// How a series is written that has this name, and these texts for the values of its tags.
+    pub(super) fn label(self, mut name: String, tag_texts: &[(&'static str, String)]) -> Label {
         let (mut tags, mut end) = (String::new(), String::new());
-        for (number, (key, value)) in id.tags().enumerate() {
-            let value = shown(&value).take(NAME_BYTES_MAX);
+        for (number, (key, text)) in tag_texts.iter().enumerate() {
             match self {
-                Self::Etsy => {}
-                Self::Influx => {
-                    tags.extend([",", key, "="]);
-                    tags.extend(value);
-                }
+                Self::Etsy => name.extend([".", text]),
+                Self::Influx => tags.extend([",", key, "=", text]),
                 Self::Datadog => {
-                    end.extend([if number == 0 { "|#" } else { "," }, key, ":"]);
-                    end.extend(value);
+                    let mark = if number == 0 { "|#" } else { "," };
+                    end.extend([mark, key, ":", text]);
                 }
             }
         }
@@ -106,12 +119,6 @@ impl fmt::Display for Dialect {
     }
 }
 
-/// A tag's value. An empty one would be none, or break the line.
-fn shown(value: &str) -> impl Iterator<Item = char> {
-    let value = if value.is_empty() { "_" } else { value };
-    value.chars().map(safe)
-}
-
 /// Leaves what daemons take for a name. A colon, bar, at sign or line end would end it, a comma or equals sign a tag,
 /// the rest some daemons drop, which merges series.
 fn safe(c: char) -> char {
@@ -124,71 +131,6 @@ fn safe(c: char) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Metrics, names};
-
-    /// What is sent of the value 1 of each of these series, but for the first, which every registry has.
-    fn lines(dialect: Dialect, metrics: &Metrics) -> Vec<String> {
-        let table = metrics.table();
-        let series = table.counters.series.iter().skip(1);
-        let line = |label: Label| format!("{}{}:1|c{}", label.name, label.tags, label.end);
-        series.map(|(id, _)| line(dialect.label_of(id))).collect()
-    }
-
-    #[test]
-    fn the_same_series_in_every_dialect() {
-        let metrics = Metrics::new();
-        for (route, class) in [
-            ("web", "2xx"),
-            ("api.v1", "5xx"),
-            ("a:b|c@d\ne f,g=h", "none"),
-            ("größe", ""),
-        ] {
-            drop(metrics.counter(names::PROXY_RESPONSES, &[route, class]));
-        }
-        drop(metrics.counter_named("circuitbreaker./recommendations_breaker_open"));
-
-        assert_eq!(
-            lines(Dialect::Etsy, &metrics),
-            [
-                "proxy.responses.web.2xx:1|c",
-                "proxy.responses.api_v1.5xx:1|c",
-                "proxy.responses.a_b_c_d_e_f_g_h.none:1|c",
-                "proxy.responses.gr__e._:1|c",
-                "circuitbreaker./recommendations_breaker_open:1|c",
-            ]
-        );
-        assert_eq!(
-            lines(Dialect::Influx, &metrics),
-            [
-                "proxy.responses,route=web,class=2xx:1|c",
-                "proxy.responses,route=api.v1,class=5xx:1|c",
-                "proxy.responses,route=a_b_c_d_e_f_g_h,class=none:1|c",
-                "proxy.responses,route=gr__e,class=_:1|c",
-                "circuitbreaker./recommendations_breaker_open:1|c",
-            ]
-        );
-        assert_eq!(
-            lines(Dialect::Datadog, &metrics),
-            [
-                "proxy.responses:1|c|#route:web,class:2xx",
-                "proxy.responses:1|c|#route:api.v1,class:5xx",
-                "proxy.responses:1|c|#route:a_b_c_d_e_f_g_h,class:none",
-                "proxy.responses:1|c|#route:gr__e,class:_",
-                "circuitbreaker./recommendations_breaker_open:1|c",
-            ]
-        );
-    }
-
-    #[test]
-    fn long_names_are_cut() {
-        let metrics = Metrics::new();
-        drop(metrics.counter_named("x:1|c\ny".repeat(100)));
-
-        let line = lines(Dialect::Etsy, &metrics).remove(0);
-
-        assert_eq!(line.len(), NAME_BYTES_MAX + ":1|c".len());
-        assert!(line.starts_with("x_1_c_y"));
-    }
 
     #[test]
     fn dialects_have_names() {

@@ -2,26 +2,42 @@
 
 use std::{borrow::Cow, net::SocketAddr};
 
-use http::{HeaderMap, HeaderName, Method, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, header, uri::Authority};
 use opentelemetry::{KeyValue, Value, trace::Span as _};
 use opentelemetry_sdk::trace::Span;
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use super::SpanLink;
-use super::span::clip;
-use crate::names::attr;
+use super::{
+    SpanLink,
+    context::TraceContext,
+    span::{clip, clipped},
+};
+use crate::{
+    names::attr,
+    redact::{redact_query, redact_url},
+};
 
 /// A request that came in, as far as its span tells of it. Making one allocates nothing.
+///
+/// Values of the query that sign or authorise are not shown, see [`redact_query`]; nor are a user name and password.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerRequest<'a> {
     /// An unknown method is shown as `_OTHER`.
-    pub method: &'a Method,
-    /// In origin form or absolute.
-    pub uri: &'a Uri,
-    /// Of HTTP.
-    pub version: Version,
-    /// Read for the parent span, the host and the user agent.
-    pub headers: &'a HeaderMap,
+    pub method: &'a str,
+    /// Of the target, from the first slash on; `*` of `OPTIONS *`.
+    pub path: &'a str,
+    /// Of the target, without the question mark.
+    pub query: Option<&'a str>,
+    /// `http` or `https`.
+    pub scheme: &'a str,
+    /// Of the target, or else the field `Host`.
+    pub authority: Option<&'a str>,
+    /// Of HTTP: `1.0`, `1.1` or `2`.
+    pub version: &'a str,
+    /// The field `User-Agent`.
+    pub user_agent: Option<&'a str>,
+    /// The trace that it came with.
+    pub context: TraceContext<'a>,
     /// The other end of the connection, where there is one.
     pub peer: Option<SocketAddr>,
     /// What the request was matched with.
@@ -49,26 +65,30 @@ pub enum RouteMatch<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct ClientRequest<'a> {
     /// An unknown method is shown as `_OTHER`.
-    pub method: &'a Method,
+    pub method: &'a str,
     /// `http` or `https`.
     pub scheme: &'a str,
     /// Host and port of the upstream. A user name and password are not shown.
     pub authority: &'a str,
-    /// From the first slash on, with the query.
+    /// From the first slash on, with the query, of which values that sign or authorise are not shown.
     pub path: &'a str,
     /// 0 for the first attempt, 1 for the first retry.
     pub resend_count: u32,
 }
 
 impl<'a> ServerRequest<'a> {
-    /// What `request` says itself: neither peer nor route.
+    /// A request over HTTP/1.1 that says no more than this.
     #[must_use]
-    pub fn of<B>(request: &'a http::Request<B>) -> Self {
+    pub fn new(method: &'a str, path: &'a str) -> Self {
         Self {
-            method: request.method(),
-            uri: request.uri(),
-            version: request.version(),
-            headers: request.headers(),
+            method,
+            path,
+            query: None,
+            scheme: "http",
+            authority: None,
+            version: "1.1",
+            user_agent: None,
+            context: TraceContext::default(),
             peer: None,
             route: RouteMatch::Unmatched,
             links: &[],
@@ -76,18 +96,33 @@ impl<'a> ServerRequest<'a> {
         }
     }
 
+    /// What `request` says itself: neither peer nor route.
+    #[must_use]
+    pub fn of<B>(request: &'a http::Request<B>) -> Self {
+        let (method, version) = (request.method(), request.version());
+        Self::of_head(method, request.uri(), version, request.headers())
+    }
+
     /// As [`of`](Self::of), of a request whose body was taken away.
     #[must_use]
     pub fn of_parts(head: &'a http::request::Parts) -> Self {
+        Self::of_head(&head.method, &head.uri, head.version, &head.headers)
+    }
+
+    fn of_head(method: &'a Method, uri: &'a Uri, version: Version, headers: &'a HeaderMap) -> Self {
+        let field = |name| {
+            headers
+                .get(name)
+                .and_then(|it: &HeaderValue| it.to_str().ok())
+        };
+        let authority = uri.authority().map(Authority::as_str);
         Self {
-            method: &head.method,
-            uri: &head.uri,
-            version: head.version,
-            headers: &head.headers,
-            peer: None,
-            route: RouteMatch::Unmatched,
-            links: &[],
-            has_fault: false,
+            query: uri.query(),
+            authority: authority.or_else(|| field(header::HOST)),
+            version: shown(version),
+            user_agent: field(header::USER_AGENT),
+            context: TraceContext::of(headers),
+            ..Self::new(method.as_str(), uri.path())
         }
     }
 
@@ -101,44 +136,43 @@ impl<'a> ServerRequest<'a> {
 
     pub(super) fn describe(&self, span: &mut Span) {
         describe_method(self.method, span);
-        set(span, semconv::URL_PATH, clip(self.uri.path()));
-        if let Some(query) = self.uri.query() {
-            set(span, semconv::URL_QUERY, clip(query));
+        set(span, semconv::URL_PATH, clip(self.path));
+        if let Some(query) = self.query {
+            // Cut before, which bounds the work, and after, as `REDACTED` may be longer than what was there.
+            let query = clip(&redact_query(clipped(query)));
+            set(span, semconv::URL_QUERY, query);
         }
-        set(span, semconv::URL_SCHEME, "http");
+        let scheme = match self.scheme {
+            "https" => "https",
+            _ => "http",
+        };
+        set(span, semconv::URL_SCHEME, scheme);
         match self.route {
             RouteMatch::Unmatched => {}
             RouteMatch::Pattern(pattern) => set(span, semconv::HTTP_ROUTE, clip(pattern)),
             RouteMatch::Proxy(name) => set(span, attr::BROWNOUT_ROUTE, clip(name)),
         }
-        let authority = match self.uri.authority() {
+        if let Some(authority) = self.authority {
             // Without the user and password that an absolute form may carry.
-            Some(authority) => authority.as_str().rsplit('@').next(),
-            None => self.header(header::HOST),
-        };
-        if let Some(authority) = authority {
-            describe_server(authority, "http", span);
+            let host = authority.rsplit('@').next().unwrap_or(authority);
+            describe_server(host, scheme, span);
         }
         if let Some(peer) = self.peer {
             set(span, semconv::CLIENT_ADDRESS, peer.ip().to_string());
         }
-        if let Some(version) = version(self.version) {
+        if let Some(version) = known_version(self.version) {
             set(span, semconv::NETWORK_PROTOCOL_VERSION, version);
         }
-        if let Some(agent) = self.header(header::USER_AGENT) {
+        if let Some(agent) = self.user_agent {
             set(span, semconv::USER_AGENT_ORIGINAL, clip(agent));
         }
-    }
-
-    fn header(&self, name: HeaderName) -> Option<&'a str> {
-        self.headers.get(name)?.to_str().ok()
     }
 }
 
 impl<'a> ClientRequest<'a> {
     /// A first attempt at an absolute `uri`; what is missing of it is shown as empty.
     #[must_use]
-    pub fn to(method: &'a Method, uri: &'a Uri) -> Self {
+    pub fn to(method: &'a str, uri: &'a Uri) -> Self {
         Self {
             method,
             scheme: uri.scheme_str().unwrap_or("http"),
@@ -161,12 +195,9 @@ impl<'a> ClientRequest<'a> {
             resend_count,
         } = *self;
         describe_method(method, span);
-        let (credentials, host) = match authority.rsplit_once('@') {
-            Some((_, host)) => ("REDACTED:REDACTED@", host),
-            None => ("", authority),
-        };
-        let url = format!("{scheme}://{credentials}{host}{path}");
-        set(span, semconv::URL_FULL, clip(&url));
+        let url = format!("{scheme}://{authority}{}", clipped(path));
+        set(span, semconv::URL_FULL, clip(&redact_url(&url)));
+        let host = authority.rsplit('@').next().unwrap_or(authority);
         describe_server(host, scheme, span);
         if resend_count > 0 {
             let resend_count = i64::from(resend_count);
@@ -175,12 +206,12 @@ impl<'a> ClientRequest<'a> {
     }
 }
 
-fn describe_method(method: &Method, span: &mut Span) {
+fn describe_method(method: &str, span: &mut Span) {
     match known(method) {
         Some(name) => set(span, semconv::HTTP_REQUEST_METHOD, name),
         None => {
             set(span, semconv::HTTP_REQUEST_METHOD, "_OTHER");
-            let original = clip(method.as_str());
+            let original = clip(method);
             set(span, semconv::HTTP_REQUEST_METHOD_ORIGINAL, original);
         }
     }
@@ -203,29 +234,26 @@ fn set(span: &mut Span, key: &'static str, value: impl Into<Value>) {
 }
 
 /// The name of a method that conventions know; of others there may be any number.
-fn known(method: &Method) -> Option<&'static str> {
+fn known(method: &str) -> Option<&'static str> {
     [
-        (Method::GET, "GET"),
-        (Method::POST, "POST"),
-        (Method::PUT, "PUT"),
-        (Method::DELETE, "DELETE"),
-        (Method::HEAD, "HEAD"),
-        (Method::OPTIONS, "OPTIONS"),
-        (Method::PATCH, "PATCH"),
-        (Method::CONNECT, "CONNECT"),
-        (Method::TRACE, "TRACE"),
-        (Method::QUERY, "QUERY"),
+        "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY",
     ]
     .into_iter()
-    .find_map(|(known, name)| (known == *method).then_some(name))
+    .find(|known| *known == method)
 }
 
-fn version(version: Version) -> Option<&'static str> {
+fn known_version(version: &str) -> Option<&'static str> {
+    ["1.1", "2", "1.0", "3"]
+        .into_iter()
+        .find(|known| *known == version)
+}
+
+fn shown(version: Version) -> &'static str {
     match version {
-        Version::HTTP_10 => Some("1.0"),
-        Version::HTTP_11 => Some("1.1"),
-        Version::HTTP_2 => Some("2"),
-        Version::HTTP_3 => Some("3"),
-        _ => None,
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_11 => "1.1",
+        Version::HTTP_2 => "2",
+        Version::HTTP_3 => "3",
+        _ => "",
     }
 }

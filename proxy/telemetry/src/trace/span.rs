@@ -1,6 +1,5 @@
 use std::{borrow::Cow, fmt, sync::Arc};
 
-use http::HeaderMap;
 use opentelemetry::{
     Array, Context, KeyValue, Value,
     trace::{Link, Span as _, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer as _},
@@ -10,12 +9,13 @@ use opentelemetry_semantic_conventions::attribute as semconv;
 
 use super::{
     Service,
-    context::{self, SpanId, SpanLink, TraceId},
+    context::Traceparent,
     http::ClientRequest,
+    id::{SpanId, SpanLink, TraceId},
 };
 
 /// What most spans of ours need without growing.
-const ATTRIBUTES: usize = 16;
+const ATTRIBUTES: usize = 20;
 
 /// Longer texts are cut: clients choose some of them, and thousands of spans may wait.
 const TEXT_BYTES_MAX: usize = 1024;
@@ -68,16 +68,16 @@ impl Span {
         self.child(SpanKind::Internal, name.into())
     }
 
-    /// Makes this span the parent of whoever receives `headers`: replaces `traceparent`, or says
-    /// there that the trace is not recorded. Leaves `tracestate` and `baggage` as they are.
-    pub fn inject(&self, headers: &mut HeaderMap) {
-        if let Some(active) = &self.0
-            && active.service.sampling.reads_parents
-        {
-            let context = active.span.span_context();
-            let sampled = context.is_sampled() && !active.is_alone;
-            context::inject(context, sampled, headers);
+    /// What names this span as the parent of whoever reads it, or says there that the trace is not recorded; `None`
+    /// where there is no span, or traces are not to leave the process.
+    pub(super) fn traceparent(&self) -> Option<Traceparent> {
+        let active = self.0.as_ref()?;
+        if !active.service.sampling.reads_parents {
+            return None;
         }
+        let context = active.span.span_context();
+        let sampled = context.is_sampled() && !active.is_alone;
+        Some(Traceparent::of(context, sampled))
     }
 
     /// Whether anything set here will be sent.
@@ -278,5 +278,10 @@ impl Drop for Active {
 }
 
 pub(super) fn clip(text: &str) -> String {
-    text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()
+    clipped(text).to_owned()
+}
+
+/// What of `text` is shown.
+pub(super) fn clipped(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]
 }

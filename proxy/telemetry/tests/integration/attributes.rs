@@ -63,6 +63,83 @@ fn a_server_span_says_what_the_request_said() {
 }
 
 #[test]
+fn a_request_given_as_texts_says_the_same() {
+    let span = exported(|tracer| {
+        let mut span = tracer.server(&ServerRequest {
+            query: Some("lang=en"),
+            scheme: "https",
+            authority: Some("books.example"),
+            version: "2",
+            user_agent: Some("curl/8.5.0"),
+            route: RouteMatch::Proxy("library"),
+            ..ServerRequest::new("POST", "/books/1")
+        });
+        span.status_code(201);
+    });
+
+    assert_eq!(span.name, "POST");
+    assert_eq!(
+        span.attributes,
+        attributes([
+            (attr::BROWNOUT_ROUTE, "library".into()),
+            ("http.request.method", "POST".into()),
+            ("http.response.status_code", 201.into()),
+            ("network.protocol.version", "2".into()),
+            ("server.address", "books.example".into()),
+            ("server.port", 443.into()),
+            ("url.path", "/books/1".into()),
+            ("url.query", "lang=en".into()),
+            ("url.scheme", "https".into()),
+            ("user_agent.original", "curl/8.5.0".into()),
+        ])
+    );
+}
+
+#[test]
+fn what_signs_or_authorises_is_in_no_span() {
+    let query = format!("sig=hidden&x={}&token=hidden", "y".repeat(2000));
+    let target = format!("/file?{query}");
+
+    let spans = {
+        let collector = OtlpReceiver::start();
+        let telemetry = tracing_to(&collector);
+        let server = telemetry.tracer("proxy").server(&ServerRequest {
+            query: Some(&query),
+            authority: Some("user:hidden@books.example"),
+            ..ServerRequest::new("GET", "/file")
+        });
+        let client = server.client(&ClientRequest {
+            method: "GET",
+            scheme: "http",
+            authority: "user:hidden@127.0.0.1:9003",
+            path: &target,
+            resend_count: 0,
+        });
+        drop((client, server));
+        telemetry.force_flush();
+        collector.wait_until(PATIENCE, |spans| spans.len() == 2)
+    };
+
+    assert!(!format!("{spans:?}").contains("hidden"), "{spans:?}");
+    let text = |span: &ReceivedSpan, key| match &span.attributes[key] {
+        AttrValue::Str(text) => text.clone(),
+        other => panic!("{key} is {other:?}"),
+    };
+    for span in &spans {
+        let (key, begin) = match span.kind {
+            ReceivedKind::Client => (
+                "url.full",
+                "http://REDACTED:REDACTED@127.0.0.1:9003/file?sig=REDACTED&x=yy",
+            ),
+            _ => ("url.query", "sig=REDACTED&x=yy"),
+        };
+        let shown = text(span, key);
+        assert!(shown.starts_with(begin), "{shown}");
+        assert!(shown.len() <= 1024);
+    }
+}
+
+#[test]
 fn a_proxys_span_is_named_by_its_method_and_has_no_http_route() {
     let span = exported(|tracer| {
         let request = Request::get("/books/1").body(()).unwrap();

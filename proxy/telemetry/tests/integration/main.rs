@@ -15,7 +15,7 @@ use brownout_telemetry::{
     ClientRequest, ServerRequest, Span, Telemetry, TelemetryConfig, Tracer, names,
 };
 use brownout_testkit::{OtlpReceiver, StatsdReceiver};
-use http::{Method, Request, Uri};
+use http::{Request, Uri};
 
 /// Far longer than anything here takes; only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -51,7 +51,7 @@ fn root(tracer: &Tracer) -> Span {
 }
 
 fn call<'a>(uri: &'a Uri) -> ClientRequest<'a> {
-    ClientRequest::to(&Method::GET, uri)
+    ClientRequest::to("GET", uri)
 }
 
 /// Spans ended, exported, failed and dropped.

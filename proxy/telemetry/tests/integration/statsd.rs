@@ -173,6 +173,72 @@ fn milliseconds_have_three_decimals() {
 }
 
 #[test]
+fn series_that_end_are_sent_a_last_time_and_then_no_more() {
+    let daemon = StatsdReceiver::start();
+    let telemetry = counting_to(&daemon);
+    let metrics = telemetry.metrics();
+    let lines = metrics.counter(names::TELEMETRY_STATSD_LINES, &[]);
+    let route = |name: &str, requests| {
+        let group = metrics.group();
+        let counter = group.counter(names::PROXY_REQUESTS, &[name]);
+        let latency = group.histogram(names::PROXY_LATENCY, &[name]);
+        group.gauge(names::PROXY_IN_FLIGHT, &[name]).set(7);
+        counter.add(requests);
+        latency.record(Duration::from_millis(3));
+        (group, counter)
+    };
+
+    let (known, counter) = route("known", 1);
+    telemetry.force_flush();
+    counter.add(10);
+    drop(known);
+    for round in 0..100 {
+        // Made, used and deleted between two flushes.
+        drop(route("brief", round));
+    }
+    telemetry.force_flush();
+    let before = lines.total();
+    counter.add(100);
+    telemetry.force_flush();
+
+    assert_eq!(lines.total() - before, 2, "lines and packets alone");
+    let totals = daemon.wait_until(PATIENCE, |totals| {
+        totals.counters.get("proxy.requests.brief") == Some(&4950.0)
+            && totals.counters.get("proxy.requests.known") == Some(&11.0)
+    });
+    assert_eq!(totals.counters["proxy.latency.brief.count"], 100.0);
+    assert_eq!(totals.gauges["proxy.in_flight.brief"], 7.0);
+}
+
+#[test]
+fn routes_whose_names_fall_together_are_sent_apart() {
+    let daemon = StatsdReceiver::start();
+    let telemetry = counting_to(&daemon);
+    let metrics = telemetry.metrics();
+    let dotted = metrics.group();
+    dotted.counter(names::PROXY_REQUESTS, &["a.b"]).add(1);
+    telemetry.force_flush();
+    let plain = metrics.group();
+    plain.counter(names::PROXY_REQUESTS, &["a_b"]).add(20);
+    plain
+        .counter(names::PROXY_RESPONSES, &["a_b", "2xx"])
+        .add(20);
+    dotted.counter(names::PROXY_REQUESTS, &["a.b"]).add(2);
+    telemetry.force_flush();
+    drop(dotted);
+    telemetry.force_flush();
+    let other = metrics.group();
+    other.counter(names::PROXY_REQUESTS, &["a:b"]).add(300);
+    telemetry.force_flush();
+
+    let totals = daemon.wait_until(PATIENCE, |totals| {
+        totals.counters.get("proxy.requests.a_b") == Some(&303.0)
+    });
+    assert_eq!(totals.counters["proxy.requests.a_b_2"], 20.0);
+    assert_eq!(totals.counters["proxy.responses.a_b_2.2xx"], 20.0);
+}
+
+#[test]
 fn a_daemon_that_is_not_there_changes_nothing() {
     let address = {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -1,11 +1,11 @@
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use brownout_telemetry::{
-    ClientRequest, Sampling, ServerRequest, Span, Telemetry, TelemetryConfig, Tracer,
-    forward_context,
+    ClientRequest, Outgoing, Sampling, ServerRequest, Span, Telemetry, TelemetryConfig,
+    TraceContext, TraceState, Tracer, forward_context,
 };
 use brownout_testkit::{OtlpReceiver, ReceivedKind};
-use http::{HeaderMap, HeaderValue, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 
 use crate::{PATIENCE, call, ledger, on_demand, root, tracing_to};
 
@@ -233,6 +233,143 @@ fn a_service_passes_the_context_on_whether_or_not_it_records() {
             format!("00-{TRACE}-{parent}-{flags}")
         );
     }
+}
+
+/// What goes to the upstream with a request that came with these fields; `attempted` is whether there is a span of the
+/// attempt.
+fn sent(tracer: &Tracer, traceparents: &[&str], tracestates: &[&str], attempted: bool) -> Sent {
+    let traceparents = traceparents.iter().map(|it| it.as_bytes());
+    let tracestates: Vec<&[u8]> = tracestates.iter().map(|it| it.as_bytes()).collect();
+    let context = TraceContext::new(traceparents, TraceState::several(&tracestates));
+    let server = tracer.server(&ServerRequest {
+        context,
+        ..ServerRequest::new("GET", "/")
+    });
+    let uri = Uri::from_static("http://127.0.0.1/");
+    let attempt = match attempted {
+        true => server.client(&call(&uri)),
+        false => Span::none(),
+    };
+    let named = attempt.span_id().or(server.span_id());
+    match Outgoing::of(&attempt, &server, &context) {
+        Outgoing::Keep => Sent::AsItCame,
+        Outgoing::Replace {
+            traceparent,
+            tracestate,
+        } => {
+            let traceparent = traceparent.as_str();
+            let trace = server.trace_id().expect("it names a span");
+            let flags = &traceparent[53..];
+            let expected = format!("00-{trace}-{}-{flags}", named.expect("as before"));
+            assert_eq!(traceparent, expected);
+            Sent::Instead {
+                trace: traceparent[3..35].to_owned(),
+                flags: flags.to_owned(),
+                tracestate: tracestate.map(Cow::into_owned),
+            }
+        }
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Sent {
+    AsItCame,
+    Instead {
+        trace: String,
+        flags: String,
+        tracestate: Option<String>,
+    },
+}
+
+#[test]
+fn a_tracestate_goes_on_only_with_a_valid_traceparent() {
+    let collector = OtlpReceiver::start();
+    let telemetry = tracing_to(&collector);
+    let tracer = telemetry.tracer("proxy");
+    let valid = format!("00-{TRACE}-{PARENT}-01");
+    let too_many: Vec<String> = (0..33).map(|n| format!("k{n}=v")).collect();
+
+    for (tracestates, passed) in [
+        (&[][..], None),
+        (&["a=1"], Some("a=1")),
+        (&["a=1,b=2", "", "c=3"], Some("a=1,b=2,c=3")),
+        (&["a=1", "B=2"], None),
+        (&[too_many.join(",").as_str()], None),
+    ] {
+        for attempted in [true, false] {
+            let went = sent(&tracer, &[&valid], tracestates, attempted);
+
+            let expected = Sent::Instead {
+                trace: TRACE.to_owned(),
+                flags: "01".to_owned(),
+                tracestate: passed.map(str::to_owned),
+            };
+            assert_eq!(went, expected, "{tracestates:?}");
+        }
+    }
+    let uppercase = valid.to_uppercase();
+    for traceparents in [
+        &[][..],
+        &["00-nonsense-01"],
+        &[&uppercase],
+        &[&valid, &valid],
+    ] {
+        let went = sent(&tracer, traceparents, &["a=1"], true);
+
+        let Sent::Instead {
+            trace, tracestate, ..
+        } = went
+        else {
+            panic!("a new trace begins here: {traceparents:?}");
+        };
+        assert_ne!(trace, TRACE);
+        assert_eq!(tracestate, None, "{traceparents:?}");
+    }
+}
+
+#[test]
+fn what_is_not_traced_here_passes_as_it_came() {
+    let collector = OtlpReceiver::start();
+    let telemetry = tracing_to(&collector);
+    let unsampled = format!("00-{TRACE}-{PARENT}-00");
+
+    let declined = sent(&telemetry.tracer("proxy"), &[&unsampled], &["A b"], true);
+    let off = sent(&Tracer::off(), &[], &["foreign=1"], true);
+
+    assert_eq!((declined, off), (Sent::AsItCame, Sent::AsItCame));
+}
+
+#[test]
+fn a_trace_that_the_ratio_leaves_out_is_said_to_be_so() {
+    let collector = OtlpReceiver::start();
+    let telemetry = sampling(&collector, 0.0);
+
+    for attempted in [true, false] {
+        let went = sent(&telemetry.tracer("proxy"), &[], &["a=1"], attempted);
+
+        assert!(
+            matches!(&went, Sent::Instead { flags, tracestate: None, .. } if flags == "00"),
+            "{went:?}"
+        );
+    }
+}
+
+#[test]
+fn a_service_sends_no_tracestate_with_a_trace_of_its_own() {
+    let collector = OtlpReceiver::start();
+    let telemetry = tracing_to(&collector);
+    let mut incoming = HeaderMap::new();
+    incoming.append("tracestate", HeaderValue::from_static("foreign=1"));
+    incoming.append("baggage", HeaderValue::from_static("chaos.run=run-42"));
+    let mut outgoing = HeaderMap::new();
+
+    let span = received(&telemetry.tracer("homepage"), &incoming);
+    forward_context(&incoming, &mut outgoing);
+    span.inject(&mut outgoing);
+
+    let names: Vec<_> = outgoing.keys().map(HeaderName::as_str).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(outgoing.contains_key("traceparent") && outgoing.contains_key("baggage"));
 }
 
 #[test]

@@ -1,0 +1,86 @@
+//! What may be said of a proxy. Every flag has a variable of the same meaning; most have a key in the file.
+
+#![expect(
+    clippy::doc_markdown,
+    reason = "these are help texts, shown as they are"
+)]
+
+use std::path::PathBuf;
+
+use brownout_control_api::ControlConfig;
+use clap::builder::FalseyValueParser;
+
+use super::{Output, TelemetryArgs};
+use crate::control_settings::audit_bytes;
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ProxyArgs {
+    /// A listener and the upstream behind it, such as web=127.0.0.1:9100=http://127.0.0.1:9000; may be repeated
+    #[arg(
+        long = "route",
+        env = "BROWNOUT_ROUTE",
+        value_delimiter = ',',
+        value_name = "NAME=LISTEN=UPSTREAM"
+    )]
+    pub(crate) routes: Vec<String>,
+
+    /// A file with routes, faults and settings; SIGHUP reads it again
+    #[arg(long, env = "BROWNOUT_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) control: ControlArgs,
+
+    /// Draws repeat for the same seed [default: a new one each time, printed at the start]
+    #[arg(long, env = "BROWNOUT_SEED", value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) telemetry: TelemetryArgs,
+
+    /// How the start is announced; json prints one object with the addresses
+    #[arg(long, env = "BROWNOUT_OUTPUT", value_enum, default_value_t)]
+    pub(crate) output: Output,
+
+    /// A command to start behind the proxy, with BROWNOUT_ROUTE_NAME_URL for each route; its exit code is the proxy's
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+/// How the control API of a proxy listens, whom it asks for a token, and where its changes are written.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct ControlArgs {
+    /// Where the control API listens
+    #[arg(long = "control", env = "BROWNOUT_CONTROL_LISTEN", value_name = "ADDR", help = format!(
+        "Where the control API listens [default: {}]", ControlConfig::LISTEN))]
+    pub(crate) listen: Option<String>,
+
+    /// Let others than this machine call the control API without a token
+    #[arg(long, env = "BROWNOUT_INSECURE", value_parser = FalseyValueParser::new())]
+    pub(crate) insecure: bool,
+
+    /// A name besides loopback under which the control API may be called; may be repeated
+    #[arg(
+        long = "allow-host",
+        env = "BROWNOUT_ALLOW_HOST",
+        value_delimiter = ',',
+        value_name = "HOST"
+    )]
+    pub(crate) allow_hosts: Vec<String>,
+
+    /// A file with the token that callers of the control API must have; without it the variable BROWNOUT_TOKEN
+    #[arg(long, env = "BROWNOUT_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// A file with a token that only reads; without it the variable BROWNOUT_READ_TOKEN
+    #[arg(long, env = "BROWNOUT_READ_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) read_token_file: Option<PathBuf>,
+
+    /// Where each change is written, as one JSON object a line [default: lines of the log]
+    #[arg(long, env = "BROWNOUT_AUDIT_LOG", value_name = "FILE")]
+    pub(crate) audit_log: Option<PathBuf>,
+
+    /// The size at which that file is rotated; five are kept [default: 10MB]
+    #[arg(long, env = "BROWNOUT_AUDIT_LOG_SIZE", value_name = "SIZE", value_parser = audit_bytes)]
+    pub(crate) audit_log_size: Option<u64>,
+}

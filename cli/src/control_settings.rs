@@ -1,0 +1,143 @@
+//! How the control API is guarded and its changes are kept: flags, then environment, then the file.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use brownout_control_api::{Audit, Token};
+use brownout_fault::{
+    read::{Object, Problem, boolean, one_or_many, text},
+    units::parse_size,
+};
+use serde_json::Value;
+
+use crate::{
+    args::ControlArgs,
+    exit::{Exit, Failure},
+    variables::variable,
+};
+
+/// The size at which the audit log's file is rotated when nothing is said.
+const AUDIT_BYTES_MAX: u64 = 10_000_000;
+
+/// `[control]` of a file; `None` where it says nothing.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct ControlFile {
+    pub(crate) listen: Option<String>,
+    pub(crate) insecure: bool,
+    pub(crate) allow_hosts: Vec<String>,
+    token_file: Option<PathBuf>,
+    read_token_file: Option<PathBuf>,
+    audit_log: Option<PathBuf>,
+    audit_log_size: Option<u64>,
+}
+
+impl ControlFile {
+    const KEYS: [&'static str; 7] = [
+        "listen",
+        "insecure",
+        "allow_hosts",
+        "token_file",
+        "read_token_file",
+        "audit_log",
+        "audit_log_size",
+    ];
+
+    pub(crate) fn read(value: &Value) -> Result<Self, Problem> {
+        let control = Object::new(value)?;
+        control.only(&Self::KEYS)?;
+        Ok(Self {
+            listen: control.optional("listen", owned)?,
+            insecure: control.optional("insecure", boolean)?.unwrap_or(false),
+            allow_hosts: control
+                .optional("allow_hosts", one_or_many(owned))?
+                .unwrap_or_default(),
+            token_file: control.optional("token_file", owned)?.map(Into::into),
+            read_token_file: control.optional("read_token_file", owned)?.map(Into::into),
+            audit_log: control.optional("audit_log", owned)?.map(Into::into),
+            audit_log_size: control.optional("audit_log_size", size)?,
+        })
+    }
+}
+
+fn owned(value: &Value) -> Result<String, Problem> {
+    text(value).map(str::to_owned)
+}
+
+fn size(value: &Value) -> Result<u64, Problem> {
+    audit_bytes(text(value)?).map_err(Problem::here)
+}
+
+/// Reads the size at which the audit log is rotated.
+pub(crate) fn audit_bytes(word: &str) -> Result<u64, String> {
+    const MIN: u64 = 1_000;
+    const MAX: u64 = 1_000_000_000_000;
+    match parse_size(word) {
+        Ok(bytes) if (MIN..=MAX).contains(&bytes) => Ok(bytes),
+        Ok(bytes) => Err(format!("{bytes} bytes is outside 1kB to 1TB")),
+        Err(error) => Err(error),
+    }
+}
+
+/// What guards the control API, and where its changes are written.
+#[derive(Debug)]
+pub(crate) struct ControlSettings {
+    pub(crate) token: Option<Token>,
+    pub(crate) read_token: Option<Token>,
+    pub(crate) audit: Audit,
+}
+
+impl ControlSettings {
+    /// Nobody is asked for a token, and changes are lines of the log.
+    pub(crate) const fn open() -> Self {
+        Self {
+            token: None,
+            read_token: None,
+            audit: Audit::log(),
+        }
+    }
+
+    /// Reads the tokens and opens the audit log.
+    pub(crate) fn read(args: &ControlArgs, file: &ControlFile) -> Result<Self, Failure> {
+        let token_file = args.token_file.as_ref().or(file.token_file.as_ref());
+        let read_file = args
+            .read_token_file
+            .as_ref()
+            .or(file.read_token_file.as_ref());
+        let audit_log = args.audit_log.as_ref().or(file.audit_log.as_ref());
+        let size = args.audit_log_size.or(file.audit_log_size);
+        let audit = match audit_log {
+            None => Audit::log(),
+            Some(path) => {
+                Audit::file(path.clone(), size.unwrap_or(AUDIT_BYTES_MAX)).map_err(|error| {
+                    let shown = path.display();
+                    usage(format!("could not open the audit log `{shown}`: {error}"))
+                })?
+            }
+        };
+        Ok(Self {
+            token: token("BROWNOUT_TOKEN", token_file.map(PathBuf::as_path))?,
+            read_token: token("BROWNOUT_READ_TOKEN", read_file.map(PathBuf::as_path))?,
+            audit,
+        })
+    }
+}
+
+/// The token that a file has, or else a variable.
+pub(crate) fn token(name: &str, file: Option<&Path>) -> Result<Option<Token>, Failure> {
+    let Some(path) = file else {
+        let said = variable(name).filter(|said| !said.trim().is_empty());
+        let token = said.map(|said| Token::new(&said)).transpose();
+        return token.map_err(|error| usage(format!("{name}: {error}")));
+    };
+    let shown = path.display();
+    let text = fs::read_to_string(path)
+        .map_err(|error| usage(format!("could not read the token in `{shown}`: {error}")))?;
+    let token = Token::new(&text).map_err(|error| usage(format!("`{shown}`: {error}")))?;
+    Ok(Some(token))
+}
+
+fn usage(message: String) -> Failure {
+    Failure::new(Exit::Usage, message)
+}

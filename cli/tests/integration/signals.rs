@@ -1,0 +1,196 @@
+//! Signals, and output that nobody takes.
+
+use std::{fs::File, process::Stdio, time::Duration};
+
+use brownout_testkit::{RawClient, TestUpstream, within};
+use serde_json::Value;
+
+use crate::{Server, brownout, run};
+
+fn proxy(upstream: &TestUpstream, more: &[&str]) -> Server {
+    let route = format!("web=127.0.0.1:0={}", upstream.url());
+    Server::on_a_free_port(&[&["proxy", "--route", &route], more].concat())
+}
+
+async fn through(server: &Server) -> u16 {
+    let mut client = RawClient::connect(server.route("web")).await;
+    client.get("/").await;
+    client.response().await.status()
+}
+
+fn faults(server: &Server) -> Value {
+    let listed = run(&[
+        "fault",
+        "ls",
+        "--output",
+        "json",
+        "--control",
+        &server.control(),
+    ])
+    .ok();
+    serde_json::from_str::<Value>(&listed).unwrap()["faults"].clone()
+}
+
+#[tokio::test]
+async fn sigusr1_removes_every_fault() {
+    let upstream = TestUpstream::replying("hello").await;
+    let server = proxy(&upstream, &[]);
+    run(&[
+        "fault",
+        "add",
+        "abort",
+        "web",
+        "503",
+        "--control",
+        &server.control(),
+    ])
+    .ok();
+    run(&[
+        "fault",
+        "add",
+        "reset",
+        "*",
+        "--percent",
+        "0",
+        "--control",
+        &server.control(),
+    ])
+    .ok();
+    assert_eq!(through(&server).await, 503);
+
+    server.signal("-USR1");
+
+    let healed = async { while through(&server).await != 200 {} };
+    within("the faults to be removed", healed).await;
+    assert_eq!(faults(&server).as_array().unwrap().len(), 0);
+    server.signal("-TERM");
+    assert!(server.ended().await.1.success());
+}
+
+#[tokio::test]
+async fn sighup_never_kills_a_server() {
+    let upstream = TestUpstream::replying("hello").await;
+    let server = proxy(&upstream, &[]);
+    let service = Server::start(&["demo-service", "popular-items", "--output", "json"]);
+
+    for _ in 0..3 {
+        server.signal("-HUP");
+        service.signal("-HUP");
+        service.signal("-USR1");
+        assert_eq!(through(&server).await, 200);
+    }
+    let listen = service.ready["listen"].as_str().unwrap().to_owned();
+    run(&["health", &listen]).ok();
+
+    for server in [server, service] {
+        server.signal("-TERM");
+        assert!(server.ended().await.1.success());
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_and_a_closed_pipe_cut_no_drain() {
+    let upstream = TestUpstream::replying("hello").await;
+    let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
+    for is_full in [true, false] {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let route = format!("web={address}={}", upstream.url());
+        let mut command = brownout(&["proxy", "--route", &route, "--control", "127.0.0.1:0"]);
+        command.args(["--access-log", "--log", "debug"]);
+        let mut process = match is_full {
+            true => command.stdout(full()).stderr(full()).spawn(),
+            false => command
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn(),
+        }
+        .unwrap();
+        // Nobody reads: from now on writing is an error.
+        drop((process.stdout.take(), process.stderr.take()));
+        let listens = async {
+            while std::net::TcpStream::connect(address).is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within("the route to listen", listens).await;
+        let mut client = RawClient::connect(address).await;
+        client.get("/").await;
+        assert_eq!(client.response().await.status(), 200, "full: {is_full}");
+        let mut held = RawClient::connect(address).await;
+        held.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\n12")
+            .await;
+        // The head is at the proxy when an answer on the same route has come.
+        client.get("/").await;
+        assert_eq!(client.response().await.status(), 200, "full: {is_full}");
+
+        let pid = process.id().to_string();
+        assert!(
+            std::process::Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let refuses = async {
+            while std::net::TcpStream::connect(address).is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within("the route to stop listening", refuses).await;
+        held.send("345").await;
+
+        assert_eq!(held.response().await.status(), 200, "full: {is_full}");
+        drop((client, held));
+        let ended = tokio::task::spawn_blocking(move || process.wait().unwrap());
+        let ended = within("the proxy to end", ended).await.unwrap();
+        assert_eq!(ended.code(), Some(0), "full: {is_full}");
+    }
+}
+
+#[test]
+fn a_command_whose_output_cannot_be_written_says_so() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+
+    let ran = brownout(&["fault", "kinds"]).stdout(full).output().unwrap();
+
+    assert_eq!(ran.status.code(), Some(70));
+    let err = String::from_utf8(ran.stderr).unwrap();
+    assert!(
+        err.contains("could not print: No space left on device"),
+        "{err}"
+    );
+}
+
+#[tokio::test]
+async fn with_few_descriptors_data_flows_beside_idle_control_clients() {
+    let upstream = TestUpstream::replying("hello").await;
+    let route = format!("web=127.0.0.1:0={}", upstream.url());
+    let mut command = std::process::Command::new("sh");
+    command.args([
+        "-c",
+        "ulimit -n 256; exec \"$0\" \"$@\"",
+        env!("CARGO_BIN_EXE_brownout"),
+    ]);
+    command.args([
+        "proxy",
+        "--route",
+        &route,
+        "--control",
+        "127.0.0.1:0",
+        "--output",
+        "json",
+    ]);
+    let server = Server::spawn(command).ready();
+    let control = server.control().parse().unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..300 {
+        idle.push(RawClient::connect(control).await);
+    }
+
+    for _ in 0..20 {
+        assert_eq!(through(&server).await, 200);
+        assert_eq!(faults(&server).as_array().unwrap().len(), 0);
+    }
+}

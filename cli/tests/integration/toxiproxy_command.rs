@@ -1,0 +1,116 @@
+//! In the place of Toxiproxy: its server's flags, and its file.
+
+use std::io::Write;
+
+use brownout_testkit::{RawClient, TestUpstream};
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+
+use crate::{Server, brownout, run};
+
+fn file(value: &Value) -> NamedTempFile {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(value.to_string().as_bytes()).unwrap();
+    file
+}
+
+#[tokio::test]
+async fn the_server_takes_the_flags_and_the_file_of_the_original() {
+    let upstream = TestUpstream::replying("hello").await;
+    let to = upstream.address().to_string();
+    let config = file(&json!([{ "name": "My Web", "listen": "127.0.0.1:0", "upstream": to }]));
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let port = free.port().to_string();
+    let path = config.path().to_str().unwrap();
+    let args = [
+        "toxiproxy-server",
+        "-host=0.0.0.0",
+        "-port",
+        &port,
+        "-config",
+        path,
+        "-seed",
+        "7",
+        "-proxy-metrics",
+    ];
+    let mut server = Server::start_quietly(&args);
+    assert!(server.line().contains("the API of Toxiproxy is at"));
+
+    // By whatever name, as among containers; but not from a page.
+    let ask = async |fields: &str| {
+        let mut client = RawClient::connect(([127, 0, 0, 1], free.port()).into()).await;
+        let request = format!("GET /proxies HTTP/1.1\r\nHost: toxiproxy:8474\r\n{fields}\r\n");
+        client.exchange(request).await.0
+    };
+    let all: Value = serde_json::from_slice(&ask("").await.body).unwrap();
+    assert_eq!(ask("Origin: http://evil.example\r\n").await.status(), 403);
+    assert_eq!(all["My Web"]["upstream"], to);
+    let listen = all["My Web"]["listen"].as_str().unwrap().parse().unwrap();
+    let mut client = RawClient::connect(listen).await;
+    client.get("/").await;
+    assert_eq!(client.response().await.text(), "hello");
+
+    drop(client);
+    server.signal("-TERM");
+    assert!(server.ended().await.1.success());
+}
+
+#[test]
+fn what_cannot_be_used_ends_the_server() {
+    assert_eq!(
+        run(&["toxiproxy-server", "-version"]).ok(),
+        "toxiproxy-server version 2.12.0\n"
+    );
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let bad = file(&json!([{ "name": "a", "upstream": "b:1" }, { "name": "b" }]));
+    let cases: [(&[&str], &str); 4] = [
+        (
+            &["-host", "127.0.0.1", "-port", &port],
+            "could not listen on",
+        ),
+        (
+            &["-config", bad.path().to_str().unwrap()],
+            "proxy 2: missing required field: upstream",
+        ),
+        (&["-config", "/no/such/file"], "could not read"),
+        (&["-unknown"], "unexpected argument"),
+    ];
+    for (flags, wanted) in cases {
+        let ran = run(&[&["toxiproxy-server"], flags].concat());
+        assert_eq!(ran.code(), 2, "{flags:?}");
+        assert!(ran.err().contains(wanted), "{}", ran.err());
+    }
+}
+
+#[test]
+fn a_file_is_imported_into_ours() {
+    let theirs = file(&json!([
+        { "name": "Redis:6379", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:6379" },
+        { "name": "redis 6379", "listen": "", "upstream": "redis:6379", "enabled": false },
+    ]));
+
+    let toml = run(&["import", theirs.path().to_str().unwrap()]).ok();
+
+    assert!(
+        toml.contains("name = \"redis-6379\"") && toml.contains("name = \"redis-6379-2\""),
+        "{toml}"
+    );
+    assert!(
+        toml.contains("upstream = \"tcp://redis:6379\"\nenabled = false"),
+        "{toml}"
+    );
+    let mut ours = NamedTempFile::new().unwrap();
+    ours.write_all(toml.as_bytes()).unwrap();
+    let checked = brownout(&["check", ours.path().to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(
+        checked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&checked.stderr)
+    );
+}

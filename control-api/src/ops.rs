@@ -1,0 +1,262 @@
+//! What may be done to faults and routes, each in one call.
+//!
+//! [`Ops`] stands under the REST API, the configuration file and the signals. What is written is read and compiled
+//! before the lock; under it a call checks again, makes the change, counts it and writes it to the audit log. So no
+//! call sees half of another, and whoever was answered finds the change in force.
+
+mod addresses;
+mod armed;
+mod error;
+mod faults;
+mod fit;
+mod halt;
+mod leases;
+mod load;
+mod routes;
+mod toxics;
+mod turn;
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use brownout_fault::{FaultSpec, FaultStatus, FaultWriter, Moment};
+use brownout_proxy::GatewayHandle;
+use brownout_telemetry::{Counter, Gauge, Metrics, names};
+use brownout_wire::FaultTags;
+use serde_json::Value;
+use tokio::{sync::Notify, time::sleep_until};
+
+pub(crate) use self::{addresses::route_change, error::whole_seconds};
+pub use self::{
+    addresses::{InvalidRoute, new_route},
+    armed::{Armed, Condition, Filter, Revisions},
+    error::OpError,
+    leases::Lease,
+    load::{Reloaded, Wanted, check_routes},
+    toxics::{Attributes, InvalidToxic, Toxic, ToxicKind},
+};
+use self::{
+    leases::Leases,
+    load::Loaded,
+    toxics::Toxics,
+    turn::{Locked, Turn, Turns},
+};
+use crate::audit::{Audit, Caller, Record};
+
+/// Changes and shows faults and routes. Cheap to clone; usable from any thread.
+///
+/// A call blocks for as long as another one has the lock: some milliseconds with as many faults as there may be.
+#[derive(Debug, Clone)]
+pub struct Ops(Arc<Shared>, Turn);
+
+#[derive(Debug)]
+struct Shared {
+    state: Turns,
+    gateway: GatewayHandle,
+    audit: Audit,
+    /// Rung when what is armed has changed, so that the next expiry may be another.
+    changed: Notify,
+    fault_changes: Counter,
+    revision: Gauge,
+}
+
+/// What is under the lock.
+#[derive(Debug)]
+struct State {
+    writer: FaultWriter,
+    /// By the id of a fault that is armed and has some.
+    tags: HashMap<String, FaultTags>,
+    toxics: Toxics,
+    leases: Leases,
+    /// What came of the configuration file.
+    loaded: Loaded,
+    /// Until when nothing may be armed.
+    locked_until: Option<Instant>,
+    /// The process is about to end: nothing may be armed any more.
+    stopping: bool,
+}
+
+impl State {
+    /// Forgets what is kept beside a fault that is gone.
+    fn forget(&mut self, id: &str) {
+        self.tags.remove(id);
+        self.toxics.forget(id);
+    }
+
+    fn tagged(&self, status: FaultStatus) -> Armed {
+        let tags = self.tags.get(&status.id).cloned().unwrap_or_default();
+        Armed { status, tags }
+    }
+
+    fn check_may_arm(&self, now: Moment) -> Result<(), OpError> {
+        if self.stopping {
+            return Err(OpError::ShuttingDown);
+        }
+        let rest = self
+            .locked_until
+            .and_then(|until| until.checked_duration_since(now.instant));
+        match rest {
+            Some(rest) if !rest.is_zero() => Err(OpError::Locked(rest)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The lock, held for one change on behalf of one caller.
+struct Change<'o> {
+    ops: &'o Shared,
+    state: Locked<'o>,
+    caller: Caller,
+    now: Moment,
+}
+
+impl Change<'_> {
+    /// Counts and records `subjects`, to which `action` was done.
+    fn done(&mut self, action: &'static str, subjects: Vec<String>, change: Value) {
+        if subjects.is_empty() && action != "halt" {
+            return;
+        }
+        let is_of_faults = action.starts_with("fault.") || action == "halt";
+        let faults = if is_of_faults { subjects.len() } else { 0 };
+        self.ops
+            .fault_changes
+            .add(u64::try_from(faults).unwrap_or(u64::MAX));
+        let revision = self.state.writer.revision();
+        self.ops
+            .revision
+            .set(i64::try_from(revision).unwrap_or(i64::MAX));
+        self.ops.audit.write(Record {
+            at: self.now,
+            caller: self.caller,
+            action,
+            subjects,
+            change,
+            revision,
+        });
+        self.ops.changed.notify_one();
+    }
+
+    /// Removes the faults whose ttl or lease is over; when to look again.
+    fn expire(&mut self) -> Option<Instant> {
+        let (gone, next) = self.state.writer.expire(self.now.instant);
+        for id in &gone {
+            self.state.forget(id);
+        }
+        let caller = std::mem::replace(&mut self.caller, Caller::of("clock"));
+        self.done("fault.expire", gone, Value::Null);
+        self.expire_leases();
+        self.caller = caller;
+        next.into_iter().chain(self.state.leases.next_end()).min()
+    }
+
+    /// Removes the faults of which `doomed` says so, letting go what they hold. The ids that are gone.
+    fn remove_where(&mut self, doomed: impl Fn(&FaultSpec, &FaultTags) -> bool) -> Vec<String> {
+        let none = FaultTags::default();
+        let State { writer, tags, .. } = &mut *self.state;
+        let gone = writer.remove_where(|id, spec| doomed(spec, tags.get(id).unwrap_or(&none)));
+        for id in &gone {
+            self.state.forget(id);
+        }
+        gone
+    }
+
+    /// Keeps the tags of a fault that was armed or changed.
+    fn keep_tags(&mut self, id: &str, tags: FaultTags) {
+        if tags == FaultTags::default() {
+            self.state.tags.remove(id);
+        } else {
+            self.state.tags.insert(id.to_owned(), tags);
+        }
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        // What the next one changes is on behalf of the next one.
+        self.state.writer.on_behalf_of(None);
+    }
+}
+
+impl Ops {
+    /// Takes over what is armed and the routes.
+    #[must_use]
+    pub fn new(
+        writer: FaultWriter,
+        gateway: GatewayHandle,
+        metrics: &Metrics,
+        audit: Audit,
+    ) -> Self {
+        let state = State {
+            writer,
+            tags: HashMap::new(),
+            toxics: Toxics::default(),
+            leases: Leases::default(),
+            loaded: Loaded::default(),
+            locked_until: None,
+            stopping: false,
+        };
+        let shared = Shared {
+            state: Turns::new(state),
+            gateway,
+            audit,
+            changed: Notify::new(),
+            fault_changes: metrics.counter(names::CONTROL_FAULT_CHANGES, &[]),
+            revision: metrics.gauge(names::CONTROL_REVISION, &[]),
+        };
+        Self(Arc::new(shared), Turn::First)
+    }
+
+    /// Waits until the changes made so far are in the audit log's file, but not long.
+    pub fn flush_audit(&self) {
+        self.0.audit.flush();
+    }
+
+    /// Removes faults when their ttl is over, for ever: the one timer for all of them.
+    pub(crate) async fn expire(&self) {
+        /// A timer of a wait that never ends, renewed.
+        const FAR: Duration = Duration::from_secs(3600);
+        loop {
+            let next = self.change(Caller::of("clock")).expire();
+            let next = next.unwrap_or_else(|| Instant::now() + FAR);
+            tokio::select! {
+                () = sleep_until(next.into()) => {}
+                () = self.0.changed.notified() => {}
+            }
+        }
+    }
+
+    /// The same, to be used from another thread than the API's: its calls let shorter ones go first.
+    pub(crate) fn queued(&self) -> Self {
+        Self(Arc::clone(&self.0), Turn::Queued)
+    }
+
+    /// To look at.
+    fn state(&self) -> Locked<'_> {
+        self.0.state.take(self.1)
+    }
+
+    /// To change, with what has expired out of the way.
+    fn change(&self, caller: Caller) -> Change<'_> {
+        let mut state = self.state();
+        state.writer.on_behalf_of(caller.origin);
+        let mut change = Change {
+            ops: &self.0,
+            state,
+            caller,
+            now: now(),
+        };
+        change.expire();
+        change
+    }
+}
+
+/// The time of a call.
+fn now() -> Moment {
+    Moment {
+        instant: Instant::now(),
+        wall: SystemTime::now(),
+    }
+}

@@ -1,0 +1,42 @@
+//! The red button, and the end of the process.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::Ops;
+use crate::audit::Caller;
+
+impl Ops {
+    /// Removes every fault at once, letting go what they hold. The ids that are gone.
+    ///
+    /// With `rearm_after`, nothing may be armed for so long, and zero lifts a lock; without it a lock that is in force
+    /// stays.
+    #[must_use]
+    pub fn halt(&self, rearm_after: Option<Duration>, caller: Caller) -> Vec<String> {
+        let mut change = self.change(caller);
+        if let Some(rearm_after) = rearm_after {
+            change.state.locked_until = Some(Instant::now() + rearm_after);
+        }
+        let removed = change.remove_where(|_, _| true);
+        let lock = match rearm_after {
+            Some(span) => json!({ "rearm_after": brownout_fault::units::show_duration(span) }),
+            None => Value::Null,
+        };
+        change.done("halt", removed.clone(), lock);
+        drop(change);
+        tracing::warn!(by = caller.by, ?removed, "halted");
+        removed
+    }
+
+    /// Removes every fault, letting go what they hold, and refuses to arm any other: the process is about to end, and
+    /// its last requests shall not be held up. The ids that are gone.
+    #[must_use]
+    pub fn disarm_for_good(&self) -> Vec<String> {
+        let mut change = self.change(Caller::of("shutdown"));
+        change.state.stopping = true;
+        let gone = change.remove_where(|_, _| true);
+        change.done("fault.remove", gone.clone(), Value::Null);
+        gone
+    }
+}

@@ -1,0 +1,91 @@
+//! Making, changing and deleting routes.
+
+use brownout_fault::Routes;
+use brownout_proxy::{NewRoute, RouteChange, RouteStatus};
+use serde_json::{Map, Value, json};
+
+use super::{Change, OpError, Ops};
+use crate::audit::Caller;
+
+impl Ops {
+    /// All routes, sorted by name.
+    #[must_use]
+    pub fn routes(&self) -> Vec<RouteStatus> {
+        self.0.gateway.routes()
+    }
+
+    /// One route.
+    #[must_use]
+    pub fn route(&self, name: &str) -> Option<RouteStatus> {
+        self.0.gateway.route(name)
+    }
+
+    /// Makes a route. When this returns, its address accepts connections.
+    ///
+    /// # Errors
+    /// When the name or the address is taken, the address cannot be listened on, or there are too many routes.
+    pub fn add_route(&self, new: NewRoute, caller: Caller) -> Result<RouteStatus, OpError> {
+        let shown = json!({
+            "listen": new.listen.to_string(), "upstream": new.upstream.to_string(), "enabled": new.enabled,
+        });
+        let mut change = self.change(caller);
+        let route = self.0.gateway.add_route(new)?;
+        change.done("route.add", vec![route.name.clone()], shown);
+        Ok(route)
+    }
+
+    /// Changes a route. If a new address cannot be listened on, everything stays as it was.
+    ///
+    /// # Errors
+    /// When there is no such route, the upstream speaks another protocol, or the address cannot be listened on.
+    pub fn change_route(
+        &self,
+        name: &str,
+        wanted: RouteChange,
+        caller: Caller,
+    ) -> Result<RouteStatus, OpError> {
+        let mut shown = Map::new();
+        if let Some(listen) = &wanted.listen {
+            shown.insert("listen".to_owned(), json!(listen.to_string()));
+        }
+        if let Some(upstream) = &wanted.upstream {
+            shown.insert("upstream".to_owned(), json!(upstream.to_string()));
+        }
+        if let Some(enabled) = wanted.enabled {
+            shown.insert("enabled".to_owned(), json!(enabled));
+        }
+        let mut change = self.change(caller);
+        let route = self.0.gateway.change_route(name, wanted)?;
+        change.done("route.change", vec![name.to_owned()], Value::Object(shown));
+        Ok(route)
+    }
+
+    /// Deletes a route, and the faults that name it and no other route that is left.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn remove_route(&self, name: &str, caller: Caller) -> Result<(), OpError> {
+        let mut change = self.change(caller);
+        if !self.0.gateway.remove_route(name) {
+            return Err(OpError::NoRoute(name.to_owned()));
+        }
+        let gone = change.remove_strays(&[name.to_owned()]);
+        change.done("route.remove", vec![name.to_owned()], Value::Null);
+        change.done("fault.remove", gone, Value::Null);
+        Ok(())
+    }
+}
+
+impl Change<'_> {
+    /// Removes the faults that name one of these routes and none that is left. The ids that are gone.
+    pub(super) fn remove_strays(&mut self, removed: &[String]) -> Vec<String> {
+        let gateway = &self.ops.gateway;
+        let is_left = |named: &String| gateway.route(named).is_some();
+        self.remove_where(|spec, _| match &spec.route {
+            Routes::All => false,
+            Routes::Named(names) => {
+                names.iter().any(|named| removed.contains(named)) && !names.iter().any(is_left)
+            }
+        })
+    }
+}

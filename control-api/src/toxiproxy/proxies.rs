@@ -1,0 +1,301 @@
+//! `/proxies` and `/populate`.
+
+use axum::{
+    extract::{Path, State},
+    http::StatusCode,
+    response::Response,
+};
+use brownout_proxy::{ListenAddress, NewRoute, Protocol, RouteChange, RouteStatus, Upstream};
+use serde_json::{Map, Value, json};
+
+use super::{
+    body::{Members, ToxicBody, first_value},
+    wire::{self, ToxicError},
+};
+use crate::{
+    audit::Caller,
+    control::Shared,
+    extract::Body,
+    off_thread::{look_up, off_thread},
+    ops::{OpError, Ops},
+    problem::ApiError,
+};
+
+/// `GET /proxies`: an object, sorted by name.
+pub(super) async fn list(State(control): State<Shared>) -> Result<Response, ToxicError> {
+    off_thread(&control, |ops| {
+        let routes = ops.routes().into_iter().filter(is_proxy);
+        let all: Map<String, Value> = routes
+            .map(|route| (route.name.clone(), shown(ops, &route)))
+            .collect();
+        Ok(wire::ok(StatusCode::OK, &Value::Object(all)))
+    })
+    .await
+    .map_err(Into::into)
+}
+
+/// `GET /proxies/{proxy}`.
+pub(super) async fn show(
+    State(control): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Response, ToxicError> {
+    let route = found(&control.ops, &name)?;
+    Ok(wire::ok(StatusCode::OK, &shown(&control.ops, &route)))
+}
+
+/// `POST /proxies`.
+pub(super) async fn create(
+    State(control): State<Shared>,
+    caller: Caller,
+    ToxicBody(body): ToxicBody,
+) -> Result<Response, ToxicError> {
+    let members = Members::of(first_value(&body)?)?;
+    let wanted = Wanted::read(&members)?;
+    wanted.check("")?;
+    let new = resolved(&control, wanted).await?;
+    let made = off_thread(&control, move |ops| Ok(make(ops, new, caller))).await??;
+    Ok(wire::ok(StatusCode::CREATED, &shown(&control.ops, &made)))
+}
+
+/// `POST` or `PATCH /proxies/{proxy}`: what is named is changed.
+pub(super) async fn update(
+    State(control): State<Shared>,
+    Path(name): Path<String>,
+    caller: Caller,
+    ToxicBody(body): ToxicBody,
+) -> Result<Response, ToxicError> {
+    found(&control.ops, &name)?;
+    let members = Members::of(first_value(&body)?)?;
+    let wanted = Wanted::read(&members)?;
+    let enabled = members.boolean("enabled")?;
+    let change = look_up(&control, move || Ok(wanted.change(enabled))).await??;
+    let changed = off_thread(&control, move |ops| {
+        Ok(ops.change_route(&name, change, caller).map_err(bind_error))
+    })
+    .await??;
+    Ok(wire::ok(StatusCode::OK, &shown(&control.ops, &changed)))
+}
+
+/// `DELETE /proxies/{proxy}`.
+pub(super) async fn remove(
+    State(control): State<Shared>,
+    Path(name): Path<String>,
+    caller: Caller,
+) -> Result<StatusCode, ToxicError> {
+    found(&control.ops, &name)?;
+    control.ops.remove_route(&name, caller)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /populate`: makes what is not there as it is asked for, in order, up to the first that fails.
+pub(super) async fn populate(
+    State(control): State<Shared>,
+    caller: Caller,
+    ToxicBody(body): ToxicBody,
+) -> Result<Response, ToxicError> {
+    let mut done = Vec::new();
+    let failed = match read_all(&body) {
+        Err(error) => Some(error),
+        Ok(all) => {
+            let mut failed = None;
+            for wanted in all {
+                match ensure(&control, wanted, caller).await {
+                    Ok(route) => done.push(route),
+                    Err(error) => {
+                        failed = Some(error);
+                        break;
+                    }
+                }
+            }
+            failed
+        }
+    };
+    let proxies: Vec<Value> = done
+        .iter()
+        .map(|route| shown(&control.ops, route))
+        .collect();
+    Ok(match failed {
+        None => wire::ok(StatusCode::CREATED, &json!({ "proxies": proxies })),
+        Some(error) => {
+            let mut value = error.to_value();
+            value["proxies"] = json!(proxies);
+            wire::ok(error.status(), &value)
+        }
+    })
+}
+
+fn read_all(body: &Body) -> Result<Vec<Wanted>, ToxicError> {
+    let items = match first_value(body)? {
+        Value::Null => Vec::new(),
+        Value::Array(items) => items,
+        _ => {
+            let text =
+                "bad request body: json: cannot unmarshal object into Go value of type []proxy";
+            return Err(ToxicError::bad(text));
+        }
+    };
+    let mut all = Vec::new();
+    for (index, item) in items.into_iter().enumerate() {
+        let wanted = Wanted::read(&Members::of(item)?)?;
+        wanted.check(&format!(" at proxy {}", index + 1))?;
+        all.push(wanted);
+    }
+    Ok(all)
+}
+
+/// Leaves a proxy that is as it is asked for, whether it is enabled or not; else makes it anew.
+async fn ensure(
+    control: &Shared,
+    wanted: Wanted,
+    caller: Caller,
+) -> Result<RouteStatus, ToxicError> {
+    let new = resolved(control, wanted).await?;
+    let made = off_thread(control, move |ops| {
+        let Some(route) = ops.route(&new.name).filter(is_proxy) else {
+            return Ok(make(ops, new, caller));
+        };
+        let same =
+            new.listen.is_served_by(route.listen) && new.upstream.to_string() == route.upstream;
+        if same {
+            return Ok(Ok(route));
+        }
+        if let Err(error) = ops.remove_route(&new.name, caller) {
+            return Ok(Err(error.into()));
+        }
+        Ok(make(ops, new, caller))
+    });
+    made.await?
+}
+
+/// A proxy as it is asked for.
+#[derive(Debug)]
+struct Wanted {
+    name: Option<String>,
+    listen: Option<String>,
+    upstream: Option<String>,
+    enabled: bool,
+}
+
+impl Wanted {
+    fn read(members: &Members) -> Result<Self, ToxicError> {
+        let owned = |key| members.text(key).map(|text| text.map(str::to_owned));
+        Ok(Self {
+            name: owned("name")?,
+            listen: owned("listen")?,
+            upstream: owned("upstream")?,
+            enabled: members.boolean("enabled")?.unwrap_or(true),
+        })
+    }
+
+    fn check(&self, place: &str) -> Result<(), ToxicError> {
+        const NAME_BYTES_MAX: usize = 256;
+        for (key, value) in [("name", &self.name), ("upstream", &self.upstream)] {
+            if value.as_deref().unwrap_or_default().is_empty() {
+                return Err(ToxicError::bad(format!(
+                    "missing required field: {key}{place}"
+                )));
+            }
+        }
+        let name = self.name.as_deref().unwrap_or_default();
+        if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+            let text = "the name has more than 256 bytes or a control character";
+            return Err(ToxicError::bad(format!("{text}{place}")));
+        }
+        Ok(())
+    }
+
+    /// May look up a name.
+    fn change(&self, enabled: Option<bool>) -> Result<RouteChange, ToxicError> {
+        Ok(RouteChange {
+            listen: self.listen.as_deref().map(listen).transpose()?,
+            upstream: self.upstream.as_deref().map(upstream).transpose()?,
+            enabled,
+        })
+    }
+}
+
+async fn resolved(control: &Shared, wanted: Wanted) -> Result<NewRoute, ToxicError> {
+    let new = look_up(control, move || {
+        let Wanted {
+            name,
+            listen: at,
+            upstream: to,
+            enabled,
+        } = wanted;
+        let read = || {
+            Ok(NewRoute {
+                name: name.unwrap_or_default(),
+                listen: listen(&at.unwrap_or_default())?,
+                upstream: upstream(&to.unwrap_or_default())?,
+                enabled,
+            })
+        };
+        Ok::<_, ApiError>(read())
+    });
+    new.await?
+}
+
+/// Nothing at all is any port of every interface. May look up a name.
+fn listen(text: &str) -> Result<ListenAddress, ToxicError> {
+    let text = if text.is_empty() { ":0" } else { text };
+    ListenAddress::parse(&super::over_ipv4(text)).map_err(|_| {
+        let why = match text.contains(':') {
+            true => format!("listen tcp: lookup {text}: no such address"),
+            false => format!("listen tcp: address {text}: missing port in address"),
+        };
+        ToxicError::new(StatusCode::INTERNAL_SERVER_ERROR, why)
+    })
+}
+
+fn upstream(text: &str) -> Result<Upstream, ToxicError> {
+    Upstream::parse(&format!("tcp://{text}"))
+        .map_err(|error| ToxicError::bad(format!("upstream `{text}` {error}")))
+}
+
+fn make(ops: &Ops, new: NewRoute, caller: Caller) -> Result<RouteStatus, ToxicError> {
+    if ops.route(&new.name).is_some() {
+        return Err(ToxicError::new(
+            StatusCode::CONFLICT,
+            "proxy already exists",
+        ));
+    }
+    ops.add_route(new, caller).map_err(bind_error)
+}
+
+/// An address that is taken is no conflict there.
+fn bind_error(error: OpError) -> ToxicError {
+    const SERVER: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
+    match &error {
+        OpError::Taken(text) => {
+            let address = text
+                .strip_prefix("the address ")
+                .and_then(|it| it.strip_suffix(" is taken"));
+            match address {
+                Some(address) => ToxicError::new(
+                    SERVER,
+                    format!("listen tcp {address}: bind: address already in use"),
+                ),
+                None => ToxicError::new(StatusCode::CONFLICT, "proxy already exists"),
+            }
+        }
+        OpError::Invalid(problems) if problems.iter().any(|it| it.pointer == "/listen") => {
+            let told = problems.first().map(|problem| problem.detail.clone());
+            ToxicError::new(SERVER, format!("listen tcp: {}", told.unwrap_or_default()))
+        }
+        _ => error.into(),
+    }
+}
+
+pub(super) fn found(ops: &Ops, name: &str) -> Result<RouteStatus, ToxicError> {
+    ops.route(name)
+        .filter(is_proxy)
+        .ok_or_else(ToxicError::no_proxy)
+}
+
+fn is_proxy(route: &RouteStatus) -> bool {
+    route.protocol == Protocol::Tcp
+}
+
+fn shown(ops: &Ops, route: &RouteStatus) -> Value {
+    wire::proxy(route, &ops.toxics(&route.name))
+}

@@ -1,0 +1,176 @@
+//! What a run is held to: one typed condition on one measure.
+//!
+//! An expectation is one line of text, such as `edge.p99 < 1.5x baseline within 10s`. Its grammar:
+//!
+//! ```text
+//! expectation = subject comparison [ "within" duration | "for" duration ]
+//! subject     = hop "." measure | "fault(" id ")." counter
+//! comparison  = ( "<" | "<=" | ">" | ">=" | "==" ) ( value | factor "x baseline" )
+//! ```
+//!
+//! `answered` and `breaker_opens` are events: they have no comparison and need `within`. `backoff is full_jitter(base
+//! 100ms, cap 2s)` names a form. A value carries its unit: `%` for shares, a duration for times, `/s` for rates.
+
+mod measure;
+mod parse;
+mod value;
+
+use std::{fmt, time::Duration};
+
+pub(crate) use self::value::show_span;
+pub use self::{
+    measure::{EvidenceMeasure, FaultCounter, Measure, Quantile, Source},
+    parse::{Names, WrongExpectation},
+    value::Unit,
+};
+
+/// A condition on what a run measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expectation {
+    /// As written.
+    pub text: String,
+    /// What is measured.
+    pub subject: Subject,
+    /// What it is held to.
+    pub condition: Condition,
+    /// The condition must hold from at most this long after the phase began until its end.
+    pub within: Option<Duration>,
+    /// For a guard: the measure is taken over the last so long.
+    pub sustained: Option<Duration>,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Subject {
+    /// A measure of the load or of a route.
+    Hop {
+        /// The route's name, or what the load is called.
+        name: String,
+        /// Which.
+        measure: Measure,
+    },
+    /// A counter of a fault.
+    Fault {
+        /// Its id in the file.
+        id: String,
+        /// Which.
+        counter: FaultCounter,
+    },
+}
+
+/// What a measure is held to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Condition {
+    /// A number on one side of another.
+    Compare {
+        /// How.
+        op: Op,
+        /// With what.
+        threshold: Threshold,
+    },
+    /// An event that must happen in time: the expectation's `within`.
+    Happens,
+    /// Waits between attempts of this form.
+    FullJitter {
+        /// The upper bound of the first wait.
+        base: Duration,
+        /// The upper bound of every wait.
+        cap: Duration,
+    },
+}
+
+/// A comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// Below.
+    Less,
+    /// At most.
+    AtMost,
+    /// Above.
+    Greater,
+    /// At least.
+    AtLeast,
+    /// Exactly; for counts.
+    Equal,
+}
+
+/// The other side of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Threshold {
+    /// A number in the measure's base unit: a share from 0 to 1, seconds, requests a second, or a count.
+    Value(f64),
+    /// So many times what the steady state measured.
+    Baseline(f64),
+}
+
+impl Op {
+    /// As written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Less => "<",
+            Self::AtMost => "<=",
+            Self::Greater => ">",
+            Self::AtLeast => ">=",
+            Self::Equal => "==",
+        }
+    }
+
+    /// Whether `observed` is on the right side of `threshold`.
+    #[must_use]
+    pub fn holds(self, observed: f64, threshold: f64) -> bool {
+        match self {
+            Self::Less => observed < threshold,
+            Self::AtMost => observed <= threshold,
+            Self::Greater => observed > threshold,
+            Self::AtLeast => observed >= threshold,
+            Self::Equal => (observed - threshold).abs() < f64::EPSILON,
+        }
+    }
+}
+
+impl Expectation {
+    /// The unit of what is measured.
+    #[must_use]
+    pub fn unit(&self) -> Unit {
+        match &self.subject {
+            Subject::Hop { measure, .. } => measure.unit(),
+            Subject::Fault { .. } => Unit::Count,
+        }
+    }
+
+    /// Whether it compares with the steady state.
+    #[must_use]
+    pub fn needs_baseline(&self) -> bool {
+        let relative = matches!(
+            self.condition,
+            Condition::Compare {
+                threshold: Threshold::Baseline(_),
+                ..
+            }
+        );
+        let opens = matches!(
+            &self.subject,
+            Subject::Hop {
+                measure: Measure::BreakerOpens,
+                ..
+            }
+        );
+        relative || opens
+    }
+
+    /// Whether it is about single attempts, which the proxy's journal tells.
+    #[must_use]
+    pub fn needs_evidence(&self) -> bool {
+        match &self.subject {
+            Subject::Hop { measure, .. } => matches!(measure, Measure::Evidence(_)),
+            Subject::Fault { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Expectation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}

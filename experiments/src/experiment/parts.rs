@@ -1,0 +1,82 @@
+//! Parts of a file that are read before or beside its sections.
+
+use brownout_fault::read::{Object, Problem, whole};
+use brownout_wire::RouteSpec;
+use serde_json::{Map, Value, json};
+
+use super::EveryPage;
+
+/// A problem as it is seen from the file.
+pub(super) fn within(at: &str, problem: Problem) -> Problem {
+    Problem {
+        pointer: format!("{at}{}", problem.pointer),
+        detail: problem.detail,
+    }
+}
+
+pub(super) fn made_id(phase: &str, index: usize) -> String {
+    format!("{phase}-{}", index + 1)
+}
+
+/// A route of `[routes]`: its address may be left out.
+pub(super) fn route(name: &str, value: &Value) -> Result<RouteSpec, Vec<Problem>> {
+    let Value::Object(members) = value else {
+        return Err(vec![Problem::here(
+            "is a table, such as { upstream = \"http://127.0.0.1:9000\" }",
+        )]);
+    };
+    let mut body: Map<String, Value> = members.clone();
+    body.insert("name".to_owned(), json!(name));
+    body.entry("listen").or_insert_with(|| json!("127.0.0.1:0"));
+    RouteSpec::read(&Value::Object(body))
+}
+
+pub(super) fn every_page(value: &Value) -> Result<EveryPage, Problem> {
+    let pages = Object::new(value)?;
+    pages.only(&["every", "attempts"])?;
+    Ok(EveryPage {
+        every: pages.optional("every", whole(1, 1_000))?.unwrap_or(1),
+        attempts: pages.optional("attempts", whole(1, 1_000))?.unwrap_or(1),
+    })
+}
+
+/// The routes that faults name, where the file declares none.
+pub(super) fn fault_routes(file: &Value) -> Vec<String> {
+    let inline = phases_of(file)
+        .filter_map(|phase| phase["faults"].as_array())
+        .flatten();
+    let listed = file["fault"].as_array().into_iter().flatten();
+    let mut names: Vec<String> = Vec::new();
+    for fault in listed.chain(inline) {
+        match &fault["route"] {
+            Value::String(name) => names.push(name.clone()),
+            Value::Array(list) => {
+                names.extend(list.iter().filter_map(Value::as_str).map(str::to_owned));
+            }
+            _ => {}
+        }
+    }
+    names.retain(|name| name != "*");
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The ids of faults that stand in phases, also those that are made.
+pub(super) fn inline_ids(file: &Value) -> Vec<String> {
+    let mut ids = Vec::new();
+    for (number, phase) in phases_of(file).enumerate() {
+        let made = format!("phase-{}", number + 1);
+        let name = phase["name"].as_str().unwrap_or(&made);
+        let faults = phase["faults"].as_array().into_iter().flatten();
+        for (index, fault) in faults.enumerate().filter(|(_, fault)| fault.is_object()) {
+            let given = fault["id"].as_str().map(str::to_owned);
+            ids.push(given.unwrap_or_else(|| made_id(name, index)));
+        }
+    }
+    ids
+}
+
+fn phases_of(file: &Value) -> impl Iterator<Item = &Value> {
+    file["phase"].as_array().into_iter().flatten()
+}

@@ -1,0 +1,283 @@
+//! Connections, pools and bodies.
+
+use serde_json::json;
+
+use super::{Case, Trial, time, usable, usable_of};
+use crate::forensics::{
+    derive::quantile,
+    finding::{FindingId as Id, Outcome},
+    record::PageRecord,
+};
+
+pub(super) fn outcomes(case: &Case<'_>) -> Vec<Outcome> {
+    let battery = case.battery;
+    let mut outcomes = vec![
+        accepts(
+            case,
+            Id::AcceptsTruncated,
+            &battery.truncated,
+            "an answer that ends early",
+        ),
+        accepts(
+            case,
+            Id::AcceptsCorrupt,
+            &battery.damaged,
+            "a damaged answer",
+        ),
+        reset(case),
+        pinned(case),
+        leak(case),
+    ];
+    outcomes.extend(shared(case));
+    outcomes
+}
+
+/// What cannot be used is served as if it were whole.
+fn accepts(case: &Case<'_>, id: Id, trials: &[Trial], what: &str) -> Outcome {
+    let trials = match usable_of(trials) {
+        Ok(trials) => trials,
+        Err(why) => return Outcome::unknown(id, why),
+    };
+    let mut taken: Vec<&str> = Vec::new();
+    let mut invisible: Vec<&str> = Vec::new();
+    for trial in &trials {
+        let takes = |page: &PageRecord| {
+            let fewer = match (page.items, case.scale.items) {
+                (Some(items), Some(usual)) => Some(items < usual),
+                _ => None,
+            };
+            page.is_whole() && fewer != Some(false)
+        };
+        let by_page = match trial.by_page() {
+            Ok(by_page) => by_page,
+            Err(why) => return Outcome::unknown(id, why),
+        };
+        let once = by_page
+            .iter()
+            .any(|(page, attempts)| attempts.len() <= 1 && takes(page));
+        if once && trial.form.contains("clean") {
+            invisible.push(&trial.form);
+        } else if once {
+            taken.push(&trial.form);
+        }
+    }
+    let forms: Vec<&str> = trials.iter().map(|it| it.form.as_str()).collect();
+    let evidence = json!({ "tried": forms, "accepted": taken, "nobody_can_see": invisible });
+    match taken.is_empty() {
+        true => Outcome::ok(
+            id,
+            format!("{what} is repeated, or the page says that something is missing"),
+            evidence,
+        ),
+        false => Outcome::defect(
+            id,
+            format!("{what} is served as a whole one: {}", taken.join("; ")),
+            evidence,
+        ),
+    }
+}
+
+fn reset(case: &Case<'_>) -> Outcome {
+    let id = Id::ResetSurfaced;
+    let trial = match usable(case.battery.reset_warm.as_ref()) {
+        Ok(trial) => trial,
+        Err(why) => return Outcome::unknown(id, why),
+    };
+    let by_page = match trial.by_page() {
+        Ok(by_page) => by_page,
+        Err(why) => return Outcome::unknown(id, why),
+    };
+    let on_a_kept_one = by_page.iter().filter(|(_, attempts)| {
+        attempts
+            .first()
+            .is_some_and(|it| it.conn_seq > 0 && it.status.is_none() && it.is_failed())
+    });
+    let hit: Vec<_> = on_a_kept_one.collect();
+    if hit.is_empty() {
+        return match trial.attempts.iter().any(|it| it.conn_seq > 0) {
+            true => Outcome::unknown(id, "no reset met a kept connection"),
+            false => Outcome::not_applicable(id, "it keeps no connections"),
+        };
+    }
+    let failed = hit.iter().filter(|(page, attempts)| {
+        // An honest 503 says that it is for a moment.
+        !page.is_good() && page.status != Some(503) && attempts.len() == 1
+    });
+    let failed = failed.count();
+    let evidence = json!({ "resets_of_kept_connections": hit.len(), "failed_pages": failed });
+    match failed {
+        0 => Outcome::ok(
+            id,
+            "a page survives the reset of a kept connection",
+            evidence,
+        ),
+        failed => Outcome::defect(
+            id,
+            format!(
+                "{failed} of {} resets of a kept connection became failed pages",
+                hit.len()
+            ),
+            evidence,
+        ),
+    }
+}
+
+/// Whether calls come back in a trial: yes after so long, no, or not to be told.
+fn returns(trial: Option<&Trial>) -> Result<Option<u64>, String> {
+    let trial = usable(trial)?;
+    if trial.removed.is_none() {
+        return Err("the fault was not removed".to_owned());
+    }
+    Ok(trial.comes_back())
+}
+
+/// One hang ends all calls, one failure does not.
+fn pinned(case: &Case<'_>) -> Outcome {
+    let id = Id::PinnedConnection;
+    let after_hang = match returns(case.battery.after_hang.as_ref()) {
+        Ok(it) => it,
+        Err(why) => return Outcome::unknown(id, why),
+    };
+    if let Some(after) = after_hang {
+        let evidence = json!({ "first_call_us": after });
+        return Outcome::ok(
+            id,
+            format!("calls come back {} after one that hung", time(after)),
+            evidence,
+        );
+    }
+    match returns(case.battery.after_failure.as_ref()) {
+        Err(why) => Outcome::unknown(
+            id,
+            format!("calls do not come back after one hang, and of one failure, {why}"),
+        ),
+        Ok(None) => Outcome::not_applicable(
+            id,
+            "calls do not come back after one failure either: sticky-fallback tells it",
+        ),
+        Ok(Some(_)) => {
+            let trial = case.battery.after_hang.as_ref();
+            let open = trial.map_or(0, |it| it.attempts.iter().filter(|it| it.is_open()).count());
+            Outcome::defect(
+                id,
+                "after one call that hung no other is made, though one failure is survived",
+                json!({ "open_attempts": open }),
+            )
+        }
+    }
+}
+
+/// Resets end all calls, 503s and one hang do not.
+fn leak(case: &Case<'_>) -> Outcome {
+    let id = Id::PoolLeak;
+    let after_resets = match returns(case.battery.outage_reset.as_ref()) {
+        Ok(it) => it,
+        Err(why) => return Outcome::unknown(id, why),
+    };
+    if let Some(after) = after_resets {
+        let evidence = json!({ "first_call_us": after });
+        return Outcome::ok(
+            id,
+            format!("calls come back {} after an outage of resets", time(after)),
+            evidence,
+        );
+    }
+    match returns(case.battery.outage_503.as_ref()) {
+        Err(why) => Outcome::unknown(
+            id,
+            format!("calls do not come back after resets, and of 503s, {why}"),
+        ),
+        Ok(None) => Outcome::not_applicable(
+            id,
+            "calls do not come back after 503s either: breaker-never-closes tells it",
+        ),
+        Ok(Some(_)) => Outcome::defect(
+            id,
+            "after an outage of resets no call is made, though one of 503s is survived",
+            json!({}),
+        ),
+    }
+}
+
+/// Other endpoints and other calls while one dependency is slow.
+fn shared(case: &Case<'_>) -> Vec<Outcome> {
+    let ids = [Id::NoBulkhead, Id::Serialised];
+    let trials = match usable_of(&case.battery.slow_under_load) {
+        Ok(trials) => trials,
+        Err(why) => return ids.map(|id| Outcome::unknown(id, why.clone())).into(),
+    };
+    let p90 = |pages: &[PageRecord]| {
+        let took: Vec<u64> = pages.iter().filter_map(PageRecord::duration).collect();
+        quantile(&took, 0.9)
+    };
+    let worst = trials
+        .iter()
+        .filter_map(|it| Some((p90(&it.watched)?, *it)))
+        .max_by_key(|(p90, _)| *p90);
+    let bulkhead = match worst {
+        None => Outcome::unknown(Id::NoBulkhead, "no other endpoint was watched"),
+        Some((late, trial)) => {
+            // Another endpoint has nothing to do with the dependency: it may take what a calm page takes.
+            let usual = case.scale.page_p95.max(20_000);
+            let in_flight = trial.most_in_flight();
+            let evidence = json!({ "other_endpoint_p90_us": late, "in_flight": in_flight, "latency": trial.form });
+            if late <= usual * 3 {
+                Outcome::ok(
+                    Id::NoBulkhead,
+                    format!(
+                        "another endpoint takes {} while the dependency is slow",
+                        time(late)
+                    ),
+                    evidence,
+                )
+            } else if late >= usual * 6 && late >= case.scale.budget / 4 {
+                Outcome::defect(
+                    Id::NoBulkhead,
+                    format!(
+                        "while the dependency takes {}, another endpoint takes {}: {in_flight} calls hold all places",
+                        trial.form,
+                        time(late)
+                    ),
+                    evidence,
+                )
+            } else {
+                Outcome::unknown(
+                    Id::NoBulkhead,
+                    format!(
+                        "another endpoint took {}, which may be the machine",
+                        time(late)
+                    ),
+                )
+            }
+        }
+    };
+    let most = trials
+        .iter()
+        .map(|it| it.most_in_flight())
+        .max()
+        .unwrap_or(0);
+    let overlapping = trials.iter().any(|it| {
+        // Pages overlap, so calls could.
+        it.pages.iter().any(|page| {
+            let ended = page.ended.unwrap_or(u64::MAX);
+            it.pages.iter().any(|other| {
+                other.number != page.number && (page.sent..ended).contains(&other.sent)
+            })
+        })
+    });
+    let evidence = json!({ "most_in_flight": most });
+    let serialised = match (most, overlapping) {
+        (2.., _) => Outcome::ok(
+            Id::Serialised,
+            format!("{most} calls run side by side"),
+            evidence,
+        ),
+        (_, false) => Outcome::unknown(Id::Serialised, "pages did not overlap"),
+        (_, true) => Outcome::defect(
+            Id::Serialised,
+            "pages overlap, and their calls run one after the other",
+            evidence,
+        ),
+    };
+    vec![bulkhead, serialised]
+}

@@ -1,0 +1,243 @@
+//! Fallbacks, hedges and callers that leave.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::{Case, time, usable};
+use crate::forensics::finding::{FindingId as Id, Outcome};
+
+pub(super) fn outcomes(case: &Case<'_>) -> Vec<Outcome> {
+    vec![
+        same_dependency(case),
+        sticky(case),
+        slow(case),
+        hedge(case),
+        cancellation(case),
+    ]
+}
+
+/// The fallback asks the dependency that failed, on another path.
+fn same_dependency(case: &Case<'_>) -> Outcome {
+    let id = Id::FallbackSameDependency;
+    let trial = match usable(case.battery.outage_503.as_ref()) {
+        Ok(trial) => trial,
+        Err(why) => return Outcome::unknown(id, why),
+    };
+    let paths = |during: bool| -> BTreeSet<&str> {
+        let inside = |at: u64| (trial.armed..trial.fault_end()).contains(&at);
+        let chosen = trial
+            .attempts
+            .iter()
+            .filter(|it| inside(it.t_head) == during);
+        chosen.map(|it| it.path.as_str()).collect()
+    };
+    let (during, before) = (paths(true), paths(false));
+    if before.is_empty() {
+        return Outcome::unknown(id, "no call was seen without the fault");
+    }
+    let new: Vec<&str> = during.difference(&before).copied().collect();
+    let pages = trial.pages_in(trial.armed, trial.fault_end());
+    let good = pages.iter().filter(|it| it.is_good()).count();
+    let evidence = json!({ "paths_only_then": new, "pages": pages.len(), "good_pages": good });
+    if new.is_empty() {
+        return Outcome::ok(
+            id,
+            "the dependency is asked for nothing else while it fails",
+            evidence,
+        );
+    }
+    if good * 2 > pages.len() {
+        return Outcome::ok(
+            id,
+            "it asks the same dependency for something else, and serves its pages",
+            evidence,
+        );
+    }
+    Outcome::defect(
+        id,
+        format!(
+            "the fallback asks the dependency that failed, for {}: {good} of {} pages are served",
+            new.join(", "),
+            pages.len()
+        ),
+        evidence,
+    )
+}
+
+/// One failure, and the primary is never asked again.
+fn sticky(case: &Case<'_>) -> Outcome {
+    let id = Id::StickyFallback;
+    let trial = match usable(case.battery.after_failure.as_ref()) {
+        Ok(trial) => trial,
+        Err(why) => return Outcome::unknown(id, why),
+    };
+    let Some(removed) = trial.removed else {
+        return Outcome::unknown(id, "the fault was not removed");
+    };
+    let pages = trial.pages_in(removed, trial.until).len();
+    let second = trial
+        .second
+        .iter()
+        .filter(|it| it.t_head >= removed)
+        .count();
+    let evidence = json!({ "pages": pages, "primary": trial.starts(removed, trial.until), "second_source": second });
+    if let Some(after) = trial.comes_back() {
+        return Outcome::ok(
+            id,
+            format!(
+                "the primary is asked again {} after one failure",
+                time(after)
+            ),
+            evidence,
+        );
+    }
+    if pages == 0 {
+        return Outcome::unknown(id, "there was no page after the failure");
+    }
+    let watched = time(trial.until.saturating_sub(removed));
+    let secondly = match second {
+        0 => String::new(),
+        count => format!("; the second source got {count} calls"),
+    };
+    Outcome::defect(
+        id,
+        format!("after one failure the primary is not asked within {watched}{secondly}"),
+        evidence,
+    )
+}
+
+/// Every page waits for the whole time-out, for as long as the outage lasts.
+fn slow(case: &Case<'_>) -> Outcome {
+    let id = Id::SlowFallback;
+    if case.scale.background {
+        return Outcome::not_applicable(id, "pages do not wait for this dependency");
+    }
+    let trial = match usable(case.battery.hang_under_load.as_ref()) {
+        Ok(trial) => trial,
+        Err(why) => return Outcome::unknown(id, why),
+    };
+    let Some(timeout) = case.scale.attempt_timeout else {
+        return Outcome::not_applicable(id, "it has no time-out to pay: no-timeout tells it");
+    };
+    let Some(late) = trial.late_page_p50() else {
+        return Outcome::unknown(id, "no page ended late in the outage");
+    };
+    let evidence = json!({ "late_page_p50_us": late, "attempt_timeout_us": timeout, "calm_page_p50_us": case.scale.page_p50 });
+    if late * 10 >= timeout * 9 {
+        return Outcome::defect(
+            id,
+            format!(
+                "late in an outage every page still takes {}, the time-out being {}",
+                time(late),
+                time(timeout)
+            ),
+            evidence,
+        );
+    }
+    if late <= case.scale.page_p95.max(timeout / 4) {
+        return Outcome::ok(
+            id,
+            format!("late in an outage a page takes {}", time(late)),
+            evidence,
+        );
+    }
+    Outcome::unknown(id, format!("late in an outage a page took {}", time(late)))
+}
+
+/// More than one call for each page, where nothing fails.
+fn hedge(case: &Case<'_>) -> Outcome {
+    let id = Id::PermanentHedge;
+    if case.scale.background {
+        return Outcome::not_applicable(id, "calls do not come of pages");
+    }
+    let trial = match usable(case.battery.slow_but_fine.as_ref()) {
+        Ok(trial) => trial,
+        Err(why) => return Outcome::unknown(id, why),
+    };
+    let calls = trial.attempts.len() as f64 / trial.pages.len() as f64;
+    let factor = calls / case.scale.calls_per_page.max(0.01);
+    let evidence = json!({ "calls_per_page": calls, "in_calm": case.scale.calls_per_page, "pages": trial.pages.len() });
+    if factor <= 1.1 {
+        return Outcome::ok(
+            id,
+            format!("{calls:.2} calls a page where calls are slow but fine"),
+            evidence,
+        );
+    }
+    if trial.pages.len() < 10 {
+        return Outcome::unknown(
+            id,
+            format!(
+                "{} pages are too few for a hedge that learns",
+                trial.pages.len()
+            ),
+        );
+    }
+    if factor >= 1.5 {
+        return Outcome::defect(
+            id,
+            format!(
+                "{calls:.2} calls a page where calls are slow but fine, instead of {:.2}",
+                case.scale.calls_per_page
+            ),
+            evidence,
+        );
+    }
+    Outcome::unknown(
+        id,
+        format!("{calls:.2} calls a page may be a hedge that learns"),
+    )
+}
+
+/// Attempts begin for a caller that has left.
+fn cancellation(case: &Case<'_>) -> Outcome {
+    let id = Id::NoCancellation;
+    if case.scale.background {
+        return Outcome::not_applicable(id, "calls do not come of pages");
+    }
+    let trial = match usable(case.battery.caller_leaves.as_ref()) {
+        Ok(trial) => trial,
+        Err(why) => return Outcome::unknown(id, why),
+    };
+    let by_page = match trial.by_page() {
+        Ok(by_page) => by_page,
+        Err(why) => return Outcome::unknown(id, why),
+    };
+    let mut latest: Option<u64> = None;
+    let mut left = 0;
+    for (page, attempts) in &by_page {
+        let Some(gone) = page.left else { continue };
+        left += 1;
+        let last = attempts
+            .iter()
+            .map(|it| it.t_head.saturating_sub(gone))
+            .max();
+        latest = latest.max(last);
+    }
+    if left == 0 {
+        return Outcome::unknown(id, "no caller left");
+    }
+    let latest = latest.unwrap_or(0);
+    let evidence = json!({ "callers_that_left": left, "last_start_us": latest, "budget_us": case.scale.budget });
+    // Threaded servers cannot see a caller leave: bounded by their own deadline they are healthy.
+    if latest > case.scale.budget {
+        return Outcome::defect(
+            id,
+            format!(
+                "attempts begin up to {} after the caller has left; the page had {}",
+                time(latest),
+                time(case.scale.budget)
+            ),
+            evidence,
+        );
+    }
+    Outcome::ok(
+        id,
+        format!(
+            "the last attempt begins {} after the caller has left",
+            time(latest)
+        ),
+        evidence,
+    )
+}

@@ -1,0 +1,289 @@
+//! Each rule, on records written by hand: healthy and defective clients with different time-outs and budgets.
+
+mod answers;
+mod load;
+mod serial;
+
+use super::*;
+use crate::forensics::{AttemptEnd, EndPhase, Verdict, finding::FindingId as Id};
+
+const MS: u64 = 1_000;
+
+/// What a client is like, in ms.
+#[derive(Debug, Clone, Copy)]
+struct Client {
+    budget: u64,
+    /// Of an attempt.
+    timeout: u64,
+    /// The shortest and the longest first wait; later ones double.
+    wait: (u64, u64),
+    /// A call and a page in calm.
+    call: u64,
+    page: u64,
+}
+
+/// Three clients that have nothing in common.
+const CLIENTS: [Client; 3] = [
+    Client {
+        budget: 1_000,
+        timeout: 250,
+        wait: (40, 80),
+        call: 20,
+        page: 25,
+    },
+    Client {
+        budget: 5_000,
+        timeout: 1_500,
+        wait: (200, 400),
+        call: 90,
+        page: 110,
+    },
+    Client {
+        budget: 400,
+        timeout: 60,
+        wait: (24, 48),
+        call: 5,
+        page: 8,
+    },
+];
+
+impl Client {
+    fn scale(self) -> Scale {
+        Scale {
+            budget: self.budget * MS,
+            page_p50: self.page * MS,
+            page_p95: self.page * 2 * MS,
+            call_p50: self.call * MS,
+            call_p95: self.call * 2 * MS,
+            calls_per_page: 1.0,
+            items: Some(24),
+            background: false,
+            attempt_timeout: Some(self.timeout * MS),
+        }
+    }
+
+    /// The wait before a retry: even between its bounds over 16 pages, doubled for each further one.
+    fn wait_before(self, page: u64, retry: usize) -> u64 {
+        let (low, high) = self.wait;
+        let drawn = low + (high - low) * (page * 7 % 16) / 15;
+        drawn << retry
+    }
+}
+
+/// Records as they are written.
+#[derive(Debug, Default)]
+struct Records {
+    trial: Trial,
+    number: u64,
+}
+
+/// How an attempt ends in a test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    With(u16),
+    Reset,
+    ByClient,
+    Open,
+}
+
+impl Records {
+    fn armed(at_ms: u64) -> Self {
+        let mut records = Self::default();
+        records.trial.armed = at_ms * MS;
+        records.trial.struck = Some(1);
+        records
+    }
+
+    fn form(mut self, form: &str) -> Self {
+        self.trial.form = form.to_owned();
+        self
+    }
+
+    /// A page from a moment on, for so many ms; none for one that is not answered.
+    fn page(&mut self, at: u64, took: Option<u64>, status: u16, degraded: bool) {
+        let number = self.trial.pages.len() as u64;
+        self.trial.pages.push(PageRecord {
+            number,
+            intended: at * MS,
+            sent: at * MS,
+            ended: took.map(|it| (at + it) * MS),
+            status: took.map(|_| status),
+            degraded,
+            items: Some(if degraded { 0 } else { 24 }),
+            ..PageRecord::default()
+        });
+    }
+
+    fn attempt(&mut self, at: u64, took: u64, ends: Ends, fp: u64) -> &mut AttemptRecord {
+        self.number += 1;
+        let (end, status) = match ends {
+            Ends::With(status) => (AttemptEnd::Answered, Some(status)),
+            Ends::Reset => (AttemptEnd::Fault("reset-1".to_owned()), None),
+            Ends::ByClient => (AttemptEnd::ClientRst, None),
+            Ends::Open => (AttemptEnd::StillOpen, None),
+        };
+        self.trial.attempts.push(AttemptRecord {
+            number: self.number,
+            route: "up".to_owned(),
+            conn: self.number,
+            conn_seq: 0,
+            client: None,
+            t_head: at * MS,
+            t_req_end: Some(at * MS),
+            t_first_out: status.map(|_| (at + took) * MS),
+            t_last_out: status.map(|_| (at + took) * MS),
+            t_end: (at + took) * MS,
+            end,
+            end_phase: EndPhase::BeforeHead,
+            status,
+            faults: Vec::new(),
+            retry_after_us: None,
+            method: "GET".to_owned(),
+            path: "/items".to_owned(),
+            fp,
+            trace_id: None,
+            request_id: None,
+            idempotency_key: None,
+            retry_count: None,
+            in_flight: 1,
+        });
+        self.trial.attempts.last_mut().expect("it was just pushed")
+    }
+
+    fn removed(mut self, at_ms: u64) -> Self {
+        self.trial.removed = Some(at_ms * MS);
+        self
+    }
+
+    fn until(mut self, at_ms: u64) -> Trial {
+        self.trial.until = at_ms * MS;
+        self.trial
+    }
+}
+
+/// What is said of one id.
+fn told(client: Client, battery: &Battery, id: Id) -> Finding {
+    told_at(&client.scale(), battery, id)
+}
+
+fn told_at(scale: &Scale, battery: &Battery, id: Id) -> Finding {
+    let all = findings("up", scale, battery);
+    all.into_iter()
+        .find(|it| it.id == id)
+        .expect("every id is there")
+}
+
+#[track_caller]
+fn assert_told(client: Client, battery: &Battery, id: Id, verdict: Verdict) {
+    let finding = told(client, battery, id);
+    assert_eq!(finding.verdict, verdict, "{client:?}: {finding:?}");
+    assert_eq!(finding.verdict == Verdict::Defect, !finding.fix.is_empty());
+}
+
+#[test]
+fn every_id_is_there_once_and_what_was_not_tried_is_undetermined() {
+    let all = findings("up", &CLIENTS[0].scale(), &Battery::default());
+
+    let ids: Vec<Id> = all.iter().map(|it| it.id).collect();
+    assert_eq!(ids, Id::ALL);
+    assert_eq!(ids.len(), 33);
+    for finding in &all {
+        assert_eq!(finding.verdict, Verdict::Undetermined, "{finding:?}");
+        assert_eq!(finding.why, "it was not tried", "{finding:?}");
+        assert!(finding.sentence.starts_with("undetermined, because "));
+    }
+}
+
+#[test]
+fn ids_are_written_as_they_are_documented() {
+    let text = serde_json::to_string(&Id::ALL).unwrap();
+
+    for id in [
+        "no-timeout",
+        "retries-4xx",
+        "breaker-ignores-5xx",
+        "breaker-opens-on-4xx",
+        "serialised",
+    ] {
+        assert!(text.contains(&format!("\"{id}\"")), "{text}");
+    }
+    assert_eq!(Id::Retries4xx.as_str(), "retries-4xx");
+}
+
+#[test]
+fn a_fault_that_never_struck_and_a_busy_machine_tell_nothing() {
+    let mut records = Records::armed(0);
+    records.page(0, None, 0, false);
+    records.attempt(0, 5_000, Ends::Open, 1);
+    let hang = records.until(5_000);
+    let missed = Battery {
+        hang: Some(Trial {
+            struck: Some(0),
+            ..hang.clone()
+        }),
+        ..Battery::default()
+    };
+    let busy = Battery {
+        hang: Some(Trial { busy: true, ..hang }),
+        ..Battery::default()
+    };
+
+    assert_eq!(
+        told(CLIENTS[0], &missed, Id::NoTimeout).why,
+        "the fault never struck"
+    );
+    assert_eq!(
+        told(CLIENTS[0], &busy, Id::NoTimeout).why,
+        "the machine was too busy"
+    );
+}
+
+#[test]
+fn the_scale_is_taken_from_calm_pages_and_from_one_that_hangs() {
+    for client in CLIENTS {
+        let mut calm = Records::default();
+        for page in 0..20 {
+            calm.page(page * 1_000, Some(client.page), 200, false);
+            calm.attempt(page * 1_000 + 1, client.call, Ends::With(200), page);
+        }
+        let mut hang = Records::armed(0);
+        hang.page(0, Some(client.timeout + 5), 200, true);
+        hang.attempt(1, client.timeout, Ends::ByClient, 1);
+
+        let scale = Scale::calibrate(
+            client.budget * MS,
+            &calm.until(20_000),
+            Some(&hang.until(10_000)),
+        );
+
+        let scale = scale.unwrap();
+        assert_eq!(scale.page_p50, client.page * MS);
+        assert_eq!(scale.call_p95, client.call * MS);
+        assert_eq!(scale.attempt_timeout, Some(client.timeout * MS));
+        assert!((scale.calls_per_page - 1.0).abs() < 1e-9 && !scale.background);
+    }
+}
+
+#[test]
+fn calls_without_pages_are_a_refresher_and_rules_of_pages_do_not_apply() {
+    let mut calm = Records::default();
+    for page in 0..10 {
+        calm.page(page * 1_000, Some(3), 200, false);
+        calm.attempt(page * 1_000 + 500, 20, Ends::With(200), page);
+    }
+
+    let scale = Scale::calibrate(Scale::BUDGET, &calm.until(10_000), None).unwrap();
+
+    assert!(scale.background);
+    let mut storm = Records::armed(0);
+    storm.page(0, Some(3), 200, false);
+    let battery = Battery {
+        storm_404: Some(storm.until(3_000)),
+        ..Battery::default()
+    };
+    let id = Id::BreakerOpensOn4xx;
+    assert_eq!(
+        told_at(&scale, &battery, id).verdict,
+        Verdict::NotApplicable
+    );
+}

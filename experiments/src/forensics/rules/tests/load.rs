@@ -1,0 +1,410 @@
+//! Many pages at once.
+
+use super::*;
+
+/// Pages every 50 ms, with a fault from 1 s to 8 s and records until 24 s.
+const REMOVED: u64 = 8_000;
+const UNTIL: u64 = 24_000;
+
+/// Pages over an outage; `calls` says when a page calls, and each call of the outage ends so.
+fn outage(ends: Ends, status: u16, calls: impl Fn(u64) -> bool) -> Trial {
+    let mut records = Records::armed(1_000);
+    for page in 0..UNTIL / 50 {
+        let at = page * 50;
+        let during = (1_000..REMOVED).contains(&at);
+        records.page(at, Some(20), if during { status } else { 200 }, during);
+        if calls(at) {
+            let ends = if during { ends } else { Ends::With(200) };
+            records.attempt(at + 1, 10, ends, page);
+        }
+    }
+    records.removed(REMOVED).until(UNTIL)
+}
+
+/// A breaker that lets calls pass for half a second, then probes each `open` ms, and closes when a probe is good.
+fn breaker(open: u64) -> impl Fn(u64) -> bool {
+    move |at| {
+        let since = at.saturating_sub(1_500);
+        let closes = 1_500 + (REMOVED - 1_500).div_ceil(open) * open;
+        at < 1_500 || at >= closes || since % open == 0
+    }
+}
+
+fn outages(errors: Trial, resets: Trial) -> Battery {
+    Battery {
+        outage_503: Some(errors),
+        outage_reset: Some(resets),
+        ..Battery::default()
+    }
+}
+
+#[test]
+fn a_breaker_stops_calls_and_closes_again() {
+    for (client, open) in CLIENTS.into_iter().zip([1_500, 5_000, 1_000]) {
+        let battery = outages(
+            outage(Ends::With(503), 200, breaker(open)),
+            outage(Ends::Reset, 200, breaker(open)),
+        );
+
+        for id in [
+            Id::NoEffectiveBreaker,
+            Id::BreakerIgnores5xx,
+            Id::BreakerNeverCloses,
+            Id::PoolLeak,
+            Id::UncappedBackoff,
+        ] {
+            assert_told(client, &battery, id, Verdict::Ok);
+        }
+    }
+}
+
+#[test]
+fn calls_that_go_on_are_a_defect_where_pages_suffer() {
+    let always = |_: u64| true;
+    let suffers = outages(
+        outage(Ends::With(503), 500, always),
+        outage(Ends::Reset, 500, always),
+    );
+    let serves = outages(
+        outage(Ends::With(503), 200, always),
+        outage(Ends::Reset, 200, always),
+    );
+    let ignores = outages(
+        outage(Ends::With(503), 200, always),
+        outage(Ends::Reset, 200, breaker(1_500)),
+    );
+
+    assert_told(
+        CLIENTS[0],
+        &suffers,
+        Id::NoEffectiveBreaker,
+        Verdict::Defect,
+    );
+    assert_told(
+        CLIENTS[0],
+        &suffers,
+        Id::BreakerIgnores5xx,
+        Verdict::NotApplicable,
+    );
+    // By design is no defect: one call a page, and every page is served in time.
+    assert_told(CLIENTS[0], &serves, Id::NoEffectiveBreaker, Verdict::Ok);
+    assert_told(CLIENTS[0], &ignores, Id::BreakerIgnores5xx, Verdict::Defect);
+    assert_told(CLIENTS[0], &ignores, Id::NoEffectiveBreaker, Verdict::Ok);
+}
+
+#[test]
+fn what_never_comes_back_is_told_by_kind_and_dose() {
+    let client = CLIENTS[0];
+    let never = |at: u64| at < 1_500;
+    let comes = breaker(1_500);
+    let after = |calls: bool| {
+        outage(Ends::With(503), 200, move |at| {
+            at < 1_100 || (calls && at >= REMOVED)
+        })
+    };
+
+    let breaker_stays = Battery {
+        after_failure: Some(after(true)),
+        ..outages(
+            outage(Ends::With(503), 200, never),
+            outage(Ends::Reset, 200, never),
+        )
+    };
+    assert_told(
+        client,
+        &breaker_stays,
+        Id::BreakerNeverCloses,
+        Verdict::Defect,
+    );
+    assert_told(client, &breaker_stays, Id::PoolLeak, Verdict::NotApplicable);
+    assert_told(client, &breaker_stays, Id::StickyFallback, Verdict::Ok);
+
+    let leaks = outages(
+        outage(Ends::With(503), 200, &comes),
+        outage(Ends::Reset, 200, never),
+    );
+    assert_told(client, &leaks, Id::PoolLeak, Verdict::Defect);
+    assert_told(
+        client,
+        &leaks,
+        Id::BreakerNeverCloses,
+        Verdict::NotApplicable,
+    );
+
+    let pinned = Battery {
+        after_failure: Some(after(true)),
+        after_hang: Some(after(false)),
+        ..Battery::default()
+    };
+    assert_told(client, &pinned, Id::PinnedConnection, Verdict::Defect);
+
+    let sticky = Battery {
+        after_failure: Some(after(false)),
+        after_hang: Some(after(false)),
+        ..outages(
+            outage(Ends::With(503), 200, never),
+            outage(Ends::Reset, 200, never),
+        )
+    };
+    assert_told(client, &sticky, Id::StickyFallback, Verdict::Defect);
+    assert_told(
+        client,
+        &sticky,
+        Id::PinnedConnection,
+        Verdict::NotApplicable,
+    );
+    assert_told(
+        client,
+        &sticky,
+        Id::BreakerNeverCloses,
+        Verdict::NotApplicable,
+    );
+}
+
+#[test]
+fn a_watch_that_is_shorter_than_the_breaker_tells_nothing() {
+    // It probes once after 6 s; 2.5 times that were not watched.
+    let calls = |at: u64| at < 1_500 || at == 7_500;
+    let short = |ends| Trial {
+        until: (REMOVED + 9_000) * MS,
+        ..outage(ends, 200, calls)
+    };
+    let battery = outages(short(Ends::With(503)), short(Ends::Reset));
+    let cut = |mut trial: Trial| {
+        trial.attempts.retain(|it| it.t_head < trial.until);
+        trial
+    };
+    let battery = Battery {
+        outage_503: battery.outage_503.map(cut),
+        outage_reset: battery.outage_reset.map(cut),
+        ..Battery::default()
+    };
+
+    assert_told(
+        CLIENTS[0],
+        &battery,
+        Id::BreakerNeverCloses,
+        Verdict::Undetermined,
+    );
+}
+
+#[test]
+fn pauses_that_double_are_told_from_a_breaker() {
+    let doubling = |at: u64| {
+        [1_000, 1_200, 1_600, 2_400, 4_000, 7_200, 13_600].contains(&at)
+            || !(1_000..=13_600).contains(&at)
+    };
+    let battery = outages(
+        outage(Ends::With(503), 200, doubling),
+        outage(Ends::Reset, 200, doubling),
+    );
+
+    assert_told(CLIENTS[0], &battery, Id::UncappedBackoff, Verdict::Defect);
+}
+
+#[test]
+fn a_breaker_does_not_count_the_callers_mistakes() {
+    for client in CLIENTS {
+        let opens = Battery {
+            storm_404: Some(outage(Ends::With(404), 200, breaker(1_500))),
+            ..Battery::default()
+        };
+        let stays = Battery {
+            storm_404: Some(outage(Ends::With(404), 200, |_| true)),
+            ..Battery::default()
+        };
+
+        assert_told(client, &opens, Id::BreakerOpensOn4xx, Verdict::Defect);
+        assert_told(client, &stays, Id::BreakerOpensOn4xx, Verdict::Ok);
+    }
+}
+
+#[test]
+fn one_probe_at_a_time() {
+    let probes = |count: u64| {
+        let mut records = Records::armed(0);
+        for page in 0..20 {
+            records.page(page * 17, Some(20), 200, true);
+            records.attempt(page * 17, 10, Ends::With(503), page);
+        }
+        for probe in 0..count {
+            records.page(3_000 + probe * 15, Some(220), 200, false);
+            records.attempt(3_000 + probe * 15, 200, Ends::With(200), 100 + probe);
+        }
+        Battery {
+            half_open: Some(records.until(6_000)),
+            ..Battery::default()
+        }
+    };
+
+    assert_told(CLIENTS[0], &probes(1), Id::HalfOpenStampede, Verdict::Ok);
+    assert_told(CLIENTS[0], &probes(2), Id::HalfOpenStampede, Verdict::Ok);
+    assert_told(
+        CLIENTS[0],
+        &probes(3),
+        Id::HalfOpenStampede,
+        Verdict::Undetermined,
+    );
+    assert_told(
+        CLIENTS[0],
+        &probes(9),
+        Id::HalfOpenStampede,
+        Verdict::Defect,
+    );
+    assert_told(
+        CLIENTS[0],
+        &probes(0),
+        Id::HalfOpenStampede,
+        Verdict::NotApplicable,
+    );
+}
+
+#[test]
+fn a_budget_holds_retries_down() {
+    let partial = |repeats: fn(u64) -> bool| {
+        let mut records = Records::armed(0);
+        for page in 0..200 {
+            let at = page * 25;
+            records.page(at, Some(200), 200, false);
+            // Every page asks for the same.
+            if page % 5 >= 2 {
+                records.attempt(at, 5, Ends::With(200), page);
+                continue;
+            }
+            records.attempt(at, 5, Ends::With(503), page);
+            if repeats(page) {
+                let again = if page % 25 < 10 { 503 } else { 200 };
+                records.attempt(at + 50, 5, Ends::With(again), page);
+                if again == 503 {
+                    records.attempt(at + 150, 5, Ends::With(200), page);
+                }
+            }
+        }
+        Battery {
+            partial: Some(records.until(5_000)),
+            partial_percent: 40,
+            ..Battery::default()
+        }
+    };
+
+    assert_told(
+        CLIENTS[0],
+        &partial(|_| true),
+        Id::NoRetryBudget,
+        Verdict::Defect,
+    );
+    assert_told(
+        CLIENTS[0],
+        &partial(|page| page % 10 == 0),
+        Id::NoRetryBudget,
+        Verdict::Ok,
+    );
+    let mut opened = partial(|_| false);
+    if let Some(trial) = &mut opened.partial {
+        trial.attempts.truncate(80);
+    }
+    let finding = told(CLIENTS[0], &opened, Id::NoRetryBudget);
+    assert_eq!(finding.verdict, Verdict::Undetermined);
+    assert!(finding.why.starts_with("its breaker opened"), "{finding:?}");
+}
+
+#[test]
+fn a_fallback_does_not_pay_the_time_out_for_ever() {
+    for client in CLIENTS {
+        let late = |took: u64| {
+            let mut records = Records::armed(0);
+            for page in 0..90 {
+                records.page(page * 100, Some(took), 200, true);
+                records.attempt(page * 100, took, Ends::ByClient, page);
+            }
+            Battery {
+                hang_under_load: Some(records.until(9_000)),
+                ..Battery::default()
+            }
+        };
+
+        assert_told(
+            client,
+            &late(client.timeout),
+            Id::SlowFallback,
+            Verdict::Defect,
+        );
+        assert_told(client, &late(client.page), Id::SlowFallback, Verdict::Ok);
+    }
+}
+
+#[test]
+fn a_fallback_asks_somebody_else() {
+    let battery = |path: &str, status: u16| {
+        let mut trial = outage(Ends::With(503), status, |_| true);
+        for attempt in trial
+            .attempts
+            .iter_mut()
+            .filter(|it| (2_000 * MS..REMOVED * MS).contains(&it.t_head))
+        {
+            attempt.path = path.to_owned();
+        }
+        Battery {
+            outage_503: Some(trial),
+            ..Battery::default()
+        }
+    };
+
+    assert_told(
+        CLIENTS[0],
+        &battery("/popular", 500),
+        Id::FallbackSameDependency,
+        Verdict::Defect,
+    );
+    assert_told(
+        CLIENTS[0],
+        &battery("/popular", 200),
+        Id::FallbackSameDependency,
+        Verdict::Ok,
+    );
+    assert_told(
+        CLIENTS[0],
+        &battery("/items", 500),
+        Id::FallbackSameDependency,
+        Verdict::Ok,
+    );
+}
+
+#[test]
+fn one_slow_dependency_does_not_hold_everything() {
+    for client in CLIENTS {
+        let slow = |watched: u64, together: bool| {
+            let mut records = Records::armed(0).form("200ms");
+            for page in 0..60 {
+                records.page(page * 16, Some(2_000), 200, false);
+                let at = if together { page * 16 } else { page * 250 };
+                records.attempt(at, 200, Ends::With(200), page);
+            }
+            let mut trial = records.until(20_000);
+            trial.watched = (0..20)
+                .map(|number| PageRecord {
+                    number,
+                    intended: number * 200 * MS,
+                    sent: number * 200 * MS,
+                    ended: Some((number * 200 + watched) * MS),
+                    status: Some(200),
+                    ..PageRecord::default()
+                })
+                .collect();
+            Battery {
+                slow_under_load: vec![trial],
+                ..Battery::default()
+            }
+        };
+
+        assert_told(client, &slow(2, true), Id::NoBulkhead, Verdict::Ok);
+        assert_told(client, &slow(2, true), Id::Serialised, Verdict::Ok);
+        assert_told(
+            client,
+            &slow(client.budget * 3, true),
+            Id::NoBulkhead,
+            Verdict::Defect,
+        );
+        assert_told(client, &slow(2, false), Id::Serialised, Verdict::Defect);
+    }
+}

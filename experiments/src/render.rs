@@ -1,0 +1,42 @@
+//! Events of a run for people and for other programs.
+//!
+//! Nothing here knows the runner: every function takes [`Event`](crate::run::Event)s, or the
+//! [`RunRecord`](crate::run::RunRecord) that is put together from them.
+
+mod html;
+mod junit;
+mod markdown;
+mod plan;
+mod terminal;
+
+pub use self::{
+    html::html,
+    junit::junit,
+    markdown::{annotations, markdown},
+    plan::plan,
+    terminal::{Line, Terminal, Tone},
+};
+
+use crate::run::{PhaseKind, PlannedPhase};
+
+/// `20s`, or what counts instead.
+fn length(phase: &PlannedPhase) -> String {
+    match phase.length_ms {
+        Some(ms) => span(ms),
+        None => "as long as its pages take".to_owned(),
+    }
+}
+
+/// A length of time for a person.
+fn span(ms: u64) -> String {
+    crate::expectation::show_span(std::time::Duration::from_millis(ms))
+}
+
+fn kind_word(kind: PhaseKind) -> &'static str {
+    match kind {
+        PhaseKind::Steady => "steady state",
+        PhaseKind::Fault => "phase",
+        PhaseKind::After => "after",
+        PhaseKind::Recovery => "recovery",
+    }
+}

@@ -1,0 +1,119 @@
+//! Latency before, during and after the faults.
+
+use super::{
+    Page,
+    charts::{self, Curve},
+    escape,
+};
+use crate::{
+    expectation::Unit,
+    run::{HopSummary, PhaseKind, RunRecord},
+};
+
+const SHOWN: [(f64, &str); 5] = [
+    (0.5, "p50"),
+    (0.9, "p90"),
+    (0.95, "p95"),
+    (0.99, "p99"),
+    (1.0, "longest"),
+];
+
+pub(super) fn write(page: &mut Page, record: &RunRecord) {
+    let phases: Vec<(&str, PhaseKind, &HopSummary)> = record
+        .phases
+        .iter()
+        .filter_map(|phase| {
+            let load = phase
+                .hops
+                .iter()
+                .find(|it| it.is_load && !it.quantiles.is_empty())?;
+            Some((phase.name.as_str(), phase.kind, load))
+        })
+        .collect();
+    if phases.is_empty() {
+        return;
+    }
+    page.put(format_args!(
+        "<section aria-labelledby=\"latency\">\n<h2 id=\"latency\">Latency before, during and after</h2>\n\
+         <div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"latency\"><table>\n<thead><tr><th scope=\"col\">phase</th><th scope=\"col\" class=\"n\">pages</th>\
+         <th scope=\"col\" class=\"n\">failed</th>"
+    ));
+    for (_, name) in SHOWN {
+        page.put(format_args!("<th scope=\"col\" class=\"n\">{name}</th>"));
+    }
+    page.put(format_args!("</tr></thead>\n<tbody>\n"));
+    for (name, kind, hop) in &phases {
+        page.put(format_args!(
+            "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>",
+            escape(&label(name, *kind)),
+            hop.requests,
+            Unit::Share.show(hop.error_rate)
+        ));
+        for (share, _) in SHOWN {
+            page.put(format_args!(
+                "<td class=\"n\">{}</td>",
+                super::super::markdown::at(hop, share)
+            ));
+        }
+        page.put(format_args!("</tr>\n"));
+    }
+    page.put(format_args!("</tbody></table></div>\n"));
+    let curves: Vec<Curve<'_>> = phases
+        .iter()
+        .map(|(name, kind, hop)| Curve {
+            name,
+            is_calm: *kind != PhaseKind::Fault,
+            points: &hop.quantiles,
+        })
+        .collect();
+    let described = "Latency of whole answers by percentile, one line for each phase. The table above has the numbers.";
+    page.put(format_args!(
+        "<figure>{}<figcaption>How long the slowest share of pages took. Further right is rarer: at 99 %, one page in a \
+         hundred took longer.</figcaption></figure>\n",
+        charts::percentiles(&curves, described)
+    ));
+    routes(page, record);
+    page.put(format_args!("</section>\n"));
+}
+
+/// What routes counted.
+fn routes(page: &mut Page, record: &RunRecord) {
+    let any = record
+        .phases
+        .iter()
+        .any(|it| it.hops.iter().any(|hop| !hop.is_load));
+    if !any {
+        return;
+    }
+    page.put(format_args!(
+        "<h3 id=\"routes\">Calls on the routes</h3>\n<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"routes\"><table>\n<thead><tr><th scope=\"col\">phase</th>\
+         <th scope=\"col\">route</th><th scope=\"col\" class=\"n\">calls</th><th scope=\"col\" class=\"n\">a second</th>\
+         <th scope=\"col\" class=\"n\">failed</th><th scope=\"col\" class=\"n\">mean</th></tr></thead>\n<tbody>\n"
+    ));
+    for phase in &record.phases {
+        for hop in phase.hops.iter().filter(|it| !it.is_load) {
+            let mean = hop
+                .mean_ms
+                .map_or_else(|| "–".to_owned(), |ms| Unit::Time.show(ms / 1_000.0));
+            page.put(format_args!(
+                "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{:.1}</td><td class=\"n\">{}</td>\
+                 <td class=\"n\">{mean}</td></tr>\n",
+                escape(&label(&phase.name, phase.kind)),
+                escape(&hop.hop),
+                hop.requests,
+                hop.rate,
+                Unit::Share.show(hop.error_rate)
+            ));
+        }
+    }
+    page.put(format_args!("</tbody></table></div>\n"));
+}
+
+fn label(name: &str, kind: PhaseKind) -> String {
+    match kind {
+        PhaseKind::Steady => "before (steady state)".to_owned(),
+        PhaseKind::Fault => format!("during {name}"),
+        PhaseKind::After => name.to_owned(),
+        PhaseKind::Recovery => "after all (recovery)".to_owned(),
+    }
+}

@@ -1,0 +1,142 @@
+//! Each hop over time, with the times of faults shaded.
+
+use super::{
+    Page,
+    charts::{self, Band, Step},
+    escape,
+};
+use crate::run::{PhaseKind, RunRecord, SecondOfHop};
+
+/// More steps than this could not be seen apart.
+const STEPS_MAX: u32 = 240;
+/// With more hops than this, each has half of that, so that the page stays small.
+const HOPS_WHOLE: usize = 4;
+/// More hops than this make the page too long.
+const HOPS_MAX: usize = 12;
+
+pub(super) fn write(page: &mut Page, record: &RunRecord) {
+    if record.seconds.is_empty() {
+        return;
+    }
+    let seconds = record
+        .seconds
+        .iter()
+        .map(|it| it.second + 1)
+        .max()
+        .unwrap_or(1);
+    let length = f64::from(seconds).max(1.0);
+    let bands = bands(record);
+    page.put(format_args!(
+        "<section id=\"timeline\" aria-labelledby=\"over-time\">\n<h2 id=\"over-time\">Each hop over time</h2>\n\
+         <ul class=\"legend\"><li><span class=\"key ok\"></span>answered</li>\
+         <li><span class=\"key degraded\"></span>answered by a fallback</li>\
+         <li><span class=\"key error\"></span>failed</li><li><span class=\"key band\"></span>a fault is armed</li>\
+         <li><span class=\"key typical\"></span>median (mean on a route)</li>\
+         <li><span class=\"key slow\"></span>99th percentile</li></ul>\n"
+    ));
+    for hop in record.hops().into_iter().take(HOPS_MAX) {
+        let own: Vec<&SecondOfHop> = record.seconds.iter().filter(|it| it.hop == hop).collect();
+        if own.iter().all(|it| it.requests < 0.5) {
+            page.put(format_args!(
+                "<p class=\"note\"><strong>{}</strong>: no call came.</p>\n",
+                escape(hop)
+            ));
+            continue;
+        }
+        let most = if record.hops().len() > HOPS_WHOLE {
+            STEPS_MAX / 2
+        } else {
+            STEPS_MAX
+        };
+        let steps = steps(&own, seconds, most);
+        let is_load = record.run.load_name.as_deref() == Some(hop);
+        let what = if is_load {
+            "pages of the load, as its users see them"
+        } else {
+            "calls, as the proxy sees them"
+        };
+        let rate = charts::rate(&steps, &bands, length, &described(hop, &own, record));
+        let latency = charts::latency(
+            &steps,
+            &bands,
+            length,
+            &format!("Latency of {hop} in each second."),
+        );
+        page.put(format_args!(
+            "<figure class=\"hop\" tabindex=\"0\" data-hop=\"{name}\" data-seconds=\"{seconds}\" aria-label=\"{name} over time; arrow keys tell each second\">\n\
+             <h3>{name} <small>{what}</small></h3>\n<p class=\"axis\">requests a second</p>\n{rate}\n\
+             <p class=\"axis\">latency</p>\n{latency}\n<output aria-live=\"polite\"></output>\n</figure>\n",
+            name = escape(hop)
+        ));
+    }
+    page.put(format_args!("</section>\n"));
+}
+
+/// The times in which faults were armed.
+fn bands(record: &RunRecord) -> Vec<Band> {
+    let mut bands: Vec<Band> = Vec::new();
+    for phase in record
+        .phases
+        .iter()
+        .filter(|it| it.kind == PhaseKind::Fault)
+    {
+        let faults = record.faults.iter().filter(|it| it.phase == phase.name);
+        let ids: Vec<&str> = faults.map(|it| it.id.as_str()).collect();
+        if ids.is_empty() {
+            continue;
+        }
+        let to = phase.to_ms.unwrap_or(record.length_ms);
+        bands.push(Band {
+            from: phase.from_ms as f64 / 1_000.0,
+            to: to as f64 / 1_000.0,
+            label: ids.join(", "),
+        });
+    }
+    bands
+}
+
+/// Seconds put together, so that there are not more steps than can be seen.
+fn steps(own: &[&SecondOfHop], seconds: u32, most: u32) -> Vec<Step> {
+    let width = seconds.div_ceil(most).max(1);
+    let mut steps: Vec<Step> = (0..seconds.div_ceil(width))
+        .map(|index| Step {
+            from: f64::from(index * width),
+            to: f64::from(((index + 1) * width).min(seconds)),
+            ..Step::default()
+        })
+        .collect();
+    for second in own {
+        let Some(step) = usize::try_from(second.second / width)
+            .ok()
+            .and_then(|it| steps.get_mut(it))
+        else {
+            continue;
+        };
+        let share = 1.0 / (step.to - step.from);
+        let most = |before: Option<f64>, now: Option<f64>| match (before, now) {
+            (Some(before), Some(now)) => Some(before.max(now)),
+            (before, now) => before.or(now),
+        };
+        step.errors += second.errors * share;
+        step.degraded += second.degraded * share;
+        step.ok += (second.requests - second.errors - second.degraded).max(0.0) * share;
+        step.typical = most(step.typical, second.p50_ms.or(second.mean_ms));
+        step.slow = most(step.slow, second.p99_ms);
+    }
+    steps
+}
+
+/// A chart in words, for those who do not see it.
+fn described(hop: &str, own: &[&SecondOfHop], record: &RunRecord) -> String {
+    let requests: f64 = own.iter().map(|it| it.requests).sum();
+    let errors: f64 = own.iter().map(|it| it.errors).sum();
+    let phases = record
+        .phases
+        .iter()
+        .map(|it| format!("{} from {} s", it.name, it.from_ms / 1_000));
+    let phases: Vec<String> = phases.collect();
+    format!(
+        "Requests of {hop} in each second: {requests:.0} in all, {errors:.0} failed. Phases: {}.",
+        phases.join(", ")
+    )
+}

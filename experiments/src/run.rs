@@ -1,0 +1,30 @@
+//! Running an experiment: steady state, phases with faults, recovery, and always the removal of what was armed.
+//!
+//! A [`Runner`] tells what happens as [`Event`]s, in order. Terminal, JSON, JUnit, Markdown and HTML read nothing else:
+//! [`RunRecord::of`] puts events together again, also those that were written to a file by an earlier run.
+//!
+//! The proxy is reached through its control API alone, services only over HTTP.
+
+mod control;
+mod event;
+mod interval;
+mod journal;
+mod judge;
+mod pages;
+mod record;
+mod recording;
+mod scrape;
+mod story;
+mod verdict;
+
+pub use self::{
+    control::RunError,
+    event::{
+        Event, Exemplar, FaultTruth, HopSummary, Judgement, JudgementKind, JudgementVerdict,
+        PhaseKind, PlannedPhase, RunStarted, SecondOfHop,
+    },
+    journal::{Journal, JournalError, JournalPage, NoJournal, Reading},
+    record::{PhaseRecord, RunRecord, result_schema},
+    story::{RunFailure, Runner, planned},
+    verdict::Verdict,
+};

@@ -1,0 +1,271 @@
+//! The load of a run: pages asked for, each told to the recording.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use http::{HeaderValue, Request, header::HOST};
+use http_body_util::Full;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
+
+use super::recording::{Page, PageOutcome, Recording};
+use crate::{
+    experiment::{Arrivals, Load, Predicate, template_mix},
+    load::{Connection, pause},
+    sample::ErrorKind,
+};
+
+/// How long a connection may lie unused before it is closed: below the 5 s after which many servers close theirs.
+const IDLE_MAX: Duration = Duration::from_secs(4);
+
+/// What all pages of a run share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) load: Load,
+    pub(crate) address: SocketAddr,
+    pub(crate) predicates: Vec<Predicate>,
+    pub(crate) seed: u64,
+    /// Of this run alone, so that no two runs have pages of one trace.
+    pub(crate) run_key: u64,
+    pub(crate) began: Instant,
+    recording: Mutex<Recording>,
+    /// After how many µs callers leave on purpose; 0 for never.
+    leave_after: AtomicU64,
+    /// The next page's number.
+    next: AtomicU64,
+}
+
+/// The pages of a run while it goes on. Dropping it ends the load and closes its connections.
+pub(crate) enum Pages {
+    /// They come by themselves.
+    Background(#[expect(dead_code, reason = "held: dropping it ends the load")] JoinSet<()>),
+    /// One is asked for at a time, when the story says so.
+    Serial(Box<Serial>),
+    /// Others ask.
+    External,
+}
+
+/// One page at a time.
+pub(crate) struct Serial {
+    shared: Arc<Shared>,
+    connection: Connection,
+    pause: Duration,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        load: Load,
+        address: SocketAddr,
+        predicates: Vec<Predicate>,
+        seed: u64,
+        run_key: u64,
+        began: Instant,
+    ) -> Self {
+        Self {
+            load,
+            address,
+            predicates,
+            seed,
+            run_key,
+            began,
+            recording: Mutex::default(),
+            leave_after: AtomicU64::new(0),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn recording(&self) -> MutexGuard<'_, Recording> {
+        self.recording
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// µs since the run began.
+    pub(crate) fn now(&self) -> u64 {
+        self.at(Instant::now())
+    }
+
+    pub(crate) fn at(&self, moment: Instant) -> u64 {
+        micros(moment.saturating_duration_since(self.began))
+    }
+
+    /// After how long callers leave on purpose, from now on.
+    pub(crate) fn set_leave_after(&self, after: Option<Duration>) {
+        self.leave_after
+            .store(after.map_or(0, micros), Ordering::Relaxed);
+    }
+
+    fn take_number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The trace of a page: 32 hex digits.
+    pub(crate) fn trace_id(&self, page: u64) -> String {
+        let high = template_mix(self.run_key ^ template_mix(page));
+        let low = template_mix(high ^ self.run_key);
+        format!("{high:016x}{:016x}", low.max(1))
+    }
+
+    fn request(&self, page: u64) -> Option<Request<Full<Bytes>>> {
+        let Self { load, seed, .. } = self;
+        let body = load
+            .body
+            .clone()
+            .map_or_else(Full::default, |it| Full::new(it.into()));
+        let mut request = Request::new(body);
+        *request.method_mut() = load.method.clone();
+        *request.uri_mut() = load.path.fill(*seed, page).parse().ok()?;
+        let headers = request.headers_mut();
+        let host = HeaderValue::from_str(&self.address.to_string());
+        headers.insert(HOST, host.expect("an address is digits and punctuation"));
+        let trace = self.trace_id(page);
+        if load.mark.traceparent {
+            let value = format!("00-{trace}-{}-01", &trace[..16]);
+            let value = HeaderValue::from_str(&value).expect("hex digits and dashes");
+            headers.insert("traceparent", value);
+        }
+        if load.mark.request_id {
+            let value = HeaderValue::from_str(&trace).expect("hex digits");
+            headers.insert("x-request-id", value);
+        }
+        for (name, value) in &load.headers {
+            headers.insert(name, HeaderValue::from_str(&value.fill(*seed, page)).ok()?);
+        }
+        Some(request)
+    }
+
+    /// Asks for one page, which was to be sent at `intended`; tells the recording.
+    async fn page(&self, connection: &mut Connection, intended: Instant) -> PageOutcome {
+        let number = self.take_number();
+        let intended_at = self.at(intended);
+        self.recording().begin(number, intended_at);
+        let leave_after = self.leave_after.load(Ordering::Relaxed);
+        let (patience, given_up) = match leave_after {
+            0 => (self.load.timeout, PageOutcome::Failed(ErrorKind::Timeout)),
+            micros => (Duration::from_micros(micros), PageOutcome::Left),
+        };
+        let sent = self.now();
+        let (outcome, fits) = match self.request(number) {
+            None => (PageOutcome::Failed(ErrorKind::Other), 0),
+            Some(request) => {
+                let asked = connection.ask(&request, &self.predicates);
+                match timeout_at(intended + patience, asked).await {
+                    Ok(Ok(answer)) => (PageOutcome::Answered(answer.status), answer.fits),
+                    Ok(Err(kind)) => (PageOutcome::Failed(kind), 0),
+                    Err(_) => (given_up, 0),
+                }
+            }
+        };
+        self.recording().end(Page {
+            number,
+            intended: intended_at,
+            sent,
+            ended: self.now(),
+            outcome,
+            fits,
+        });
+        outcome
+    }
+}
+
+impl Pages {
+    /// Begins the load.
+    pub(crate) fn start(shared: &Arc<Shared>) -> Self {
+        let mut tasks: JoinSet<()> = JoinSet::new();
+        match shared.load.arrivals {
+            Arrivals::External => return Self::External,
+            Arrivals::Serial(serial) => {
+                return Self::Serial(Box::new(Serial {
+                    connection: Connection::to(shared.address),
+                    shared: Arc::clone(shared),
+                    pause: serial.pause,
+                }));
+            }
+            Arrivals::Open(rate) => {
+                let shared = Arc::clone(shared);
+                tasks.spawn(async move { open_loop(shared, rate).await });
+            }
+            Arrivals::Closed(connections) => {
+                for _ in 0..connections {
+                    let shared = Arc::clone(shared);
+                    tasks.spawn(async move { closed_loop(shared).await });
+                }
+            }
+        }
+        Self::Background(tasks)
+    }
+}
+
+impl Serial {
+    /// Asks for one page, and pauses.
+    pub(crate) async fn page(&mut self) {
+        let outcome = self.shared.page(&mut self.connection, Instant::now()).await;
+        let broke = matches!(outcome, PageOutcome::Failed(_));
+        let pause = self
+            .pause
+            .max(if broke { pause(1) } else { Duration::ZERO });
+        sleep(pause).await;
+    }
+}
+
+/// Sends pages at even times, whether or not answers come.
+async fn open_loop(shared: Arc<Shared>, rate: f64) -> ! {
+    let began = Instant::now();
+    let due = |sent: u64| began + Duration::from_secs_f64(sent as f64 / rate);
+    let mut sent = 0;
+    let mut unused: Vec<(Instant, Connection)> = Vec::new();
+    let mut waiting = FuturesUnordered::new();
+    loop {
+        let intended = due(sent);
+        tokio::select! {
+            () = sleep_until(intended) => {
+                sent += 1;
+                let kept = unused.pop().map(|(_, connection)| connection);
+                let mut connection = kept.unwrap_or_else(|| Connection::to(shared.address));
+                let shared = &shared;
+                waiting.push(async move {
+                    shared.page(&mut connection, intended).await;
+                    connection
+                });
+            }
+            Some(connection) = waiting.next(), if !waiting.is_empty() => {
+                let now = Instant::now();
+                // The one used last is used next, so the first ones have waited longest.
+                let stale = unused.iter().take_while(|(since, _)| now - *since > IDLE_MAX).count();
+                unused.drain(..stale);
+                unused.push((now, connection));
+            }
+        }
+    }
+}
+
+/// Sends a page when the one before has ended.
+async fn closed_loop(shared: Arc<Shared>) -> ! {
+    let mut connection = Connection::to(shared.address);
+    let mut broken = 0_u32;
+    loop {
+        let outcome = shared.page(&mut connection, Instant::now()).await;
+        match outcome {
+            PageOutcome::Failed(ErrorKind::Timeout) | PageOutcome::Answered(_) => broken = 0,
+            PageOutcome::Left => {}
+            PageOutcome::Failed(_) => {
+                broken = broken.saturating_add(1);
+                sleep(pause(broken)).await;
+            }
+        }
+    }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,238 @@
+//! All that was told of a run, put together again.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    Verdict,
+    event::{
+        Event, Exemplar, FaultTruth, HopSummary, Judgement, JudgementKind, JudgementVerdict,
+        PhaseKind, RunStarted, SecondOfHop,
+    },
+};
+
+/// All that was told of a run: the result as JSON, and what every report is made from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The version of this form: 1.
+    pub schema: u32,
+    /// How it ended; `interrupted` for events that break off.
+    pub verdict: Verdict,
+    /// The exit code of that verdict.
+    pub exit_code: u8,
+    /// The verdict in one sentence.
+    pub sentence: String,
+    /// How long it took, in ms.
+    pub length_ms: u64,
+    /// What was run.
+    pub run: RunStarted,
+    /// The phases that began, in order.
+    pub phases: Vec<PhaseRecord>,
+    /// Faults, in the order of their removal.
+    pub faults: Vec<FaultTruth>,
+    /// What was judged, in order.
+    pub judgements: Vec<Judgement>,
+    /// Seconds of each hop, in order.
+    pub seconds: Vec<SecondOfHop>,
+    /// Pages that are worth a look.
+    pub exemplars: Vec<Exemplar>,
+    /// What a reader should know of the run itself.
+    pub notes: Vec<String>,
+    /// The guard that stopped it, and what was measured.
+    pub guard: Option<(String, String)>,
+    /// Faults that may still be armed.
+    pub left: Vec<String>,
+}
+
+/// A phase that began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PhaseRecord {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub kind: PhaseKind,
+    /// When it began, in ms.
+    pub from_ms: u64,
+    /// When it ended; none where it was cut short.
+    pub to_ms: Option<u64>,
+    /// What was measured.
+    pub hops: Vec<HopSummary>,
+}
+
+impl RunRecord {
+    /// Puts events together; none without a first one that says what was run.
+    #[must_use]
+    pub fn of<'e>(events: impl IntoIterator<Item = &'e Event>) -> Option<Self> {
+        let mut record: Option<Self> = None;
+        for event in events {
+            match (&mut record, event) {
+                (_, Event::RunStarted(run)) => record = Some(Self::begun(run.clone())),
+                (Some(record), event) => record.add(event),
+                (None, _) => {}
+            }
+        }
+        record
+    }
+
+    fn begun(run: RunStarted) -> Self {
+        Self {
+            schema: 1,
+            verdict: Verdict::Interrupted,
+            exit_code: Verdict::Interrupted.exit_code(),
+            sentence: "Interrupted: the events of this run break off.".to_owned(),
+            length_ms: 0,
+            run,
+            phases: Vec::new(),
+            faults: Vec::new(),
+            judgements: Vec::new(),
+            seconds: Vec::new(),
+            exemplars: Vec::new(),
+            notes: Vec::new(),
+            guard: None,
+            left: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, event: &Event) {
+        match event {
+            Event::RunStarted(_) | Event::FaultArmed { .. } | Event::FaultStruck { .. } => {}
+            Event::PhaseStarted { phase, kind, at_ms } => self.phases.push(PhaseRecord {
+                name: phase.clone(),
+                kind: *kind,
+                from_ms: *at_ms,
+                to_ms: None,
+                hops: Vec::new(),
+            }),
+            Event::PhaseEnded { phase, at_ms, hops } => {
+                let found = self.phases.iter_mut().rev().find(|it| it.name == *phase);
+                if let Some(found) = found {
+                    found.to_ms = Some(*at_ms);
+                    found.hops.clone_from(hops);
+                }
+            }
+            Event::Second(second) => self.seconds.push(second.clone()),
+            Event::FaultRemoved(truth) => self.faults.push(truth.clone()),
+            Event::Judged(judgement) => self.judgements.push(judgement.clone()),
+            Event::Exemplar(exemplar) => self.exemplars.push(exemplar.clone()),
+            Event::Note { text } => self.notes.push(text.clone()),
+            Event::GuardTripped {
+                guard, observed, ..
+            } => self.guard = Some((guard.clone(), observed.clone())),
+            Event::RolledBack { left, .. } => self.left.clone_from(left),
+            Event::RunEnded {
+                verdict,
+                exit_code,
+                sentence,
+                at_ms,
+            } => {
+                self.verdict = *verdict;
+                self.exit_code = *exit_code;
+                self.sentence.clone_from(sentence);
+                self.length_ms = *at_ms;
+            }
+        }
+    }
+
+    /// What came out so, in the order of the file.
+    pub fn judged(&self, verdict: JudgementVerdict) -> impl Iterator<Item = &Judgement> {
+        self.judgements
+            .iter()
+            .filter(move |it| it.verdict == verdict)
+    }
+
+    /// The expectations of the file.
+    pub fn expectations(&self) -> impl Iterator<Item = &Judgement> {
+        self.judgements
+            .iter()
+            .filter(|it| it.kind == JudgementKind::Expectation)
+    }
+
+    /// The hops that were measured: the load first.
+    #[must_use]
+    pub fn hops(&self) -> Vec<&str> {
+        let mut hops: Vec<&str> = Vec::new();
+        let of_phases = self
+            .phases
+            .iter()
+            .flat_map(|it| &it.hops)
+            .map(|it| it.hop.as_str());
+        let of_seconds = self.seconds.iter().map(|it| it.hop.as_str());
+        for hop in self
+            .run
+            .load_name
+            .as_deref()
+            .into_iter()
+            .chain(of_phases)
+            .chain(of_seconds)
+        {
+            if !hops.contains(&hop) {
+                hops.push(hop);
+            }
+        }
+        hops
+    }
+}
+
+/// The JSON Schema (draft 2020-12) of a [`RunRecord`] as JSON.
+#[must_use]
+pub fn result_schema() -> Value {
+    let number = json!({ "type": "number" });
+    let whole = json!({ "type": "integer", "minimum": 0 });
+    let text = json!({ "type": "string" });
+    let maybe = |kind: &str| json!({ "type": [kind, "null"] });
+    let list = |items: Value| json!({ "type": "array", "items": items });
+    let object = |required: &[&str], properties: Value| json!({ "type": "object", "required": required, "properties": properties });
+    let kinds = json!({ "enum": ["steady", "fault", "after", "recovery"] });
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "brownout result",
+        "type": "object",
+        "required": ["schema", "verdict", "exit_code", "sentence", "length_ms", "run", "phases", "faults", "judgements", "seconds", "left"],
+        "properties": {
+            "schema": { "const": 1 },
+            "verdict": { "enum": ["passed", "failed", "steady_not_met", "inconclusive", "halted", "faults_left", "interrupted"] },
+            "exit_code": { "enum": [0, 1, 3, 4, 5, 6, 130] },
+            "sentence": text,
+            "length_ms": whole,
+            "run": object(&["schema", "name", "title", "file", "seed", "brownout", "started_at", "load", "phases", "reproduce"], json!({
+                "schema": { "const": 1 }, "name": text, "title": text, "because": text, "owner": text, "file": text,
+                "seed": whole, "brownout": text, "started_at": { "type": "string", "format": "date-time" },
+                "control": text, "load": text, "load_name": maybe("string"), "reproduce": text, "commit": text,
+                "traces": text, "inconclusive_fails": { "type": "boolean" },
+                "phases": list(object(&["name", "kind", "faults", "expectations"], json!({
+                    "name": text, "kind": kinds, "length_ms": maybe("integer"), "faults": list(text.clone()), "expectations": whole,
+                }))),
+            })),
+            "phases": list(object(&["name", "kind", "from_ms", "hops"], json!({
+                "name": text, "kind": kinds, "from_ms": whole, "to_ms": maybe("integer"),
+                "hops": list(object(&["hop", "is_load", "requests", "rate", "error_rate"], json!({
+                    "hop": text, "is_load": { "type": "boolean" }, "requests": whole, "rate": number,
+                    "error_rate": number, "degraded_rate": number, "mean_ms": number,
+                    "quantiles": { "description": "pairs of a share and ms", "type": "array" },
+                    "errors": { "description": "pairs of a word and a count", "type": "array" },
+                }))),
+            }))),
+            "faults": list(object(&["id", "phase", "what", "armed_ms", "removed_ms"], json!({
+                "id": text, "phase": text, "what": text, "armed_ms": whole, "removed_ms": whole,
+                "struck_ms": maybe("integer"), "counters": maybe("object"), "magnitude": { "type": "object" },
+            }))),
+            "judgements": list(object(&["phase", "kind", "text", "line", "verdict", "observed", "expected", "samples"], json!({
+                "phase": text, "kind": { "enum": ["expectation", "fault_struck", "load_in_time", "nothing_left"] },
+                "text": text, "line": whole, "column": whole,
+                "verdict": { "enum": ["passed", "failed", "inconclusive"] },
+                "observed": text, "expected": text, "baseline": text, "margin": number, "samples": whole,
+                "interval": text, "why": text, "at_ms": whole,
+            }))),
+            "seconds": list(object(&["hop", "second", "requests", "errors"], json!({
+                "hop": text, "second": whole, "requests": number, "errors": number, "degraded": number,
+                "p50_ms": number, "p99_ms": number, "mean_ms": number,
+            }))),
+            "exemplars": list(object(&["phase", "why", "outcome", "latency_ms"], json!({
+                "phase": text, "why": text, "trace_id": maybe("string"), "outcome": text, "latency_ms": whole, "at_ms": whole,
+            }))),
+            "notes": list(text.clone()),
+            "guard": { "type": ["array", "null"] },
+            "left": list(text),
+        },
+    })
+}

@@ -1,0 +1,449 @@
+//! What was seen so far: the load's pages, and what routes counted.
+
+use std::collections::{BTreeMap, HashMap};
+
+use http::StatusCode;
+
+use super::{
+    control::FaultState,
+    event::{HopSummary, SecondOfHop},
+    scrape::HopCounters,
+};
+use crate::sample::ErrorKind;
+
+/// µs.
+pub(crate) const SECOND: u64 = 1_000_000;
+
+/// One page of the load. Times in µs since the run began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) number: u64,
+    /// When it was to be sent.
+    pub(crate) intended: u64,
+    pub(crate) sent: u64,
+    pub(crate) ended: u64,
+    pub(crate) outcome: PageOutcome,
+    /// A bit for each predicate that the answer fits; the first is `x-degraded` or what the file says instead.
+    pub(crate) fits: u32,
+}
+
+/// How a page ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PageOutcome {
+    Answered(StatusCode),
+    Failed(ErrorKind),
+    /// The caller left on purpose.
+    Left,
+}
+
+impl Page {
+    pub(crate) fn latency(&self) -> u64 {
+        self.ended.saturating_sub(self.intended)
+    }
+
+    pub(crate) fn is_answered(&self) -> bool {
+        matches!(self.outcome, PageOutcome::Answered(_))
+    }
+
+    /// No whole answer, or one of 400 and above.
+    pub(crate) fn is_error(&self) -> bool {
+        match self.outcome {
+            PageOutcome::Answered(status) => status.as_u16() >= 400,
+            PageOutcome::Failed(_) => true,
+            PageOutcome::Left => false,
+        }
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        match self.outcome {
+            PageOutcome::Answered(status) => format!("status {}", status.as_u16()),
+            PageOutcome::Failed(kind) => kind.word().to_owned(),
+            PageOutcome::Left => "left on purpose".to_owned(),
+        }
+    }
+}
+
+impl ErrorKind {
+    /// In a word, as reports name it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Connect => "no connection",
+            Self::Reset => "reset",
+            Self::Timeout => "timeout",
+            Self::Incomplete => "incomplete answer",
+            Self::Other => "other error",
+        }
+    }
+}
+
+/// A time of the run, in µs: from its begin to before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
+
+impl Span {
+    pub(crate) fn has(self, moment: u64) -> bool {
+        (self.from..self.to).contains(&moment)
+    }
+
+    pub(crate) fn seconds(self) -> f64 {
+        self.to.saturating_sub(self.from) as f64 / SECOND as f64
+    }
+}
+
+/// What a route had counted at a moment.
+#[derive(Debug, Clone, Copy)]
+struct HopPoint {
+    at: u64,
+    counters: HopCounters,
+}
+
+/// What was seen so far.
+#[derive(Debug, Default)]
+pub(crate) struct Recording {
+    /// In the order in which they ended.
+    pages: Vec<Page>,
+    /// When pages that have not ended were to be sent, by their number.
+    open: HashMap<u64, u64>,
+    hops: BTreeMap<String, Vec<HopPoint>>,
+    /// What faults did when they were looked at last, and when they were first seen to have struck.
+    faults: BTreeMap<String, (FaultState, Option<u64>)>,
+}
+
+impl Recording {
+    /// What the proxy says of its faults at a moment.
+    pub(crate) fn faults_seen(&mut self, at: u64, states: BTreeMap<String, FaultState>) {
+        for (id, state) in states {
+            let has_struck = state.counters.is_some_and(|it| it.injected > 0);
+            let seen = self.faults.entry(id).or_default();
+            seen.0 = state;
+            if has_struck {
+                seen.1.get_or_insert(at);
+            }
+        }
+    }
+
+    pub(crate) fn forget_faults(&mut self) {
+        self.faults.clear();
+    }
+
+    /// What a fault did when it was looked at last.
+    pub(crate) fn fault_seen(&self, id: &str) -> Option<FaultState> {
+        self.faults.get(id).map(|(state, _)| state.clone())
+    }
+
+    /// The faults that have struck, and when that was first seen.
+    pub(crate) fn struck(&self) -> Vec<(String, u64)> {
+        let struck = self.faults.iter();
+        struck
+            .filter_map(|(id, (_, at))| Some((id.clone(), (*at)?)))
+            .collect()
+    }
+
+    pub(crate) fn begin(&mut self, number: u64, intended: u64) {
+        self.open.insert(number, intended);
+    }
+
+    pub(crate) fn end(&mut self, page: Page) {
+        self.open.remove(&page.number);
+        self.pages.push(page);
+    }
+
+    pub(crate) fn counted(&mut self, at: u64, hops: &BTreeMap<String, HopCounters>) {
+        for (name, counters) in hops {
+            let points = self.hops.entry(name.clone()).or_default();
+            points.push(HopPoint {
+                at,
+                counters: *counters,
+            });
+        }
+    }
+
+    /// Whether pages that were to be sent before `moment` have not ended.
+    pub(crate) fn is_waiting_for_pages_before(&self, moment: u64) -> bool {
+        self.open.values().any(|intended| *intended < moment)
+    }
+
+    /// The pages that were to be sent within a time.
+    pub(crate) fn pages_in(&self, span: Span) -> impl Iterator<Item = &Page> {
+        self.pages.iter().filter(move |it| span.has(it.intended))
+    }
+
+    /// The pages that ended since `moment`.
+    pub(crate) fn pages_ended_since(&self, moment: u64) -> impl Iterator<Item = &Page> {
+        // Pages are told a little later than they ended, and so a little out of order.
+        const SLACK: u64 = SECOND;
+        let recent = self.pages.iter().rev();
+        recent
+            .take_while(move |it| it.ended + SLACK >= moment)
+            .filter(move |it| it.ended >= moment)
+    }
+
+    /// What a route counted within a time; between two looks it is taken to be even.
+    pub(crate) fn hop_in(&self, route: &str, span: Span) -> Option<HopCounters> {
+        let points = self.hops.get(route)?;
+        let (from, to) = (at(points, span.from)?, at(points, span.to)?);
+        Some(HopCounters {
+            requests: to.requests - from.requests,
+            ended: to.ended - from.ended,
+            errors: to.errors - from.errors,
+            latency_sum: to.latency_sum - from.latency_sum,
+            latency_count: to.latency_count - from.latency_count,
+        })
+    }
+
+    /// The load over a time.
+    pub(crate) fn load_summary(&self, name: &str, span: Span) -> HopSummary {
+        const QUANTILES: [f64; 8] = [0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999];
+        let pages: Vec<&Page> = self.pages_in(span).collect();
+        let mut latencies: Vec<u64> = answered(&pages);
+        latencies.sort_unstable();
+        let errors = pages.iter().filter(|it| it.is_error());
+        let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
+        for page in errors.clone() {
+            *kinds.entry(page.describe()).or_default() += 1;
+        }
+        let degraded = pages
+            .iter()
+            .filter(|it| it.is_answered() && it.fits & 1 == 1)
+            .count();
+        let total: u64 = latencies.iter().sum();
+        let mut quantiles: Vec<(f64, f64)> = QUANTILES
+            .iter()
+            .filter_map(|&share| Some((share, millis(ranked(&latencies, share)?))))
+            .collect();
+        quantiles.extend(latencies.last().map(|longest| (1.0, millis(*longest))));
+        HopSummary {
+            hop: name.to_owned(),
+            is_load: true,
+            requests: pages.len() as u64,
+            rate: exact(pages.len() as f64 / span.seconds().max(1e-6)),
+            error_rate: exact(share(errors.count(), pages.len())),
+            degraded_rate: Some(exact(share(degraded, latencies.len()))),
+            mean_ms: (!latencies.is_empty())
+                .then(|| exact(total as f64 / latencies.len() as f64 / 1_000.0)),
+            quantiles,
+            errors: kinds.into_iter().collect(),
+        }
+    }
+
+    /// A route over a time.
+    pub(crate) fn route_summary(&self, route: &str, span: Span) -> Option<HopSummary> {
+        let counted = self.hop_in(route, span)?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a count that is not negative"
+        )]
+        let requests = counted.requests.max(0.0).round() as u64;
+        Some(HopSummary {
+            hop: route.to_owned(),
+            is_load: false,
+            requests,
+            rate: exact(counted.requests / span.seconds().max(1e-6)),
+            error_rate: exact(ratio(counted.errors, counted.ended)),
+            mean_ms: (counted.latency_count > 0.0)
+                .then(|| exact(counted.latency_sum / counted.latency_count * 1_000.0)),
+            ..HopSummary::default()
+        })
+    }
+
+    /// What ended in one second: of the load, if it has a name, and of each of `routes`.
+    pub(crate) fn second(
+        &self,
+        second: u32,
+        load: Option<&str>,
+        routes: &[String],
+    ) -> Vec<SecondOfHop> {
+        let from = u64::from(second) * SECOND;
+        let span = Span {
+            from,
+            to: from + SECOND,
+        };
+        let mut all = Vec::new();
+        if let Some(load) = load {
+            let pages: Vec<&Page> = self
+                .pages_ended_since(from)
+                .filter(|it| span.has(it.ended))
+                .collect();
+            let mut latencies = answered(&pages);
+            latencies.sort_unstable();
+            let count =
+                |wanted: fn(&Page) -> bool| pages.iter().filter(|it| wanted(it)).count() as f64;
+            all.push(SecondOfHop {
+                hop: load.to_owned(),
+                second,
+                requests: pages.len() as f64,
+                errors: count(Page::is_error),
+                degraded: count(|it| it.is_answered() && it.fits & 1 == 1),
+                p50_ms: ranked(&latencies, 0.5).map(millis),
+                p99_ms: ranked(&latencies, 0.99).map(millis),
+                mean_ms: None,
+            });
+        }
+        for route in routes.iter().filter(|it| load != Some(it.as_str())) {
+            let Some(counted) = self.hop_in(route, span) else {
+                continue;
+            };
+            all.push(SecondOfHop {
+                hop: route.clone(),
+                second,
+                requests: tidy(counted.requests),
+                errors: tidy(counted.errors),
+                degraded: 0.0,
+                p50_ms: None,
+                p99_ms: None,
+                mean_ms: (counted.latency_count >= 0.5)
+                    .then(|| tidy(counted.latency_sum / counted.latency_count * 1_000.0)),
+            });
+        }
+        all
+    }
+}
+
+/// How long pages with a whole answer took, in µs.
+pub(crate) fn answered(pages: &[&Page]) -> Vec<u64> {
+    let answered = pages.iter().filter(|it| it.is_answered());
+    answered.map(|it| it.latency()).collect()
+}
+
+/// A quantile of sorted values by the nearest rank.
+pub(crate) fn ranked(sorted: &[u64], share: f64) -> Option<u64> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rank lies between 0 and the length"
+    )]
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.max(1) - 1).copied()
+}
+
+pub(crate) fn share(part: usize, whole: usize) -> f64 {
+    ratio(part as f64, whole as f64)
+}
+
+fn ratio(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+fn millis(micros: u64) -> f64 {
+    micros as f64 / 1_000.0
+}
+
+/// A number with so few digits that it is read back from JSON as itself.
+pub(crate) fn exact(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
+}
+
+fn tidy(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// What was counted at a moment; before the first look nothing had been, after the last nothing more.
+fn at(points: &[HopPoint], moment: u64) -> Option<HopCounters> {
+    let after = points.partition_point(|it| it.at < moment);
+    let (before, after) = match (after.checked_sub(1), points.get(after)) {
+        (Some(before), Some(after)) => (points[before], *after),
+        (None, Some(first)) => return Some(first.counters),
+        (_, None) => return points.last().map(|it| it.counters),
+    };
+    let share = (moment - before.at) as f64 / (after.at - before.at).max(1) as f64;
+    let between = |from: f64, to: f64| from + (to - from) * share;
+    let (from, to) = (before.counters, after.counters);
+    Some(HopCounters {
+        requests: between(from.requests, to.requests),
+        ended: between(from.ended, to.ended),
+        errors: between(from.errors, to.errors),
+        latency_sum: between(from.latency_sum, to.latency_sum),
+        latency_count: between(from.latency_count, to.latency_count),
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn page(number: u64, intended_ms: u64, latency_ms: u64, status: u16) -> Page {
+        Page {
+            number,
+            intended: intended_ms * 1_000,
+            sent: intended_ms * 1_000,
+            ended: (intended_ms + latency_ms) * 1_000,
+            outcome: PageOutcome::Answered(StatusCode::from_u16(status).unwrap()),
+            fits: 0,
+        }
+    }
+
+    pub(crate) fn counted(requests: f64, errors: f64) -> BTreeMap<String, HopCounters> {
+        let counters = HopCounters {
+            requests,
+            ended: requests,
+            errors,
+            latency_sum: requests * 0.02,
+            latency_count: requests,
+        };
+        BTreeMap::from([("up".to_owned(), counters)])
+    }
+
+    #[test]
+    fn a_page_belongs_to_the_phase_in_which_it_was_to_be_sent() {
+        let mut recording = Recording::default();
+        recording.begin(1, 900_000);
+        recording.begin(2, 1_100_000);
+        assert!(recording.is_waiting_for_pages_before(1_000_000));
+        recording.end(page(1, 900, 5_000, 200));
+        assert!(!recording.is_waiting_for_pages_before(1_000_000));
+        recording.end(page(2, 1_100, 10, 503));
+
+        let first = Span {
+            from: 0,
+            to: SECOND,
+        };
+        let summary = recording.load_summary("edge", first);
+
+        assert_eq!((summary.requests, summary.error_rate), (1, 0.0));
+        assert_eq!(summary.quantiles.last(), Some(&(1.0, 5_000.0)));
+    }
+
+    #[test]
+    fn counters_between_two_looks_are_taken_to_be_even() {
+        let mut recording = Recording::default();
+        recording.counted(0, &counted(10.0, 0.0));
+        recording.counted(SECOND, &counted(110.0, 10.0));
+
+        let middle = Span {
+            from: 250_000,
+            to: 750_000,
+        };
+        let inside = recording.hop_in("up", middle).unwrap();
+        let summary = recording
+            .route_summary(
+                "up",
+                Span {
+                    from: 0,
+                    to: SECOND,
+                },
+            )
+            .unwrap();
+
+        assert_eq!((inside.requests, inside.errors), (50.0, 5.0));
+        assert_eq!((summary.requests, summary.error_rate), (100, 0.1));
+        assert!((summary.mean_ms.unwrap() - 20.0).abs() < 1e-9);
+        assert_eq!(recording.hop_in("other", middle), None);
+    }
+
+    #[test]
+    fn a_second_has_what_ended_in_it() {
+        let mut recording = Recording::default();
+        recording.end(page(1, 0, 400, 200));
+        recording.end(page(2, 500, 600, 500));
+        recording.end(page(3, 1_200, 100, 200));
+
+        let second = &recording.second(1, Some("edge"), &[])[0];
+
+        assert_eq!((second.requests, second.errors), (2.0, 1.0));
+        assert_eq!(second.p99_ms, Some(600.0));
+    }
+}

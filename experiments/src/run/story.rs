@@ -1,0 +1,459 @@
+//! The story of a run.
+
+mod ending;
+mod phase;
+mod prepare;
+
+pub use self::prepare::planned;
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use brownout_client::Client;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Event, Verdict,
+    control::{FaultState, Proxy, RunError},
+    event::{Judgement, PhaseKind},
+    journal::{Journal, JournalError, JournalPage, NoJournal},
+    judge::View,
+    pages::{Pages, Shared},
+    recording::{SECOND, Span},
+    scrape::Scraper,
+};
+use crate::experiment::{Expected, Experiment};
+
+/// How often the story looks at guards, faults and the clock.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long counters of a second that is over may take to be read.
+const READ_SLACK: u64 = 400_000;
+
+/// Runs one experiment against a proxy that is there.
+///
+/// Whatever happens, the faults and routes that it made are removed before it returns; also when `stop` is cancelled,
+/// a guard trips or the time is over. If the future is dropped, or the process dies, each fault ends by itself: its
+/// ttl is what is left of its phase and the file's `lease`.
+pub struct Runner {
+    /// What is run.
+    pub experiment: Experiment,
+    /// The file's name, as given.
+    pub file: String,
+    /// The proxy.
+    pub control: Client,
+    /// Where all chance comes from.
+    pub seed: u64,
+    /// The version of brownout, for reports.
+    pub version: String,
+    /// The command that does the same again, for reports.
+    pub reproduce: String,
+    /// The commit of what is tested, where it is known.
+    pub commit: Option<String>,
+    /// Cancelling it ends the run: rolled back, and reported.
+    pub stop: CancellationToken,
+    /// Where records of single attempts come from.
+    pub journal: Box<dyn Journal>,
+}
+
+/// Why a run gave no verdict, and what it left behind.
+#[derive(Debug)]
+pub struct RunFailure {
+    /// Why.
+    pub error: RunError,
+    /// Faults that may still be armed.
+    pub left: Vec<String>,
+}
+
+/// Why a run ends before its last phase.
+#[derive(Debug)]
+enum Halt {
+    Interrupted,
+    Guard {
+        guard: String,
+        observed: String,
+    },
+    TimedOut,
+    SteadyNotMet,
+    /// The steady state could not be judged.
+    SteadyUnknown,
+    Refused(RunError),
+}
+
+impl From<RunError> for Halt {
+    fn from(error: RunError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl fmt::Debug for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner")
+            .field("file", &self.file)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Runner {
+    /// A run of `experiment` against the proxy at `control`, without journal.
+    #[must_use]
+    pub fn new(experiment: Experiment, file: &str, control: Client) -> Self {
+        Self {
+            seed: experiment.seed.unwrap_or(1),
+            experiment,
+            file: file.to_owned(),
+            control,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            reproduce: format!("brownout run {file}"),
+            commit: None,
+            stop: CancellationToken::new(),
+            journal: Box::new(NoJournal),
+        }
+    }
+
+    /// Runs it, and tells what happens.
+    ///
+    /// # Errors
+    /// When the proxy cannot be reached, a route or fault is refused, or the load's address is none: nothing can be
+    /// said of the experiment then. Whatever is armed is removed first.
+    pub async fn run(self, mut tell: impl FnMut(&Event)) -> Result<Verdict, RunFailure> {
+        let mut proxy = Proxy::of(self.control.clone(), self.seed);
+        let prepared = match self.prepare(&mut proxy).await {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                let left = proxy.roll_back().await;
+                return Err(RunFailure { error, left });
+            }
+        };
+        tell(&Event::RunStarted(prepared.started));
+        let shared = prepared.shared;
+        let mut watch: JoinSet<()> = JoinSet::new();
+        if let Some(scraper) = Scraper::of(self.control.base()) {
+            let shared = Arc::clone(&shared);
+            watch.spawn(async move { scrape(shared, scraper).await });
+        }
+        let (watched, control) = (Arc::clone(&shared), self.control.clone());
+        watch.spawn(async move { look_at_faults(watched, control).await });
+        let deadline = Instant::now() + self.experiment.timeout;
+        let mut story = Story {
+            experiment: &self.experiment,
+            stop: self.stop.clone(),
+            hops: prepared.hops,
+            pages: Pages::start(&shared),
+            shared,
+            proxy,
+            journal: self.journal,
+            journal_next: 0,
+            tell: &mut tell,
+            judgements: Vec::new(),
+            baseline: None,
+            deadline,
+            seconds_told: 0,
+            struck_told: Vec::new(),
+            exemplars_told: 0,
+            guards_since: None,
+        };
+        let halted = story.go().await.err();
+        let ended = story.end(halted).await;
+        drop(watch);
+        ended
+    }
+}
+
+/// A run while it goes on.
+struct Story<'r> {
+    experiment: &'r Experiment,
+    stop: CancellationToken,
+    /// The routes that are measured.
+    hops: Vec<String>,
+    shared: Arc<Shared>,
+    pages: Pages,
+    proxy: Proxy,
+    journal: Box<dyn Journal>,
+    journal_next: u64,
+    tell: &'r mut dyn FnMut(&Event),
+    judgements: Vec<Judgement>,
+    baseline: Option<Span>,
+    deadline: Instant,
+    /// Seconds that were told of, from the first.
+    seconds_told: u32,
+    /// Phases and faults whose first strike was told.
+    struck_told: Vec<(String, String)>,
+    exemplars_told: usize,
+    /// Guards look at nothing before this, in µs; none while they do not look at all.
+    guards_since: Option<u64>,
+}
+
+impl Story<'_> {
+    fn say(&mut self, event: &Event) {
+        (self.tell)(event);
+    }
+
+    async fn go(&mut self) -> Result<(), Halt> {
+        let experiment = self.experiment;
+        if let Some(steady) = &experiment.steady {
+            self.steady(steady).await?;
+        }
+        self.guards_since = Some(self.shared.now());
+        for phase in &experiment.phases {
+            self.phase(phase).await?;
+        }
+        if let Some(recovery) = &experiment.recovery {
+            let from = self.shared.now();
+            self.say(&Event::PhaseStarted {
+                phase: "recovery".to_owned(),
+                kind: PhaseKind::Recovery,
+                at_ms: from / 1_000,
+            });
+            self.pass(Some(recovery.observe), "recovery").await?;
+            let span = self.close("recovery", from).await?;
+            let min_samples = experiment.verdict.min_samples;
+            self.judge(
+                "recovery",
+                span,
+                &recovery.expect,
+                &BTreeMap::new(),
+                min_samples,
+            )
+            .await;
+        }
+        Ok(())
+    }
+
+    /// Lets time pass, or serial pages come, and looks after guards and the clock.
+    async fn pass(&mut self, length: Option<Duration>, phase: &str) -> Result<(), Halt> {
+        let end = length.map(|it| Instant::now() + it);
+        match &self.pages {
+            Pages::Serial(_) => self.pass_serially(end, phase).await,
+            Pages::Background(_) | Pages::External => {
+                let end = end.unwrap_or_else(Instant::now);
+                loop {
+                    let next = end.min(Instant::now() + LOOK);
+                    tokio::select! {
+                        biased;
+                        () = self.stop.cancelled() => return Err(Halt::Interrupted),
+                        () = sleep_until(next) => {}
+                    }
+                    self.look(phase)?;
+                    if Instant::now() >= end {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks for one page after the other, until the end or as many as the file says.
+    async fn pass_serially(&mut self, end: Option<Instant>, phase: &str) -> Result<(), Halt> {
+        let pages = match (end, self.experiment.load.arrivals) {
+            (None, crate::experiment::Arrivals::Serial(serial)) => serial.pages,
+            _ => u64::MAX,
+        };
+        for _ in 0..pages {
+            self.serial_page().await?;
+            self.look(phase)?;
+            if end.is_some_and(|end| Instant::now() >= end) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn serial_page(&mut self) -> Result<(), Halt> {
+        let Pages::Serial(serial) = &mut self.pages else {
+            return Ok(());
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(Halt::Interrupted),
+            () = sleep_until(self.deadline) => Err(Halt::TimedOut),
+            () = serial.page() => Ok(()),
+        }
+    }
+
+    /// Looks at the clock and the guards, and tells what is new.
+    fn look(&mut self, phase: &str) -> Result<(), Halt> {
+        self.tell_seconds(self.shared.now().saturating_sub(READ_SLACK));
+        self.tell_struck(phase);
+        if Instant::now() >= self.deadline {
+            return Err(Halt::TimedOut);
+        }
+        self.look_at_guards()
+    }
+
+    /// Tells of every second that was over at `until`, in µs.
+    fn tell_seconds(&mut self, until: u64) {
+        while (u64::from(self.seconds_told) + 1) * SECOND <= until {
+            let load = self.experiment.load.name();
+            let seconds = self
+                .shared
+                .recording()
+                .second(self.seconds_told, load, &self.hops);
+            for second in seconds {
+                self.say(&Event::Second(second));
+            }
+            self.seconds_told += 1;
+        }
+    }
+
+    fn tell_struck(&mut self, phase: &str) {
+        let seen = self.shared.recording().struck();
+        for (id, at) in seen {
+            let key = (phase.to_owned(), id);
+            if !self.struck_told.contains(&key) {
+                self.say(&Event::FaultStruck {
+                    id: key.1.clone(),
+                    phase: phase.to_owned(),
+                    at_ms: at / 1_000,
+                });
+                self.struck_told.push(key);
+            }
+        }
+    }
+
+    fn look_at_guards(&mut self) -> Result<(), Halt> {
+        let guard = &self.experiment.guard;
+        let Some(since) = self.guards_since else {
+            return Ok(());
+        };
+        let now = self.shared.now();
+        for halt_if in &guard.halt_if {
+            let window = halt_if
+                .expectation
+                .sustained
+                .unwrap_or(Duration::from_secs(1));
+            let window = u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
+            let from = now.saturating_sub(window).max(since);
+            // A window that has not passed yet says nothing of a condition "for 5s".
+            if now - from < window {
+                continue;
+            }
+            let span = Span { from, to: now };
+            let observed = {
+                let recording = self.shared.recording();
+                let (faults, journal) = (BTreeMap::new(), Err(JournalError::NotThere));
+                let view = View {
+                    by_end: true,
+                    ..self.view(&recording, span, &faults, &journal)
+                };
+                let view = View {
+                    min_samples: guard.min_samples,
+                    ..view
+                };
+                view.trips(halt_if)
+            };
+            if let Some(observed) = observed {
+                let guard = halt_if.expectation.text.clone();
+                return Err(Halt::Guard { guard, observed });
+            }
+        }
+        Ok(())
+    }
+
+    fn view<'v>(
+        &'v self,
+        recording: &'v super::recording::Recording,
+        span: Span,
+        faults: &'v BTreeMap<String, FaultState>,
+        journal: &'v Result<JournalPage, JournalError>,
+    ) -> View<'v> {
+        View {
+            recording,
+            load: self.experiment.load.name(),
+            predicates: &self.shared.predicates,
+            span,
+            by_end: false,
+            baseline: self.baseline,
+            faults,
+            journal: journal.as_ref(),
+            min_samples: self.experiment.verdict.min_samples,
+            confidence: self.experiment.verdict.confidence,
+        }
+    }
+
+    /// Judges what is expected of a phase that is over, and tells it.
+    async fn judge(
+        &mut self,
+        phase: &str,
+        span: Span,
+        expected: &[Expected],
+        faults: &BTreeMap<String, FaultState>,
+        min_samples: u64,
+    ) {
+        let needs_evidence = expected.iter().any(|it| it.expectation.needs_evidence());
+        let journal = match needs_evidence {
+            true => self.read_journal().await,
+            false => Err(JournalError::NotThere),
+        };
+        let judged: Vec<Judgement> = {
+            let recording = self.shared.recording();
+            let view = self.view(&recording, span, faults, &journal);
+            let view = View {
+                min_samples,
+                ..view
+            };
+            expected.iter().map(|it| view.judge(phase, it)).collect()
+        };
+        for judgement in judged {
+            self.judged(judgement);
+        }
+    }
+
+    fn judged(&mut self, judgement: Judgement) {
+        self.say(&Event::Judged(judgement.clone()));
+        self.judgements.push(judgement);
+    }
+
+    /// What the journal has since it was read last, on the run's clock.
+    async fn read_journal(&mut self) -> Result<JournalPage, JournalError> {
+        let mut page = self.journal.read(self.journal_next).await?;
+        self.journal_next = page.next;
+        let now = self.shared.now();
+        let shift = |moment: &mut u64| {
+            *moment = (*moment + now).saturating_sub(page.now);
+        };
+        for attempt in &mut page.attempts {
+            shift(&mut attempt.t_head);
+            shift(&mut attempt.t_end);
+            let others = [
+                &mut attempt.t_req_end,
+                &mut attempt.t_first_out,
+                &mut attempt.t_last_out,
+            ];
+            others.into_iter().flatten().for_each(shift);
+        }
+        Ok(page)
+    }
+}
+
+/// Reads what routes count, for as long as it is polled.
+async fn scrape(shared: Arc<Shared>, scraper: Scraper) -> ! {
+    let mut looks = tokio::time::interval(LOOK);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        let before = shared.now();
+        if let Some(counted) = scraper.read().await {
+            // Between question and answer: the middle is off by half of that at most.
+            let at = before.midpoint(shared.now());
+            shared.recording().counted(at, &counted);
+        }
+    }
+}
+
+/// Reads what faults did, for as long as it is polled.
+async fn look_at_faults(shared: Arc<Shared>, control: Client) -> ! {
+    let proxy = Proxy::of(control, 0);
+    let mut looks = tokio::time::interval(LOOK * 2);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        if let Some(states) = proxy.states().await {
+            let now = shared.now();
+            shared.recording().faults_seen(now, states);
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! One phase: armed, passed, removed, judged.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use super::{Halt, LOOK, READ_SLACK, Story, prepare::after_name};
+use crate::{
+    experiment::{Arrivals, Phase, PlannedFault, Steady},
+    run::{
+        Event, Exemplar, FaultTruth, HopSummary, Judgement, JudgementKind, JudgementVerdict,
+        PhaseKind,
+        control::{FaultState, describe},
+        pages::Pages,
+        recording::{Page, Span},
+    },
+};
+
+/// Where one page in a hundred was sent later than this, the machine was too busy to measure.
+const LATE_MAX_US: u64 = 100_000;
+/// How many pages are told as worth a look.
+const EXEMPLARS_MAX: usize = 10;
+
+impl Story<'_> {
+    pub(super) async fn steady(&mut self, steady: &Steady) -> Result<(), Halt> {
+        if !steady.warmup.is_zero() {
+            self.pass(Some(steady.warmup), "steady").await?;
+        }
+        let from = self.shared.now();
+        self.say(&Event::PhaseStarted {
+            phase: "steady".to_owned(),
+            kind: PhaseKind::Steady,
+            at_ms: from / 1_000,
+        });
+        self.pass(Some(steady.duration), "steady").await?;
+        let span = self.close("steady", from).await?;
+        let faults = BTreeMap::new();
+        self.judge("steady", span, &steady.expect, &faults, steady.min_samples)
+            .await;
+        self.baseline = Some(span);
+        let any = |verdict| self.judgements.iter().any(|it| it.verdict == verdict);
+        if any(JudgementVerdict::Failed) {
+            Err(Halt::SteadyNotMet)
+        } else if any(JudgementVerdict::Inconclusive) {
+            Err(Halt::SteadyUnknown)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) async fn phase(&mut self, phase: &Phase) -> Result<(), Halt> {
+        let name = phase.name.as_str();
+        self.shared.set_leave_after(phase.leave_after);
+        let life = self.life(phase);
+        let whole: Vec<&PlannedFault> = phase
+            .faults
+            .iter()
+            .filter(|it| it.pages.is_none())
+            .collect();
+        // What an earlier phase saw of a fault of the same id is not of this one.
+        self.shared.recording().forget_faults();
+        self.proxy.arm(name, &whole, life).await?;
+        let from = self.shared.now();
+        for fault in &phase.faults {
+            self.say(&Event::FaultArmed {
+                id: fault.id.clone(),
+                phase: name.to_owned(),
+                what: describe(&fault.body),
+                body: fault.body.clone(),
+                at_ms: from / 1_000,
+            });
+        }
+        self.say(&Event::PhaseStarted {
+            phase: name.to_owned(),
+            kind: PhaseKind::Fault,
+            at_ms: from / 1_000,
+        });
+        let by_page: Vec<&PlannedFault> = phase
+            .faults
+            .iter()
+            .filter(|it| it.pages.is_some())
+            .collect();
+        let mut states = BTreeMap::new();
+        let passed = if by_page.is_empty() {
+            self.pass(phase.duration, name).await
+        } else {
+            self.pass_with_faults_for_pages(phase, &by_page, life, &mut states)
+                .await
+        };
+        let to = self.shared.now();
+        self.shared.set_leave_after(None);
+        let mut left = Vec::new();
+        for fault in &phase.faults {
+            let (state, is_gone) = match states.get(&fault.id) {
+                Some(state) => (Some(FaultState::clone(state)), true),
+                None => self.proxy.remove(&fault.id).await,
+            };
+            if !is_gone {
+                left.push(fault.id.clone());
+            }
+            // One that ended by itself was seen before.
+            let state = state.or_else(|| self.shared.recording().fault_seen(&fault.id));
+            self.removed(phase, fault, state.clone(), from, to);
+            states.insert(fault.id.clone(), state.unwrap_or_default());
+        }
+        passed?;
+        let span = self.close_at(name, from, to).await?;
+        self.judge(
+            name,
+            span,
+            &phase.expect,
+            &states,
+            self.experiment.verdict.min_samples,
+        )
+        .await;
+        self.judge_struck(phase, &states, span);
+        self.judge_lateness(name, span);
+        self.tell_exemplars(name, span);
+        if let Some(length) = phase.after_length() {
+            self.after(phase, length, &states).await?;
+        }
+        Ok(())
+    }
+
+    /// Watches what comes after the faults of one phase.
+    async fn after(
+        &mut self,
+        phase: &Phase,
+        length: Duration,
+        states: &BTreeMap<String, FaultState>,
+    ) -> Result<(), Halt> {
+        let name = after_name(&phase.name);
+        let from = self.shared.now();
+        self.say(&Event::PhaseStarted {
+            phase: name.clone(),
+            kind: PhaseKind::After,
+            at_ms: from / 1_000,
+        });
+        self.pass(Some(length), &name).await?;
+        let span = self.close(&name, from).await?;
+        self.judge(
+            &name,
+            span,
+            &phase.after,
+            states,
+            self.experiment.verdict.min_samples,
+        )
+        .await;
+        Ok(())
+    }
+
+    /// How long faults of a phase live if nobody removes them.
+    fn life(&self, phase: &Phase) -> Duration {
+        let guard = &self.experiment.guard;
+        let serial = match self.experiment.load.arrivals {
+            // Each page may take all of its patience.
+            Arrivals::Serial(serial) => {
+                let pages = u32::try_from(serial.pages).unwrap_or(u32::MAX);
+                (self.experiment.load.timeout + serial.pause).saturating_mul(pages)
+            }
+            Arrivals::Open(_) | Arrivals::Closed(_) | Arrivals::External => Duration::ZERO,
+        };
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        phase.duration.unwrap_or(serial).min(left) + guard.lease
+    }
+
+    /// Arms faults anew for each page that they are for.
+    async fn pass_with_faults_for_pages(
+        &mut self,
+        phase: &Phase,
+        faults: &[&PlannedFault],
+        life: Duration,
+        states: &mut BTreeMap<String, FaultState>,
+    ) -> Result<(), Halt> {
+        let end = phase.duration.map(|it| Instant::now() + it);
+        let pages = match (end, self.experiment.load.arrivals) {
+            (None, Arrivals::Serial(serial)) => serial.pages,
+            _ => u64::MAX,
+        };
+        for fault in faults {
+            states.insert(fault.id.clone(), FaultState::default());
+        }
+        for page in 1..=pages {
+            for fault in faults {
+                if let Some(every) = fault.pages.filter(|it| page % it.every == 0) {
+                    self.proxy
+                        .arm_for_page(&phase.name, fault, every.attempts, life)
+                        .await?;
+                }
+            }
+            let asked = self.serial_page().await;
+            for fault in faults {
+                if fault.pages.is_some_and(|it| page % it.every == 0) {
+                    let (state, _) = self.proxy.remove(&fault.id).await;
+                    add(states.entry(fault.id.clone()).or_default(), state);
+                }
+            }
+            asked?;
+            self.look(&phase.name)?;
+            if end.is_some_and(|end| Instant::now() >= end) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn removed(
+        &mut self,
+        phase: &Phase,
+        fault: &PlannedFault,
+        state: Option<FaultState>,
+        from: u64,
+        to: u64,
+    ) {
+        let struck = self.shared.recording().struck();
+        let struck = struck
+            .into_iter()
+            .find(|(id, _)| *id == fault.id)
+            .map(|(_, at)| at);
+        let state = state.unwrap_or_default();
+        let has_struck = state.counters.is_some_and(|it| it.injected > 0);
+        self.say(&Event::FaultRemoved(FaultTruth {
+            id: fault.id.clone(),
+            phase: phase.name.clone(),
+            what: describe(&fault.body),
+            armed_ms: from / 1_000,
+            removed_ms: to / 1_000,
+            // Seen between two looks, at the last.
+            struck_ms: has_struck.then(|| struck.unwrap_or(to) / 1_000),
+            counters: state.counters,
+            magnitude: state.magnitude,
+        }));
+    }
+
+    /// Ends the time of a phase now, and waits for what began in it.
+    pub(super) async fn close(&mut self, phase: &str, from: u64) -> Result<Span, Halt> {
+        let to = self.shared.now();
+        self.close_at(phase, from, to).await
+    }
+
+    async fn close_at(&mut self, phase: &str, from: u64, to: u64) -> Result<Span, Halt> {
+        // A span has a length, also where nothing happened in it.
+        let span = Span {
+            from,
+            to: to.max(from + 1),
+        };
+        let limit = Instant::now() + self.experiment.load.timeout + Duration::from_secs(1);
+        loop {
+            let waits = self.shared.recording().is_waiting_for_pages_before(to);
+            let counted = self.shared.now() >= to + READ_SLACK / 2;
+            if (!waits && counted) || Instant::now() >= limit {
+                break;
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(Halt::Interrupted),
+                () = sleep(LOOK / 4) => {}
+            }
+        }
+        let hops = self.summaries(span);
+        self.say(&Event::PhaseEnded {
+            phase: phase.to_owned(),
+            at_ms: to / 1_000,
+            hops,
+        });
+        Ok(span)
+    }
+
+    fn summaries(&self, span: Span) -> Vec<HopSummary> {
+        let recording = self.shared.recording();
+        let load = self.experiment.load.name();
+        let pages = load.map(|name| recording.load_summary(name, span));
+        let routes = self.hops.iter().filter(|it| load != Some(it.as_str()));
+        let routes = routes.filter_map(|it| recording.route_summary(it, span));
+        pages.into_iter().chain(routes).collect()
+    }
+
+    /// A fault that never struck proves nothing.
+    fn judge_struck(&mut self, phase: &Phase, states: &BTreeMap<String, FaultState>, span: Span) {
+        for fault in &phase.faults {
+            let counters = states.get(&fault.id).and_then(|it| it.counters);
+            let (verdict, observed, why) = match counters {
+                Some(it) if it.injected > 0 => {
+                    let observed = format!("{} of {} matching requests", it.injected, it.matched);
+                    (JudgementVerdict::Passed, observed, None)
+                }
+                Some(it) if it.matched == 0 => (
+                    JudgementVerdict::Inconclusive,
+                    "never".to_owned(),
+                    Some(
+                        "no request came that it is for: look at its route and `match`".to_owned(),
+                    ),
+                ),
+                Some(it) => (
+                    JudgementVerdict::Inconclusive,
+                    "never".to_owned(),
+                    Some(format!(
+                        "{} requests matched, and all were spared",
+                        it.matched
+                    )),
+                ),
+                None => (
+                    JudgementVerdict::Inconclusive,
+                    "unknown".to_owned(),
+                    Some("what it did could not be read".to_owned()),
+                ),
+            };
+            self.judged(Judgement {
+                phase: phase.name.clone(),
+                kind: JudgementKind::FaultStruck,
+                text: format!("fault {} struck", fault.id),
+                line: fault.line,
+                column: 1,
+                verdict,
+                observed,
+                expected: "at least once".to_owned(),
+                baseline: None,
+                margin: None,
+                samples: counters.map_or(0, |it| it.matched),
+                interval: None,
+                why,
+                at_ms: span.to / 1_000,
+            });
+        }
+    }
+
+    /// Where the load itself was late, its latencies say more of this machine than of the service.
+    fn judge_lateness(&mut self, phase: &str, span: Span) {
+        if !matches!(self.pages, Pages::Background(_)) {
+            return;
+        }
+        let late = {
+            let recording = self.shared.recording();
+            let mut late: Vec<u64> = recording
+                .pages_in(span)
+                .map(|it| it.sent.saturating_sub(it.intended))
+                .collect();
+            late.sort_unstable();
+            crate::run::recording::ranked(&late, 0.99).unwrap_or(0)
+        };
+        if late <= LATE_MAX_US {
+            return;
+        }
+        let shown = crate::expectation::Unit::Time.show(late as f64 / 1e6);
+        self.judged(Judgement {
+            phase: phase.to_owned(),
+            kind: JudgementKind::LoadInTime,
+            text: "the load was sent in time".to_owned(),
+            line: 0,
+            column: 0,
+            verdict: JudgementVerdict::Inconclusive,
+            observed: format!("one page in a hundred was sent {shown} late or later"),
+            expected: "<= 100ms".to_owned(),
+            baseline: None,
+            margin: None,
+            samples: 0,
+            interval: None,
+            why: Some("this machine was too busy to send pages in time".to_owned()),
+            at_ms: span.to / 1_000,
+        });
+    }
+
+    fn tell_exemplars(&mut self, phase: &str, span: Span) {
+        let chosen = {
+            let recording = self.shared.recording();
+            let pages: Vec<&Page> = recording.pages_in(span).collect();
+            let mut whole: Vec<&Page> = pages.iter().copied().filter(|it| !it.is_error()).collect();
+            whole.sort_by_key(|it| it.latency());
+            let failed = pages.iter().copied().find(|it| it.is_error());
+            let typical = whole.get(whole.len() / 2).copied();
+            let slowest = whole.last().copied();
+            [
+                ("failed", failed),
+                ("slowest", slowest),
+                ("typical", typical),
+            ]
+            .map(|(why, page)| (why, page.copied()))
+        };
+        for (why, page) in chosen {
+            let Some(page) = page.filter(|_| self.exemplars_told < EXEMPLARS_MAX) else {
+                continue;
+            };
+            self.exemplars_told += 1;
+            let marked = self.experiment.load.mark.traceparent;
+            self.say(&Event::Exemplar(Exemplar {
+                phase: phase.to_owned(),
+                why: why.to_owned(),
+                trace_id: marked.then(|| self.shared.trace_id(page.number)),
+                outcome: page.describe(),
+                latency_ms: page.latency() / 1_000,
+                at_ms: page.intended / 1_000,
+            }));
+        }
+    }
+}
+
+/// Adds what a fault did for one more page.
+fn add(sum: &mut FaultState, more: Option<FaultState>) {
+    let Some(more) = more else { return };
+    let Some(counted) = more.counters else { return };
+    match &mut sum.counters {
+        None => sum.counters = Some(counted),
+        Some(sum) => {
+            sum.matched += counted.matched;
+            sum.injected += counted.injected;
+            sum.skipped += counted.skipped;
+            sum.overflow += counted.overflow;
+            sum.client_gave_up += counted.client_gave_up;
+        }
+    }
+    sum.magnitude = more.magnitude;
+}

@@ -1,0 +1,320 @@
+//! Answers that are kept, to be given again.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::Hasher,
+    ops::ControlFlow,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::StatusCode;
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use super::Answer;
+use crate::{edits::Field, fields::Fields, subject::Subject};
+
+/// Answers of upstreams by request, at most 1,000. When it is full, further answers are not kept.
+///
+/// An answer is given again only for a request of the same route, method, host and target, with the same
+/// `Authorization` and `Cookie`, and with the same values of the fields that the answer's `Vary` names (RFC 9111 §4.1).
+#[derive(Default)]
+pub struct ResponseCache(Mutex<Answers>);
+
+#[derive(Default)]
+struct Answers {
+    by_key: HashMap<Key, Vec<Kept>>,
+    count: usize,
+}
+
+/// An answer, and the request that it answers as far as `Vary` names its fields.
+struct Kept {
+    at: Instant,
+    answer: Arc<Answer>,
+    /// Names of fields of the request, and their values joined.
+    varies: Vec<(String, Vec<u8>)>,
+}
+
+/// What must be the same of two requests, whatever the answer says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    target: String,
+    /// A hash of the request's credentials, so that they are not kept in memory.
+    credentials: u128,
+}
+
+/// The right to put the answer of one request into a cache.
+#[derive(Debug)]
+pub struct Keep {
+    cache: Arc<ResponseCache>,
+    key: Key,
+    /// The request's fields, for `Vary`; names in lower case.
+    asked: Vec<(String, Bytes)>,
+}
+
+impl ResponseCache {
+    /// The most answers.
+    const ANSWERS_MAX: usize = 1_000;
+
+    /// The answer that was kept for this request and how old it is, if it is not older than `age`.
+    pub(crate) fn find(
+        &self,
+        subject: &Subject<'_>,
+        age: Duration,
+        now: Instant,
+    ) -> Option<(Arc<Answer>, Duration)> {
+        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Answers { by_key, count } = &mut *answers;
+        let key = Key::of(subject);
+        let kept = by_key.get_mut(&key)?;
+        let at = kept.iter().position(|kept| {
+            let mut varies = kept.varies.iter();
+            varies.all(|(name, value)| joined(subject.fields, name) == *value)
+        })?;
+        let is_old = now.saturating_duration_since(kept[at].at);
+        if is_old > age {
+            kept.swap_remove(at);
+            *count -= 1;
+            if kept.is_empty() {
+                by_key.remove(&key);
+            }
+            return None;
+        }
+        Some((Arc::clone(&kept[at].answer), is_old))
+    }
+
+    pub(crate) fn keep(self: &Arc<Self>, subject: &Subject<'_>) -> Keep {
+        let mut asked = Vec::new();
+        subject.fields.walk(&mut |name, value| {
+            asked.push((lower_case(name), Bytes::copy_from_slice(value)));
+            ControlFlow::Continue(())
+        });
+        Keep {
+            cache: Arc::clone(self),
+            key: Key::of(subject),
+            asked,
+        }
+    }
+}
+
+impl Key {
+    fn of(subject: &Subject<'_>) -> Self {
+        let host = subject.host.unwrap_or_default();
+        let (route, method) = (subject.route, subject.method);
+        let mut hasher = SipHasher13::new();
+        for name in ["authorization", "cookie"] {
+            subject.fields.walk_named(name, &mut |value| {
+                hasher.write(name.as_bytes());
+                hasher.write_usize(value.len());
+                hasher.write(value);
+                ControlFlow::Continue(())
+            });
+        }
+        Self {
+            target: format!("{route} {method} {host} {}", subject.target()),
+            credentials: hasher.finish128().as_u128(),
+        }
+    }
+}
+
+/// The values of all fields of one name, as one (RFC 9110 §5.3).
+fn joined(fields: &dyn Fields, name: &str) -> Vec<u8> {
+    let mut joined = Vec::new();
+    fields.walk_named(name, &mut |value| {
+        joined.extend_from_slice(value.trim_ascii());
+        joined.push(b',');
+        ControlFlow::Continue(())
+    });
+    joined
+}
+
+fn lower_case(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).to_ascii_lowercase()
+}
+
+impl Keep {
+    /// The longest body that is kept, in bytes.
+    pub const BYTES_MAX: usize = 64 * 1024;
+
+    /// Whether answers of this method and status are kept.
+    #[must_use]
+    pub fn takes(method: &str, status: StatusCode) -> bool {
+        method == "GET" && status == StatusCode::OK
+    }
+
+    /// Keeps a whole answer, without the fields that frame it or belong to its connection. One with `Vary: *` is not
+    /// kept. Of several answers to equal requests the first stays, as it is the oldest that is still allowed.
+    pub fn put(self, status: StatusCode, fields: &dyn Fields, body: Bytes, now: Instant) {
+        const NOT_KEPT: [&str; 4] = [
+            "content-length",
+            "transfer-encoding",
+            "connection",
+            "trailer",
+        ];
+        let Some(varies) = self.varies(fields) else {
+            return;
+        };
+        let mut kept_fields = Vec::new();
+        fields.walk(&mut |name, value| {
+            let name = lower_case(name);
+            if !NOT_KEPT.contains(&name.as_str()) {
+                kept_fields.push(Field::new(name, Bytes::copy_from_slice(value)));
+            }
+            ControlFlow::Continue(())
+        });
+        let answer = Arc::new(Answer::whole(status, kept_fields, body));
+        let mut answers = self.cache.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers.count >= ResponseCache::ANSWERS_MAX {
+            return;
+        }
+        let kept = answers.by_key.entry(self.key).or_default();
+        if kept.iter().all(|kept| kept.varies != varies) {
+            kept.push(Kept {
+                at: now,
+                answer,
+                varies,
+            });
+            answers.count += 1;
+        }
+    }
+
+    /// What the answer's `Vary` names of the request; `None` when no other request is equal (`*`).
+    fn varies(&self, answer: &dyn Fields) -> Option<Vec<(String, Vec<u8>)>> {
+        let mut varies = Vec::new();
+        let mut is_any = false;
+        answer.walk_named("vary", &mut |value| {
+            for name in value.split(|byte| *byte == b',') {
+                let name = lower_case(name.trim_ascii());
+                is_any |= name == "*";
+                let mut value = Vec::new();
+                for (_, part) in self.asked.iter().filter(|(asked, _)| *asked == name) {
+                    value.extend_from_slice(part.trim_ascii());
+                    value.push(b',');
+                }
+                varies.push((name, value));
+            }
+            ControlFlow::Continue(())
+        });
+        (!is_any).then_some(varies)
+    }
+}
+
+impl fmt::Debug for ResponseCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseCache").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a beginning of time for tests")]
+mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn fields(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &'static str)| {
+            let name = HeaderName::from_static(name);
+            (name, HeaderValue::from_static(value))
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    fn subject(fields: &HeaderMap) -> Subject<'_> {
+        Subject {
+            route: "web",
+            method: "GET",
+            path: "/me",
+            query: Some("a=1"),
+            host: Some("shop.example"),
+            fields,
+            peer: ([127, 0, 0, 1], 40_000).into(),
+            connection: 0,
+            request: 0,
+        }
+    }
+
+    /// Whether an answer with `answer` to a request with `first` is given to a request with `second`.
+    fn is_shared(
+        answer: &[(&'static str, &'static str)],
+        first: &[(&'static str, &'static str)],
+        second: &[(&'static str, &'static str)],
+    ) -> bool {
+        let (cache, now) = (Arc::new(ResponseCache::default()), Instant::now());
+        let keep = cache.keep(&subject(&fields(first)));
+        keep.put(StatusCode::OK, &fields(answer), Bytes::from("x"), now);
+        let found = cache.find(&subject(&fields(second)), MINUTE, now);
+        found.is_some()
+    }
+
+    #[test]
+    fn nobody_gets_the_answer_of_another_caller() {
+        let alice: &[_] = &[("authorization", "alice")];
+        let cookie: &[_] = &[("cookie", "sid=1")];
+
+        assert!(is_shared(&[], alice, alice));
+        assert!(is_shared(&[], &[], &[("accept", "x/y")]));
+        for (first, second) in [
+            (alice, &[("authorization", "bob")][..]),
+            (alice, &[]),
+            (&[], alice),
+            (cookie, &[("cookie", "sid=2")]),
+            (cookie, &[]),
+            (&[], cookie),
+            (alice, &[("cookie", "alice")]),
+        ] {
+            assert!(!is_shared(&[], first, second), "{first:?} {second:?}");
+        }
+    }
+
+    #[test]
+    fn what_vary_names_must_be_the_same() {
+        let vary: &[_] = &[("vary", "Accept-Language, accept")];
+        let german: &[_] = &[("accept-language", "de"), ("accept", "a/b")];
+
+        assert!(is_shared(vary, german, german));
+        assert!(is_shared(
+            vary,
+            german,
+            &[german, &[("x-other", "1")]].concat()
+        ));
+        assert!(!is_shared(vary, german, &[("accept-language", "de")]));
+        assert!(!is_shared(
+            vary,
+            german,
+            &[("accept-language", "fr"), ("accept", "a/b")]
+        ));
+        assert!(!is_shared(&[("vary", "*")], german, german));
+        assert!(!is_shared(
+            &[("vary", "accept"), ("vary", "accept-language")],
+            german,
+            &[("accept", "a/b")]
+        ));
+    }
+
+    #[test]
+    fn each_variant_is_kept_until_it_is_too_old() {
+        let (cache, now) = (Arc::new(ResponseCache::default()), Instant::now());
+        let vary = fields(&[("vary", "accept")]);
+        let (one, other) = (fields(&[("accept", "a/b")]), fields(&[("accept", "c/d")]));
+        for (asked, at) in [(&one, now), (&other, now + MINUTE), (&one, now + MINUTE)] {
+            let keep = cache.keep(&subject(asked));
+            keep.put(StatusCode::OK, &vary, Bytes::from("x"), at);
+        }
+
+        let age = |asked: &HeaderMap, at| {
+            let found = cache.find(&subject(asked), MINUTE, at);
+            found.map(|(_, age)| age)
+        };
+
+        assert_eq!(age(&one, now + MINUTE), Some(MINUTE), "the first one stays");
+        assert_eq!(age(&other, now + MINUTE), Some(Duration::ZERO));
+        assert_eq!(age(&one, now + MINUTE * 2), None);
+        assert_eq!(age(&other, now + MINUTE * 2), Some(MINUTE));
+        assert_eq!(cache.0.lock().unwrap().count, 1);
+    }
+}

@@ -1,0 +1,41 @@
+//! Why a change of what is armed was refused.
+
+use super::FaultWriter;
+use crate::read::Problem;
+
+/// Why nothing was armed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ArmError {
+    /// An id is in use, or given twice.
+    #[error("the id `{id}` is taken")]
+    Taken {
+        /// The id.
+        id: String,
+    },
+    /// More faults than the store holds.
+    #[error("there may be {max} faults at a time", max = FaultWriter::FAULTS_MAX)]
+    TooMany,
+    /// More regular expressions than all faults together may have.
+    #[error(
+        "all faults together may have {max} regular expressions, and this makes {count}",
+        max = FaultWriter::EXPRESSIONS_MAX
+    )]
+    TooManyExpressions {
+        /// How many there would be.
+        count: usize,
+    },
+}
+
+/// Why a fault was not patched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatchError {
+    /// No fault has that id.
+    #[error("no fault has the id `{id}`")]
+    Unknown {
+        /// The id.
+        id: String,
+    },
+    /// The patched fault would make no sense.
+    #[error("{}", .0.first().map_or_else(String::new, ToString::to_string))]
+    Invalid(Vec<Problem>),
+}

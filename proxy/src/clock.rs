@@ -1,0 +1,188 @@
+//! Whom an exchange's time is spent on: at each moment one of four, so that the parts sum to the whole.
+
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+/// Who is to blame for the time that passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The proxy works, or waits for its own core.
+    Own,
+    /// The upstream: connecting, its answer, or that it takes the request.
+    Upstream,
+    /// A fault holds the exchange.
+    Fault,
+    /// The client does not take what there is, or its body is waited for.
+    Client,
+}
+
+/// The time of one exchange by [`Part`]. Shared by the two directions of the exchange.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    started: Instant,
+    now: Cell<(Part, Instant)>,
+    spent: Cell<[Duration; 4]>,
+    /// The answer has begun: from then on its direction alone says whose time it is.
+    is_answering: Cell<bool>,
+    /// The request's content is waited for: as long as there is no answer, that is why.
+    awaits_content: Cell<bool>,
+}
+
+/// What a [`Clock`] has measured. `own` is the rest, so the four sum to `whole`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Times {
+    pub(crate) whole: Duration,
+    pub(crate) upstream: Duration,
+    pub(crate) fault: Duration,
+    pub(crate) client: Duration,
+    pub(crate) own: Duration,
+}
+
+impl Times {
+    /// The words for the parts, in the order of [`parts`](Self::parts).
+    pub(crate) const PARTS: [&'static str; 4] = ["upstream", "fault", "client", "own"];
+
+    pub(crate) fn parts(&self) -> [Duration; 4] {
+        [self.upstream, self.fault, self.client, self.own]
+    }
+}
+
+impl Clock {
+    pub(crate) fn start(started: Instant) -> Self {
+        Self {
+            started,
+            now: Cell::new((Part::Own, started)),
+            spent: Cell::default(),
+            is_answering: Cell::new(false),
+            awaits_content: Cell::new(false),
+        }
+    }
+
+    /// When the request's head had arrived.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Time from now on is spent on `part`. Gives the time.
+    pub(crate) fn enter(&self, part: Part) -> Instant {
+        let now = Instant::now();
+        let (before, since) = self.now.replace((part, now));
+        let mut spent = self.spent.get();
+        spent[before as usize] += now.saturating_duration_since(since);
+        self.spent.set(spent);
+        now
+    }
+
+    /// From now on only the answer's direction says whose time it is.
+    pub(crate) fn answering(&self) {
+        self.is_answering.set(true);
+        self.awaits_content.set(false);
+    }
+
+    /// The measured times up to `now`.
+    pub(crate) fn times(&self, now: Instant) -> Times {
+        let (part, since) = self.now.get();
+        let mut spent = self.spent.get();
+        spent[part as usize] += now.saturating_duration_since(since);
+        let [_, upstream, fault, client] = spent;
+        let whole = now.saturating_duration_since(self.started);
+        Times {
+            whole,
+            upstream,
+            fault,
+            client,
+            own: whole.saturating_sub(upstream + fault + client),
+        }
+    }
+
+    /// Waits for `poll`. Time until it is ready, if it is not at once, is spent on `part`.
+    pub(crate) async fn during<T>(
+        &self,
+        part: Part,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> T {
+        let mut has_waited = false;
+        let done = poll_fn(|cx| {
+            let polled = poll(cx);
+            if polled.is_pending() && !has_waited {
+                has_waited = true;
+                if !self.awaits_content.get() {
+                    self.enter(part);
+                }
+            }
+            polled
+        });
+        let done = done.await;
+        if has_waited {
+            self.enter(Part::Own);
+        }
+        done
+    }
+
+    /// As [`during`](Self::during), for the direction of the request: while its body is waited for that is the client's
+    /// time, and the upstream's again afterwards, until the answer has begun.
+    pub(crate) async fn while_sending<T>(
+        &self,
+        part: Part,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> T {
+        let mut has_waited = false;
+        let done = poll_fn(|cx| {
+            let polled = poll(cx);
+            if polled.is_pending() && !has_waited && !self.is_answering.get() {
+                has_waited = true;
+                self.awaits_content.set(part == Part::Client);
+                self.enter(part);
+            }
+            polled
+        });
+        let done = done.await;
+        if has_waited {
+            self.awaits_content.set(false);
+            if !self.is_answering.get() {
+                self.enter(Part::Upstream);
+            }
+        }
+        done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn the_parts_sum_to_the_whole() {
+        let started = Instant::now();
+        let clock = Clock::start(started);
+        clock.enter(Part::Upstream);
+        clock.enter(Part::Fault);
+        clock.enter(Part::Client);
+        let end = clock.enter(Part::Own) + Duration::from_millis(5);
+
+        let times = clock.times(end);
+
+        assert_eq!(
+            times.upstream + times.fault + times.client + times.own,
+            times.whole
+        );
+        assert!(times.own >= Duration::from_millis(5));
+    }
+
+    #[test]
+    fn what_is_ready_at_once_costs_nobody_time() {
+        let clock = Clock::start(Instant::now());
+
+        clock
+            .during(Part::Client, |_| Poll::Ready(()))
+            .now_or_never();
+
+        assert_eq!(clock.times(Instant::now()).client, Duration::ZERO);
+    }
+}

@@ -1,0 +1,289 @@
+//! The request goes to the upstream, over a kept connection or a new one, and its answer comes back.
+
+use std::{pin::pin, sync::Arc, time::Instant};
+
+use super::{
+    After, Exchange,
+    respond::{Answered, Responding},
+    upload::{Paced, Upload, UploadEnd, finish_sending},
+};
+use crate::{
+    clock::Part,
+    error::{Chain, UpstreamError},
+    http1::{
+        BadBody, BodyLength, Input, Outgoing, Output, RequestHead, Source, UpstreamConnection,
+        write_request,
+    },
+    upstream::Upstream,
+};
+use brownout_fault::{ForwardFaults, ResponseFaults};
+
+/// Content that is there already goes with the head, up to so many bytes.
+const WITH_HEAD_MAX: usize = 16 * 1024;
+
+/// A request as it goes to the upstream.
+pub(super) struct Outbound<'a> {
+    pub(super) head: &'a mut RequestHead,
+    upstream: Arc<Upstream>,
+    /// The head and what goes with it.
+    bytes: Output,
+    /// Where in `bytes` the content begins.
+    content_at: usize,
+    /// Sending it twice does no harm: its method is idempotent (RFC 9110 §9.2.2) and it has no content.
+    is_repeatable: bool,
+}
+
+/// How one attempt at the upstream ended.
+enum Attempt {
+    Over(After),
+    /// The kept connection was closed before the upstream had seen the request: it may be sent again.
+    Stale,
+    /// The upstream gave no answer.
+    Failed(UpstreamError),
+    /// The client's content is not framed as its head says, and nothing was answered.
+    BadRequest(BadBody),
+}
+
+impl Exchange<'_> {
+    /// Sends the request on and passes on the upstream's answer, or says why there is none.
+    pub(super) async fn forward(
+        mut self,
+        head: &mut RequestHead,
+        length: BodyLength,
+        mut body: Source<'_>,
+        faults: Option<Box<ForwardFaults>>,
+        mut after: Option<Box<ResponseFaults>>,
+    ) -> After {
+        let upstream = self.scope.route.upstream();
+        self.asked.upgrades = crate::http1::to_upstream(head, upstream.authority(), Outgoing::Keep);
+        let mut paced = None;
+        let mut with_content = None;
+        if let Some(faults) = faults {
+            let ForwardFaults {
+                edits,
+                pace,
+                copies,
+            } = *faults;
+            for (_, edits) in &edits {
+                brownout_fault::apply(edits, &mut head.fields);
+            }
+            if !pace.is_empty() && length != BodyLength::Empty {
+                paced = Some(self.pace(pace, length));
+            }
+            if let Some((by, copies)) = copies {
+                let Some(content) = Box::pin(self.gather_request(&mut body)).await else {
+                    return After::Drop;
+                };
+                head.fields.remove("transfer-encoding");
+                if length != BodyLength::Empty {
+                    let said = content.len().to_string();
+                    head.fields.set("Content-Length", said.as_bytes());
+                }
+                self.send_copies(by, copies, head, &content, &upstream);
+                with_content = Some(content);
+            }
+        }
+        self.record.borrow_mut().sending(head, &upstream, 0);
+
+        let mut bytes = Output::new();
+        write_request(head, bytes.bytes_mut());
+        let content_at = bytes.bytes().len();
+        let is_repeatable = body.decoder.is_ended()
+            && with_content.is_none()
+            && matches!(
+                head.method(),
+                "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE"
+            );
+        match with_content {
+            Some(content) => bytes.extend(&content),
+            None if paced.is_none() && !self.asked.expects_continue => {
+                match body.take_verbatim(WITH_HEAD_MAX, bytes.bytes_mut()) {
+                    Ok(content) => {
+                        if content > 0 {
+                            self.scope.route.bytes_in.add(content);
+                        }
+                    }
+                    Err(bad) => return Box::pin(self.refuse_body(bad, &mut body)).await,
+                }
+            }
+            None => {}
+        }
+        let outbound = Outbound {
+            head,
+            upstream,
+            bytes,
+            content_at,
+            is_repeatable,
+        };
+        self.send(outbound, body, paced, &mut after).await
+    }
+
+    async fn send(
+        &self,
+        mut outbound: Outbound<'_>,
+        mut body: Source<'_>,
+        mut paced: Option<Box<Paced>>,
+        after: &mut Option<Box<ResponseFaults>>,
+    ) -> After {
+        let mut kept = self.scope.pool.take(&outbound.upstream);
+        loop {
+            let is_kept = kept.is_some();
+            let connection = match kept.take() {
+                Some(connection) => Ok(connection),
+                // Boxed, as every exchange would have to keep room for it.
+                None => match Box::pin(self.connect(&outbound.upstream, body.input)).await {
+                    Some(opened) => opened,
+                    None => return After::Drop,
+                },
+            };
+            let attempt = match connection {
+                Ok(connection) => {
+                    // Another attempt follows only one that took none of the content.
+                    let paced = paced.as_deref_mut();
+                    self.attempt(connection, &outbound, &mut body, paced, after, is_kept)
+                        .await
+                }
+                Err(error) => Attempt::Failed(error),
+            };
+            match attempt {
+                Attempt::Over(over) => return over,
+                Attempt::Stale => {
+                    let content = outbound.bytes.bytes()[outbound.content_at..].to_vec();
+                    let mut record = self.record.borrow_mut();
+                    record.sending(outbound.head, &outbound.upstream, 1);
+                    drop(record);
+                    outbound.bytes = Output::new();
+                    write_request(outbound.head, outbound.bytes.bytes_mut());
+                    outbound.content_at = outbound.bytes.bytes().len();
+                    outbound.bytes.extend(&content);
+                }
+                Attempt::Failed(error) => {
+                    self.record.borrow_mut().upstream_failed(&error);
+                    let detail = format!("upstream {} {}", outbound.upstream, Chain(&error));
+                    let answer = self.own_answer(error.status(), &detail, Some(&mut body));
+                    return Box::pin(answer).await;
+                }
+                Attempt::BadRequest(bad) => {
+                    return Box::pin(self.refuse_body(bad, &mut body)).await;
+                }
+            }
+        }
+    }
+
+    /// Opens a connection to the upstream; `None` when the client leaves meanwhile.
+    async fn connect(
+        &self,
+        upstream: &Arc<Upstream>,
+        input: &mut Input,
+    ) -> Option<Result<UpstreamConnection, UpstreamError>> {
+        self.clock.enter(Part::Upstream);
+        let opened = tokio::select! {
+            biased;
+            opened = UpstreamConnection::open(upstream) => opened,
+            () = self.client.left(input) => return None,
+        };
+        self.clock.enter(Part::Own);
+        Some(opened)
+    }
+
+    /// Answers a request whose content is not framed as its head says.
+    async fn refuse_body(&self, bad: BadBody, body: &mut Source<'_>) -> After {
+        self.scope.route.refused(bad.why).add(1);
+        self.record.borrow_mut().request_broke();
+        self.client.close_after_this();
+        let detail = format!("the request's body is malformed: {}", bad.detail);
+        let _closes: After = self.own_answer(400, &detail, None).await;
+        body.input.consume(body.input.len());
+        After::Close
+    }
+
+    /// Sends the request on `connection` and passes the answer on. Both directions move at once: neither waits for the
+    /// other.
+    async fn attempt(
+        &self,
+        mut connection: UpstreamConnection,
+        outbound: &Outbound<'_>,
+        body: &mut Source<'_>,
+        paced: Option<&mut Paced>,
+        after: &mut Option<Box<ResponseFaults>>,
+        is_kept: bool,
+    ) -> Attempt {
+        let expects = self.asked.expects_continue && !body.decoder.is_ended();
+        let upload = Upload::new(expects);
+        let (answered, end) = {
+            let UpstreamConnection {
+                transport, input, ..
+            } = &mut connection;
+            let sending = self.upload(
+                &upload,
+                outbound.bytes.bytes(),
+                Source {
+                    transport: body.transport,
+                    input: &mut *body.input,
+                    decoder: &mut *body.decoder,
+                },
+                paced,
+                transport,
+            );
+            let mut sending = pin!(sending);
+            let responding = Responding {
+                transport,
+                input,
+                upload: &upload,
+                request: outbound.head,
+            };
+            let responding = self.respond(responding, after);
+            let mut responding = pin!(responding);
+            let raced = tokio::select! {
+                biased;
+                end = &mut sending => Err(end),
+                answered = &mut responding => Ok(answered),
+            };
+            match raced {
+                Ok(Answered::Whole(how)) => {
+                    let end = match upload.is_sent() {
+                        true => None,
+                        false => Box::pin(finish_sending(&upload, sending.as_mut())).await,
+                    };
+                    (Answered::Whole(how), end)
+                }
+                Ok(answered) => (answered, None),
+                Err(UploadEnd::Malformed(bad)) if !upload.answer_has_begun.get() => {
+                    return Attempt::BadRequest(bad);
+                }
+                Err(UploadEnd::Unwritten(_)) if is_kept => return Attempt::Stale,
+                Err(UploadEnd::Unwritten(source)) => {
+                    return Attempt::Failed(UpstreamError::Broken { source });
+                }
+                Err(UploadEnd::Left | UploadEnd::Malformed(_)) => {
+                    return Attempt::Over(After::Drop);
+                }
+            }
+        };
+        match answered {
+            Answered::Failed(failed) => {
+                if is_kept && failed.was_unread && outbound.is_repeatable {
+                    return Attempt::Stale;
+                }
+                Attempt::Failed(failed.error)
+            }
+            Answered::Over(over) => Attempt::Over(over),
+            Answered::Upgrade(answer) => Attempt::Over(self.upgrade(connection, answer, body)),
+            Answered::Whole(whole) => {
+                let request_is_whole = upload.is_sent();
+                if request_is_whole && whole.keeps_upstream {
+                    self.scope.pool.give_back(connection, Instant::now());
+                }
+                if end.is_some() {
+                    return Attempt::Over(After::Drop);
+                }
+                if !whole.keeps_client {
+                    return Attempt::Over(After::Close);
+                }
+                // The rest of a request that nobody wants any more is read within bounds.
+                let is_usable = request_is_whole || Box::pin(self.read_all(body)).await;
+                Attempt::Over(if is_usable { After::Next } else { After::Close })
+            }
+        }
+    }
+}

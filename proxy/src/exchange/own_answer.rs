@@ -1,0 +1,194 @@
+//! Answers that the proxy gives itself: about an upstream that failed, about a request that it refuses, or for a fault.
+
+use std::time::{Duration, SystemTime};
+
+use brownout_fault::{Answer, Content};
+
+use super::{After, Exchange, change::reason};
+use crate::{
+    access_log::RefusedLine,
+    http1::{Fields, GO_AWAY, Output, Persistence, Refusal, RequestHead, Source, Way, write_all},
+    scope::Scope,
+    transport::ClientSocket,
+};
+
+/// Marks an answer that a fault made.
+const FAULT_FIELD: &str = "x-brownout-fault";
+
+/// An answer in the making.
+struct OwnAnswer {
+    out: Output,
+}
+
+impl OwnAnswer {
+    fn new(status: u16) -> Self {
+        let mut out = Output::new();
+        out.extend(b"HTTP/1.1 ");
+        out.extend(status.to_string().as_bytes());
+        out.extend(b" ");
+        out.extend(reason(status));
+        out.extend(b"\r\n");
+        Self { out }
+    }
+
+    fn field(&mut self, name: &str, value: &[u8]) {
+        self.out.extend(name.as_bytes());
+        self.out.extend(b": ");
+        self.out.extend(value);
+        self.out.extend(b"\r\n");
+    }
+
+    /// Ends the head. `content` is left out where an answer has none though it tells its length.
+    fn finish(&mut self, content: Option<&[u8]>, is_head: bool, persistence: Persistence) {
+        match persistence {
+            Persistence::Unsaid => {}
+            Persistence::Close => self.field("connection", b"close"),
+            Persistence::KeepAlive => self.field("connection", b"keep-alive"),
+        }
+        if let Some(content) = content {
+            self.field("content-length", content.len().to_string().as_bytes());
+        }
+        self.out.extend(b"\r\n");
+        if let Some(content) = content
+            && !is_head
+        {
+            self.out.extend(content);
+        }
+    }
+}
+
+/// A short problem (RFC 9457) that names the route.
+fn problem(route: &str, status: u16, detail: &str) -> String {
+    let problem = serde_json::json!({
+        "type": "about:blank",
+        "title": String::from_utf8_lossy(reason(status)),
+        "status": status,
+        "detail": format!("route {route}: {detail}"),
+        "route": route,
+    });
+    format!("{problem}\n")
+}
+
+impl Exchange<'_> {
+    /// Answers with a problem. `body` is what is left of the request, to be read within bounds.
+    pub(super) async fn own_answer(
+        &self,
+        status: u16,
+        detail: &str,
+        body: Option<&mut Source<'_>>,
+    ) -> After {
+        self.record.borrow_mut().answered(status);
+        let content = problem(self.scope.route.name(), status, detail);
+        let mut answer = OwnAnswer::new(status);
+        answer.field("content-type", b"application/problem+json");
+        self.send_own(answer, Some(content.as_bytes()), body).await
+    }
+
+    /// Answers in the upstream's place, as the fault `by` says. `asked` are the request's fields.
+    pub(super) async fn answer_instead(
+        &self,
+        by: usize,
+        made: &Answer,
+        asked: &Fields,
+        body: Option<&mut Source<'_>>,
+    ) -> After {
+        let status = made.status.as_u16();
+        let mut answer = OwnAnswer::new(status);
+        {
+            let mut record = self.record.borrow_mut();
+            record.changed_by_fault(status);
+            for field in &made.fields {
+                answer.field(&field.name, &field.value);
+            }
+            if let Some(marker) = record.fired(by).marker() {
+                answer.field(FAULT_FIELD, marker.as_bytes());
+            }
+        }
+        let content = made.body(asked);
+        if let Some(Content {
+            content_type: Some(content_type),
+            ..
+        }) = &content
+        {
+            answer.field("content-type", content_type);
+        }
+        if let Some(after) = made.retry_date {
+            let date = date_after(SystemTime::now(), after);
+            answer.field("retry-after", date.as_bytes());
+        }
+        let content = content.map(|content| content.bytes);
+        self.send_own(answer, content.as_deref(), body).await
+    }
+
+    async fn send_own(
+        &self,
+        mut answer: OwnAnswer,
+        content: Option<&[u8]>,
+        body: Option<&mut Source<'_>>,
+    ) -> After {
+        // A client that waits for a 100 may send its content or not: its next request could begin anywhere.
+        let is_unclear = self.asked.expects_continue
+            && body.as_ref().is_some_and(|body| !body.decoder.is_ended());
+        let keeps_client = self.asked.keeps_alive && !self.client.is_last() && !is_unclear;
+        answer.finish(content, self.asked.is_head, self.persistence(keeps_client));
+        let sent = content.map_or(0, <[u8]>::len) as u64;
+        let sent = if self.asked.is_head { 0 } else { sent };
+        self.record.borrow_mut().begins_answer(sent);
+        let to = self.client.transport();
+        let written = write_all(to, answer.out.bytes(), self.clock, Way::Download).await;
+        if written.is_err() {
+            return After::Drop;
+        }
+        self.record.borrow_mut().done();
+        if !keeps_client {
+            return After::Close;
+        }
+        let is_read = match body {
+            Some(body) => self.read_all(body).await,
+            None => true,
+        };
+        if is_read { After::Next } else { After::Close }
+    }
+}
+
+/// Tells a client why its request is refused, counts it and writes its line. The connection is to be closed then.
+///
+/// `head` has what could be read of the request.
+pub(crate) async fn refuse(
+    scope: &Scope,
+    client: &ClientSocket,
+    head: &RequestHead,
+    refusal: &Refusal,
+) {
+    let route = scope.route.name();
+    scope.route.refused(refusal.why).add(1);
+    let content = problem(route, refusal.status, refusal.detail);
+    let mut answer = OwnAnswer::new(refusal.status);
+    answer.field("content-type", b"application/problem+json");
+    let is_head = head.method() == "HEAD";
+    answer.finish(Some(content.as_bytes()), is_head, Persistence::Close);
+    scope.route.responses(Some(refusal.status)).add(1);
+    // Whoever speaks HTTP/2 is told so in its own words (RFC 9113 §3.4).
+    let answer = match *refusal {
+        Refusal::HTTP2 => &GO_AWAY[..],
+        _ => answer.out.bytes(),
+    };
+    if let Err(error) = client.write_all(answer).await {
+        tracing::debug!(%error, peer = %client.peer(), "a client did not take its refusal");
+    }
+    if scope.route.logs_access() {
+        let line = RefusedLine {
+            route,
+            peer: client.peer(),
+            request: Some(head),
+            refusal,
+        };
+        line.log();
+    }
+}
+
+/// The HTTP date (RFC 9110 §5.6.7) at which `after` is over: rounded up, so that who waits until then is not early.
+fn date_after(now: SystemTime, after: Duration) -> String {
+    const LESS_THAN_A_SECOND: Duration = Duration::from_nanos(999_999_999);
+    httpdate::fmt_http_date(now + after + LESS_THAN_A_SECOND)
+}

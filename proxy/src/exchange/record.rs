@@ -1,0 +1,498 @@
+//! One exchange as metrics, spans and the log tell it: one record, filled as it goes, written once when it is dropped.
+//!
+//! It is the only place that makes metrics and spans of an exchange.
+
+mod faults;
+
+use std::{
+    borrow::Cow,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use brownout_fault::{Considered, Fired, MatchOutcome};
+use brownout_telemetry::{
+    ClientRequest, Gauge, Outgoing, RouteMatch, ServerRequest, Span, TraceContext, TraceState,
+    names::attr,
+};
+use smallvec::SmallVec;
+
+use crate::{
+    access_log::{ConnectionLine, ExchangeLine, RequestLine},
+    clock::Clock,
+    downstream::Downstream,
+    error::{ErrorKind, UpstreamError},
+    http1::{FieldKind, RequestHead},
+    scope::Scope,
+    upstream::Upstream,
+};
+
+/// The attributes of [`Times::parts`](crate::clock::Times::parts).
+const TIME_ATTRIBUTES: [&str; 4] = [
+    attr::BROWNOUT_UPSTREAM_MS,
+    attr::BROWNOUT_FAULT_MS,
+    attr::BROWNOUT_CLIENT_MS,
+    attr::BROWNOUT_OWN_MS,
+];
+
+/// One exchange, from the request's head to the end of the answer's body.
+pub(crate) struct Record {
+    scope: Rc<Scope>,
+    client: Downstream,
+    clock: Rc<Clock>,
+    status: Option<u16>,
+    /// The faults that act; dropping them gives back what they hold.
+    fired: SmallVec<[Fired; 2]>,
+    /// The one that holds the request now, and since when.
+    held_by: Option<(usize, Instant)>,
+    /// The one because of which no content goes on.
+    paused_by: Option<usize>,
+    /// What faults added, as their delays count it.
+    delayed: Duration,
+    was_sent: bool,
+    has_answered: bool,
+    /// Whether the span was told of the faults.
+    is_described: bool,
+    /// Content of the answer that was handed on, in bytes.
+    bytes: u64,
+    /// What the log is to say of the request; `None` if it says nothing of requests.
+    access: Option<Box<RequestLine>>,
+    end: ExchangeEnd,
+    span: Span,
+    attempt: Span,
+}
+
+/// How the exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ExchangeEnd {
+    /// Not yet. If that is all there is when the record is dropped, the client left.
+    Open,
+    /// As it should.
+    Done,
+    /// The fault with this index ended it.
+    ByFault(usize),
+    Failed(ErrorKind),
+    /// The client's content was not framed as its head says.
+    BadRequest,
+    /// A fault of the stream layer ended the connection under it.
+    Cut,
+}
+
+impl Record {
+    pub(crate) fn begin(scope: &Rc<Scope>, client: &Downstream, clock: &Rc<Clock>) -> Self {
+        scope.route.requests.add(1);
+        scope.route.in_flight.add(1);
+        Self {
+            scope: Rc::clone(scope),
+            client: client.clone(),
+            clock: Rc::clone(clock),
+            status: None,
+            fired: SmallVec::new(),
+            held_by: None,
+            paused_by: None,
+            delayed: Duration::ZERO,
+            was_sent: false,
+            has_answered: false,
+            is_described: false,
+            bytes: 0,
+            access: None,
+            end: ExchangeEnd::Open,
+            span: Span::none(),
+            attempt: Span::none(),
+        }
+    }
+
+    pub(crate) fn fired(&self, index: usize) -> &Fired {
+        &self.fired[index]
+    }
+
+    /// Counts what was decided and begins the span, which is told of the faults from the start.
+    pub(crate) fn decided(
+        &mut self,
+        request: &RequestHead,
+        considered: &[Considered],
+        fired: SmallVec<[Fired; 2]>,
+        ended_by: Option<usize>,
+    ) {
+        let mut injected = fired.iter();
+        for Considered { kind, outcome } in considered {
+            let Some(metrics) = self.scope.route.faults(kind) else {
+                continue;
+            };
+            metrics.matched.add(1);
+            match outcome {
+                // Both lists are in one order. What the answer may still leave out is counted once that is known.
+                MatchOutcome::Injected if injected.next().is_some_and(Fired::is_undecided) => {}
+                MatchOutcome::Injected => metrics.injected.add(1),
+                MatchOutcome::Skipped => metrics.skipped.add(1),
+                MatchOutcome::Overflow => metrics.overflow.add(1),
+            }
+        }
+        self.access = (self.scope.route.logs_access()).then(|| RequestLine::of(request));
+        self.fired = fired;
+        self.count_held(|active| active.add(1));
+        self.begin_span(request);
+        let certain = self.fired.iter().position(|fired| !fired.is_undecided());
+        if let Some(certain) = certain
+            && self.span.is_recording()
+        {
+            self.describe_faults(ended_by.unwrap_or(certain));
+        }
+    }
+
+    fn begin_span(&mut self, request: &RequestHead) {
+        if !self.scope.tracer.is_on() {
+            return;
+        }
+        let states: SmallVec<[&[u8]; 2]> = request.fields.all_kind(FieldKind::Tracestate).collect();
+        self.span = self.scope.tracer.server(&ServerRequest {
+            query: request.query(),
+            authority: request.host(),
+            version: if request.is_http10() { "1.0" } else { "1.1" },
+            user_agent: (request.fields.get("user-agent"))
+                .and_then(|value| str::from_utf8(value).ok()),
+            context: trace_context(request, &states),
+            peer: Some(self.client.peer()),
+            route: RouteMatch::Proxy(self.scope.route.name()),
+            links: &faults::links(&self.fired),
+            has_fault: !self.fired.is_empty(),
+            ..ServerRequest::new(request.method(), request.path())
+        });
+    }
+
+    /// Notes that the fault `by` has an effect, if the answer was to decide that.
+    pub(crate) fn acts(&mut self, by: usize) {
+        if !self.fired[by].mark_injected() {
+            return;
+        }
+        if let Some(metrics) = self.scope.route.faults(self.fired[by].kind()) {
+            metrics.injected.add(1);
+        }
+        if self.span.is_recording() && !self.is_described {
+            self.describe_faults(by);
+        }
+    }
+
+    /// Notes that the answer leaves the fault `by` nothing to act on, if that was still open.
+    pub(crate) fn skipped(&mut self, by: usize) {
+        let held = self.fired[by].holds();
+        if !self.fired[by].mark_skipped() {
+            return;
+        }
+        if let Some(metrics) = self.scope.route.faults(self.fired[by].kind()) {
+            metrics.skipped.add(1);
+            if held {
+                metrics.active.sub(1);
+            }
+        }
+    }
+
+    fn count_held(&self, count: impl Fn(&Gauge)) {
+        for fired in self.fired.iter().filter(|fired| fired.holds()) {
+            if let Some(metrics) = self.scope.route.faults(fired.kind()) {
+                count(&metrics.active);
+            }
+        }
+    }
+
+    /// Tells the span which faults act, and most of the one at `first`.
+    fn describe_faults(&mut self, first: usize) {
+        self.is_described = true;
+        faults::describe(&self.fired, first, &mut self.span);
+    }
+
+    /// Notes that the fault `by` holds the request, since then and until [`release`](Self::release). Gives a child span
+    /// for that time.
+    pub(crate) fn hold(&mut self, by: usize, since: Instant) -> Span {
+        self.held_by = Some((by, since));
+        self.span_of(by)
+    }
+
+    /// A child span for time that the fault `by` takes.
+    pub(crate) fn span_of(&self, by: usize) -> Span {
+        if self.span.is_recording() {
+            let name = format!("fault {}", self.fired[by].kind());
+            self.span.internal(name)
+        } else {
+            Span::none()
+        }
+    }
+
+    /// Notes that the fault holds the request no longer, and how long that took; `asked` is what it was to be, unless
+    /// the hold ended before its time.
+    pub(crate) fn release(&mut self, asked: Option<Duration>) {
+        if let Some((by, since)) = self.held_by {
+            self.delayed(by, asked, since.elapsed());
+        }
+    }
+
+    /// As [`release`](Self::release), of a hold whose time was measured elsewhere.
+    pub(crate) fn delayed(&mut self, by: usize, asked: Option<Duration>, achieved: Duration) {
+        self.held_by = None;
+        self.delayed += achieved;
+        let fired = &mut self.fired[by];
+        fired.note_delay(asked, achieved);
+        let held = fired.holds();
+        fired.release();
+        if let Some(metrics) = self.scope.route.faults(fired.kind()) {
+            metrics.delay.record(achieved);
+            if let Some(asked) = asked {
+                metrics.lateness.record(achieved.saturating_sub(asked));
+            }
+            if held {
+                metrics.active.sub(1);
+            }
+        }
+    }
+
+    /// Notes which fault is the reason that no content goes on now.
+    pub(crate) fn pause(&mut self, by: Option<usize>) {
+        self.paused_by = by;
+    }
+
+    /// Notes that the client left while a fault held its request.
+    fn gave_up(&mut self, by: usize) {
+        let fired = &self.fired[by];
+        fired.note_client_gave_up();
+        if let Some(metrics) = self.scope.route.faults(fired.kind()) {
+            metrics.client_gave_up.add(1);
+        }
+        // The reason is deliberate.
+        let (error, description) = faults::blame(fired);
+        self.span.error(&error, &description);
+    }
+
+    /// Notes that the fault `by` ended the exchange without an answer.
+    pub(crate) fn cut_by_fault(&mut self, by: usize) {
+        self.end = ExchangeEnd::ByFault(by);
+        if self.span.is_recording() {
+            let (error, description) = faults::blame(&self.fired[by]);
+            self.span.error(&error, &description);
+        }
+    }
+
+    /// Notes that the fault `by` ended the exchange without passing on the answer that there was.
+    pub(crate) fn withheld_by_fault(&mut self, by: usize) {
+        self.status = None;
+        self.span.no_status_code();
+        self.cut_by_fault(by);
+    }
+
+    /// Notes that a fault gave the answer, or gave it another status.
+    pub(crate) fn changed_by_fault(&mut self, status: u16) {
+        self.status = Some(status);
+        self.span.status_code(status);
+        self.span.set_int(attr::FAULT_STATUS_CODE, status.into());
+    }
+
+    /// Notes how many bytes of the body passed faults that shape it.
+    pub(crate) fn shaped(&mut self, bytes: u64) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.span.set_int(attr::FAULT_BYTES, bytes);
+    }
+
+    /// Notes that the request goes to the upstream: begins the span of the attempt and passes the trace on in `head`.
+    /// `resend_count` is 1 when a kept connection was found closed and it is sent again, an attempt of its own.
+    pub(crate) fn sending(
+        &mut self,
+        head: &mut RequestHead,
+        upstream: &Upstream,
+        resend_count: u32,
+    ) {
+        self.was_sent = true;
+        if resend_count > 0 {
+            self.scope.route.upstream_retries.add(1);
+            self.attempt.error(
+                "connection_reset",
+                "the upstream had closed the kept connection",
+            );
+            std::mem::replace(&mut self.attempt, Span::none()).end();
+        }
+        if !self.scope.tracer.is_on() {
+            return;
+        }
+        self.attempt = self.span.client(&ClientRequest {
+            method: head.method(),
+            scheme: "http",
+            authority: upstream.authority(),
+            path: head.target(),
+            resend_count,
+        });
+        let (traceparent, tracestate) = {
+            let states: SmallVec<[&[u8]; 2]> =
+                head.fields.all_kind(FieldKind::Tracestate).collect();
+            let incoming = trace_context(head, &states);
+            match Outgoing::of(&self.attempt, &self.span, &incoming) {
+                Outgoing::Keep => return,
+                Outgoing::Replace {
+                    traceparent,
+                    tracestate,
+                } => (traceparent, tracestate.map(Cow::into_owned)),
+            }
+        };
+        head.fields.set_kind(
+            FieldKind::Traceparent,
+            "traceparent",
+            traceparent.as_bytes(),
+        );
+        match tracestate {
+            Some(state) => {
+                head.fields
+                    .set_kind(FieldKind::Tracestate, "tracestate", state.as_bytes());
+            }
+            None => {
+                head.fields.remove_kind(FieldKind::Tracestate);
+            }
+        }
+    }
+
+    /// Notes the head of an answer, the upstream's or our own.
+    pub(crate) fn answered(&mut self, status: u16) {
+        self.status = Some(status);
+        self.span.status_code(status);
+        self.attempt.status_code(status);
+    }
+
+    /// Notes that the upstream gave no answer.
+    pub(crate) fn upstream_failed(&mut self, error: &UpstreamError) {
+        self.end = ExchangeEnd::Failed(error.kind());
+        self.attempt.error(error.span_type(), &error.to_string());
+        std::mem::replace(&mut self.attempt, Span::none()).end();
+    }
+
+    /// Notes that the client's own body could not be sent on to its end. The upstream is not to blame.
+    pub(crate) fn request_broke(&mut self) {
+        self.end = ExchangeEnd::BadRequest;
+        self.attempt
+            .error("request_body", "the client's body broke off");
+        std::mem::replace(&mut self.attempt, Span::none()).end();
+    }
+
+    /// Notes that the answer broke off in its body.
+    pub(crate) fn broke(&mut self, kind: ErrorKind, error_type: &str) {
+        self.end = ExchangeEnd::Failed(kind);
+        let description = "the upstream broke the connection in the body";
+        self.attempt.error(error_type, description);
+        self.span.error(error_type, description);
+    }
+
+    /// Notes that the answer is about to be written, with so many bytes of content in its first piece: it is counted before
+    /// the client can know of it.
+    pub(crate) fn begins_answer(&mut self, content: u64) {
+        self.has_answered = true;
+        self.scope.route.responses(self.status).add(1);
+        if content > 0 {
+            self.sent_body(content);
+        }
+    }
+
+    /// Notes content that is handed on to the client.
+    pub(crate) fn sent_body(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.scope.route.bytes_out.add(bytes);
+    }
+
+    /// Notes that the answer was handed on to its end.
+    pub(crate) fn done(&mut self) {
+        if self.end == ExchangeEnd::Open {
+            self.end = ExchangeEnd::Done;
+        }
+    }
+
+    /// As [`done`](Self::done), of an exchange whose connection carries another protocol from now on. Gives what is
+    /// logged when that ends.
+    pub(crate) fn upgraded(&mut self) -> Option<ConnectionLine> {
+        self.done();
+        let access = self.access.take()?;
+        let (trace_id, span_id) = (self.span.trace_id(), self.span.span_id());
+        Some(ConnectionLine::of_upgrade(
+            *access,
+            self.clock.started(),
+            trace_id,
+            span_id,
+        ))
+    }
+}
+
+impl Record {
+    /// The word for how the exchange ended, where it did not end as it should.
+    fn ending(&self) -> Option<Cow<'static, str>> {
+        match self.end {
+            ExchangeEnd::Done => None,
+            ExchangeEnd::Open => Some(ErrorKind::ClientDisconnect.name().into()),
+            ExchangeEnd::ByFault(by) => Some(faults::ending_of(&self.fired[by]).into()),
+            ExchangeEnd::Failed(kind) => Some(kind.name().into()),
+            ExchangeEnd::BadRequest => Some("request_body".into()),
+            ExchangeEnd::Cut => Some(faults::CUT.into()),
+        }
+    }
+}
+
+fn trace_context<'a>(request: &'a RequestHead, states: &'a [&'a [u8]]) -> TraceContext<'a> {
+    let parents = request.fields.all_kind(FieldKind::Traceparent);
+    TraceContext::new(parents, TraceState::several(states))
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let route = &self.scope.route;
+        if self.end == ExchangeEnd::Open && self.client.is_cut() {
+            self.end = ExchangeEnd::Cut;
+        }
+        match self.end {
+            ExchangeEnd::Done | ExchangeEnd::ByFault(_) | ExchangeEnd::BadRequest => {}
+            ExchangeEnd::Failed(kind) => route.errors(kind).add(1),
+            ExchangeEnd::Cut => faults::cut_beneath(&mut self.span, &mut self.attempt),
+            ExchangeEnd::Open => {
+                route.errors(ErrorKind::ClientDisconnect).add(1);
+                let error = ErrorKind::ClientDisconnect.name();
+                self.attempt.error(error, "");
+                let held_by = self.held_by.map(|(by, _)| by);
+                match held_by.or(self.paused_by) {
+                    Some(by) => self.gave_up(by),
+                    None => self
+                        .span
+                        .error(error, "the client left before the exchange was over"),
+                }
+            }
+        }
+        self.release(None);
+        for by in 0..self.fired.len() {
+            self.skipped(by);
+        }
+        self.count_held(|active| active.sub(1));
+        let times = self.clock.times(now);
+        let route = &self.scope.route;
+        if !self.has_answered {
+            route.responses(None).add(1);
+        }
+        route.record_times(&times);
+        if self.was_sent {
+            route.upstream_latency.record(times.upstream);
+        }
+        route.overhead.record(times.own);
+        route.in_flight.sub(1);
+        if let Some(access) = self.access.take() {
+            access.log(&ExchangeLine {
+                route: route.name(),
+                status: self.status,
+                ending: self.ending().as_deref(),
+                bytes: self.bytes,
+                times,
+                fired: &self.fired,
+                span: &self.span,
+            });
+        }
+        if self.span.is_recording() {
+            for (key, spent) in TIME_ATTRIBUTES.into_iter().zip(times.parts()) {
+                let millis = i64::try_from(spent.as_millis()).unwrap_or(i64::MAX);
+                self.span.set_int(key, millis);
+            }
+        }
+        if !self.delayed.is_zero() {
+            let millis = i64::try_from(self.delayed.as_millis()).unwrap_or(i64::MAX);
+            self.span.set_int(attr::FAULT_DELAY_MS, millis);
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! The upstream's answer on its way to the client, with what faults do to it.
+
+use std::{cell::Cell, pin::pin};
+
+use brownout_fault::{Keep, ResponseEnding, ResponseFaults, Shape};
+use bytes::Bytes;
+use http::StatusCode;
+use smallvec::SmallVec;
+
+use super::{
+    After, Exchange,
+    change::Content,
+    recode::{KeptAnswer, Recoding},
+    upload::Upload,
+};
+use crate::{
+    clock::Part,
+    error::{ErrorKind, UpstreamError},
+    http1::{
+        BodyError, BodyLength, Decoder, Encoder, Input, NoAnswer, Outgoing, Output, Persistence,
+        RequestHead, ResponseHead, Source, Way, read_head, response_body, response_keeps_alive,
+        to_client, write_all, write_response,
+    },
+    limits::{CONTINUE_TIMEOUT, DRAIN},
+    transport::Transport,
+};
+
+/// What an answer is read from, and what it answers.
+pub(super) struct Responding<'a> {
+    pub(super) transport: &'a Transport,
+    pub(super) input: &'a mut Input,
+    pub(super) upload: &'a Upload,
+    pub(super) request: &'a RequestHead,
+}
+
+/// How an answer ended.
+pub(super) enum Answered {
+    /// The client has all of it.
+    Whole(Whole),
+    /// It ended otherwise, and so did the exchange.
+    Over(After),
+    /// There was none.
+    Failed(NoAnswer),
+    /// The connection changes its protocol behind this head.
+    Upgrade(ResponseHead),
+}
+
+/// What connections outlive an answer that was passed on whole.
+pub(super) struct Whole {
+    pub(super) keeps_client: bool,
+    pub(super) keeps_upstream: bool,
+}
+
+/// Content goes with the head of its answer in one write, up to so many bytes.
+const WITH_HEAD_MAX: usize = 32 * 1024;
+
+impl Exchange<'_> {
+    /// Reads the upstream's answer and passes it on, as faults say.
+    pub(super) async fn respond(
+        &self,
+        mut from: Responding<'_>,
+        faults: &mut Option<Box<ResponseFaults>>,
+    ) -> Answered {
+        // 1xx that come before a wait of a fault share it; those of an answer that is replaced are dropped.
+        let holds = (faults.as_ref())
+            .is_some_and(|faults| !faults.delays.is_empty() || faults.ending.is_some());
+        let mut held = Vec::new();
+        let head = match self.final_head(&mut from, holds, &mut held).await {
+            Ok(head) => head,
+            Err(failed) => return Answered::Failed(failed),
+        };
+        let length = match response_body(&head, self.asked.is_head) {
+            Ok(length) => length,
+            Err(bad) => {
+                return Answered::Failed(NoAnswer {
+                    error: UpstreamError::Protocol { bad },
+                    was_unread: false,
+                });
+            }
+        };
+        self.clock.answering();
+        self.record.borrow_mut().answered(head.status);
+        if head.status == 101 {
+            return Answered::Upgrade(head);
+        }
+        let keeps_upstream = response_keeps_alive(&head, length);
+        let mut decoder = Decoder::new(length);
+        let source = Source {
+            transport: from.transport,
+            input: from.input,
+            decoder: &mut decoder,
+        };
+        let answer = Answer {
+            head,
+            length,
+            source,
+            upload: from.upload,
+            keeps_upstream,
+        };
+        match faults.take() {
+            None => self.pass_on(answer).await,
+            // Boxed, as every exchange would have to keep room for it.
+            Some(faults) => {
+                Box::pin(self.respond_with_faults(answer, *faults, from.request, &held)).await
+            }
+        }
+    }
+
+    /// The head of the final answer. 1xx before it are passed on, or kept in `held`.
+    async fn final_head(
+        &self,
+        from: &mut Responding<'_>,
+        holds: bool,
+        held: &mut Vec<u8>,
+    ) -> Result<ResponseHead, NoAnswer> {
+        let limits = &self.scope.head_limits;
+        loop {
+            let mut head = ResponseHead::spare();
+            {
+                let reading = read_head(from.transport, from.input, &mut head, self.clock, limits);
+                let mut reading = pin!(reading);
+                if from.upload.gate.is_closed() {
+                    tokio::select! {
+                        biased;
+                        read = &mut reading => read?,
+                        () = self.scope.timer.sleep(CONTINUE_TIMEOUT) => {
+                            from.upload.gate.open_by_proxy();
+                            self.inform(b"HTTP/1.1 100 Continue\r\n\r\n").await;
+                            reading.await?;
+                        }
+                    }
+                } else {
+                    reading.await?;
+                }
+            }
+            match head.status {
+                100 => {
+                    let awaited = from.upload.gate.is_closed();
+                    if from.upload.gate.upstream_continues() {
+                        // The client waits for this one before it goes on.
+                        self.informational(&mut head, holds && !awaited, held).await;
+                    }
+                }
+                101 if self.asked.upgrades => return Ok(head),
+                101 => {
+                    let bad = crate::http1::BadAnswer::UNASKED_SWITCH;
+                    return Err(NoAnswer {
+                        error: UpstreamError::Protocol { bad },
+                        was_unread: false,
+                    });
+                }
+                _ if head.is_informational() => self.informational(&mut head, holds, held).await,
+                _ => return Ok(head),
+            }
+        }
+    }
+
+    /// Passes a 1xx on, or keeps it. HTTP/1.0 knows none.
+    async fn informational(&self, head: &mut ResponseHead, holds: bool, held: &mut Vec<u8>) {
+        const HELD_BYTES_MAX: usize = 64 * 1024;
+        if self.asked.is_http10 {
+            return;
+        }
+        to_client(head, Outgoing::None, Persistence::Unsaid);
+        if !holds {
+            let mut out = Output::new();
+            write_response(head, out.bytes_mut());
+            self.inform(out.bytes()).await;
+        } else if held.len() < HELD_BYTES_MAX {
+            write_response(head, held);
+        }
+    }
+
+    async fn inform(&self, head: &[u8]) {
+        // A client that has left is noticed where it is watched.
+        if let Err(error) =
+            write_all(self.client.transport(), head, self.clock, Way::Download).await
+        {
+            tracing::debug!(%error, "a client did not take an informational answer");
+        }
+    }
+
+    /// Waits, ends the exchange or changes the answer, as `faults` say.
+    async fn respond_with_faults(
+        &self,
+        mut answer: Answer<'_>,
+        faults: ResponseFaults,
+        request: &RequestHead,
+        held: &[u8],
+    ) -> Answered {
+        let ResponseFaults {
+            delays,
+            ending,
+            changes,
+            shapes,
+            keep,
+        } = faults;
+        if !delays.is_empty() {
+            answer.source.input.shrink();
+        }
+        for delay in delays {
+            self.wait(delay).await;
+        }
+        if let Some((by, ending)) = ending {
+            return Answered::Over(match ending {
+                ResponseEnding::Answer(made) => {
+                    answer.upload.answer_has_begun.set(true);
+                    let after = self.answer_instead(by, &made, &request.fields, None).await;
+                    match after {
+                        After::Next if !answer.upload.is_sent() => After::Close,
+                        After::Next | After::Close | After::Drop | After::Upgrade(_) => after,
+                    }
+                }
+                ResponseEnding::Reset => {
+                    self.record.borrow_mut().withheld_by_fault(by);
+                    self.reset(by).await
+                }
+                ResponseEnding::Malformed(how) => self.send_malformed(how, by, answer).await,
+            });
+        }
+        if !held.is_empty() {
+            self.inform(held).await;
+        }
+        // What another fault changes is not the upstream's answer any more.
+        let status = StatusCode::from_u16(answer.head.status).ok();
+        let keep = keep.filter(|_| {
+            changes.is_empty() && status.is_some_and(|it| Keep::takes(request.method(), it))
+        });
+        let mut content = Content::Upstream;
+        for (by, change) in &changes {
+            let has_changed = self.change(change, &mut answer, &mut content).await;
+            let mut record = self.record.borrow_mut();
+            if has_changed {
+                record.acts(*by);
+            } else {
+                record.skipped(*by);
+            }
+        }
+        self.pass_shaped(answer, content, shapes, keep).await
+    }
+
+    /// Passes an answer on as it is, framed anew only where the client could not read its framing.
+    async fn pass_on(&self, mut answer: Answer<'_>) -> Answered {
+        if answer.needs_framing(self.asked.is_http10) {
+            return Box::pin(self.pass_shaped(answer, Content::Upstream, SmallVec::new(), None))
+                .await;
+        }
+        let keeps_client = self.keeps_client(&answer, answer.length);
+        let mut out = Output::new();
+        to_client(
+            &mut answer.head,
+            Outgoing::Keep,
+            self.persistence(keeps_client),
+        );
+        write_response(&answer.head, out.bytes_mut());
+        std::mem::take(&mut answer.head).recycle();
+        let begun = answer.source.take_verbatim(WITH_HEAD_MAX, out.bytes_mut());
+        let content = match begun {
+            Ok(content) => content,
+            Err(bad) => {
+                return Box::pin(self.broken(BodyError::Malformed(bad), answer.length)).await;
+            }
+        };
+        answer.upload.answer_has_begun.set(true);
+        let record = self.record;
+        record.borrow_mut().begins_answer(content);
+        let to = self.client.transport();
+        if write_all(to, out.bytes(), self.clock, Way::Download)
+            .await
+            .is_err()
+        {
+            return Answered::Over(After::Drop);
+        }
+        drop(out);
+        if !answer.source.decoder.is_ended() {
+            let rest = Cell::new(0);
+            let passed = answer
+                .source
+                .pass_verbatim(to, self.clock, Way::Download, |bytes| {
+                    record.borrow_mut().sent_body(bytes);
+                    rest.set(rest.get() + bytes);
+                });
+            if let Err(error) = passed.await {
+                return Box::pin(self.broken(error, answer.length)).await;
+            }
+        }
+        record.borrow_mut().done();
+        Answered::Whole(Whole {
+            keeps_client,
+            keeps_upstream: answer.keeps_upstream,
+        })
+    }
+
+    /// Passes an answer on with its content framed anew, as faults shape it.
+    pub(super) async fn pass_shaped(
+        &self,
+        mut answer: Answer<'_>,
+        content: Content,
+        shapes: SmallVec<[(usize, Shape); 1]>,
+        keep: Option<Keep>,
+    ) -> Answered {
+        let has_no_content = self.asked.is_head || matches!(answer.head.status, 204 | 304);
+        let known = content.length(answer.length);
+        let length = match known {
+            _ if has_no_content => Some(0),
+            known => known,
+        };
+        let kept = keep.map(|keep| KeptAnswer::new(keep, &answer.head));
+        let mut recoding = Recoding::new(self, shapes, length, kept);
+        let new_length = recoding.new_length().or(length);
+        let framing = match new_length {
+            _ if has_no_content => BodyLength::Empty,
+            Some(bytes) => BodyLength::Sized(bytes),
+            None if self.asked.is_http10 => BodyLength::UntilClose,
+            None => BodyLength::Chunked,
+        };
+        let keeps_client = self.keeps_client(&answer, framing) && framing != BodyLength::UntilClose;
+        let outgoing = match framing {
+            // The length that such an answer tells is that of another (RFC 9110 §8.6).
+            BodyLength::Empty if matches!(content, Content::Upstream) => Outgoing::Keep,
+            BodyLength::Empty | BodyLength::UntilClose => Outgoing::None,
+            BodyLength::Sized(bytes) => Outgoing::Sized(bytes),
+            BodyLength::Chunked => Outgoing::Chunked,
+        };
+        to_client(&mut answer.head, outgoing, self.persistence(keeps_client));
+        let mut out = Output::new();
+        write_response(&answer.head, out.bytes_mut());
+        answer.upload.answer_has_begun.set(true);
+        self.record.borrow_mut().begins_answer(0);
+        let to = self.client.transport();
+        if write_all(to, out.bytes(), self.clock, Way::Download)
+            .await
+            .is_err()
+        {
+            return Answered::Over(After::Drop);
+        }
+        drop(out);
+        let passed = recoding
+            .pass(content, &mut answer.source, Encoder::new(framing))
+            .await;
+        match passed {
+            Ok(recoded) => {
+                if let Some(over) = recoded {
+                    return Answered::Over(over);
+                }
+            }
+            Err(error) => return self.broken(error, framing).await,
+        }
+        self.record.borrow_mut().done();
+        Answered::Whole(Whole {
+            keeps_client,
+            keeps_upstream: answer.keeps_upstream && answer.source.decoder.is_ended(),
+        })
+    }
+
+    /// Ends an answer that broke off. The client gets what came before, and must see that this was not all: the end of the
+    /// connection is a reset where it could be taken for the end of the content.
+    async fn broken(&self, error: BodyError, framing: BodyLength) -> Answered {
+        let kind = match error {
+            BodyError::Write(_) => return Answered::Over(After::Drop),
+            BodyError::Eof | BodyError::Read(_) => ErrorKind::Reset,
+            BodyError::Malformed(_) => ErrorKind::Protocol,
+        };
+        self.record.borrow_mut().broke(kind, "incomplete_body");
+        let reads_to_the_end = framing == BodyLength::UntilClose || self.asked.is_http10;
+        if !reads_to_the_end {
+            return Answered::Over(After::Close);
+        }
+        self.clock.enter(Part::Client);
+        self.client.settled(DRAIN).await;
+        self.client.reset();
+        Answered::Over(After::Drop)
+    }
+
+    /// Whether the client's connection may carry another request behind this answer.
+    fn keeps_client(&self, answer: &Answer<'_>, framing: BodyLength) -> bool {
+        // The client may send its content or not: nobody can tell where its next request begins.
+        let is_unclear = answer.upload.gate.is_closed();
+        let is_cut_short = !answer.upload.is_sent() && !answer.keeps_upstream;
+        self.asked.keeps_alive
+            && !self.client.is_last()
+            && !is_unclear
+            && !is_cut_short
+            && framing != BodyLength::UntilClose
+    }
+
+    pub(super) fn persistence(&self, keeps_client: bool) -> Persistence {
+        match (keeps_client, self.asked.is_http10) {
+            (false, _) => Persistence::Close,
+            (true, true) => Persistence::KeepAlive,
+            (true, false) => Persistence::Unsaid,
+        }
+    }
+}
+
+/// An upstream's answer, of which the head was read.
+pub(super) struct Answer<'a> {
+    pub(super) head: ResponseHead,
+    pub(super) length: BodyLength,
+    pub(super) source: Source<'a>,
+    pub(super) upload: &'a Upload,
+    pub(super) keeps_upstream: bool,
+}
+
+impl Answer<'_> {
+    /// Whether the client could not tell where the content ends.
+    fn needs_framing(&self, is_http10: bool) -> bool {
+        match self.length {
+            BodyLength::Empty | BodyLength::Sized(_) => false,
+            BodyLength::Chunked => is_http10,
+            BodyLength::UntilClose => true,
+        }
+    }
+
+    /// The whole content, up to `bytes_max`; else what of it was read.
+    pub(super) async fn gather(
+        &mut self,
+        exchange: &Exchange<'_>,
+        bytes_max: usize,
+    ) -> Result<Bytes, Bytes> {
+        let mut gathered = Vec::new();
+        loop {
+            match self.source.next_piece(exchange.clock, Way::Download).await {
+                Ok(None) => return Ok(gathered.into()),
+                Ok(Some(piece)) => gathered.extend_from_slice(&piece),
+                // It breaks again, in its turn.
+                Err(_) => return Err(gathered.into()),
+            }
+            if gathered.len() > bytes_max {
+                return Err(gathered.into());
+            }
+        }
+    }
+}

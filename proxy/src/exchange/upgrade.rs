@@ -1,0 +1,44 @@
+//! A connection that changes its protocol.
+
+use super::{After, Exchange};
+use crate::{
+    access_log::ConnectionLine,
+    http1::{
+        Outgoing, Persistence, ResponseHead, Source, UpstreamConnection, to_client, write_response,
+    },
+    transport::Transport,
+};
+
+/// An exchange that ended in a change of protocol: what is to be passed on, both ways, from then on.
+#[derive(Debug)]
+pub(crate) struct Upgrade {
+    pub(crate) upstream: Transport,
+    /// The answer's head, and bytes of the new protocol that came with it.
+    pub(crate) to_client: Vec<u8>,
+    /// Bytes that the client sent behind its request.
+    pub(crate) to_upstream: Vec<u8>,
+    pub(crate) line: Option<ConnectionLine>,
+}
+
+impl Exchange<'_> {
+    /// Hands both sides over, behind the 101 of `head`.
+    pub(super) fn upgrade(
+        &self,
+        connection: UpstreamConnection,
+        mut head: ResponseHead,
+        body: &mut Source<'_>,
+    ) -> After {
+        let mut answer = Vec::new();
+        to_client(&mut head, Outgoing::None, Persistence::Unsaid);
+        write_response(&head, &mut answer);
+        answer.extend_from_slice(connection.input.bytes());
+        let to_upstream = body.input.bytes().to_vec();
+        body.input.consume(to_upstream.len());
+        After::Upgrade(Box::new(Upgrade {
+            upstream: connection.transport,
+            to_client: answer,
+            to_upstream,
+            line: self.record.borrow_mut().upgraded(),
+        }))
+    }
+}

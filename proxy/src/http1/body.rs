@@ -1,0 +1,284 @@
+//! Bodies on their way from one connection to another.
+
+use std::{
+    future::poll_fn,
+    io,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+
+use super::{BadBody, Input, decoder::Decoder};
+use crate::{
+    clock::{Clock, Part},
+    relay::Pipe,
+    transport::Transport,
+};
+
+/// Where a body comes from.
+#[derive(Debug)]
+pub(crate) struct Source<'a> {
+    pub(crate) transport: &'a Transport,
+    pub(crate) input: &'a mut Input,
+    pub(crate) decoder: &'a mut Decoder,
+}
+
+/// Why a body did not pass to its end.
+#[derive(Debug)]
+pub(crate) enum BodyError {
+    /// Its sender closed the connection before the end.
+    Eof,
+    /// Reading it failed.
+    Read(io::Error),
+    /// It is not framed as its head says.
+    Malformed(BadBody),
+    /// Writing it failed.
+    Write(io::Error),
+}
+
+/// Which direction a body goes, for the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// From the client to the upstream.
+    Upload,
+    /// From the upstream to the client.
+    Download,
+}
+
+impl Way {
+    /// Whose time it is while there is nothing to read.
+    fn sender(self) -> Part {
+        match self {
+            Self::Upload => Part::Client,
+            Self::Download => Part::Upstream,
+        }
+    }
+
+    /// Whose time it is while nothing can be written.
+    fn receiver(self) -> Part {
+        match self {
+            Self::Upload => Part::Upstream,
+            Self::Download => Part::Client,
+        }
+    }
+}
+
+/// Bodies that are longer than this are moved inside the kernel where that is possible.
+const SPLICED_BYTES_MIN: u64 = 192 * 1024;
+
+impl Source<'_> {
+    /// Reads more. A body that ends with its connection ends here. Without a `clock` the time is somebody else's.
+    ///
+    /// # Errors
+    /// When there is no more, though the body has not ended.
+    pub(crate) async fn fill(&mut self, clock: Option<&Clock>, way: Way) -> Result<(), BodyError> {
+        let (transport, input) = (self.transport, &mut *self.input);
+        let poll = |cx: &mut Context<'_>| input.poll_fill(transport, cx);
+        let read = match clock {
+            Some(clock) => wait(clock, way, way.sender(), poll).await,
+            None => poll_fn(poll).await,
+        };
+        match read {
+            Ok(0) => self.decoder.end_of_stream().map_err(|_| BodyError::Eof),
+            Ok(_) => Ok(()),
+            Err(error) => Err(BodyError::Read(error)),
+        }
+    }
+
+    /// Takes as much of the body as was read, up to `bytes_max` bytes, into `out`, framing included. Gives the bytes of
+    /// content.
+    ///
+    /// # Errors
+    /// When what was read is not framed as its head says.
+    pub(crate) fn take_verbatim(
+        &mut self,
+        bytes_max: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<u64, BadBody> {
+        if self.input.is_empty() || self.decoder.is_ended() {
+            return Ok(0);
+        }
+        let bytes = &self.input.bytes()[..self.input.len().min(bytes_max)];
+        let tracked = self.decoder.track(bytes)?;
+        out.extend_from_slice(&bytes[..tracked.used]);
+        self.input.consume(tracked.used);
+        Ok(tracked.data)
+    }
+
+    /// Reads and forgets a piece of the body.
+    ///
+    /// # Errors
+    /// When the body does not go on as it should.
+    pub(crate) async fn discard_piece(&mut self, clock: &Clock) -> Result<(), BodyError> {
+        if self.input.is_empty() {
+            self.fill(Some(clock), Way::Upload).await?;
+        }
+        let tracked = self.decoder.track(self.input.bytes());
+        self.input
+            .consume(tracked.map_err(BodyError::Malformed)?.used);
+        Ok(())
+    }
+
+    /// The next piece of content, read if there is none; `None` at the end of the body.
+    ///
+    /// # Errors
+    /// When the body does not go on as it should.
+    pub(crate) async fn next_piece(
+        &mut self,
+        clock: &Clock,
+        way: Way,
+    ) -> Result<Option<Bytes>, BodyError> {
+        loop {
+            if let Some(piece) = self.take_piece().map_err(BodyError::Malformed)? {
+                return Ok(Some(piece));
+            }
+            if self.decoder.is_ended() {
+                return Ok(None);
+            }
+            self.fill(Some(clock), way).await?;
+        }
+    }
+
+    /// The next piece of content among the bytes that were read.
+    ///
+    /// # Errors
+    /// When they are not framed as the head says.
+    pub(crate) fn take_piece(&mut self) -> Result<Option<Bytes>, BadBody> {
+        while !self.input.is_empty() && !self.decoder.is_ended() {
+            let decoded = self.decoder.decode(self.input.bytes())?;
+            let piece = Bytes::copy_from_slice(&self.input.bytes()[decoded.data]);
+            self.input.consume(decoded.used);
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+            if decoded.used == 0 {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Passes the rest of the body on byte for byte, framing included. `count` is told of content before it is written.
+    ///
+    /// Holds at most one buffer: no more is read before all is written, so a receiver that does not read slows its
+    /// sender down.
+    pub(crate) async fn pass_verbatim(
+        &mut self,
+        to: &Transport,
+        clock: &Clock,
+        way: Way,
+        mut count: impl FnMut(u64),
+    ) -> Result<(), BodyError> {
+        loop {
+            if !self.input.is_empty() {
+                let tracked = self.decoder.track(self.input.bytes());
+                let tracked = tracked.map_err(BodyError::Malformed)?;
+                // Before the receiver can know of it.
+                count(tracked.data);
+                self.write(tracked.used, to, clock, way).await?;
+            }
+            if self.decoder.is_ended() {
+                return Ok(());
+            }
+            if self
+                .decoder
+                .remaining()
+                .is_some_and(|rest| rest >= SPLICED_BYTES_MIN)
+                && let Some(pipe) = self.pipe(to)
+            {
+                self.splice(pipe, to, clock, way, &mut count).await?;
+                continue;
+            }
+            self.fill(Some(clock), way).await?;
+        }
+    }
+
+    async fn write(
+        &mut self,
+        mut bytes: usize,
+        to: &Transport,
+        clock: &Clock,
+        way: Way,
+    ) -> Result<(), BodyError> {
+        while bytes > 0 {
+            let unwritten = &self.input.bytes()[..bytes];
+            let written = write_some(to, unwritten, clock, way).await;
+            let written = written.map_err(BodyError::Write)?;
+            self.input.consume(written);
+            bytes -= written;
+        }
+        Ok(())
+    }
+
+    /// A pipe between the two sockets, where nothing lies between them and the core has one to spare.
+    fn pipe(&self, to: &Transport) -> Option<Pipe> {
+        (self.transport.is_plain() && to.is_plain())
+            .then(Pipe::take)
+            .flatten()
+    }
+
+    /// Moves content inside the kernel, for as long as nothing comes between and much is left.
+    async fn splice(
+        &mut self,
+        mut pipe: Pipe,
+        to: &Transport,
+        clock: &Clock,
+        way: Way,
+        count: &mut impl FnMut(u64),
+    ) -> Result<(), BodyError> {
+        let from = self.transport;
+        while let Some(rest) = self.decoder.remaining().filter(|rest| *rest > 0) {
+            if !(from.is_plain() && to.is_plain()) {
+                break;
+            }
+            let filled = wait(clock, way, way.sender(), |cx| {
+                pipe.poll_fill(from.tcp(), rest, cx)
+            });
+            match filled.await {
+                Ok(0) => return Err(BodyError::Eof),
+                Ok(filled) => count(filled as u64),
+                Err(error) => return Err(BodyError::Read(error)),
+            }
+            while pipe.held() > 0 {
+                // What arrived before a fault of the stream layer was armed passes; it is in the kernel already.
+                let drained = wait(clock, way, way.receiver(), |cx| {
+                    pipe.poll_drain(to.tcp(), cx)
+                });
+                let drained = drained.await.map_err(BodyError::Write)? as u64;
+                self.decoder.advance(drained);
+            }
+        }
+        pipe.give_back();
+        Ok(())
+    }
+}
+
+async fn wait<T>(
+    clock: &Clock,
+    way: Way,
+    part: Part,
+    poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> T {
+    match way {
+        Way::Upload => clock.while_sending(part, poll).await,
+        Way::Download => clock.during(part, poll).await,
+    }
+}
+
+async fn write_some(to: &Transport, bytes: &[u8], clock: &Clock, way: Way) -> io::Result<usize> {
+    wait(clock, way, way.receiver(), |cx| to.poll_write(cx, bytes)).await
+}
+
+/// Writes all of `bytes`.
+pub(crate) async fn write_all(
+    to: &Transport,
+    mut bytes: &[u8],
+    clock: &Clock,
+    way: Way,
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = write_some(to, bytes, clock, way).await?;
+        bytes = &bytes[written..];
+    }
+    Ok(())
+}

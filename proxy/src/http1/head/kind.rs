@@ -1,0 +1,50 @@
+//! The fields that a hop looks at, told apart once while a head is parsed.
+
+/// A field that the proxy itself looks at, or any other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum FieldKind {
+    Connection,
+    KeepAlive,
+    ProxyConnection,
+    TransferEncoding,
+    ContentLength,
+    Te,
+    Trailer,
+    Upgrade,
+    Http2Settings,
+    Host,
+    Expect,
+    Traceparent,
+    Tracestate,
+    Other,
+}
+
+impl FieldKind {
+    /// The kind of the field with this name, in any case.
+    pub(crate) fn of(name: &[u8]) -> Self {
+        let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
+        let first = name.first().map_or(0, |byte| byte | 0x20);
+        match (name.len(), first) {
+            (2, b't') if is("te") => Self::Te,
+            (4, b'h') if is("host") => Self::Host,
+            (6, b'e') if is("expect") => Self::Expect,
+            (7, b't') if is("trailer") => Self::Trailer,
+            (7, b'u') if is("upgrade") => Self::Upgrade,
+            (10, b'c') if is("connection") => Self::Connection,
+            (10, b'k') if is("keep-alive") => Self::KeepAlive,
+            (10, b't') if is("tracestate") => Self::Tracestate,
+            (11, b't') if is("traceparent") => Self::Traceparent,
+            (14, b'c') if is("content-length") => Self::ContentLength,
+            (14, b'h') if is("http2-settings") => Self::Http2Settings,
+            (16, b'p') if is("proxy-connection") => Self::ProxyConnection,
+            (17, b't') if is("transfer-encoding") => Self::TransferEncoding,
+            _ => Self::Other,
+        }
+    }
+
+    /// A set with this kind alone.
+    pub(super) const fn bit(self) -> u16 {
+        1 << self as u8
+    }
+}

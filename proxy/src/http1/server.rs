@@ -1,0 +1,232 @@
+//! One client's connection: requests one after the other, and the timers that end it.
+
+use std::{future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Instant};
+
+use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::{BodyLength, Input, Refusal, RequestHead, head::HeadSearch, request_body};
+use crate::{
+    admit::{Admitted, admit},
+    downstream::Downstream,
+    exchange::{After, Upgrade, exchange, refuse},
+    limits::{DRAIN, HEAD_TIMEOUT, IDLE_TIMEOUT},
+    relay,
+    scope::Scope,
+    shaping::StreamShaper,
+    transport::{ClientSocket, Doing, StreamEnd, close_in_order},
+};
+
+/// How a conversation with a client ended.
+enum Conversation {
+    /// In good order, or the client has ended it.
+    Close,
+    /// At once.
+    Drop,
+    Upgrade(Box<Upgrade>),
+}
+
+/// Serves a connection until either side ends it. After `closing` the exchange in progress is its last.
+pub(crate) async fn serve(
+    tcp: TcpStream,
+    permit: OwnedSemaphorePermit,
+    scope: Rc<Scope>,
+    closing: CancellationToken,
+) {
+    let Ok(peer) = tcp.peer_addr() else {
+        return; // It is gone already.
+    };
+    if let Err(error) = tcp.set_nodelay(true) {
+        tracing::debug!(%error, %peer, "could not set TCP_NODELAY");
+    }
+    let number = scope.route.next_connection();
+    let client = ClientSocket::new(tcp, peer, number, &scope, permit);
+    let beginning = StreamShaper::at_connect(&scope.route, peer, number);
+    let admitted = tokio::select! {
+        biased;
+        () = closing.cancelled() => return,
+        admitted = admit(client.tcp(), beginning, &scope.faults, &scope.timer) => admitted,
+    };
+    match admitted {
+        Admitted::Yes => {}
+        Admitted::Reset => return client.reset(),
+        Admitted::Close => return close_in_order(&[client.tcp()]).await,
+        Admitted::Gone => return,
+    }
+    match converse_within_limits(&scope, &client, &closing).await {
+        Ok(Conversation::Close) => Box::pin(close(&client)).await,
+        Ok(Conversation::Drop) => {}
+        Ok(Conversation::Upgrade(upgrade)) => {
+            Box::pin(relay::upgraded(&client, *upgrade, &scope, closing)).await;
+        }
+        Err(StreamEnd::Reset) => {
+            client.layered().arrived().await;
+            client.reset();
+        }
+        Err(StreamEnd::Close) => close_in_order(&[client.tcp()]).await,
+    }
+}
+
+/// Sends what faults of the stream layer still hold, then the end.
+async fn close(client: &ClientSocket) {
+    client.layered().drained(DRAIN).await;
+    tokio::select! {
+        biased;
+        () = client.close_in_order() => {}
+        end = client.layered().ended_by_fault() => if end == StreamEnd::Reset {
+            client.reset();
+        }
+    }
+}
+
+/// Serves requests until there are no more, a timer is over, or a fault of the stream layer ends the connection.
+async fn converse_within_limits(
+    scope: &Rc<Scope>,
+    client: &Rc<ClientSocket>,
+    closing: &CancellationToken,
+) -> Result<Conversation, StreamEnd> {
+    let mut conversation = pin!(converse(scope, client));
+    let mut ended_by_fault = pin!(client.layered().ended_by_fault());
+    let mut overdue = pin!(overdue(client));
+    // The route wakes its connections when it closes, so no request pays for a waiter. Looked at behind the registration of
+    // the waker, so that nothing is missed.
+    let closes = poll_fn(|cx| {
+        if closing.is_cancelled() && !client.is_last() {
+            client.close_after_this();
+            cx.waker().wake_by_ref();
+        }
+        Poll::<()>::Pending
+    });
+    let mut closes = pin!(closes);
+    tokio::select! {
+        biased;
+        end = &mut conversation => Ok(end),
+        end = &mut ended_by_fault => Err(end),
+        () = &mut closes => Ok(Conversation::Close),
+        how = &mut overdue => Ok(how),
+    }
+}
+
+/// Reads requests and has them served, one after the other.
+async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>) -> Conversation {
+    let downstream = Downstream::new(client);
+    let mut input = Input::default();
+    let mut number = 0;
+    loop {
+        let (mut head, length) = match next_request(scope, client, &mut input).await {
+            Next::Request(head, length) => (head, length),
+            Next::Refused(head, refusal) => {
+                client.activity.set(Doing::Exchange, Instant::now());
+                Box::pin(refuse_connection(
+                    scope, client, &mut input, &head, &refusal,
+                ))
+                .await;
+                return Conversation::Close;
+            }
+            Next::End => return Conversation::Close,
+            Next::Broken => return Conversation::Drop,
+        };
+        client.activity.set(Doing::Exchange, Instant::now());
+        // Boxed, so that an idle connection keeps no room for it.
+        let exchange = exchange(scope, &downstream, number, &mut head, length, &mut input);
+        let after = Box::pin(exchange).await;
+        head.recycle();
+        match after {
+            After::Next if client.is_last() => return Conversation::Close,
+            After::Next => {}
+            After::Close => return Conversation::Close,
+            After::Drop => return Conversation::Drop,
+            After::Upgrade(upgrade) => return Conversation::Upgrade(upgrade),
+        }
+        client.activity.set(Doing::Idle, Instant::now());
+        number += 1;
+    }
+}
+
+enum Next {
+    Request(RequestHead, BodyLength),
+    /// With what could be read of it.
+    Refused(RequestHead, Refusal),
+    /// There are no more.
+    End,
+    Broken,
+}
+
+/// Reads the head of the next request. Holds no memory while nothing comes.
+async fn next_request(scope: &Scope, client: &ClientSocket, input: &mut Input) -> Next {
+    let mut search = HeadSearch::default();
+    loop {
+        if !input.is_empty() {
+            let mut head = RequestHead::spare();
+            match head.parse(input.bytes(), &mut search, &scope.head_limits) {
+                Ok(Some(used)) => {
+                    input.consume(used);
+                    return match request_body(&head) {
+                        Ok(length) => Next::Request(head, length),
+                        Err(refusal) => Next::Refused(head, refusal),
+                    };
+                }
+                Ok(None) => head.recycle(),
+                Err(refusal) => return Next::Refused(head, refusal),
+            }
+        }
+        let read = poll_fn(|cx| match input.poll_fill(client.transport(), cx) {
+            Poll::Pending if client.is_last() && input.is_empty() => Poll::Ready(Ok(0)),
+            polled => polled,
+        });
+        match read.await {
+            // What came of a head that is not whole is for nobody.
+            Ok(0) => return Next::End,
+            Ok(_) => {
+                let (doing, _) = client.activity.now();
+                if doing == Doing::Idle {
+                    client.activity.set(Doing::Head, Instant::now());
+                }
+            }
+            Err(_) => return Next::Broken,
+        }
+    }
+}
+
+/// Tells a client why its request is refused.
+async fn refuse_connection(
+    scope: &Scope,
+    client: &ClientSocket,
+    input: &mut Input,
+    head: &RequestHead,
+    refusal: &Refusal,
+) {
+    scope.route.warn_of_protocol(refusal);
+    refuse(scope, client, head, refusal).await;
+    input.consume(input.len());
+}
+
+/// Ends when the client has taken too long over a head, or has been idle for too long.
+///
+/// It sleeps to the earliest time at which that could be, looks, and sleeps again: no timer is touched by a request.
+async fn overdue(client: &ClientSocket) -> Conversation {
+    let mut held_up_at = None;
+    loop {
+        let (doing, since) = client.activity.now();
+        let now = Instant::now();
+        let since = held_up_at.map_or(since, |held: Instant| since.max(held));
+        let deadline = match doing {
+            Doing::Head => since + HEAD_TIMEOUT,
+            Doing::Idle => since + IDLE_TIMEOUT,
+            Doing::Exchange => now + HEAD_TIMEOUT,
+        };
+        if now < deadline {
+            sleep_until(deadline.into()).await;
+            continue;
+        }
+        if client.layered().is_held_up() {
+            held_up_at = Some(now); // The client has its whole time from then on.
+            continue;
+        }
+        match doing {
+            Doing::Head => return Conversation::Drop,
+            Doing::Idle => return Conversation::Close,
+            Doing::Exchange => {}
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The limits of the data plane: how long it waits and how much it keeps.
+//!
+//! Each is a default that cannot be changed at run time. The buffers of a single stage of
+//! [`shaping`](crate::shaping) are said where the stage is.
+
+use std::time::Duration;
+
+// --- Ending a connection -----------------------------------------------------------------------------------------
+
+/// Before a reset or a close by a fault: bytes that were sent before have so long to arrive. What has not arrived then
+/// is lost. Also how long the end of an exchange waits for bytes that faults of the stream layer hold.
+pub(crate) const DRAIN: Duration = Duration::from_secs(2);
+
+/// As [`DRAIN`], for an end that comes from a fault that was removed. It may be waited for twice, and a fault must let
+/// go within 100 ms of its removal.
+pub(crate) const RELEASE_DRAIN: Duration = Duration::from_millis(30);
+
+/// When the set of faults changes during a [`DRAIN`], bytes have so much longer to arrive: enough for a client that
+/// reads, on a path of some length.
+pub(crate) const GRACE: Duration = Duration::from_millis(50);
+
+/// A connection that is closed in good order is read for so long, and no further than [`CLOSE_BYTES_MAX`]. Unread bytes
+/// would turn the close into a reset.
+pub(crate) const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
+/// See [`CLOSE_TIME_MAX`].
+pub(crate) const CLOSE_BYTES_MAX: usize = 1024 * 1024;
+
+// --- Requests ----------------------------------------------------------------------------------------------------
+
+/// A client has so long to send a request's head, from the first byte or from the beginning of the connection. Then its
+/// connection is closed. Time in which a fault holds the connection does not count.
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A client connection may be idle for so long between two requests. Then it is closed.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// The body of a request that was answered without it is read to its end within these bytes and within
+/// [`UNWANTED_TIME_MAX`], so that the connection can be used again. If it is longer, the connection is closed.
+pub(crate) const UNWANTED_BYTES_MAX: usize = 1024 * 1024;
+/// See [`UNWANTED_BYTES_MAX`].
+pub(crate) const UNWANTED_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// A client that expects a 100 gets ours if the upstream has not answered for so long (RFC 9110 §10.1.1: it must not wait
+/// for ever).
+pub(crate) const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// After an answer that came before all of the request, the rest of it still goes to an upstream that takes it. If nothing
+/// moves for so long, it is given up and the connections are closed.
+pub(crate) const EARLY_ANSWER_STALL_MAX: Duration = Duration::from_secs(30);
+
+// --- Upstreams ---------------------------------------------------------------------------------------------------
+
+/// An upstream has so long to accept a connection, its name resolution included. Then the request is answered with 504,
+/// and a connection of a `tcp` route is reset.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A core keeps an unused upstream connection for so long.
+pub(crate) const POOL_IDLE_MAX: Duration = Duration::from_secs(60);
+/// A core keeps so many unused upstream connections of a route. Others are closed.
+pub(crate) const POOL_CONNECTIONS_MAX: usize = 256;
+
+// --- Bytes that are relayed ----------------------------------------------------------------------------------------
+
+/// Bytes that are read from a socket at once.
+pub(crate) const RELAY_CHUNK: usize = 64 * 1024;
+
+/// A core has so many pipes for splice(2), used or not: bytes that nobody takes stay in them, in the kernel's memory.
+/// Bytes of further connections are copied.
+pub(crate) const PIPES_MAX: usize = 16;
+/// The size of a pipe in bytes, if the system grants it.
+pub(crate) const PIPE_BYTES: usize = 512 * 1024;
+/// A core keeps so many unused pipes. Others are closed.
+pub(crate) const SPARE_PIPES_MAX: usize = 8;
+/// Descriptors that the pipes of a core take at most.
+pub(crate) const PIPE_DESCRIPTORS_MAX: usize = 2 * PIPES_MAX;

@@ -1,0 +1,24 @@
+//! What the connections of one route on one core share.
+
+use std::sync::Arc;
+
+use brownout_fault::FaultReader;
+use brownout_telemetry::Tracer;
+use tokio_util::task::TaskTracker;
+
+use crate::{http1::HeadLimits, route::Route, timer::Timer, upstream::SharedPool};
+
+/// One route on one core. It never crosses a thread.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    pub(crate) route: Arc<Route>,
+    pub(crate) faults: FaultReader,
+    pub(crate) tracer: Tracer,
+    pub(crate) pool: SharedPool,
+    /// How large the heads of requests and answers may be.
+    pub(crate) head_limits: HeadLimits,
+    /// The core's clock, on which faults wait.
+    pub(crate) timer: Timer,
+    /// Tasks that a drain of the process waits for.
+    pub(crate) tasks: TaskTracker,
+}

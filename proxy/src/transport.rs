@@ -1,0 +1,94 @@
+//! The bytes of a connection, whoever uses them: the HTTP engine, the pool of upstream connections, the relay.
+
+mod client_socket;
+mod ending;
+mod stream_layer;
+mod tcp;
+
+pub(crate) use self::{
+    client_socket::{ClientSocket, Doing},
+    ending::{close_in_order, linger, reset_on_close},
+    stream_layer::{LayerParts, LayeredTcp, StreamEnd},
+};
+
+use std::{
+    io,
+    net::Shutdown,
+    task::{Context, Poll},
+};
+
+use tokio::net::TcpStream;
+
+use self::tcp::{poll_read_again, poll_write, shutdown};
+
+/// A connection's bytes, as they are on the socket or with faults of the stream layer between.
+///
+/// All of its waits wake the task that polled last, so a connection is served by one task.
+#[derive(Debug)]
+pub(crate) enum Transport {
+    /// What is read and written is what the socket has.
+    Plain(TcpStream),
+    /// Faults of the stream layer may lie between, now or later.
+    Layered(LayeredTcp),
+}
+
+impl Transport {
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Layered(layered) => layered.tcp(),
+        }
+    }
+
+    /// Whether bytes pass as they are at this moment, so that they may be moved inside the kernel.
+    pub(crate) fn is_plain(&self) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            Self::Layered(layered) => layered.is_untouched(),
+        }
+    }
+
+    /// Ready when there may be something to [read](Self::poll_read), so that a buffer is borrowed only then.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Layered(layered) if !layered.is_untouched() => Poll::Ready(Ok(())),
+            Self::Plain(_) | Self::Layered(_) => self.tcp().poll_read_ready(cx),
+        }
+    }
+
+    /// Reads what there is into `buf`, once it is [readable](Self::poll_readable). 0 is the end of the stream.
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(tcp) => poll_read_again(tcp, cx, buf),
+            Self::Layered(layered) => layered.poll_read(cx, buf),
+        }
+    }
+
+    /// Writes some of `bytes`, at least one.
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(tcp) => poll_write(tcp, cx, bytes),
+            Self::Layered(layered) => layered.poll_write(cx, bytes),
+        }
+    }
+
+    /// Ready once all that was written is with the kernel.
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Layered(layered) => layered.poll_flush(cx),
+        }
+    }
+
+    /// Sends the end of the stream (FIN) behind all that was written.
+    pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => Poll::Ready(shutdown(tcp, Shutdown::Write)),
+            Self::Layered(layered) => layered.poll_shutdown(cx),
+        }
+    }
+}

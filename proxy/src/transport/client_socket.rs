@@ -1,0 +1,190 @@
+//! The client's side of a connection: its bytes, what it is busy with, and how it is to end.
+
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::Interest,
+    net::TcpStream,
+    sync::OwnedSemaphorePermit,
+    time::{sleep, timeout},
+};
+
+use super::{LayeredTcp, Transport, linger, reset_on_close};
+use crate::{http1::Input, route::Route, scope::Scope, sys};
+
+/// A client's socket, shared by the loop that reads requests from it and the exchange that answers them.
+///
+/// Dropping the last reference closes it and gives back its place among the connections of the process.
+#[derive(Debug)]
+pub(crate) struct ClientSocket {
+    transport: Transport,
+    peer: SocketAddr,
+    /// Its number among the connections of its route, in the order of acceptance.
+    number: u64,
+    route: Arc<Route>,
+    pub(crate) activity: Activity,
+    /// No further request is to be served on it.
+    is_last: Cell<bool>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl ClientSocket {
+    /// Takes a socket over, counting it among those of its route until it is dropped.
+    pub(crate) fn new(
+        tcp: TcpStream,
+        peer: SocketAddr,
+        number: u64,
+        scope: &Scope,
+        permit: OwnedSemaphorePermit,
+    ) -> Rc<Self> {
+        let route = &scope.route;
+        let layered = LayeredTcp::new(tcp, peer, number, scope, route.open(number));
+        Rc::new(Self {
+            transport: Transport::Layered(layered),
+            peer,
+            number,
+            route: Arc::clone(route),
+            activity: Activity::new(),
+            is_last: Cell::new(false),
+            _permit: permit,
+        })
+    }
+
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    pub(crate) fn layered(&self) -> &LayeredTcp {
+        match &self.transport {
+            Transport::Layered(layered) => layered,
+            Transport::Plain(_) => unreachable!("it was made with a stream layer"),
+        }
+    }
+
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        self.transport.tcp()
+    }
+
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Serves no request after the present one.
+    pub(crate) fn close_after_this(&self) {
+        self.is_last.set(true);
+    }
+
+    pub(crate) fn is_last(&self) -> bool {
+        self.is_last.get()
+    }
+
+    /// Makes the close of this socket a reset (RST), and sends it now. Nothing else is sent, no FIN either.
+    pub(crate) fn reset(&self) {
+        reset_on_close(self.tcp());
+    }
+
+    /// Writes all of `bytes`.
+    pub(crate) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = poll_fn(|cx| self.transport.poll_write(cx, bytes)).await?;
+            bytes = &bytes[written..];
+        }
+        Ok(())
+    }
+
+    /// Waits until everything that was written is with the kernel.
+    pub(crate) async fn flushed(&self) -> io::Result<()> {
+        poll_fn(|cx| self.transport.poll_flush(cx)).await
+    }
+
+    /// Waits until everything that was written has reached the client, for at most `limit`: a reset throws away what is
+    /// still on its way, also the answer to an earlier, pipelined request.
+    pub(crate) async fn settled(&self, limit: Duration) {
+        let acknowledged = async {
+            if self.flushed().await.is_ok() {
+                sys::acknowledged(self.tcp()).await;
+            }
+        };
+        if timeout(limit, acknowledged).await.is_err() {
+            tracing::debug!(peer = %self.peer, "the client did not take all that was sent in time");
+        }
+    }
+
+    /// Sends a FIN behind everything that was written, and reads on for a while so that the client gets all of it
+    /// before it learns that its own bytes are not wanted (RFC 9112 §9.6): for at most one second, at most 1 MiB.
+    pub(crate) async fn close_in_order(&self) {
+        if poll_fn(|cx| self.transport.poll_shutdown(cx)).await.is_ok() {
+            linger(self.tcp()).await;
+        }
+    }
+
+    /// Waits until the client has closed its sending side or the connection broke. What it sends meanwhile is kept in
+    /// `input`, up to `kept_max` bytes.
+    pub(crate) async fn left(&self, input: &mut Input, kept_max: usize) {
+        /// While unread bytes keep the socket ready no event tells of the close behind them: look now and then.
+        const LOOK_AGAIN: Duration = Duration::from_millis(50);
+        while input.len() < kept_max {
+            match poll_fn(|cx| input.poll_fill(&self.transport, cx)).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+        while let Ok(ready) = self.tcp().ready(Interest::READABLE).await
+            && !(ready.is_read_closed() && self.layered().end_has_come())
+        {
+            tokio::select! {
+                () = sleep(LOOK_AGAIN) => {}
+                // A fault may hold the end of the stream, but not that there is nobody any more.
+                _ = self.tcp().ready(Interest::ERROR), if ready.is_read_closed() => return,
+            }
+        }
+    }
+}
+
+impl Drop for ClientSocket {
+    fn drop(&mut self) {
+        self.route.close(self.number);
+    }
+}
+
+/// What a connection is busy with and since when, for its timers.
+#[derive(Debug)]
+pub(crate) struct Activity(Cell<(Doing, Instant)>);
+
+/// See [`Activity`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doing {
+    /// A request's head has begun to arrive, or the connection is new.
+    Head,
+    /// A request is being served.
+    Exchange,
+    /// Nothing, since the end of the last exchange.
+    Idle,
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self(Cell::new((Doing::Head, Instant::now())))
+    }
+
+    /// What the connection does, and since when.
+    pub(crate) fn now(&self) -> (Doing, Instant) {
+        self.0.get()
+    }
+
+    pub(crate) fn set(&self, doing: Doing, since: Instant) {
+        self.0.set((doing, since));
+    }
+}

@@ -1,0 +1,66 @@
+//! A socket as it is: reads and writes that ask the kernel no more than they need.
+
+use std::{
+    io,
+    net::Shutdown,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{io::Interest, net::TcpStream};
+
+pub(super) fn shutdown(tcp: &TcpStream, how: Shutdown) -> io::Result<()> {
+    socket2::SockRef::from(tcp).shutdown(how)
+}
+
+/// Reads from a socket, without asking the kernel once more when a read took all there was.
+pub(super) fn poll_read(
+    tcp: &TcpStream,
+    cx: &mut Context<'_>,
+    buf: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    ready!(tcp.poll_read_ready(cx))?;
+    poll_read_again(tcp, cx, buf)
+}
+
+/// As [`poll_read`], of a socket that has just been found ready.
+pub(super) fn poll_read_again(
+    tcp: &TcpStream,
+    cx: &mut Context<'_>,
+    buf: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    loop {
+        match tcp.try_read(buf) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(read) => {
+                if 0 < read && read < buf.len() {
+                    nothing_more_to_read(tcp);
+                }
+                return Poll::Ready(Ok(read));
+            }
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+        ready!(tcp.poll_read_ready(cx))?;
+    }
+}
+
+/// Notes that the socket has no more for now: a read that left room took all there was (epoll(7), question 9).
+/// tokio would ask the kernel once more. An end of the stream that has come with the bytes is kept in mind.
+pub(super) fn nothing_more_to_read(tcp: &TcpStream) {
+    let empty: io::Result<()> =
+        tcp.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
+    debug_assert!(empty.is_err(), "the closure always fails");
+}
+
+pub(super) fn poll_write(
+    tcp: &TcpStream,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(tcp.poll_write_ready(cx))?;
+        match tcp.try_write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => return Poll::Ready(result),
+        }
+    }
+}
