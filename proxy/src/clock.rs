@@ -28,8 +28,10 @@ pub(crate) struct Clock {
     spent: Cell<[Duration; 4]>,
     /// The answer has begun: from then on its direction alone says whose time it is.
     is_answering: Cell<bool>,
-    /// The request's content is waited for: as long as there is no answer, that is why.
-    awaits_content: Cell<bool>,
+    /// The direction of the request waits for content, or a fault holds it: as long as there is no answer, that is why.
+    sending_waits: Cell<bool>,
+    /// Grows with each step of the direction of the request.
+    sending_steps: Cell<u64>,
 }
 
 /// What a [`Clock`] has measured. `own` is the rest, so the four sum to `whole`.
@@ -58,7 +60,8 @@ impl Clock {
             now: Cell::new((Part::Own, started)),
             spent: Cell::default(),
             is_answering: Cell::new(false),
-            awaits_content: Cell::new(false),
+            sending_waits: Cell::new(false),
+            sending_steps: Cell::new(0),
         }
     }
 
@@ -80,7 +83,28 @@ impl Clock {
     /// From now on only the answer's direction says whose time it is.
     pub(crate) fn answering(&self) {
         self.is_answering.set(true);
-        self.awaits_content.set(false);
+        self.sending_waits.set(false);
+    }
+
+    /// A fault holds the direction of the request.
+    pub(crate) fn sending_is_held(&self) {
+        if !self.is_answering.get() {
+            self.sending_waits.set(true);
+            self.enter(Part::Fault);
+        }
+    }
+
+    /// The direction of the request waits no longer: now it is the upstream's turn, until its answer has begun.
+    pub(crate) fn sending_goes_on(&self) {
+        self.sending_waits.set(false);
+        if !self.is_answering.get() {
+            self.enter(Part::Upstream);
+        }
+    }
+
+    /// A number that grows with each step of the direction of the request.
+    pub(crate) fn sending_steps(&self) -> u64 {
+        self.sending_steps.get()
     }
 
     /// The measured times up to `now`.
@@ -110,7 +134,7 @@ impl Clock {
             let polled = poll(cx);
             if polled.is_pending() && !has_waited {
                 has_waited = true;
-                if !self.awaits_content.get() {
+                if !self.sending_waits.get() {
                     self.enter(part);
                 }
             }
@@ -135,18 +159,16 @@ impl Clock {
             let polled = poll(cx);
             if polled.is_pending() && !has_waited && !self.is_answering.get() {
                 has_waited = true;
-                self.awaits_content.set(part == Part::Client);
+                self.sending_waits.set(part == Part::Client);
                 self.enter(part);
             }
             polled
         });
         let done = done.await;
         if has_waited {
-            self.awaits_content.set(false);
-            if !self.is_answering.get() {
-                self.enter(Part::Upstream);
-            }
+            self.sending_goes_on();
         }
+        self.sending_steps.set(self.sending_steps.get() + 1);
         done
     }
 }

@@ -39,6 +39,11 @@ impl Downstream {
         self.0.left(input, KEPT_MAX).await;
     }
 
+    /// Waits until the client has closed its sending side or the connection broke, without reading from it.
+    pub(crate) async fn gone(&self) {
+        self.0.gone().await;
+    }
+
     /// Writes bytes past all framing. What was written before goes first.
     pub(crate) async fn write_raw(&self, bytes: &[u8]) -> io::Result<()> {
         self.0.write_all(bytes).await

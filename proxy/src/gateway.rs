@@ -253,12 +253,14 @@ impl GatewayHandle {
     /// listened on.
     pub fn change_route(&self, name: &str, change: RouteChange) -> Result<RouteStatus, RouteError> {
         let mut routes = self.0.lock();
-        if let Some(upstream) = &change.upstream
-            && let Some(entry) = routes.get(name)
-            && comes_back(&routes, upstream, entry.address)
-        {
-            let name = name.to_owned();
-            return Err(RouteError::Loop { name });
+        if let Some(entry) = routes.get(name) {
+            let upstream = change.upstream.clone().map(Arc::new);
+            let upstream = upstream.unwrap_or_else(|| entry.route.upstream());
+            let listen = change.listen.map_or(entry.address, ListenAddress::address);
+            if comes_back(&routes, &upstream, listen) {
+                let name = name.to_owned();
+                return Err(RouteError::Loop { name });
+            }
         }
         let entry = routes.get_mut(name).ok_or_else(|| RouteError::Unknown {
             name: name.to_owned(),

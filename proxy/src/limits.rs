@@ -48,6 +48,9 @@ pub(crate) const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
 /// moves for so long, it is given up and the connections are closed.
 pub(crate) const EARLY_ANSWER_STALL_MAX: Duration = Duration::from_secs(30);
 
+/// A copy of a request (`duplicate`) has so long to be answered. Then its connection is closed.
+pub(crate) const COPY_TIME_MAX: Duration = Duration::from_secs(60);
+
 // --- Upstreams ---------------------------------------------------------------------------------------------------
 
 /// An upstream has so long to accept a connection, its name resolution included. Then the request is answered with 504,

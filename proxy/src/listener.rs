@@ -57,6 +57,11 @@ impl ListenAddress {
         resolved.next().map(Self).ok_or(InvalidListenAddress)
     }
 
+    /// As a socket address.
+    pub(crate) fn address(self) -> SocketAddr {
+        self.0
+    }
+
     /// Whether a socket bound to `bound` already listens where this asks for.
     ///
     /// `[::]:p` listens on IPv4 as well, so `0.0.0.0:p` asks for nothing new there. Port 0 always does.

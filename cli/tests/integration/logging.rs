@@ -66,7 +66,7 @@ async fn on_request_each_request_is_one_line_without_its_secrets() {
     assert_eq!(line["path"], "/books/7");
     assert_eq!(line["status"], 200);
     assert_eq!(line["bytes"], 5);
-    assert_eq!(line["injected_ms"], 0.0);
+    assert_eq!(line["fault_ms"], 0.0);
     let took = line["duration_ms"].as_f64().unwrap();
     let upstream_took = line["upstream_ms"].as_f64().unwrap();
     assert!(0.0 < upstream_took && upstream_took <= took, "{line}");
@@ -79,7 +79,7 @@ async fn a_line_says_which_fault_it_was_and_how_the_request_ended() {
     let slow = r#"{"id":"slow","route":"web","latency":"50ms"}"#;
     let delayed = line(&logged(&["--access-log"], Some(slow)).await);
     assert_eq!(delayed["faults"], "slow");
-    assert!(delayed["injected_ms"].as_f64().unwrap() >= 50.0);
+    assert!(delayed["fault_ms"].as_f64().unwrap() >= 50.0);
 
     // Nobody takes its traces, but it has them.
     let otlp = [

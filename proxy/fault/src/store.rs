@@ -92,10 +92,14 @@ impl FaultReader {
         self.plan.load()
     }
 
-    /// The revision of the plan, to wait for the next one. Whoever makes a change never waits for those who follow.
+    /// The revision of the plan, to wait for the next change from now on: those made before are not told. Whoever makes a
+    /// change never waits for those who follow.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.clone()
+        // A clone remembers what this one has seen, which is nothing.
+        let mut changes = self.changed.clone();
+        changes.mark_unchanged();
+        changes
     }
 
     /// Calls `watcher` with each new plan, on the thread of the change and before the change returns: what it does

@@ -110,7 +110,7 @@ impl Exchange<'_> {
         };
         let swallow = async {
             // A client that waits for a 100 sends nothing; it is never sent.
-            match self.discard_all(body).await {
+            match discard_all(body).await {
                 Ok(()) | Err(BodyError::Malformed(_) | BodyError::Write(_)) => {
                     self.client.left(body.input).await;
                 }
@@ -168,11 +168,10 @@ impl Exchange<'_> {
         let mut left = UNWANTED_BYTES_MAX;
         let read = async {
             while !body.decoder.is_ended() {
-                let before = body.input.len();
-                if body.discard_piece(self.clock).await.is_err() {
+                let Ok(read) = body.discard_piece(Some(self.clock)).await else {
                     return false;
-                }
-                let Some(rest) = left.checked_sub(before.max(1)) else {
+                };
+                let Some(rest) = left.checked_sub(read) else {
                     return false;
                 };
                 left = rest;
@@ -181,12 +180,12 @@ impl Exchange<'_> {
         };
         timeout(UNWANTED_TIME_MAX, read).await.unwrap_or(false)
     }
+}
 
-    /// Reads and forgets the rest of a body, however long it takes.
-    async fn discard_all(&self, body: &mut Source<'_>) -> Result<(), BodyError> {
-        while !body.decoder.is_ended() {
-            body.discard_piece(self.clock).await?;
-        }
-        Ok(())
+/// Reads and forgets the rest of a body, however long it takes.
+async fn discard_all(body: &mut Source<'_>) -> Result<(), BodyError> {
+    while !body.decoder.is_ended() {
+        body.discard_piece(None).await?;
     }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use brownout_fault::{BodyChange, Change};
 use bytes::Bytes;
 
 use super::{Exchange, respond::Answer};
-use crate::http1::BodyLength;
+use crate::http1::{BodyError, BodyLength};
 
 /// What an answer's content is made of.
 #[derive(Debug)]
@@ -13,8 +13,18 @@ pub(super) enum Content {
     Upstream,
     /// Other content in its place.
     Own(Bytes),
-    /// What was read of the upstream's; the rest follows unless it is whole.
-    Gathered { content: Bytes, is_whole: bool },
+    /// What was read of the upstream's, and what is behind it.
+    Gathered { content: Bytes, rest: Rest },
+}
+
+/// What is behind content that was read.
+#[derive(Debug)]
+pub(super) enum Rest {
+    Nothing,
+    /// The rest, as it comes.
+    Follows,
+    /// It broke off there.
+    Broken(BodyError),
 }
 
 impl Content {
@@ -41,14 +51,17 @@ impl Exchange<'_> {
         content: &mut Content,
     ) -> bool {
         let has_changed = match &change.body {
-            Some(body) if !self.asked.is_head => self.change_content(body, answer, content).await,
+            // An answer without content gets none: its framing would not tell.
+            Some(body) if !self.asked.is_head && !has_no_content(answer.head.status) => {
+                self.change_content(body, answer, content).await
+            }
             Some(_) | None => false,
         };
         if let Some(status) = change.status {
             let status = status.as_u16();
             answer.head.set_status(status, reason(status));
             self.record.borrow_mut().changed_by_fault(status);
-            if matches!(status, 204 | 205 | 304) {
+            if has_no_content(status) {
                 // RFC 9110 §15.3.5, §15.3.6, §15.4.5: it has no content, and tells no length of its own.
                 *content = Content::Own(Bytes::new());
                 self.forget_content(answer);
@@ -80,26 +93,20 @@ impl Exchange<'_> {
         if is_long || !BodyChange::may_be_json(&answer.head.fields) {
             return false;
         }
-        let whole = match std::mem::replace(content, Content::Upstream) {
+        let gathered = match std::mem::replace(content, Content::Upstream) {
+            Content::Upstream => answer.gather(self, max).await,
+            gathered @ (Content::Own(_) | Content::Gathered { .. }) => gathered,
+        };
+        let whole = match gathered {
             Content::Own(whole)
             | Content::Gathered {
                 content: whole,
-                is_whole: true,
+                rest: Rest::Nothing,
             } => whole,
-            partly @ Content::Gathered { .. } => {
+            partly @ (Content::Upstream | Content::Gathered { .. }) => {
                 *content = partly;
                 return false;
             }
-            Content::Upstream => match answer.gather(self, max).await {
-                Ok(whole) => whole,
-                Err(begin) => {
-                    *content = Content::Gathered {
-                        content: begin,
-                        is_whole: false,
-                    };
-                    return false;
-                }
-            },
         };
         match change.apply(&whole) {
             Some(changed) => {
@@ -110,7 +117,7 @@ impl Exchange<'_> {
             None => {
                 *content = Content::Gathered {
                     content: whole,
-                    is_whole: true,
+                    rest: Rest::Nothing,
                 };
                 false
             }
@@ -124,6 +131,11 @@ impl Exchange<'_> {
             answer.head.fields.remove(name);
         }
     }
+}
+
+/// Whether an answer with this status has no content (RFC 9110 §15.3.5, §15.3.6, §15.4.5).
+fn has_no_content(status: u16) -> bool {
+    matches!(status, 204 | 205 | 304)
 }
 
 /// The reason phrase of a status that a fault chose: empty for one without a name.

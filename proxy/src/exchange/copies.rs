@@ -4,6 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use brownout_fault::{COPIED_BYTES_MAX, Copies};
 use bytes::Bytes;
+use tokio::time::timeout;
 
 use super::Exchange;
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
         BodyError, Decoder, Output, RequestHead, ResponseHead, Source, UpstreamConnection, Way,
         read_head, response_body, response_keeps_alive, write_all, write_request,
     },
+    limits::COPY_TIME_MAX,
     scope::Scope,
     upstream::Upstream,
 };
@@ -56,8 +58,13 @@ impl Exchange<'_> {
                     () = scope.timer.sleep(copies.gap * number) => {}
                     () = released.wait() => return,
                 }
-                if let Err(error) = send_copy(&scope, &upstream, &message, is_head).await {
-                    tracing::debug!(error = %Chain(&error), "a copy of a request was not answered");
+                let sent = send_copy(&scope, &upstream, &message, is_head);
+                match timeout(COPY_TIME_MAX, sent).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        tracing::debug!(error = %Chain(&error), "a copy was not answered");
+                    }
+                    Err(_) => tracing::debug!("a copy was not answered in time"),
                 }
             });
         }

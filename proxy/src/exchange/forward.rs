@@ -42,6 +42,8 @@ enum Attempt {
     Failed(UpstreamError),
     /// The client's content is not framed as its head says, and nothing was answered.
     BadRequest(BadBody),
+    /// As [`Self::BadRequest`], when the answer had begun.
+    BadBehindAnswer(BadBody),
 }
 
 impl Exchange<'_> {
@@ -158,11 +160,13 @@ impl Exchange<'_> {
                     outbound.bytes.extend(&content);
                 }
                 Attempt::Failed(error) => {
+                    self.clock.answering();
                     self.record.borrow_mut().upstream_failed(&error);
                     let detail = format!("upstream {} {}", outbound.upstream, Chain(&error));
                     let answer = self.own_answer(error.status(), &detail, Some(&mut body));
                     return Box::pin(answer).await;
                 }
+                Attempt::BadBehindAnswer(bad) => return self.end_malformed(bad, &mut body),
                 Attempt::BadRequest(bad) => {
                     return Box::pin(self.refuse_body(bad, &mut body)).await;
                 }
@@ -193,6 +197,15 @@ impl Exchange<'_> {
         self.client.close_after_this();
         let detail = format!("the request's body is malformed: {}", bad.detail);
         let _closes: After = self.own_answer(400, &detail, None).await;
+        body.input.consume(body.input.len());
+        After::Close
+    }
+
+    /// Ends an exchange whose answer has begun when the client's content turns out to be malformed. What was answered still
+    /// arrives.
+    fn end_malformed(&self, bad: BadBody, body: &mut Source<'_>) -> After {
+        self.scope.route.refused(bad.why).add(1);
+        self.record.borrow_mut().request_broke();
         body.input.consume(body.input.len());
         After::Close
     }
@@ -243,26 +256,31 @@ impl Exchange<'_> {
                 Ok(Answered::Whole(how)) => {
                     let end = match upload.is_sent() {
                         true => None,
-                        false => Box::pin(finish_sending(&upload, sending.as_mut())).await,
+                        false => {
+                            Box::pin(finish_sending(&upload, self.clock, sending.as_mut())).await
+                        }
                     };
                     (Answered::Whole(how), end)
                 }
                 Ok(answered) => (answered, None),
-                Err(UploadEnd::Malformed(bad)) if !upload.answer_has_begun.get() => {
-                    return Attempt::BadRequest(bad);
+                Err(UploadEnd::Malformed(bad)) => {
+                    self.clock.answering();
+                    return match upload.answer_has_begun.get() || upload.is_informing.get() {
+                        true => Attempt::BadBehindAnswer(bad),
+                        false => Attempt::BadRequest(bad),
+                    };
                 }
                 Err(UploadEnd::Unwritten(_)) if is_kept => return Attempt::Stale,
                 Err(UploadEnd::Unwritten(source)) => {
                     return Attempt::Failed(UpstreamError::Broken { source });
                 }
-                Err(UploadEnd::Left | UploadEnd::Malformed(_)) => {
-                    return Attempt::Over(After::Drop);
-                }
+                Err(UploadEnd::Left) => return Attempt::Over(After::Drop),
             }
         };
         match answered {
             Answered::Failed(failed) => {
-                if is_kept && failed.was_unread && outbound.is_repeatable {
+                let was_unread = failed.was_unread && !upload.was_informed.get();
+                if is_kept && was_unread && outbound.is_repeatable {
                     return Attempt::Stale;
                 }
                 Attempt::Failed(failed.error)
@@ -274,8 +292,14 @@ impl Exchange<'_> {
                 if request_is_whole && whole.keeps_upstream {
                     self.scope.pool.give_back(connection, Instant::now());
                 }
-                if end.is_some() {
-                    return Attempt::Over(After::Drop);
+                match end {
+                    None => {}
+                    Some(UploadEnd::Malformed(bad)) => {
+                        return Attempt::BadBehindAnswer(bad);
+                    }
+                    Some(UploadEnd::Left | UploadEnd::Unwritten(_)) => {
+                        return Attempt::Over(After::Drop);
+                    }
                 }
                 if !whole.keeps_client {
                     return Attempt::Over(After::Close);

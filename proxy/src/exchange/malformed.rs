@@ -17,6 +17,7 @@ impl Exchange<'_> {
     ) -> After {
         let released = self.record.borrow().fired(by).released();
         answer.upload.answer_has_begun.set(true);
+        self.record.borrow_mut().begins_answer(0);
         let write = async {
             match how {
                 Malformed::Random(mut roll) => {

@@ -8,7 +8,10 @@ use bytes::Bytes;
 use http::StatusCode;
 use smallvec::SmallVec;
 
-use super::{After, Exchange, change::Content};
+use super::{
+    After, Exchange,
+    change::{Content, Rest},
+};
 use crate::{
     http1::{BodyError, Encoder, Fields, Output, ResponseHead, Source, Way, write_all},
     shaping::{BodyNext, BodyShaper},
@@ -50,7 +53,6 @@ impl<'e> Recoding<'e> {
         exchange: &'e Exchange<'e>,
         shapes: SmallVec<[(usize, Shape); 1]>,
         length: Option<u64>,
-        kept: Option<KeptAnswer>,
     ) -> Self {
         let mut spans = SmallVec::new();
         let mut stalls = SmallVec::new();
@@ -72,12 +74,17 @@ impl<'e> Recoding<'e> {
         Self {
             exchange,
             shaper,
-            kept,
+            kept: None,
             spans,
             stalls,
             stall: None,
             passed: 0,
         }
+    }
+
+    /// Keeps a copy of the answer.
+    pub(super) fn keep(&mut self, kept: KeptAnswer) {
+        self.kept = Some(kept);
     }
 
     /// The length that the head must announce in place of the content's own; `None` if it does not change.
@@ -95,17 +102,16 @@ impl<'e> Recoding<'e> {
         source: &mut Source<'_>,
         encoder: Encoder,
     ) -> Result<Option<After>, BodyError> {
-        let (ahead, is_live) = match content {
-            Content::Upstream => (Bytes::new(), true),
-            Content::Own(content) => (content, false),
-            Content::Gathered { content, is_whole } => (content, !is_whole),
+        let (ahead, rest) = match content {
+            Content::Upstream => (Bytes::new(), Rest::Follows),
+            Content::Own(content) => (content, Rest::Nothing),
+            Content::Gathered { content, rest } => (content, rest),
         };
         match self.shaper.take() {
-            None => self.pass_plain(ahead, is_live, source, encoder).await,
+            None => self.pass_plain(ahead, rest, source, encoder).await,
             Some(mut shaper) => {
-                let passed = self
-                    .pass_shaped(&mut shaper, ahead, is_live, source, encoder)
-                    .await;
+                let passed = self.pass_shaped(&mut shaper, ahead, rest, source, encoder);
+                let passed = passed.await;
                 self.shaper = Some(shaper);
                 passed
             }
@@ -115,18 +121,21 @@ impl<'e> Recoding<'e> {
     async fn pass_plain(
         &mut self,
         ahead: Bytes,
-        is_live: bool,
+        rest: Rest,
         source: &mut Source<'_>,
         mut encoder: Encoder,
     ) -> Result<Option<After>, BodyError> {
         if !ahead.is_empty() {
             self.copy(&ahead);
-            if !is_live {
+            if matches!(rest, Rest::Nothing) {
                 self.put();
             }
             self.write(&ahead, &mut encoder).await?;
         }
-        while is_live
+        if let Rest::Broken(error) = rest {
+            return Err(error);
+        }
+        while matches!(rest, Rest::Follows)
             && let Some(piece) = source
                 .next_piece(self.exchange.clock, Way::Download)
                 .await?
@@ -146,12 +155,16 @@ impl<'e> Recoding<'e> {
         &mut self,
         shaper: &mut BodyShaper,
         ahead: Bytes,
-        is_live: bool,
+        rest: Rest,
         source: &mut Source<'_>,
         mut encoder: Encoder,
     ) -> Result<Option<After>, BodyError> {
         let exchange = self.exchange;
-        let mut broke = None;
+        let is_live = matches!(rest, Rest::Follows);
+        let mut broke = match rest {
+            Rest::Broken(error) => Some(error),
+            Rest::Nothing | Rest::Follows => None,
+        };
         let mut has_ended = false;
         if !ahead.is_empty() {
             self.copy(&ahead);
@@ -205,7 +218,9 @@ impl<'e> Recoding<'e> {
                     Ok(None) if is_live && !source.decoder.is_ended() => {}
                     Ok(None) => {
                         has_ended = true;
-                        self.put();
+                        if broke.is_none() {
+                            self.put();
+                        }
                         shaper.end(Instant::now());
                         continue;
                     }

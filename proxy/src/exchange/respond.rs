@@ -9,17 +9,17 @@ use smallvec::SmallVec;
 
 use super::{
     After, Exchange,
-    change::Content,
+    change::{Content, Rest},
     recode::{KeptAnswer, Recoding},
     upload::Upload,
 };
 use crate::{
     clock::Part,
-    error::{ErrorKind, UpstreamError},
+    error::ErrorKind,
     http1::{
-        BodyError, BodyLength, Decoder, Encoder, Input, NoAnswer, Outgoing, Output, Persistence,
-        RequestHead, ResponseHead, Source, Way, read_head, response_body, response_keeps_alive,
-        to_client, write_all, write_response,
+        BadAnswer, BodyError, BodyLength, Decoder, Encoder, FieldKind, Input, NoAnswer, Outgoing,
+        Output, Persistence, RequestHead, ResponseHead, Source, Way, read_head, response_body,
+        response_keeps_alive, to_client, write_all, write_response,
     },
     limits::{CONTINUE_TIMEOUT, DRAIN},
     transport::Transport,
@@ -71,18 +71,10 @@ impl Exchange<'_> {
         };
         let length = match response_body(&head, self.asked.is_head) {
             Ok(length) => length,
-            Err(bad) => {
-                return Answered::Failed(NoAnswer {
-                    error: UpstreamError::Protocol { bad },
-                    was_unread: false,
-                });
-            }
+            Err(bad) => return Answered::Failed(NoAnswer::of(bad)),
         };
         self.clock.answering();
         self.record.borrow_mut().answered(head.status);
-        if head.status == 101 {
-            return Answered::Upgrade(head);
-        }
         let keeps_upstream = response_keeps_alive(&head, length);
         let mut decoder = Decoder::new(length);
         let source = Source {
@@ -98,6 +90,7 @@ impl Exchange<'_> {
             keeps_upstream,
         };
         match faults.take() {
+            None if answer.head.status == 101 => Answered::Upgrade(answer.head),
             None => self.pass_on(answer).await,
             // Boxed, as every exchange would have to keep room for it.
             Some(faults) => {
@@ -125,7 +118,8 @@ impl Exchange<'_> {
                         read = &mut reading => read?,
                         () = self.scope.timer.sleep(CONTINUE_TIMEOUT) => {
                             from.upload.gate.open_by_proxy();
-                            self.inform(b"HTTP/1.1 100 Continue\r\n\r\n").await;
+                            let own = b"HTTP/1.1 100 Continue\r\n\r\n";
+                            self.inform(from.upload, own).await;
                             reading.await?;
                         }
                     }
@@ -133,30 +127,37 @@ impl Exchange<'_> {
                     reading.await?;
                 }
             }
+            from.upload.was_informed.set(true);
             match head.status {
                 100 => {
                     let awaited = from.upload.gate.is_closed();
                     if from.upload.gate.upstream_continues() {
                         // The client waits for this one before it goes on.
-                        self.informational(&mut head, holds && !awaited, held).await;
+                        self.informational(from.upload, &mut head, holds && !awaited, held)
+                            .await;
                     }
                 }
                 101 if self.asked.upgrades => return Ok(head),
                 101 => {
-                    let bad = crate::http1::BadAnswer::UNASKED_SWITCH;
-                    return Err(NoAnswer {
-                        error: UpstreamError::Protocol { bad },
-                        was_unread: false,
-                    });
+                    return Err(NoAnswer::of(BadAnswer::UNASKED_SWITCH));
                 }
-                _ if head.is_informational() => self.informational(&mut head, holds, held).await,
+                _ if head.is_informational() => {
+                    self.informational(from.upload, &mut head, holds, held)
+                        .await;
+                }
                 _ => return Ok(head),
             }
         }
     }
 
     /// Passes a 1xx on, or keeps it. HTTP/1.0 knows none.
-    async fn informational(&self, head: &mut ResponseHead, holds: bool, held: &mut Vec<u8>) {
+    async fn informational(
+        &self,
+        upload: &Upload,
+        head: &mut ResponseHead,
+        holds: bool,
+        held: &mut Vec<u8>,
+    ) {
         const HELD_BYTES_MAX: usize = 64 * 1024;
         if self.asked.is_http10 {
             return;
@@ -165,19 +166,21 @@ impl Exchange<'_> {
         if !holds {
             let mut out = Output::new();
             write_response(head, out.bytes_mut());
-            self.inform(out.bytes()).await;
+            self.inform(upload, out.bytes()).await;
         } else if held.len() < HELD_BYTES_MAX {
             write_response(head, held);
         }
     }
 
-    async fn inform(&self, head: &[u8]) {
+    async fn inform(&self, upload: &Upload, head: &[u8]) {
+        upload.is_informing.set(true);
         // A client that has left is noticed where it is watched.
         if let Err(error) =
             write_all(self.client.transport(), head, self.clock, Way::Download).await
         {
             tracing::debug!(%error, "a client did not take an informational answer");
         }
+        upload.is_informing.set(false);
     }
 
     /// Waits, ends the exchange or changes the answer, as `faults` say.
@@ -219,7 +222,10 @@ impl Exchange<'_> {
             });
         }
         if !held.is_empty() {
-            self.inform(held).await;
+            self.inform(answer.upload, held).await;
+        }
+        if answer.head.status == 101 {
+            return Answered::Upgrade(answer.head);
         }
         // What another fault changes is not the upstream's answer any more.
         let status = StatusCode::from_u16(answer.head.status).ok();
@@ -246,6 +252,10 @@ impl Exchange<'_> {
                 .await;
         }
         let keeps_client = self.keeps_client(&answer, answer.length);
+        if self.asked.is_http10 {
+            // Of an answer to HEAD; HTTP/1.0 knows no chunks.
+            answer.head.fields.remove_kind(FieldKind::TransferEncoding);
+        }
         let mut out = Output::new();
         to_client(
             &mut answer.head,
@@ -257,9 +267,8 @@ impl Exchange<'_> {
         let begun = answer.source.take_verbatim(WITH_HEAD_MAX, out.bytes_mut());
         let content = match begun {
             Ok(content) => content,
-            Err(bad) => {
-                return Box::pin(self.broken(BodyError::Malformed(bad), answer.length)).await;
-            }
+            // Nothing was sent.
+            Err(bad) => return Answered::Failed(NoAnswer::of(bad.into())),
         };
         answer.upload.answer_has_begun.set(true);
         let record = self.record;
@@ -305,8 +314,7 @@ impl Exchange<'_> {
             _ if has_no_content => Some(0),
             known => known,
         };
-        let kept = keep.map(|keep| KeptAnswer::new(keep, &answer.head));
-        let mut recoding = Recoding::new(self, shapes, length, kept);
+        let mut recoding = Recoding::new(self, shapes, length);
         let new_length = recoding.new_length().or(length);
         let framing = match new_length {
             _ if has_no_content => BodyLength::Empty,
@@ -315,14 +323,22 @@ impl Exchange<'_> {
             None => BodyLength::Chunked,
         };
         let keeps_client = self.keeps_client(&answer, framing) && framing != BodyLength::UntilClose;
+        let is_replaced = !matches!(content, Content::Upstream);
+        let content = match has_no_content {
+            true => Content::Own(Bytes::new()),
+            false => content,
+        };
         let outgoing = match framing {
             // The length that such an answer tells is that of another (RFC 9110 §8.6).
-            BodyLength::Empty if matches!(content, Content::Upstream) => Outgoing::Keep,
+            BodyLength::Empty if !is_replaced => Outgoing::Keep,
             BodyLength::Empty | BodyLength::UntilClose => Outgoing::None,
             BodyLength::Sized(bytes) => Outgoing::Sized(bytes),
             BodyLength::Chunked => Outgoing::Chunked,
         };
         to_client(&mut answer.head, outgoing, self.persistence(keeps_client));
+        if let Some(keep) = keep {
+            recoding.keep(KeptAnswer::new(keep, &answer.head));
+        }
         let mut out = Output::new();
         write_response(&answer.head, out.bytes_mut());
         answer.upload.answer_has_begun.set(true);
@@ -412,23 +428,22 @@ impl Answer<'_> {
         }
     }
 
-    /// The whole content, up to `bytes_max`; else what of it was read.
-    pub(super) async fn gather(
-        &mut self,
-        exchange: &Exchange<'_>,
-        bytes_max: usize,
-    ) -> Result<Bytes, Bytes> {
+    /// The content up to its end, or as far as it was read: up to `bytes_max` and a piece more, or until it broke.
+    pub(super) async fn gather(&mut self, exchange: &Exchange<'_>, bytes_max: usize) -> Content {
         let mut gathered = Vec::new();
-        loop {
+        let rest = loop {
             match self.source.next_piece(exchange.clock, Way::Download).await {
-                Ok(None) => return Ok(gathered.into()),
+                Ok(None) => break Rest::Nothing,
                 Ok(Some(piece)) => gathered.extend_from_slice(&piece),
-                // It breaks again, in its turn.
-                Err(_) => return Err(gathered.into()),
+                Err(error) => break Rest::Broken(error),
             }
             if gathered.len() > bytes_max {
-                return Err(gathered.into());
+                break Rest::Follows;
             }
+        };
+        Content::Gathered {
+            content: gathered.into(),
+            rest,
         }
     }
 }

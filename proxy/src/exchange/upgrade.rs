@@ -28,6 +28,7 @@ impl Exchange<'_> {
         mut head: ResponseHead,
         body: &mut Source<'_>,
     ) -> After {
+        self.record.borrow_mut().begins_answer(0);
         let mut answer = Vec::new();
         to_client(&mut head, Outgoing::None, Persistence::Unsaid);
         write_response(&head, &mut answer);

@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::Poll,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use brownout_fault::{Bucket, Shape};
@@ -17,7 +17,7 @@ use tokio::{sync::Notify, time::timeout};
 
 use super::Exchange;
 use crate::{
-    clock::Part,
+    clock::{Clock, Part},
     http1::{BadBody, BodyError, BodyLength, Encoder, Output, Source, Way, write_all},
     limits::EARLY_ANSWER_STALL_MAX,
     shaping::{BodyNext, BodyNote, BodyShaper},
@@ -30,10 +30,12 @@ pub(super) struct Upload {
     state: Cell<UploadState>,
     /// Whether the client sends its content unasked, or what it waits for.
     pub(super) gate: ContinueGate,
-    /// When content was last sent on.
-    progress_at: Cell<Instant>,
-    /// A byte of the final answer was written to the client.
+    /// The final answer is being written to the client: nothing else can be answered.
     pub(super) answer_has_begun: Cell<bool>,
+    /// A 1xx is being written to the client.
+    pub(super) is_informing: Cell<bool>,
+    /// The upstream has sent a 1xx.
+    pub(super) was_informed: Cell<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,8 +123,9 @@ impl Upload {
         Self {
             state: Cell::new(UploadState::Sending),
             gate: ContinueGate::new(expects_continue),
-            progress_at: Cell::new(Instant::now()),
             answer_has_begun: Cell::new(false),
+            is_informing: Cell::new(false),
+            was_informed: Cell::new(false),
         }
     }
 
@@ -198,17 +201,22 @@ impl Exchange<'_> {
             }
         }
         if !body.decoder.is_ended() && !upload.is_refused() {
-            upload.gate.wait().await;
-            let passed = match paced {
-                None => {
-                    let route = &self.scope.route;
-                    body.pass_verbatim(to, self.clock, Way::Upload, |bytes| {
-                        route.bytes_in.add(bytes);
-                        upload.progress_at.set(Instant::now());
-                    })
-                    .await
+            let passing = async {
+                upload.gate.wait().await;
+                match paced {
+                    None => {
+                        let route = &self.scope.route;
+                        let count = |bytes| route.bytes_in.add(bytes);
+                        body.pass_verbatim(to, self.clock, Way::Upload, count).await
+                    }
+                    Some(paced) => Box::pin(self.pass_paced(paced, &mut body, to)).await,
                 }
-                Some(paced) => Box::pin(self.pass_paced(upload, paced, &mut body, to)).await,
+            };
+            // While it is not read from, the client may leave unseen.
+            let passed = tokio::select! {
+                biased;
+                passed = passing => passed,
+                () = self.client.gone() => return UploadEnd::Left,
             };
             match passed {
                 Ok(()) => {}
@@ -227,7 +235,6 @@ impl Exchange<'_> {
     /// Passes content on as fast as faults allow.
     async fn pass_paced(
         &self,
-        upload: &Upload,
         paced: &mut Paced,
         body: &mut Source<'_>,
         to: &Transport,
@@ -248,7 +255,6 @@ impl Exchange<'_> {
                     let written = write_all(to, framed.bytes(), self.clock, Way::Upload).await;
                     written.map_err(BodyError::Write)?;
                     self.scope.route.bytes_in.add(bytes.len() as u64);
-                    upload.progress_at.set(Instant::now());
                     continue;
                 }
                 BodyNext::End | BodyNext::Cut { .. } => {
@@ -291,7 +297,12 @@ impl Exchange<'_> {
         let clock = match pausing {
             Some(by) => {
                 self.record.borrow_mut().pause(Some(by));
-                self.clock.enter(Part::Fault);
+                match way {
+                    Way::Upload => self.clock.sending_is_held(),
+                    Way::Download => {
+                        self.clock.enter(Part::Fault);
+                    }
+                }
                 None
             }
             None => Some(self.clock),
@@ -313,7 +324,12 @@ impl Exchange<'_> {
         };
         if pausing.is_some() {
             self.record.borrow_mut().pause(None);
-            self.clock.enter(Part::Own);
+            match way {
+                Way::Upload => self.clock.sending_goes_on(),
+                Way::Download => {
+                    self.clock.enter(Part::Own);
+                }
+            }
         }
         waited
     }
@@ -339,24 +355,22 @@ impl Exchange<'_> {
 /// moves for [`EARLY_ANSWER_STALL_MAX`]. Tells whether something went wrong on the client's side.
 pub(super) async fn finish_sending(
     upload: &Upload,
+    clock: &Clock,
     mut sending: Pin<&mut impl Future<Output = UploadEnd>>,
 ) -> Option<UploadEnd> {
+    clock.enter(Part::Client);
     // A client that still waits for a 100 has nothing to send.
     while !upload.is_sent() && !upload.is_refused() && !upload.gate.is_closed() {
-        let since = upload.progress_at.get();
-        let stalled = since + EARLY_ANSWER_STALL_MAX;
-        let left = stalled.saturating_duration_since(Instant::now());
-        if left == Duration::ZERO {
-            upload.state.set(UploadState::Refused);
-            return None;
-        }
+        let steps = clock.sending_steps();
         let moved = poll_fn(|cx| match sending.as_mut().poll(cx) {
             Poll::Ready(end) => Poll::Ready(Some(end)),
             Poll::Pending if upload.is_sent() || upload.is_refused() => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         });
-        if let Ok(end) = timeout(left, moved).await {
-            return end;
+        match timeout(EARLY_ANSWER_STALL_MAX, moved).await {
+            Ok(end) => return end,
+            Err(_) if clock.sending_steps() == steps => upload.state.set(UploadState::Refused),
+            Err(_) => {}
         }
     }
     None

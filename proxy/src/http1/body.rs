@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::task::yield_now;
 
 use super::{BadBody, Input, decoder::Decoder};
 use crate::{
@@ -105,18 +106,29 @@ impl Source<'_> {
         Ok(tracked.data)
     }
 
-    /// Reads and forgets a piece of the body.
+    /// Reads and forgets a piece of the body. Gives its bytes, framing included. Without a `clock` the time is somebody
+    /// else's.
     ///
     /// # Errors
     /// When the body does not go on as it should.
-    pub(crate) async fn discard_piece(&mut self, clock: &Clock) -> Result<(), BodyError> {
-        if self.input.is_empty() {
-            self.fill(Some(clock), Way::Upload).await?;
+    pub(crate) async fn discard_piece(
+        &mut self,
+        clock: Option<&Clock>,
+    ) -> Result<usize, BodyError> {
+        loop {
+            if !self.input.is_empty() {
+                let tracked = self.decoder.track(self.input.bytes());
+                let used = tracked.map_err(BodyError::Malformed)?.used;
+                self.input.consume(used);
+                if used > 0 {
+                    return Ok(used);
+                }
+            }
+            if self.decoder.is_ended() {
+                return Ok(0);
+            }
+            self.fill(clock, Way::Upload).await?;
         }
-        let tracked = self.decoder.track(self.input.bytes());
-        self.input
-            .consume(tracked.map_err(BodyError::Malformed)?.used);
-        Ok(())
     }
 
     /// The next piece of content, read if there is none; `None` at the end of the body.
@@ -193,19 +205,22 @@ impl Source<'_> {
         }
     }
 
+    /// Writes the first `bytes` of the input, which the decoder has followed. They leave the input with this call, whether
+    /// it fails or is dropped: decoder and input stay in step.
     async fn write(
         &mut self,
-        mut bytes: usize,
+        bytes: usize,
         to: &Transport,
         clock: &Clock,
         way: Way,
     ) -> Result<(), BodyError> {
-        while bytes > 0 {
-            let unwritten = &self.input.bytes()[..bytes];
-            let written = write_some(to, unwritten, clock, way).await;
-            let written = written.map_err(BodyError::Write)?;
-            self.input.consume(written);
-            bytes -= written;
+        let mut unwritten = Unwritten {
+            input: &mut *self.input,
+            bytes,
+        };
+        while unwritten.bytes > 0 {
+            let written = write_some(to, unwritten.bytes(), clock, way).await;
+            unwritten.consume(written.map_err(BodyError::Write)?);
         }
         Ok(())
     }
@@ -218,38 +233,73 @@ impl Source<'_> {
     }
 
     /// Moves content inside the kernel, for as long as nothing comes between and much is left.
+    ///
+    /// The decoder follows what is taken from the sender, so it stays in step if this fails or is dropped.
     async fn splice(
         &mut self,
-        mut pipe: Pipe,
+        pipe: Pipe,
         to: &Transport,
         clock: &Clock,
         way: Way,
         count: &mut impl FnMut(u64),
     ) -> Result<(), BodyError> {
         let from = self.transport;
+        let is_plain = || from.is_plain() && to.is_plain();
+        let mut pipe = pipe;
         while let Some(rest) = self.decoder.remaining().filter(|rest| *rest > 0) {
-            if !(from.is_plain() && to.is_plain()) {
-                break;
-            }
-            let filled = wait(clock, way, way.sender(), |cx| {
-                pipe.poll_fill(from.tcp(), rest, cx)
+            // A fault of the stream layer that is armed meanwhile wakes the task.
+            let filled = wait(clock, way, way.sender(), |cx| match is_plain() {
+                true => pipe.poll_fill(from.tcp(), rest, cx).map_ok(Some),
+                false => Poll::Ready(Ok(None)),
             });
             match filled.await {
-                Ok(0) => return Err(BodyError::Eof),
-                Ok(filled) => count(filled as u64),
+                Ok(None) => break,
+                Ok(Some(0)) => return Err(BodyError::Eof),
+                Ok(Some(filled)) => {
+                    self.decoder.advance(filled as u64);
+                    count(filled as u64);
+                }
                 Err(error) => return Err(BodyError::Read(error)),
             }
             while pipe.held() > 0 {
-                // What arrived before a fault of the stream layer was armed passes; it is in the kernel already.
-                let drained = wait(clock, way, way.receiver(), |cx| {
-                    pipe.poll_drain(to.tcp(), cx)
+                if !to.is_plain() {
+                    let bytes = pipe.into_bytes().map_err(BodyError::Read)?;
+                    return (write_all(to, &bytes, clock, way).await).map_err(BodyError::Write);
+                }
+                let drained = wait(clock, way, way.receiver(), |cx| match to.is_plain() {
+                    true => pipe.poll_drain(to.tcp(), cx),
+                    false => Poll::Ready(Ok(0)),
                 });
-                let drained = drained.await.map_err(BodyError::Write)? as u64;
-                self.decoder.advance(drained);
+                drained.await.map_err(BodyError::Write)?;
             }
+            // Others on this core have their turn.
+            yield_now().await;
         }
         pipe.give_back();
         Ok(())
+    }
+}
+
+/// Bytes at the beginning of an input that are being written. Dropping it forgets those that were not.
+struct Unwritten<'a> {
+    input: &'a mut Input,
+    bytes: usize,
+}
+
+impl Unwritten<'_> {
+    fn bytes(&self) -> &[u8] {
+        &self.input.bytes()[..self.bytes]
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.input.consume(bytes);
+        self.bytes -= bytes;
+    }
+}
+
+impl Drop for Unwritten<'_> {
+    fn drop(&mut self) {
+        self.input.consume(self.bytes);
     }
 }
 

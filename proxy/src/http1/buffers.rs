@@ -43,6 +43,9 @@ impl Input {
     /// Forgets the first `bytes`. The buffer goes back to the core with the last of them.
     pub(crate) fn consume(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.len(), "more was used than there was");
+        if bytes == 0 {
+            return;
+        }
         self.start += bytes;
         if self.start == self.end {
             self.give_back();

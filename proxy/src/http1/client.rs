@@ -1,13 +1,9 @@
 //! A connection to an upstream, used by one exchange at a time.
 
-use std::{
-    io,
-    sync::Arc,
-    task::{Context, Poll, Waker},
-};
+use std::{io, sync::Arc};
 
 use super::{
-    Input, ResponseHead,
+    BadAnswer, Input, ResponseHead,
     head::{HeadLimits, HeadSearch},
 };
 use crate::{
@@ -36,6 +32,16 @@ pub(crate) struct NoAnswer {
     pub(crate) was_unread: bool,
 }
 
+impl NoAnswer {
+    /// There was one, but it cannot be passed on.
+    pub(crate) fn of(bad: BadAnswer) -> Self {
+        Self {
+            error: UpstreamError::Protocol { bad },
+            was_unread: false,
+        }
+    }
+}
+
 impl UpstreamConnection {
     pub(crate) async fn open(upstream: &Arc<Upstream>) -> Result<Self, UpstreamError> {
         Ok(Self {
@@ -51,16 +57,8 @@ impl UpstreamConnection {
         if !self.input.is_empty() {
             return false;
         }
-        let tcp = self.transport.tcp();
-        let mut nobody = Context::from_waker(Waker::noop());
-        match tcp.poll_read_ready(&mut nobody) {
-            Poll::Pending => true,
-            Poll::Ready(Err(_)) => false,
-            Poll::Ready(Ok(())) => {
-                let read = tcp.try_read(&mut [0; 1]);
-                matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-            }
-        }
+        let read = self.transport.tcp().try_read(&mut [0; 1]);
+        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 
@@ -87,11 +85,7 @@ pub(crate) async fn read_head(
                 }
                 Ok(None) => {}
                 Err(bad) => {
-                    let error = UpstreamError::Protocol { bad };
-                    return Err(NoAnswer {
-                        error,
-                        was_unread: false,
-                    });
+                    return Err(NoAnswer::of(bad));
                 }
             }
         }

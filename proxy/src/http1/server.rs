@@ -64,6 +64,7 @@ pub(crate) async fn serve(
             client.reset();
         }
         Err(StreamEnd::Close) => close_in_order(&[client.tcp()]).await,
+        Err(StreamEnd::ClientGone) => {}
     }
 }
 
@@ -138,7 +139,11 @@ async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>) -> Conversation 
             After::Drop => return Conversation::Drop,
             After::Upgrade(upgrade) => return Conversation::Upgrade(upgrade),
         }
-        client.activity.set(Doing::Idle, Instant::now());
+        let doing = match input.is_empty() {
+            true => Doing::Idle,
+            false => Doing::Head,
+        };
+        client.activity.set(doing, Instant::now());
         number += 1;
     }
 }
@@ -166,7 +171,11 @@ async fn next_request(scope: &Scope, client: &ClientSocket, input: &mut Input) -
                         Err(refusal) => Next::Refused(head, refusal),
                     };
                 }
-                Ok(None) => head.recycle(),
+                Ok(None) => {
+                    head.recycle();
+                    // The rest may be long in coming.
+                    input.shrink();
+                }
                 Err(refusal) => return Next::Refused(head, refusal),
             }
         }
@@ -216,7 +225,8 @@ async fn overdue(client: &ClientSocket) -> Conversation {
             Doing::Exchange => now + HEAD_TIMEOUT,
         };
         if now < deadline {
-            sleep_until(deadline.into()).await;
+            // A head may begin meanwhile, and nobody is woken for that.
+            sleep_until(deadline.min(now + HEAD_TIMEOUT).into()).await;
             continue;
         }
         if client.layered().is_held_up() {

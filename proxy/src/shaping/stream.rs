@@ -135,6 +135,11 @@ impl StreamShaper {
         times.into_iter().flatten().min()
     }
 
+    /// When held bytes are due; `None` if nothing is held, or until the fault is removed.
+    pub(crate) fn held_until(&self) -> Option<Instant> {
+        self.shaper.next_due()
+    }
+
     /// When a schedule moves and [`refresh`](Self::refresh) has something to do without a change of the plan.
     pub(crate) fn schedule_moves_at(&self) -> Option<Instant> {
         self.schedule_moves_at

@@ -90,7 +90,7 @@ impl ClientSocket {
         self.is_last.get()
     }
 
-    /// Makes the close of this socket a reset (RST), and sends it now. Nothing else is sent, no FIN either.
+    /// Makes the close of this socket a reset (RST): it goes out when the socket is dropped. Nothing is to be sent after it.
     pub(crate) fn reset(&self) {
         reset_on_close(self.tcp());
     }
@@ -133,14 +133,19 @@ impl ClientSocket {
     /// Waits until the client has closed its sending side or the connection broke. What it sends meanwhile is kept in
     /// `input`, up to `kept_max` bytes.
     pub(crate) async fn left(&self, input: &mut Input, kept_max: usize) {
-        /// While unread bytes keep the socket ready no event tells of the close behind them: look now and then.
-        const LOOK_AGAIN: Duration = Duration::from_millis(50);
         while input.len() < kept_max {
             match poll_fn(|cx| input.poll_fill(&self.transport, cx)).await {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}
             }
         }
+        self.gone().await;
+    }
+
+    /// As [`left`](Self::left), without reading anything.
+    pub(crate) async fn gone(&self) {
+        /// While unread bytes keep the socket ready no event tells of the close behind them: look now and then.
+        const LOOK_AGAIN: Duration = Duration::from_millis(50);
         while let Ok(ready) = self.tcp().ready(Interest::READABLE).await
             && !(ready.is_read_closed() && self.layered().end_has_come())
         {

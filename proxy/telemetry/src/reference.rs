@@ -205,8 +205,11 @@ curl -s localhost:8474/metrics | grep ^proxy_requests_total
 Logs go to standard error, as text on a terminal and otherwise as JSON, one object a line, or as `--log-format` says. What
 is logged during a traced call has its `trace_id` and `span_id`. With `--access-log` each request on a route is a line of
 the target `brownout::access`: `route`, `method`, `path`, `status` or `ending`, `bytes`, `duration_ms`, `upstream_ms`,
-`injected_ms`, `faults`, `trace_id` and `span_id`. `ending` is an error of `proxy.errors`, or `fault.stream` where
-a fault of the stream layer ended the connection. Neither header fields nor the query are in it. Lines are written by a
+`fault_ms`, `client_ms`, `own_ms`, `faults`, `trace_id` and `span_id`. The four parts sum to the whole. `ending` is an error
+of `proxy.errors`, `fault.<kind>` of the fault that ended the exchange, `fault.stream` where one of the stream layer ended
+the connection, `request_body` where the request's content was malformed, or `refused`, with the reason in `why`. A
+connection of a `tcp` route, and one that changed its protocol, has a line when it ends, with `peer`, `bytes_in` and
+`bytes_out`. Neither header fields nor the query are in it. Lines are written by a
 thread of their own; when 16,384 wait, further ones are dropped, and no request waits.
 
 ## Settings

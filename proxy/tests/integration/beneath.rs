@@ -453,3 +453,26 @@ async fn a_connection_draws_once_and_keeps_its_draw() {
         (1, 1, 0)
     );
 }
+
+#[tokio::test]
+async fn a_client_that_has_closed_leaves_no_connection_behind_a_fault_without_end() {
+    for fault in [
+        json!({ "blackhole": {} }),
+        json!({ "blackhole": {}, "direction": "downstream" }),
+        json!({ "stall": {} }),
+    ] {
+        let upstream = TestUpstream::replying("hello").await;
+        let proxy = TestProxy::to(&upstream).start();
+        let id = proxy.arm(&beneath(fault.clone()));
+        let mut client = proxy.connect().await;
+        client.send(GET).await;
+
+        client.finish().await;
+
+        eventually("the connection to be given up", || {
+            proxy.handle().route(TestProxy::ROUTE).unwrap().connections == 0
+        })
+        .await;
+        assert_eq!(proxy.fault(&id).counters.active, 0, "{fault}");
+    }
+}

@@ -23,6 +23,7 @@ mod latency;
 mod letting_go;
 mod malformed;
 mod memory;
+mod out_of_step;
 mod passing;
 mod patching;
 mod programs;

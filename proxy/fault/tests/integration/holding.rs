@@ -196,3 +196,16 @@ fn a_removed_fault_gives_its_places_back_though_nobody_has_left_yet() {
         0
     );
 }
+
+#[test]
+fn whoever_waits_for_changes_is_not_told_of_those_before() {
+    let (mut writer, reader) = store(1);
+    let now = start();
+    arm(&mut writer, &json!({ "route": "web", "reset": {} }), now);
+
+    let changes = reader.changes();
+    assert!(!changes.has_changed().unwrap());
+    writer.clear();
+
+    assert!(changes.has_changed().unwrap());
+}
