@@ -91,12 +91,16 @@ impl Injection {
     /// Adds a delay before the request is forwarded, on behalf of the fault that is being injected.
     pub(crate) fn delay(&mut self, span: Duration, since: Since) {
         let by = self.injecting();
+        if span.is_zero() || since == Since::Arrival {
+            self.leaves_open();
+        }
         self.before.delays.push(Delay { by, span, since });
     }
 
     /// Adds a delay before the answer is passed on.
     pub(crate) fn delay_answer(&mut self, span: Duration, since: Since) {
         let by = self.injecting();
+        self.leaves_open();
         self.after().delays.push(Delay { by, span, since });
     }
 
@@ -111,6 +115,7 @@ impl Injection {
     pub(crate) fn end_answer(&mut self, ending: ResponseEnding) {
         if self.ending().is_none() {
             let by = self.injecting();
+            self.leaves_open();
             self.after().ending = Some((by, ending));
         }
     }
@@ -118,39 +123,35 @@ impl Injection {
     /// Does something to the answer's body.
     pub(crate) fn shape(&mut self, shape: Shape) {
         let by = self.injecting();
-        self.depends_on_answer();
+        self.leaves_open();
         self.after().shapes.push((by, shape));
     }
 
     /// Changes the request's header fields.
     pub(crate) fn edit_request(&mut self, edits: &Arc<[FieldEdit]>) {
         let by = self.injecting();
+        self.leaves_open();
         self.forward().edits.push((by, Arc::clone(edits)));
     }
 
     /// Changes the answer.
     pub(crate) fn change_answer(&mut self, change: &Arc<Change>) {
         let by = self.injecting();
-        let changes_request = self
-            .forward
-            .iter()
-            .flat_map(|forward| &forward.edits)
-            .any(|(other, _)| *other == by);
+        self.leaves_open();
         self.after().changes.push((by, Arc::clone(change)));
-        if !changes_request && change.needs_a_fitting_body() {
-            self.depends_on_answer();
-        }
     }
 
     /// Paces the request's body.
     pub(crate) fn pace_upload(&mut self, bucket: Arc<Bucket>) {
         let by = self.injecting();
+        self.leaves_open();
         self.forward().pace.push((by, bucket));
     }
 
     /// Sends copies of the request. The first fault that asks for copies wins.
     pub(crate) fn copy(&mut self, copies: Copies) {
         let by = self.injecting();
+        self.leaves_open();
         self.forward().copies.get_or_insert((by, copies));
     }
 
@@ -167,7 +168,8 @@ impl Injection {
         self.after.get_or_insert_default()
     }
 
-    fn depends_on_answer(&mut self) {
+    /// Whether the fault has an effect shows when it is carried out: only then it counts as injected.
+    fn leaves_open(&mut self) {
         if let Some(fired) = self.fired.last_mut() {
             fired.set_undecided();
         }

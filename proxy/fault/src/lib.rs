@@ -44,6 +44,7 @@ mod fields;
 mod hold;
 mod identity;
 mod injection;
+mod json_text;
 mod matcher;
 mod merge;
 mod name;

@@ -176,8 +176,9 @@ Faults act in the order of their phases, inside a phase by `priority` (higher fi
 up, changes and shapes of a body combine in that order, and at most one fault ends an exchange: one that comes too late
 is counted as `skipped`. So is one that finds nothing to act on in an answer: a `reset`, `truncate` or `stall` behind the
 end of the body, damage that hits no byte, a `bandwidth` or `dribble` that holds no byte back, anything on an answer
-without content, a JSON patch that does not fit. It leaves its place in `limit` to another. Where the length is not told
-beforehand (chunked), an ending right at the end of the content acts, as it cuts off the last chunk.
+without content, a `mutate` that changes nothing. So is one whose turn never comes, as the upstream gives no answer or the
+client leaves before. It leaves its place in `limit` to another. Where the length is not told
+beforehand (chunked), an ending right at the end of the content acts, as it cuts off the last chunk; one that is `clean` does not.
 
 Bodies are damaged and cut as they are on the wire: compressed ones are not unpacked. JSON patches pass them.
 

@@ -94,6 +94,12 @@ impl Exchange<'_> {
             Since::Now => delay.span,
             Since::Arrival => (delay.span).saturating_sub(began - self.clock.started()),
         };
+        if left_over.is_zero() {
+            self.record.borrow_mut().skipped(delay.by);
+            self.clock.enter(Part::Own);
+            return HoldEnd::Whole;
+        }
+        self.record.borrow_mut().acts(delay.by);
         let until = self.scope.timer.at(later(began, left_over));
         let asked = Some(left_over);
         self.hold_until(delay.by, began, until, asked, left).await

@@ -43,31 +43,37 @@ impl Content {
 }
 
 impl Exchange<'_> {
-    /// Changes the answer. Tells whether its content was changed.
+    /// Changes the answer. Tells whether anything of it is another than before.
     pub(super) async fn change(
         &self,
         change: &Change,
         answer: &mut Answer<'_>,
         content: &mut Content,
     ) -> bool {
-        let has_changed = match &change.body {
-            // An answer without content gets none: its framing would not tell.
-            Some(body) if !self.asked.is_head && !has_no_content(answer.head.status) => {
+        let status = change.status.map_or(answer.head.status, |it| it.as_u16());
+        // RFC 9110 §15.3.5, §15.3.6, §15.4.5: it has no content.
+        let is_bare = has_no_content(status);
+        let mut has_changed = match &change.body {
+            Some(body) if !self.asked.is_head && !is_bare => {
                 self.change_content(body, answer, content).await
             }
             Some(_) | None => false,
         };
-        if let Some(status) = change.status {
-            let status = status.as_u16();
+        if status != answer.head.status {
+            has_changed = true;
             answer.head.set_status(status, reason(status));
             self.record.borrow_mut().changed_by_fault(status);
-            if has_no_content(status) {
-                // RFC 9110 §15.3.5, §15.3.6, §15.4.5: it has no content, and tells no length of its own.
+            if is_bare {
+                // Nor does it tell a length of its own.
                 *content = Content::Own(Bytes::new());
                 self.forget_content(answer);
             }
         }
-        change.apply_to(&mut answer.head.fields);
+        if !change.edits.is_empty() {
+            let before = answer.head.fields.clone();
+            change.apply_to(&mut answer.head.fields);
+            has_changed |= !before.iter().eq(answer.head.fields.iter());
+        }
         has_changed
     }
 

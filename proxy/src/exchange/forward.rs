@@ -66,8 +66,12 @@ impl Exchange<'_> {
                 pace,
                 copies,
             } = *faults;
-            for (_, edits) in &edits {
+            for (by, edits) in &edits {
+                let before = head.fields.clone();
                 brownout_fault::apply(edits, &mut head.fields);
+                if !before.iter().eq(head.fields.iter()) {
+                    self.record.borrow_mut().acts(*by);
+                }
             }
             if !pace.is_empty() && length != BodyLength::Empty {
                 paced = Some(self.pace(pace, length));
@@ -81,6 +85,7 @@ impl Exchange<'_> {
                     let said = content.len().to_string();
                     head.fields.set("Content-Length", said.as_bytes());
                 }
+                self.record.borrow_mut().acts(by);
                 self.send_copies(by, copies, head, &content, &upstream);
                 with_content = Some(content);
             }

@@ -116,7 +116,9 @@ impl Exchange<'_> {
             let date = date_after(SystemTime::now(), after);
             answer.field("retry-after", date.as_bytes());
         }
-        let content = content.map(|content| content.bytes);
+        // RFC 9110 §15.3.6: unlike 204 and 304, a 205 must say that it has no content.
+        let nothing = (status == 205).then(Default::default);
+        let content = content.map(|content| content.bytes).or(nothing);
         self.send_own(answer, content.as_deref(), body).await
     }
 

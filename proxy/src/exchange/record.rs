@@ -53,6 +53,8 @@ pub(crate) struct Record {
     has_answered: bool,
     /// Whether the span was told of the faults.
     is_described: bool,
+    /// The fault that is to end the exchange.
+    ended_by: Option<usize>,
     /// Content of the answer that was handed on, in bytes.
     bytes: u64,
     /// What the log is to say of the request; `None` if it says nothing of requests.
@@ -94,6 +96,7 @@ impl Record {
             was_sent: false,
             has_answered: false,
             is_described: false,
+            ended_by: None,
             bytes: 0,
             access: None,
             end: ExchangeEnd::Open,
@@ -130,6 +133,7 @@ impl Record {
         }
         self.access = (self.scope.route.logs_access()).then(|| RequestLine::of(request));
         self.fired = fired;
+        self.ended_by = ended_by;
         self.count_held(|active| active.add(1));
         self.begin_span(request);
         let certain = self.fired.iter().position(|fired| !fired.is_undecided());
@@ -169,7 +173,7 @@ impl Record {
             metrics.injected.add(1);
         }
         if self.span.is_recording() && !self.is_described {
-            self.describe_faults(by);
+            self.describe_faults(self.ended_by.unwrap_or(by));
         }
     }
 

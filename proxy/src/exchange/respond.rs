@@ -208,6 +208,7 @@ impl Exchange<'_> {
             return Answered::Over(match ending {
                 ResponseEnding::Answer(made) => {
                     answer.upload.answer_has_begun.set(true);
+                    self.record.borrow_mut().acts(by);
                     let after = self.answer_instead(by, &made, &request.fields, None).await;
                     match after {
                         After::Next if !answer.upload.is_sent() => After::Close,
@@ -215,10 +216,14 @@ impl Exchange<'_> {
                     }
                 }
                 ResponseEnding::Reset => {
+                    self.record.borrow_mut().acts(by);
                     self.record.borrow_mut().withheld_by_fault(by);
                     self.reset(by).await
                 }
-                ResponseEnding::Malformed(how) => self.send_malformed(how, by, answer).await,
+                ResponseEnding::Malformed(how) => {
+                    self.record.borrow_mut().acts(by);
+                    self.send_malformed(how, by, answer).await
+                }
             });
         }
         if !held.is_empty() {
@@ -234,12 +239,10 @@ impl Exchange<'_> {
         });
         let mut content = Content::Upstream;
         for (by, change) in &changes {
-            let has_changed = self.change(change, &mut answer, &mut content).await;
-            let mut record = self.record.borrow_mut();
-            if has_changed {
-                record.acts(*by);
+            if self.change(change, &mut answer, &mut content).await {
+                self.record.borrow_mut().acts(*by);
             } else {
-                record.skipped(*by);
+                self.record.borrow_mut().skipped(*by);
             }
         }
         self.pass_shaped(answer, content, shapes, keep).await

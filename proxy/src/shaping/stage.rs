@@ -164,7 +164,13 @@ pub(super) fn of_body(
         Shape::Stall(stall) => Box::new(stall::Stall::of_body(number, stall, now)),
         Shape::Cut(shape) => {
             let at = shape.at.bytes(length.unwrap_or(first_bytes));
-            Box::new(cut::Cut::of_body(number, at, shape.how, now))
+            Box::new(cut::Cut::of_body(
+                number,
+                at,
+                shape.how,
+                length.is_some(),
+                now,
+            ))
         }
     }
 }

@@ -15,6 +15,7 @@ mod connect_faults;
 mod draining;
 mod early_answers;
 mod endings;
+mod every_kind;
 mod fidelity;
 mod field_bugs;
 mod identity;

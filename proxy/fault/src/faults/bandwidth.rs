@@ -38,13 +38,16 @@ enum Side {
     Response,
 }
 
+/// The burst that a rate has by itself lasts 100 ms.
+const BURSTS_A_SECOND: u64 = 10;
+
 impl FaultKind for Bandwidth {
     const NAME: &'static str = "bandwidth";
     const SUMMARY: &'static str = "lets bodies through no faster than a rate";
     const PHASE: Phase = Phase::ResponseBody;
     const PARAMS: &'static [Param] = &[
         Param::new("rate", Accepts::Rate, "64KiB/s", "bytes a second; the shorthand \"64KiB/s\" means this"),
-        Param::new("burst", Accepts::Size, "16KiB", "bytes that may go at once after a rest"),
+        Param::new("burst", Accepts::Size, "", "bytes that may go at once after a rest; left out it is what the rate allows in 100 ms, at least 1 byte"),
         Param::new("share", Accepts::Words(&["stream", "fault", "upstream"]), "stream", "whose budget it is: each body's or connection's, all of the fault's, or all of a route's"),
         Param::new("side", Accepts::Words(&["request", "response"]), "response", "which bodies"),
     ];
@@ -64,9 +67,10 @@ impl FaultKind for Bandwidth {
         let object = params::<Self>(value)?;
         let share = object.optional("share", one_of("share", &["stream", "fault", "upstream"]))?;
         let side = object.optional("side", one_of("side", &["request", "response"]))?;
+        let rate = object.optional("rate", rate)?.unwrap_or(64 * 1024);
         Ok(Self {
-            rate: object.optional("rate", rate)?.unwrap_or(64 * 1024),
-            burst: object.optional("burst", size)?.unwrap_or(16 * 1024),
+            rate,
+            burst: object.optional("burst", size)?.unwrap_or((rate / BURSTS_A_SECOND).max(1)),
             share: match share {
                 Some("fault") => Share::Fault,
                 Some("upstream") => Share::Upstream,
@@ -139,5 +143,19 @@ impl FaultKind for Bandwidth {
             Side::Request => into.pace_upload(bucket),
             Side::Response => into.shape(Shape::Pace(bucket)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_burst_of_a_rate_lasts_100_ms_and_is_at_least_a_byte() {
+        for (rate, burst) in [("64KiB/s", 6_553), ("10B/s", 1), ("1B/s", 1), ("1MB/s", 100_000)] {
+            assert_eq!(Bandwidth::read(&json!(rate)).unwrap().burst, burst, "{rate}");
+        }
+        let said = Bandwidth::read(&json!({ "rate": "10B/s", "burst": "0B" })).unwrap();
+        assert_eq!(said.burst, 0);
     }
 }

@@ -22,8 +22,9 @@ use crate::{
 /// Changes requests before the upstream sees them, and answers before the client does: fields, status, body.
 ///
 /// A JSON patch (RFC 6902) or merge patch (RFC 7396) needs the whole body, so the answer waits until the body has
-/// come, up to 1 MiB. What is longer, compressed, of a type that is not JSON's, or what the patch does not fit passes as
-/// it is; a fault that does nothing else counts as skipped then.
+/// come, up to 1 MiB. What it does not name keeps its text, every digit of a number included. What is longer, compressed,
+/// of a type that is not JSON's, or what the patch does not fit passes as it is. An answer to HEAD and one with the status
+/// 204, 205 or 304 gets no body. A fault that changed nothing counts as skipped.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mutate {
     request: Option<Box<Side>>,
@@ -157,7 +158,7 @@ impl FaultKind for Mutate {
     const PHASE: Phase = Phase::ResponseHead;
     const PARAMS: &'static [Param] = &[
         Param::new("request", Accepts::Object("object of set and remove", REQUEST), "", "header fields that are set, and names of those that go, before the upstream sees them"),
-        Param::new("response", Accepts::Object("object of set, remove, status, body, json_merge and json_patch", RESPONSE), "", "the same for the answer, another status, and another body (up to 64 KiB), a JSON merge patch (RFC 7396) or a JSON patch (RFC 6902) of it: of bodies up to 1 MiB that are JSON and not compressed, others pass as they are"),
+        Param::new("response", Accepts::Object("object of set, remove, status, body, json_merge and json_patch", RESPONSE), "", "the same for the answer, another status, and another body (up to 64 KiB), a JSON merge patch (RFC 7396) or a JSON patch (RFC 6902) of it: of bodies up to 1 MiB that are JSON and not compressed, others pass as they are; what a patch does not name keeps its text"),
     ];
     const EXAMPLE: &'static str = r#"{"response":{"status":201,"set":{"x-mutated":"yes"}}}"#;
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
-use json_patch::{PatchOperation, patch};
+use json_patch::PatchOperation;
 use serde_json::Value;
 
 use crate::{
     edits::{EditFields, FieldEdit, apply},
     fields::Fields,
-    merge::merge,
+    json_text::{JsonText, depth_of},
 };
 
 /// What is changed about a message; everything else stays.
@@ -32,22 +32,15 @@ pub enum BodyChange {
     /// A JSON merge patch (RFC 7396). What is no JSON stays as it is, and members that stay keep their order.
     Merge(Value),
     /// A JSON patch (RFC 6902). What is no JSON stays as it is, and so does what one of its operations does not fit.
-    /// The members of an object of which one is removed may come in another order.
     Patch(Vec<PatchOperation>),
 }
 
-/// How deep a JSON text may be nested after a patch, as deep as one may be that is read.
+/// How deep a JSON text may be nested after a patch. What is deeper stays as it is.
 const DEPTH_MAX: usize = 128;
 
 impl Change {
     /// The longest body that is patched: it must be kept whole. Longer ones pass as they are.
     pub const PATCHED_BYTES_MAX: usize = 1024 * 1024;
-
-    /// Whether it does nothing but patch a body, and so nothing at all to an answer whose body does not fit.
-    pub(crate) fn needs_a_fitting_body(&self) -> bool {
-        let patches = self.body.as_ref().is_some_and(BodyChange::needs_json);
-        patches && self.status.is_none() && self.edits.is_empty()
-    }
 
     /// Changes the fields of `head`.
     pub fn apply_to(&self, head: &mut impl EditFields) {
@@ -87,46 +80,31 @@ impl BodyChange {
         match self {
             Self::Replace(other) => Some(other.clone()),
             Self::Merge(patch) => {
-                let mut value: Value = serde_json::from_slice(body).ok()?;
-                merge(&mut value, patch);
-                Some(Bytes::from(value.to_string()))
+                let mut text = JsonText::read(body)?;
+                text.merge(patch);
+                written(&text, body)
             }
             Self::Patch(operations) => {
-                let mut value: Value = serde_json::from_slice(body).ok()?;
+                let mut text = JsonText::read(body)?;
                 for operation in operations {
-                    patch(&mut value, std::slice::from_ref(operation)).ok()?;
+                    text.patch(operation)?;
                     // Each copy may double it.
                     let mut bytes_left = Change::PATCHED_BYTES_MAX * 4;
-                    if !fits(&value, DEPTH_MAX, &mut bytes_left) {
+                    if !text.fits(DEPTH_MAX, &mut bytes_left) {
                         return None;
                     }
                 }
-                Some(Bytes::from(value.to_string()))
+                written(&text, body)
             }
         }
     }
 }
 
-/// Whether a value is no deeper than `depth` and, roughly, no longer than `bytes_left`.
-fn fits(value: &Value, depth: usize, bytes_left: &mut usize) -> bool {
-    let Some(depth) = depth.checked_sub(1) else {
-        return false;
-    };
-    let own = match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
-        Value::String(text) => text.len() + 2,
-        Value::Array(items) => items.len() + 2,
-        Value::Object(members) => members.keys().map(|key| key.len() + 4).sum::<usize>() + 2,
-    };
-    let Some(left) = bytes_left.checked_sub(own) else {
-        return false;
-    };
-    *bytes_left = left;
-    match value {
-        Value::Array(items) => items.iter().all(|item| fits(item, depth, bytes_left)),
-        Value::Object(members) => members.values().all(|item| fits(item, depth, bytes_left)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
-    }
+/// The text, unless it is nested too deep or is `body` still.
+fn written(text: &JsonText<'_>, body: &[u8]) -> Option<Bytes> {
+    let text = text.to_string();
+    let is_changed = text.as_bytes() != body && depth_of(&text) <= DEPTH_MAX;
+    is_changed.then(|| Bytes::from(text))
 }
 
 #[cfg(test)]

@@ -30,12 +30,12 @@ impl Fired {
         }
     }
 
-    /// Notes that the answer decides whether it has an effect.
+    /// Notes that it shows later whether it has an effect.
     pub(crate) fn set_undecided(&mut self) {
         self.is_undecided = true;
     }
 
-    /// Whether it is not known yet if it has an effect: the answer decides.
+    /// Whether it is not known yet if it has an effect: that shows when it is carried out.
     #[must_use]
     pub fn is_undecided(&self) -> bool {
         self.is_undecided

@@ -24,6 +24,8 @@ enum Trigger {
     Reached,
     /// Bytes have come, and as many as may pass have passed.
     Arrival,
+    /// A byte has come that may not pass. Until then nothing would be cut off.
+    Beyond,
 }
 
 impl Cut {
@@ -41,10 +43,18 @@ impl Cut {
         Self::new(bytes, EarlyEnd { by, how }, Trigger::Arrival)
     }
 
-    /// Ends a body once `at` bytes have passed.
-    pub(super) fn of_body(by: u64, at: u64, how: Break, now: Instant) -> Self {
-        let mut cut = Self::new(at, EarlyEnd { by, how }, Trigger::Reached);
-        cut.end_if_reached(now);
+    /// Ends a body once `at` bytes have passed. An end that looks like the body's own is made only where more would have
+    /// come: if it `is_longer`, as is known, once they have passed, else with the first byte behind them.
+    pub(super) fn of_body(by: u64, at: u64, how: Break, is_longer: bool, now: Instant) -> Self {
+        let trigger = match how {
+            Break::Clean if !is_longer => Trigger::Beyond,
+            Break::Clean | Break::Fin | Break::Reset => Trigger::Reached,
+        };
+        let mut cut = Self::new(at, EarlyEnd { by, how }, trigger);
+        match trigger {
+            Trigger::Reached => cut.end_if_reached(now),
+            Trigger::Arrival | Trigger::Beyond => {}
+        }
         cut
     }
 
@@ -79,12 +89,15 @@ impl Machine for Cut {
         };
         // An update may have put the end before what has passed.
         let left = self.at.saturating_sub(self.passed_bytes);
+        let is_beyond = bytes.len() as u64 > left;
         bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         self.passed_bytes += bytes.len() as u64;
         if left > 0 {
             self.passed.push(at, Item::Bytes(bytes));
         }
-        self.end_if_reached(at);
+        if self.trigger != Trigger::Beyond || is_beyond {
+            self.end_if_reached(at);
+        }
     }
 
     fn pop(&mut self, _now: Instant, report: &mut dyn Report) -> Option<(Instant, Item)> {
@@ -111,7 +124,7 @@ impl Machine for Cut {
         }
         match self.trigger {
             Trigger::Reached => self.end_if_reached(now),
-            Trigger::Arrival => {}
+            Trigger::Arrival | Trigger::Beyond => {}
         }
     }
 
