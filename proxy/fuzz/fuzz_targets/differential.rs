@@ -13,9 +13,9 @@ mod http1 {
     pub(crate) mod forwarding;
     pub(crate) mod framing;
     pub(crate) mod head;
-    pub(crate) mod refusal;
     #[path = "tests/reader.rs"]
     mod reader;
+    pub(crate) mod refusal;
     #[path = "tests/split.rs"]
     pub(crate) mod split;
 }

@@ -10,8 +10,8 @@ use http::Request;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
-// The reader of `brownout.toml`, which says where in a file a problem is.
-#[path = "../../../cli/src/toml_tree.rs"]
+// The reader of TOML files, which says where in a file a problem is.
+#[path = "../../../experiments/src/toml_tree.rs"]
 #[allow(dead_code, reason = "its display is not needed here")]
 mod toml_tree;
 

@@ -65,7 +65,7 @@ impl Exchange<'_> {
         let holds = (faults.as_ref())
             .is_some_and(|faults| !faults.delays.is_empty() || faults.ending.is_some());
         let mut held = Vec::new();
-        let head = match self.final_head(&mut from, holds, &mut held).await {
+        let mut head = match self.final_head(&mut from, holds, &mut held).await {
             Ok(head) => head,
             Err(failed) => return Answered::Failed(failed),
         };
@@ -76,6 +76,10 @@ impl Exchange<'_> {
         self.clock.answering();
         self.record.borrow_mut().answered(head.status);
         let keeps_upstream = response_keeps_alive(&head, length);
+        if self.asked.is_http10 && length == BodyLength::Empty {
+            // RFC 9112 §6.1: HTTP/1.0 knows no codings. Where there is content, it is framed anew.
+            head.fields.remove_kind(FieldKind::TransferEncoding);
+        }
         let mut decoder = Decoder::new(length);
         let source = Source {
             transport: from.transport,
@@ -255,10 +259,6 @@ impl Exchange<'_> {
                 .await;
         }
         let keeps_client = self.keeps_client(&answer, answer.length);
-        if self.asked.is_http10 {
-            // Of an answer to HEAD; HTTP/1.0 knows no chunks.
-            answer.head.fields.remove_kind(FieldKind::TransferEncoding);
-        }
         let mut out = Output::new();
         to_client(
             &mut answer.head,
@@ -268,10 +268,17 @@ impl Exchange<'_> {
         write_response(&answer.head, out.bytes_mut());
         std::mem::take(&mut answer.head).recycle();
         let begun = answer.source.take_verbatim(WITH_HEAD_MAX, out.bytes_mut());
-        let content = match begun {
-            Ok(content) => content,
-            // Nothing was sent.
-            Err(bad) => return Answered::Failed(NoAnswer::of(bad.into())),
+        let (content, flaw) = match begun {
+            Ok(content) => (content, None),
+            // What came before goes out first: a client learns the same however the bytes are cut.
+            Err(bad) => {
+                let (length, out) = (answer.length, out.bytes_mut());
+                let content = answer.source.take_up_to_flaw(length, WITH_HEAD_MAX, out);
+                if content == 0 {
+                    return Answered::Failed(NoAnswer::of(bad.into())); // Nothing was sent.
+                }
+                (content, Some(bad))
+            }
         };
         answer.upload.answer_has_begun.set(true);
         let record = self.record;
@@ -284,6 +291,9 @@ impl Exchange<'_> {
             return Answered::Over(After::Drop);
         }
         drop(out);
+        if let Some(bad) = flaw {
+            return Box::pin(self.broken(BodyError::Malformed(bad), answer.length)).await;
+        }
         if !answer.source.decoder.is_ended() {
             let rest = Cell::new(0);
             let passed = answer

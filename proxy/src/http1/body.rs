@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use tokio::task::yield_now;
 
-use super::{BadBody, Input, decoder::Decoder};
+use super::{BadBody, BodyLength, Input, decoder::Decoder};
 use crate::{
     clock::{Clock, Part},
     relay::Pipe,
@@ -104,6 +104,30 @@ impl Source<'_> {
         out.extend_from_slice(&bytes[..tracked.used]);
         self.input.consume(tracked.used);
         Ok(tracked.data)
+    }
+
+    /// Takes what came before the flaw that [`take_verbatim`](Self::take_verbatim) found at the beginning of a body of
+    /// this length: as much as would have passed if it had come byte by byte. Gives the bytes of content.
+    #[cold]
+    pub(crate) fn take_up_to_flaw(
+        &mut self,
+        length: BodyLength,
+        bytes_max: usize,
+        out: &mut Vec<u8>,
+    ) -> u64 {
+        let bytes = &self.input.bytes()[..self.input.len().min(bytes_max)];
+        let mut decoder = Decoder::new(length);
+        let (mut used, mut data) = (0, 0);
+        for end in 1..=bytes.len() {
+            let Ok(tracked) = decoder.track(&bytes[used..end]) else {
+                break;
+            };
+            used += tracked.used;
+            data += tracked.data;
+        }
+        out.extend_from_slice(&bytes[..used]);
+        self.input.consume(used);
+        data
     }
 
     /// Reads and forgets a piece of the body. Gives its bytes, framing included. Without a `clock` the time is somebody

@@ -237,6 +237,34 @@ async fn an_old_client_gets_an_answer_it_understands() {
     assert!(all.ends_with("\r\n\r\nhello"), "{all}");
 }
 
+/// RFC 9112 §6.1: a Transfer-Encoding is for HTTP/1.1 alone, also where there is no content.
+#[tokio::test]
+async fn an_old_client_is_told_no_coding_of_content_it_does_not_get() {
+    for (method, status) in [("HEAD", "200 OK"), ("GET", "304 Not Modified")] {
+        let upstream = TestUpstream::raw(move |stream| async move {
+            let mut upstream = RawClient::over(stream);
+            upstream.head().await;
+            upstream
+                .send(format!(
+                    "HTTP/1.1 {status}\r\nTransfer-Encoding: chunked\r\nX: 1\r\n\r\n"
+                ))
+                .await;
+            upstream.ended().await;
+        })
+        .await;
+        let proxy = TestProxy::to(&upstream).start();
+        let mut client = proxy.connect().await;
+
+        client.send(format!("{method} / HTTP/1.0\r\n\r\n")).await;
+
+        let all = String::from_utf8(client.ended().await.bytes).unwrap();
+        assert!(all.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{all}");
+        assert!(all.contains("\r\nX: 1\r\n"), "{all}");
+        let has_coding = all.to_ascii_lowercase().contains("transfer-encoding");
+        assert!(!has_coding, "{method}: {all}");
+    }
+}
+
 #[tokio::test]
 async fn a_transfer_coding_that_would_go_unsaid_is_refused() {
     let upstream = TestUpstream::replying("hello").await;

@@ -102,9 +102,10 @@ impl RequestHead {
             self.method.push_str(&String::from_utf8_lossy(method));
             self.target.push_str(&String::from_utf8_lossy(target));
             self.minor = minor;
-            if target.len() > limits.target {
-                return Refusal::TARGET_BYTES;
-            }
+        }
+        // Before any other flaw: a head that comes in pieces is refused as soon as its target is too long.
+        if has_long_target(head, limits) {
+            return Refusal::TARGET_BYTES;
         }
         let flaw = line
             .err()

@@ -299,6 +299,35 @@ fn a_head_has_limits() {
     assert_eq!(refused(more.as_bytes()), Refusal::HEAD_FIELDS);
 }
 
+/// A reason that depended on how the network cut the bytes would make a log tell two stories of one request.
+#[test]
+fn a_long_target_is_told_before_any_other_flaw_however_it_arrives() {
+    let limits = HeadLimits {
+        target: 50,
+        ..HeadLimits::default()
+    };
+    let long = "b".repeat(50);
+    for head in [
+        format!("GET /{long}\x15 HTTP/1.1\r\nHost: a\r\n\r\n"), // A control byte.
+        format!("GET /{long}\r\n\r\n"),                         // No version.
+        format!("GET /{long} HTTP/3.0\r\n\r\n"),                // Another version.
+        format!("GET /{long} HTTP/1.1 a\r\n\r\n"),              // A fourth part.
+        format!("G(T /{long} HTTP/1.1\r\nHost: a\r\n\r\n"),     // A method that is no token.
+        format!("GET /{long} HTTP/1.1\nHost: a\r\n\r\n"),       // A line that ends with LF alone.
+        format!("GET /{long} HTTP/1.1\r\nHost : a\r\n\r\n"),    // A space behind a field's name.
+    ] {
+        let whole =
+            RequestHead::default().parse(head.as_bytes(), &mut HeadSearch::default(), &limits);
+        assert_eq!(whole, Err(Refusal::TARGET_BYTES), "{head:?}");
+        let mut search = HeadSearch::default();
+        let mut request = RequestHead::default();
+        let by_byte = (1..=head.len())
+            .map(|len| request.parse(&head.as_bytes()[..len], &mut search, &limits))
+            .find(|parsed| *parsed != Ok(None));
+        assert_eq!(by_byte, Some(whole), "{head:?}");
+    }
+}
+
 #[test]
 fn a_refused_request_keeps_its_first_line_for_the_logs() {
     let mut head = RequestHead::default();

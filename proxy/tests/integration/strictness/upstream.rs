@@ -156,10 +156,13 @@ async fn what_is_no_answer_becomes_a_502() {
     .await;
 }
 
-/// The client has the head and the first chunk when the rest turns out to be no body.
-async fn check_cut(rest: &'static [u8]) {
+/// The client has the head and the first chunk when the rest turns out to be no body; or all comes `at_once`.
+async fn check_cut(rest: &'static [u8], at_once: bool) {
     let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
-    let upstream = answering(vec![head.to_vec(), rest.to_vec()]).await;
+    let upstream = match at_once {
+        true => answering(vec![[head, rest].concat()]).await,
+        false => answering(vec![head.to_vec(), rest.to_vec()]).await,
+    };
     let proxy = TestProxy::to(&upstream)
         .with_cores(1)
         .with_access_log()
@@ -209,8 +212,10 @@ async fn an_answer_that_breaks_in_its_chunks_is_never_completed() {
         ("trailer_without_a_colon", b"0\r\ngarbage\r\n\r\n"),
         ("nul_in_a_trailer", b"0\r\nX: \0\r\n\r\n"),
     ];
-    let rows = rows.into_iter();
-    table::hold(rows.map(|(name, rest)| (name, check_cut(rest)))).await;
+    for at_once in [false, true] {
+        let rows = rows.into_iter();
+        table::hold(rows.map(|(name, rest)| (name, check_cut(rest, at_once)))).await;
+    }
 }
 
 /// The answer is whole and good; bytes follow it that nobody asked for.
