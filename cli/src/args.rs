@@ -7,6 +7,7 @@
 
 mod fault;
 mod proxy;
+mod requests;
 mod run;
 mod simulate;
 mod telemetry;
@@ -20,6 +21,7 @@ use clap::{Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 pub(crate) use self::{
     fault::{FaultAddArgs, FaultArgs, FaultCommand},
     proxy::{ControlArgs, ProxyArgs},
+    requests::RequestsArgs,
     run::{PlanArgs, ReportArgs, ReportPaths, RunArgs, SchemaArgs, SchemaOf},
     simulate::SimulateArgs,
     telemetry::TelemetryArgs,
@@ -103,6 +105,8 @@ pub(crate) enum Command {
     Fault(FaultArgs),
     /// Make, see and delete routes
     Route(RouteArgs),
+    /// See the requests that the routes carried, the newest first
+    Requests(RequestsArgs),
     /// Remove every fault at once: the red button
     Halt(HaltArgs),
     /// Ask a proxy or one of the demo's services whether it is there, as health checks of containers do

@@ -12,6 +12,7 @@ pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod proxy;
 pub(crate) mod report;
+pub(crate) mod requests;
 pub(crate) mod route;
 pub(crate) mod run;
 pub(crate) mod schema;

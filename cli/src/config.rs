@@ -26,10 +26,20 @@ pub(crate) struct Config {
     pub(crate) control: ControlFile,
     pub(crate) telemetry: TelemetryFile,
     pub(crate) connections_max: Option<usize>,
+    /// How many requests are kept as evidence.
+    pub(crate) evidence_capacity: Option<usize>,
 }
 
 impl Config {
-    const KEYS: [&'static str; 6] = ["route", "fault", "seed", "control", "telemetry", "limits"];
+    const KEYS: [&'static str; 7] = [
+        "route",
+        "fault",
+        "seed",
+        "control",
+        "telemetry",
+        "limits",
+        "evidence",
+    ];
 
     /// Reads a file: all of it is good, or every problem is told with its line.
     /// Its faults may also name the routes `others`, which are made elsewhere.
@@ -64,8 +74,9 @@ impl Config {
                 control,
                 telemetry,
                 connections_max,
+                evidence_capacity,
             } = config.clone();
-            (seed, control, telemetry, connections_max)
+            (seed, control, telemetry, connections_max, evidence_capacity)
         };
         of(self) == of(other)
     }
@@ -92,6 +103,8 @@ impl Config {
             file.optional("telemetry", |value| config.read_telemetry(value))
                 .map(drop),
             file.optional("limits", |value| config.read_limits(value))
+                .map(drop),
+            file.optional("evidence", |value| config.read_evidence(value))
                 .map(drop),
         ];
         problems.extend(settings.into_iter().filter_map(Result::err));
@@ -132,6 +145,14 @@ impl Config {
         limits.only(&["connections"])?;
         let connections = limits.optional("connections", whole(1, 1_000_000))?;
         self.connections_max = connections.and_then(|count| usize::try_from(count).ok());
+        Ok(())
+    }
+
+    fn read_evidence(&mut self, value: &Value) -> Result<(), Problem> {
+        let evidence = Object::new(value)?;
+        evidence.only(&["capacity"])?;
+        let capacity = evidence.optional("capacity", whole(0, 1_000_000))?;
+        self.evidence_capacity = capacity.and_then(|count| usize::try_from(count).ok());
         Ok(())
     }
 }

@@ -13,8 +13,6 @@ use crate::{
     signals::Order,
 };
 
-/// How long requests in progress may take to end when the process is asked to stop.
-const DRAIN: Duration = Duration::from_secs(30);
 /// How long the last spans and metrics may take to go out.
 pub(crate) const FLUSH: Duration = Duration::from_secs(3);
 
@@ -27,14 +25,20 @@ pub(crate) struct Plan {
     pub(crate) allow_hosts: Vec<String>,
     pub(crate) seed: u64,
     pub(crate) connections_max: usize,
+    /// How many requests are kept as evidence.
+    pub(crate) evidence_capacity: usize,
     /// The routes and faults to begin with.
     pub(crate) wanted: Wanted,
+    /// How long requests in progress may take to end when the process is asked to stop.
+    pub(crate) drain: Duration,
     /// What the proxy and its control API are called in traces, usually [`Self::SERVICE`].
     pub(crate) service: String,
 }
 
 impl Plan {
     pub(crate) const SERVICE: &str = "brownout-proxy";
+    /// Less than the 10 s after which `docker stop` kills.
+    pub(crate) const DRAIN: Duration = Duration::from_secs(8);
 }
 
 /// A running proxy.
@@ -47,6 +51,7 @@ pub(crate) struct House {
     routes: Vec<RouteStatus>,
     /// How many faults were armed at the start.
     armed: usize,
+    drain: Duration,
 }
 
 impl House {
@@ -64,6 +69,7 @@ impl House {
         }
         let gateway = Gateway::start(GatewayConfig {
             connections_max,
+            journal_capacity: plan.evidence_capacity,
             metrics: telemetry.metrics(),
             tracer: telemetry.tracer(&plan.service),
             access_log: tracing::enabled!(target: ACCESS_LOG, tracing::Level::INFO),
@@ -99,6 +105,7 @@ impl House {
             telemetry,
             routes,
             armed,
+            drain: plan.drain,
         })
     }
 
@@ -154,7 +161,7 @@ impl House {
     /// Removes all faults, lets requests end, stops the API, and sends the last spans and metrics. Blocks.
     pub(crate) fn stop(self) {
         self.remove_all_faults();
-        self.gateway.drain(DRAIN);
+        self.gateway.drain(self.drain);
         self.api.stop();
         self.ops.flush_audit();
         if let Err(error) = self.telemetry.shutdown(FLUSH) {

@@ -46,6 +46,8 @@ impl Stage {
             allow_hosts: Vec::new(),
             seed,
             connections_max: GatewayConfig::CONNECTIONS_MAX,
+            drain: Plan::DRAIN,
+            evidence_capacity: GatewayConfig::JOURNAL_CAPACITY,
             wanted: Wanted::default(),
             service: Plan::SERVICE.to_owned(),
         };

@@ -13,19 +13,21 @@ use axum::{
 use brownout_fault::read::shorten;
 
 use crate::{
-    auth,
+    auth, client_connections,
     control::{self, Control},
     faults, halt, health, leases, metrics,
     problem::ApiError,
-    routes, toxiproxy, version,
+    requests, routes, toxiproxy, version,
     words::nearest,
 };
 
 /// The paths, for a hint when none fits.
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 10] = [
     "/faults",
     "/faults/kinds",
     "/routes",
+    "/requests",
+    "/connections",
     "/leases",
     "/halt",
     "/healthz",
@@ -54,6 +56,8 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
                 .patch(routes::patch)
                 .delete(routes::remove),
         )
+        .route("/requests", get(requests::list))
+        .route("/connections", get(client_connections::list))
         .route("/leases", get(leases::list).post(leases::add))
         .route(
             "/leases/{id}",

@@ -13,6 +13,7 @@ mod judge;
 mod pages;
 mod record;
 mod recording;
+mod request_journal;
 mod scrape;
 mod story;
 mod verdict;
@@ -25,6 +26,7 @@ pub use self::{
     },
     journal::{Journal, JournalError, JournalPage, NoJournal, Reading},
     record::{PhaseRecord, RunRecord, result_schema},
+    request_journal::RequestJournal,
     story::{RunFailure, Runner, planned},
     verdict::Verdict,
 };

@@ -4,6 +4,8 @@ use std::{io, net::SocketAddr, rc::Rc, time::Duration};
 
 use crate::{
     http1::Input,
+    journal::OnConnection,
+    sys::{self, ClientEnd},
     transport::{ClientSocket, Transport},
 };
 
@@ -25,6 +27,16 @@ impl Downstream {
     /// The number of the client's connection on its route, in the order of acceptance.
     pub(crate) fn connection(&self) -> u64 {
         self.0.number()
+    }
+
+    /// What the connection is for the record of its request with this place on it.
+    pub(crate) fn as_evidence(&self, seq: u64) -> OnConnection {
+        self.0.as_evidence(seq)
+    }
+
+    /// How the client has ended its side.
+    pub(crate) fn client_end(&self) -> ClientEnd {
+        sys::client_end(self.0.tcp())
     }
 
     /// Where a body is written to and read from.

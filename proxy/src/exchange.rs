@@ -89,7 +89,7 @@ pub(crate) async fn exchange(
     };
     head.use_origin_form();
     let clock = Rc::new(Clock::start(Instant::now()));
-    let mut record = Record::begin(scope, client, &clock);
+    let mut record = Record::begin(scope, client, number, &clock);
     let injection = scope.faults.plan().decide(
         &Subject {
             route: scope.route.name(),

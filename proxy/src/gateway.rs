@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    journal::Journal,
     limits::PIPE_DESCRIPTORS_MAX,
     listener::{ListenAddress, Listening, Serve},
     route::Route,
@@ -41,11 +42,17 @@ pub struct GatewayConfig {
     pub tracer: Tracer,
     /// Whether each request is a line in the log, of the target [`ACCESS_LOG`](crate::ACCESS_LOG).
     pub access_log: bool,
+    /// How many requests that ended are kept as evidence, over all cores, and how many connections: less than 3 KiB each,
+    /// some 600 B as a rule.
+    /// 0 keeps none, nor those in progress.
+    pub journal_capacity: usize,
 }
 
 impl GatewayConfig {
     /// The default of `connections_max`.
     pub const CONNECTIONS_MAX: usize = 20_000;
+    /// The default of `journal_capacity`.
+    pub const JOURNAL_CAPACITY: usize = 10_000;
     /// Descriptors that each core may take besides two for each connection.
     pub const CORE_DESCRIPTORS: usize = PIPE_DESCRIPTORS_MAX;
 
@@ -59,6 +66,7 @@ impl GatewayConfig {
             metrics: Metrics::new(),
             tracer: Tracer::off(),
             access_log: false,
+            journal_capacity: Self::JOURNAL_CAPACITY,
         }
     }
 }
@@ -105,6 +113,7 @@ impl Gateway {
             metrics: config.metrics,
             tracer: config.tracer,
             access_log: config.access_log,
+            journal: Journal::new(cores.len(), config.journal_capacity),
             stop: stop.clone(),
         };
         let shared = Arc::new(shared);
@@ -172,6 +181,7 @@ struct Shared {
     metrics: Metrics,
     tracer: Tracer,
     access_log: bool,
+    journal: Option<Journal>,
     stop: CancellationToken,
 }
 
@@ -311,6 +321,12 @@ impl GatewayHandle {
         self.0.lock().remove(name).is_some()
     }
 
+    /// The records of requests; `None` if none are kept.
+    #[must_use]
+    pub fn journal(&self) -> Option<&Journal> {
+        self.0.journal.as_ref()
+    }
+
     /// All routes, sorted by name.
     #[must_use]
     pub fn routes(&self) -> Vec<RouteStatus> {
@@ -386,7 +402,7 @@ impl Shared {
             .listeners()
             .map_err(|source| RouteError::Listen { address, source })?;
         let token = closing.child_token();
-        for (core, listener) in self.cores.iter().zip(listeners) {
+        for (index, (core, listener)) in self.cores.iter().zip(listeners).enumerate() {
             let serve = Serve {
                 route: Arc::clone(route),
                 listener,
@@ -394,6 +410,10 @@ impl Shared {
                 accepting: token.clone(),
                 faults: self.faults.clone(),
                 tracer: self.tracer.clone(),
+                journal: self
+                    .journal
+                    .as_ref()
+                    .and_then(|journal| journal.core(index)),
                 connections: Arc::clone(&self.connections),
             };
             if core.send(serve).is_err() {

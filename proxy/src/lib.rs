@@ -18,6 +18,7 @@ mod error;
 mod exchange;
 mod gateway;
 mod http1;
+mod journal;
 mod limits;
 mod listener;
 mod relay;
@@ -32,6 +33,10 @@ mod upstream;
 pub use access_log::ACCESS_LOG;
 pub use gateway::{
     Gateway, GatewayConfig, GatewayHandle, NewRoute, RouteChange, RouteError, RouteStatus,
+};
+pub use journal::{
+    Attempt, AttemptEnd, AttemptPhase, Connection, ConnectionEnd, Journal, JournalPage,
+    JournalQuery, RecordState,
 };
 pub use listener::{InvalidListenAddress, ListenAddress};
 pub use upstream::{InvalidUpstream, Protocol, Upstream};

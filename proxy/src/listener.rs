@@ -19,6 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     http1::{self, HeadLimits},
+    journal::CoreJournal,
     relay,
     route::Route,
     scope::Scope,
@@ -161,6 +162,8 @@ pub(crate) struct Serve {
     pub(crate) accepting: CancellationToken,
     pub(crate) faults: FaultReader,
     pub(crate) tracer: Tracer,
+    /// The core's part of the journal, if there is one.
+    pub(crate) journal: Option<Arc<CoreJournal>>,
     /// A permit for each connection of the process.
     pub(crate) connections: Arc<Semaphore>,
 }
@@ -177,6 +180,7 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker)
         accepting,
         faults,
         tracer,
+        journal,
         connections,
     } = serve_route;
     let listener = match tokio::net::TcpListener::from_std(listener) {
@@ -194,6 +198,7 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker)
         pool: Rc::new(Pool::default()),
         head_limits: HeadLimits::default(),
         timer,
+        journal,
         tasks: tasks.clone(),
     });
     let mut sweep = interval(SWEEP);

@@ -21,6 +21,7 @@ use crate::{
     access_log::{ConnectionEnd, ConnectionLine},
     admit::{Admitted, admit},
     error::{Chain, UpstreamError},
+    journal::{self, OpenConnection},
     route::{Open, Route},
     scope::Scope,
     shaping::StreamShaper,
@@ -129,6 +130,19 @@ impl RelayEnding {
     }
 }
 
+impl RelayEnding {
+    fn as_evidence(&self) -> journal::ConnectionEnd {
+        use journal::ConnectionEnd as End;
+        match self {
+            // Who was first is not known here.
+            Self::Complete | Self::Broken(_) => End::Unknown,
+            Self::ResetByFault | Self::UpstreamFailed(_) => End::ProxyRst,
+            Self::ClosedByFault | Self::RouteClosing => End::ProxyFin,
+            Self::ClientGone => End::ClientFin,
+        }
+    }
+}
+
 impl fmt::Display for RelayEnding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -199,6 +213,8 @@ pub(crate) async fn serve(
     if let Err(error) = client.set_nodelay(true) {
         tracing::debug!(%error, %peer, "could not set TCP_NODELAY");
     }
+    let evidence = (scope.journal.as_ref())
+        .map(|journal| OpenConnection::begin(journal, scope.route.name(), peer, Instant::now()));
     let line = (scope.route.logs_access()).then(|| ConnectionLine::of_tcp(Instant::now()));
     let counts = Counts::default();
     let ending = tokio::select! {
@@ -211,6 +227,9 @@ pub(crate) async fn serve(
         bytes_out,
         ending,
     } = Outcome::new(&counts, ending);
+    if let Some(evidence) = evidence {
+        evidence.end(ending.as_evidence());
+    }
     let route = scope.route.name();
     tracing::debug!(%peer, route, bytes_in, bytes_out, %ending, "a connection is over");
     if let Some(line) = line {

@@ -39,7 +39,7 @@ pub(crate) struct Route {
     pub(crate) overhead: Histogram,
     /// By the parts of [`Times`].
     time: [Histogram; 4],
-    pub(crate) in_flight: Gauge,
+    pub(crate) in_flight: Open,
     accepted: AtomicU64,
     /// See [`Route::stream_mark`].
     stream_mark: AtomicU64,
@@ -148,7 +148,7 @@ impl Route {
             upstream_latency: series.histogram(names::PROXY_UPSTREAM_LATENCY, &[name]),
             overhead: series.histogram(names::PROXY_OVERHEAD, &[name]),
             time: Times::PARTS.map(|part| series.histogram(names::PROXY_TIME, &[name, part])),
-            in_flight: series.gauge(names::PROXY_IN_FLIGHT, &[name]),
+            in_flight: Open::with(series.gauge(names::PROXY_IN_FLIGHT, &[name])),
             accepted: AtomicU64::new(0),
             stream_mark: AtomicU64::new(Self::NO_STREAM_FAULT),
             clients: Mutex::default(),

@@ -6,7 +6,9 @@ use brownout_fault::FaultReader;
 use brownout_telemetry::Tracer;
 use tokio_util::task::TaskTracker;
 
-use crate::{http1::HeadLimits, route::Route, timer::Timer, upstream::SharedPool};
+use crate::{
+    http1::HeadLimits, journal::CoreJournal, route::Route, timer::Timer, upstream::SharedPool,
+};
 
 /// One route on one core. It never crosses a thread.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub(crate) struct Scope {
     pub(crate) head_limits: HeadLimits,
     /// The core's clock, on which faults wait.
     pub(crate) timer: Timer,
+    /// Where requests are kept as evidence, if they are.
+    pub(crate) journal: Option<Arc<CoreJournal>>,
     /// Tasks that a drain of the process waits for.
     pub(crate) tasks: TaskTracker,
 }

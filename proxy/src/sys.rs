@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    time::{TimerfdClockId, TimerfdFlags, timerfd_create},
+};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     net::TcpStream,
@@ -34,6 +37,36 @@ pub(crate) fn unacknowledged_bytes(socket: impl AsFd) -> io::Result<u32> {
         rustix::ioctl::ioctl(socket, read)
     }?;
     Ok(bytes)
+}
+
+/// How the other side of a connection has ended it, as far as the socket tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ClientEnd {
+    /// It has not, or nobody knows.
+    None,
+    /// With a FIN: it has closed the connection or its sending side.
+    Fin,
+    /// With a reset (RST).
+    Rst,
+}
+
+/// How the other side has ended a connection whose sending side is still open here.
+///
+/// poll(2): a FIN is `POLLRDHUP` alone; after a reset nothing can be sent either, which is `POLLHUP`, also when the error
+/// was read already.
+pub(crate) fn client_end(socket: impl AsFd) -> ClientEnd {
+    let mut polled = [PollFd::new(&socket, PollFlags::RDHUP)];
+    if poll(&mut polled, Some(&Timespec::default())).is_err() {
+        return ClientEnd::None;
+    }
+    let is = polled[0].revents();
+    if is.intersects(PollFlags::HUP | PollFlags::ERR) {
+        ClientEnd::Rst
+    } else if is.contains(PollFlags::RDHUP) {
+        ClientEnd::Fin
+    } else {
+        ClientEnd::None
+    }
 }
 
 /// A timer of the kernel's (`timerfd_create(2)`, monotonic) that makes this thread's runtime wake up.

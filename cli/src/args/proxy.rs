@@ -5,7 +5,7 @@
     reason = "these are help texts, shown as they are"
 )]
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use brownout_control_api::ControlConfig;
 use clap::builder::FalseyValueParser;
@@ -38,6 +38,10 @@ pub(crate) struct ProxyArgs {
     #[command(flatten)]
     pub(crate) telemetry: TelemetryArgs,
 
+    /// How long requests in progress may take to end after SIGINT or SIGTERM, up to 1h; a second signal ends all at once
+    #[arg(long, env = "BROWNOUT_DRAIN", value_name = "DURATION", default_value = "8s", value_parser = drain)]
+    pub(crate) drain: Duration,
+
     /// How the start is announced; json prints one object with the addresses
     #[arg(long, env = "BROWNOUT_OUTPUT", value_enum, default_value_t)]
     pub(crate) output: Output,
@@ -45,6 +49,15 @@ pub(crate) struct ProxyArgs {
     /// A command to start behind the proxy, with BROWNOUT_ROUTE_NAME_URL for each route; its exit code is the proxy's
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
+}
+
+fn drain(word: &str) -> Result<Duration, String> {
+    const MAX: Duration = Duration::from_secs(60 * 60);
+    let drain = brownout_fault::units::parse_duration(word)?;
+    if drain > MAX {
+        return Err("must be at most 1h".to_owned());
+    }
+    Ok(drain)
 }
 
 /// How the control API of a proxy listens, whom it asks for a token, and where its changes are written.

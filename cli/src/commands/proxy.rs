@@ -7,7 +7,7 @@ use std::{
 };
 
 use brownout_control_api::{ControlConfig, Reloaded, Wanted, new_route};
-use brownout_fault::is_name;
+use brownout_fault::{is_name, units::show_duration};
 use brownout_proxy::{GatewayConfig, NewRoute};
 use brownout_wire::RouteSpec;
 use serde_json::json;
@@ -56,7 +56,10 @@ pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
         Exit::Ok
     };
     if args.output == Output::Text && !runs_a_command {
-        println!("stopping: requests in progress may take 30 s to end; Ctrl-C again stops at once");
+        println!(
+            "stopping: requests in progress may take {} to end; Ctrl-C again stops at once",
+            show_duration(args.drain)
+        );
     }
     house.stop();
     Ok(exit)
@@ -109,7 +112,11 @@ fn plan(args: &ProxyArgs, asked: &Asked, settings: ControlSettings, service: Str
         connections_max: config
             .connections_max
             .unwrap_or(GatewayConfig::CONNECTIONS_MAX),
+        evidence_capacity: config
+            .evidence_capacity
+            .unwrap_or(GatewayConfig::JOURNAL_CAPACITY),
         wanted: asked.wanted(),
+        drain: args.drain,
         service,
     }
 }

@@ -10,7 +10,9 @@ use anstyle::{AnsiColor, Style};
 use brownout_client::{Client, ClientError};
 use brownout_experiment::{
     render::{Line, Terminal, Tone},
-    run::{RunError, RunFailure, Runner, Verdict},
+    run::{
+        Journal, JournalError, NoJournal, RequestJournal, RunError, RunFailure, Runner, Verdict,
+    },
 };
 use tokio_util::sync::CancellationToken;
 
@@ -100,7 +102,13 @@ async fn run_one(
     let control = control(args, file, own).await?;
     let experiment = file.experiment.clone();
     let seed = args.seed.or(experiment.seed).unwrap_or_else(new_seed);
+    let journal: Box<dyn Journal> = match RequestJournal::from_now(control.clone()).await {
+        Ok(journal) => Box::new(journal),
+        Err(JournalError::NotThere) => Box::new(NoJournal),
+        Err(JournalError::Unreadable(why)) => return Err(Failure::new(Exit::Unreachable, why)),
+    };
     let runner = Runner {
+        journal,
         seed,
         reproduce: format!("brownout run {} --seed {seed}", file.name),
         version: env!("CARGO_PKG_VERSION").to_owned(),

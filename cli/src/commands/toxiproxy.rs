@@ -43,6 +43,8 @@ pub(crate) async fn serve(args: ToxiproxyArgs) -> Result<Exit, Failure> {
         allow_hosts: vec!["*".to_owned()],
         seed: args.seed.map_or_else(new_seed, i64::cast_unsigned),
         connections_max: GatewayConfig::CONNECTIONS_MAX,
+        drain: Plan::DRAIN,
+        evidence_capacity: GatewayConfig::JOURNAL_CAPACITY,
         wanted: Wanted {
             routes: routes?,
             faults: Vec::new(),

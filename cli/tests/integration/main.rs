@@ -16,6 +16,7 @@ mod library_usage;
 mod logging;
 mod policy_command;
 mod proxy_command;
+mod requests_command;
 mod run_command;
 mod signals;
 mod simulate_command;

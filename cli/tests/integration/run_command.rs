@@ -154,18 +154,38 @@ fn a_guard_halts_and_rolls_back() {
 }
 
 #[test]
-fn what_needs_the_journal_says_so() {
+fn single_attempts_are_judged_by_the_journal() {
     let world = World::new(true);
 
-    let (ran, result) = world.run(&format!(
+    let (ran, result) = world.run(
+        "[[fault]]\nid = \"hole\"\nroute = \"up\"\nblackhole = {}\n\
+         [[phase]]\nname = \"outage\"\nduration = \"2s\"\nfaults = [\"hole\"]\n\
+         expect = [\"up.attempt.client_timeout <= 1s\", \"up.attempt.client_timeout >= 150ms\",\n\
+         \"up.connections_reused_after_error == 0\"]\n",
+    );
+
+    assert_eq!(ran.code(), 0, "{}{}", ran.out(), ran.err());
+    let timeout = judged(&result, "up.attempt.client_timeout >= 150ms");
+    assert!(timeout["samples"].as_u64().unwrap() >= 20, "{timeout}");
+}
+
+#[test]
+fn what_needs_the_journal_says_so_where_there_is_none() {
+    let world = World::new(true);
+    let settings = world.directory.path().join("proxy.toml");
+    fs::write(&settings, "[evidence]\ncapacity = 0\n").unwrap();
+    let proxy = Server::on_a_free_port(&["proxy", "--config", settings.to_str().unwrap()]);
+    let file = world.file(&format!(
         "{RESET}[[phase]]\nname = \"outage\"\nduration = \"1s\"\nfaults = [\"dead\"]\n\
          expect = [\"up.amplification <= 1.3\"]\n"
     ));
+    let json = world.path("result.json");
 
-    assert_eq!(ran.code(), 4, "{}", ran.out());
-    let why = judged(&result, "up.amplification <= 1.3")["why"]
-        .as_str()
-        .unwrap();
+    let ran = run(&["run", &file, "--json", &json, "--control", &proxy.control()]);
+
+    assert_eq!(ran.code(), 4, "{}{}", ran.out(), ran.err());
+    let result: Value = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
+    let why = judged(&result, "up.amplification <= 1.3")["why"].to_string();
     assert!(why.contains("needs GET /requests"), "{why}");
 }
 

@@ -89,6 +89,39 @@ async fn sighup_never_kills_a_server() {
 }
 
 #[tokio::test]
+async fn a_request_that_hangs_is_cut_when_the_drain_is_over() {
+    let upstream = TestUpstream::raw(|stream| async move {
+        let mut client = RawClient::over(stream);
+        // It never answers.
+        while client.whole_request().await.is_some() {}
+    })
+    .await;
+    let server = proxy(&upstream, &["--drain", "300ms"]);
+    let mut client = RawClient::connect(server.route("web")).await;
+    client.get("/").await;
+    let sent = async {
+        while upstream.connections() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within("the request to reach the upstream", sent).await;
+    let began = std::time::Instant::now();
+
+    server.signal("-TERM");
+
+    assert!(server.ended().await.1.success());
+    assert!(began.elapsed() >= Duration::from_millis(300));
+}
+
+#[test]
+fn a_drain_that_is_too_long_is_refused() {
+    let ran = run(&["proxy", "--drain", "2h"]);
+
+    assert_eq!(ran.code(), 2);
+    assert!(ran.err().contains("must be at most 1h"), "{}", ran.err());
+}
+
+#[tokio::test]
 async fn a_full_disk_and_a_closed_pipe_cut_no_drain() {
     let upstream = TestUpstream::replying("hello").await;
     let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());

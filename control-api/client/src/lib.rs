@@ -16,8 +16,8 @@
 use std::{fmt, time::Duration};
 
 use brownout_wire::{
-    FaultAnswer, FaultList, Health, ProblemAnswer, Removed, RouteAnswer, RouteList, RoutePatch,
-    RouteSpec, Version,
+    ConnectionList, ConnectionQuery, FaultAnswer, FaultList, Health, ProblemAnswer, Removed,
+    RequestList, RequestQuery, RouteAnswer, RouteList, RoutePatch, RouteSpec, Version,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
@@ -255,6 +255,27 @@ impl Client {
         self.call(Method::DELETE, &path("routes", name), None).await
     }
 
+    /// What the routes carried, one record a request, the newest first.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm); also when the proxy keeps no records.
+    pub async fn requests(&self, query: &RequestQuery) -> Result<RequestList, ClientError> {
+        let path = with_query("/requests", &query.pairs());
+        self.call(Method::GET, &path, None).await
+    }
+
+    /// The clients' connections to the routes, the newest first.
+    ///
+    /// # Errors
+    /// As [`requests`](Self::requests).
+    pub async fn connections(
+        &self,
+        query: &ConnectionQuery,
+    ) -> Result<ConnectionList, ClientError> {
+        let path = with_query("/connections", &query.pairs());
+        self.call(Method::GET, &path, None).await
+    }
+
     /// Whether it is there.
     ///
     /// # Errors
@@ -335,6 +356,16 @@ fn path(collection: &str, name: &str) -> String {
         "/{collection}/{}",
         utf8_percent_encode(name, NON_ALPHANUMERIC)
     )
+}
+
+fn with_query(path: &str, pairs: &[(&str, String)]) -> String {
+    let mut target = path.to_owned();
+    for (index, (key, value)) in pairs.iter().enumerate() {
+        let separator = if index == 0 { '?' } else { '&' };
+        let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
+        target.extend([separator.to_string(), format!("{key}={value}")]);
+    }
+    target
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Making, changing and deleting routes.
 
 use brownout_fault::Routes;
-use brownout_proxy::{NewRoute, RouteChange, RouteStatus};
+use brownout_proxy::{Journal, NewRoute, RouteChange, RouteStatus};
 use serde_json::{Map, Value, json};
 
 use super::{Change, OpError, Ops};
@@ -18,6 +18,12 @@ impl Ops {
     #[must_use]
     pub fn route(&self, name: &str) -> Option<RouteStatus> {
         self.0.gateway.route(name)
+    }
+
+    /// The records of requests; `None` if none are kept.
+    #[must_use]
+    pub fn journal(&self) -> Option<&Journal> {
+        self.0.gateway.journal()
     }
 
     /// Makes a route. When this returns, its address accepts connections.

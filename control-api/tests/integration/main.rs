@@ -10,6 +10,7 @@ mod halting;
 mod kinds;
 mod ops;
 mod promise;
+mod requests;
 mod routes;
 mod sharing;
 mod streams;

@@ -4,17 +4,21 @@
 //! hand-written readers that report every problem with its place; what the API *answers* is plain serde.
 
 mod answers;
+mod connection;
 mod draft;
 mod fault;
 mod lease;
 mod problem;
+mod request;
 mod route;
 mod tags;
 
 pub use answers::{Halt, Health, Removed, Version};
+pub use connection::{ConnectionEnd, ConnectionList, ConnectionQuery, ConnectionRecord};
 pub use draft::FaultDraft;
 pub use fault::{CountersAnswer, FaultAnswer, FaultList, MagnitudeAnswer};
 pub use lease::{LeaseAnswer, LeaseList, LeaseRenewal, LeaseSpec};
 pub use problem::{ErrorAnswer, ProblemAnswer};
+pub use request::{RequestEnd, RequestList, RequestPhase, RequestQuery, RequestRecord};
 pub use route::{Protocol, RouteAnswer, RouteList, RoutePatch, RouteSpec};
 pub use tags::FaultTags;

@@ -425,6 +425,10 @@ impl Story<'_> {
             ];
             others.into_iter().flatten().for_each(shift);
         }
+        for connection in &mut page.connections {
+            shift(&mut connection.t_open);
+            connection.t_close.iter_mut().for_each(shift);
+        }
         Ok(page)
     }
 }

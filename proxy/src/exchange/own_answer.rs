@@ -98,6 +98,9 @@ impl Exchange<'_> {
             let mut record = self.record.borrow_mut();
             record.changed_by_fault(status);
             for field in &made.fields {
+                if field.name.eq_ignore_ascii_case("retry-after") {
+                    record.tells_to_wait(Some(&field.value));
+                }
                 answer.field(&field.name, &field.value);
             }
             if let Some(marker) = record.fired(by).marker() {
@@ -114,6 +117,9 @@ impl Exchange<'_> {
         }
         if let Some(after) = made.retry_date {
             let date = date_after(SystemTime::now(), after);
+            self.record
+                .borrow_mut()
+                .tells_to_wait(Some(date.as_bytes()));
             answer.field("retry-after", date.as_bytes());
         }
         // RFC 9110 §15.3.6: unlike 204 and 304, a 205 must say that it has no content.

@@ -2,7 +2,9 @@
 //!
 //! It is the only place that makes metrics and spans of an exchange.
 
+mod evidence;
 mod faults;
+mod sending;
 
 use std::{
     borrow::Cow,
@@ -12,11 +14,11 @@ use std::{
 
 use brownout_fault::{Considered, Fired, MatchOutcome};
 use brownout_telemetry::{
-    ClientRequest, Gauge, Outgoing, RouteMatch, ServerRequest, Span, TraceContext, TraceState,
-    names::attr,
+    Gauge, RouteMatch, ServerRequest, Span, TraceContext, TraceState, names::attr,
 };
 use smallvec::SmallVec;
 
+use self::evidence::Evidence;
 use crate::{
     access_log::{ConnectionLine, ExchangeLine, RequestLine},
     clock::Clock,
@@ -24,7 +26,6 @@ use crate::{
     error::{ErrorKind, UpstreamError},
     http1::{FieldKind, RequestHead},
     scope::Scope,
-    upstream::Upstream,
 };
 
 /// The attributes of [`Times::parts`](crate::clock::Times::parts).
@@ -57,6 +58,8 @@ pub(crate) struct Record {
     ended_by: Option<usize>,
     /// Content of the answer that was handed on, in bytes.
     bytes: u64,
+    /// What the journal keeps.
+    evidence: Evidence,
     /// What the log is to say of the request; `None` if it says nothing of requests.
     access: Option<Box<RequestLine>>,
     end: ExchangeEnd,
@@ -81,7 +84,12 @@ enum ExchangeEnd {
 }
 
 impl Record {
-    pub(crate) fn begin(scope: &Rc<Scope>, client: &Downstream, clock: &Rc<Clock>) -> Self {
+    pub(crate) fn begin(
+        scope: &Rc<Scope>,
+        client: &Downstream,
+        number: u64,
+        clock: &Rc<Clock>,
+    ) -> Self {
         scope.route.requests.add(1);
         scope.route.in_flight.add(1);
         Self {
@@ -98,6 +106,7 @@ impl Record {
             is_described: false,
             ended_by: None,
             bytes: 0,
+            evidence: Evidence::of_request(number),
             access: None,
             end: ExchangeEnd::Open,
             span: Span::none(),
@@ -134,6 +143,9 @@ impl Record {
         self.access = (self.scope.route.logs_access()).then(|| RequestLine::of(request));
         self.fired = fired;
         self.ended_by = ended_by;
+        let certain = self.fired.iter().filter(|fired| !fired.is_undecided());
+        let ids = certain.map(Fired::id);
+        (self.evidence).begin(&self.scope, &self.client, &self.clock, request, ids);
         self.count_held(|active| active.add(1));
         self.begin_span(request);
         let certain = self.fired.iter().position(|fired| !fired.is_undecided());
@@ -169,6 +181,7 @@ impl Record {
         if !self.fired[by].mark_injected() {
             return;
         }
+        self.evidence.struck(self.fired[by].id());
         if let Some(metrics) = self.scope.route.faults(self.fired[by].kind()) {
             metrics.injected.add(1);
         }
@@ -295,61 +308,6 @@ impl Record {
         self.span.set_int(attr::FAULT_BYTES, bytes);
     }
 
-    /// Notes that the request goes to the upstream: begins the span of the attempt and passes the trace on in `head`.
-    /// `resend_count` is 1 when a kept connection was found closed and it is sent again, an attempt of its own.
-    pub(crate) fn sending(
-        &mut self,
-        head: &mut RequestHead,
-        upstream: &Upstream,
-        resend_count: u32,
-    ) {
-        self.was_sent = true;
-        if resend_count > 0 {
-            self.scope.route.upstream_retries.add(1);
-            self.attempt.error(
-                "connection_reset",
-                "the upstream had closed the kept connection",
-            );
-            std::mem::replace(&mut self.attempt, Span::none()).end();
-        }
-        if !self.scope.tracer.is_on() {
-            return;
-        }
-        self.attempt = self.span.client(&ClientRequest {
-            method: head.method(),
-            scheme: "http",
-            authority: upstream.authority(),
-            path: head.target(),
-            resend_count,
-        });
-        let (traceparent, tracestate) = {
-            let states: SmallVec<[&[u8]; 2]> =
-                head.fields.all_kind(FieldKind::Tracestate).collect();
-            let incoming = trace_context(head, &states);
-            match Outgoing::of(&self.attempt, &self.span, &incoming) {
-                Outgoing::Keep => return,
-                Outgoing::Replace {
-                    traceparent,
-                    tracestate,
-                } => (traceparent, tracestate.map(Cow::into_owned)),
-            }
-        };
-        head.fields.set_kind(
-            FieldKind::Traceparent,
-            "traceparent",
-            traceparent.as_bytes(),
-        );
-        match tracestate {
-            Some(state) => {
-                head.fields
-                    .set_kind(FieldKind::Tracestate, "tracestate", state.as_bytes());
-            }
-            None => {
-                head.fields.remove_kind(FieldKind::Tracestate);
-            }
-        }
-    }
-
     /// Notes the head of an answer, the upstream's or our own.
     pub(crate) fn answered(&mut self, status: u16) {
         self.status = Some(status);
@@ -385,19 +343,31 @@ impl Record {
     pub(crate) fn begins_answer(&mut self, content: u64) {
         self.has_answered = true;
         self.scope.route.responses(self.status).add(1);
-        if content > 0 {
-            self.sent_body(content);
-        }
+        self.count_body(content);
+        self.evidence.answers(self.status, self.bytes);
     }
 
     /// Notes content that is handed on to the client.
     pub(crate) fn sent_body(&mut self, bytes: u64) {
+        self.count_body(bytes);
+        self.evidence.sent(self.bytes);
+    }
+
+    fn count_body(&mut self, bytes: u64) {
         self.bytes += bytes;
-        self.scope.route.bytes_out.add(bytes);
+        if bytes > 0 {
+            self.scope.route.bytes_out.add(bytes);
+        }
+    }
+
+    /// Notes what the answer's `Retry-After` tells the client, if it has one.
+    pub(crate) fn tells_to_wait(&mut self, value: Option<&[u8]>) {
+        self.evidence.tells_to_wait(value);
     }
 
     /// Notes that the answer was handed on to its end.
     pub(crate) fn done(&mut self) {
+        self.evidence.whole();
         if self.end == ExchangeEnd::Open {
             self.end = ExchangeEnd::Done;
         }
@@ -407,6 +377,7 @@ impl Record {
     /// logged when that ends.
     pub(crate) fn upgraded(&mut self) -> Option<ConnectionLine> {
         self.done();
+        self.evidence.answers(self.status, 0);
         let access = self.access.take()?;
         let (trace_id, span_id) = (self.span.trace_id(), self.span.span_id());
         Some(ConnectionLine::of_upgrade(
@@ -444,6 +415,15 @@ impl Drop for Record {
         if self.end == ExchangeEnd::Open && self.client.is_cut() {
             self.end = ExchangeEnd::Cut;
         }
+        let by = match self.end {
+            ExchangeEnd::ByFault(by) => Some(self.fired[by].id()),
+            ExchangeEnd::Open
+            | ExchangeEnd::Done
+            | ExchangeEnd::Failed(_)
+            | ExchangeEnd::BadRequest
+            | ExchangeEnd::Cut => None,
+        };
+        self.evidence.end(self.end, by, &self.client, now);
         match self.end {
             ExchangeEnd::Done | ExchangeEnd::ByFault(_) | ExchangeEnd::BadRequest => {}
             ExchangeEnd::Failed(kind) => route.errors(kind).add(1),

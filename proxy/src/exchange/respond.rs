@@ -1,6 +1,6 @@
 //! The upstream's answer on its way to the client, with what faults do to it.
 
-use std::{cell::Cell, pin::pin};
+use std::pin::pin;
 
 use brownout_fault::{Keep, ResponseEnding, ResponseFaults, Shape};
 use bytes::Bytes;
@@ -265,6 +265,7 @@ impl Exchange<'_> {
             Outgoing::Keep,
             self.persistence(keeps_client),
         );
+        self.note_retry_after(&answer.head);
         write_response(&answer.head, out.bytes_mut());
         std::mem::take(&mut answer.head).recycle();
         let begun = answer.source.take_verbatim(WITH_HEAD_MAX, out.bytes_mut());
@@ -295,12 +296,10 @@ impl Exchange<'_> {
             return Box::pin(self.broken(BodyError::Malformed(bad), answer.length)).await;
         }
         if !answer.source.decoder.is_ended() {
-            let rest = Cell::new(0);
             let passed = answer
                 .source
                 .pass_verbatim(to, self.clock, Way::Download, |bytes| {
                     record.borrow_mut().sent_body(bytes);
-                    rest.set(rest.get() + bytes);
                 });
             if let Err(error) = passed.await {
                 return Box::pin(self.broken(error, answer.length)).await;
@@ -354,6 +353,7 @@ impl Exchange<'_> {
         }
         let mut out = Output::new();
         write_response(&answer.head, out.bytes_mut());
+        self.note_retry_after(&answer.head);
         answer.upload.answer_has_begun.set(true);
         self.record.borrow_mut().begins_answer(0);
         let to = self.client.transport();
@@ -399,6 +399,14 @@ impl Exchange<'_> {
         self.client.settled(DRAIN).await;
         self.client.reset();
         Answered::Over(After::Drop)
+    }
+
+    /// Notes what an answer that may tell the client to wait says of that (RFC 9110 §10.2.3).
+    fn note_retry_after(&self, head: &ResponseHead) {
+        if head.status >= 300 {
+            let told = head.fields.get("retry-after");
+            self.record.borrow_mut().tells_to_wait(told);
+        }
     }
 
     /// Whether the client's connection may carry another request behind this answer.

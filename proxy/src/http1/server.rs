@@ -10,6 +10,7 @@ use crate::{
     admit::{Admitted, admit},
     downstream::Downstream,
     exchange::{After, Upgrade, exchange, refuse},
+    journal::ConnectionEnd,
     limits::{DRAIN, HEAD_TIMEOUT, IDLE_TIMEOUT},
     relay,
     scope::Scope,
@@ -50,20 +51,27 @@ pub(crate) async fn serve(
     match admitted {
         Admitted::Yes => {}
         Admitted::Reset => return client.reset(),
-        Admitted::Close => return close_in_order(&[client.tcp()]).await,
+        Admitted::Close => {
+            client.note_end(ConnectionEnd::ProxyFin);
+            return close_in_order(&[client.tcp()]).await;
+        }
         Admitted::Gone => return,
     }
     match converse_within_limits(&scope, &client, &closing).await {
         Ok(Conversation::Close) => Box::pin(close(&client)).await,
         Ok(Conversation::Drop) => {}
         Ok(Conversation::Upgrade(upgrade)) => {
+            client.note_end(ConnectionEnd::Unknown);
             Box::pin(relay::upgraded(&client, *upgrade, &scope, closing)).await;
         }
         Err(StreamEnd::Reset) => {
             client.layered().arrived().await;
             client.reset();
         }
-        Err(StreamEnd::Close) => close_in_order(&[client.tcp()]).await,
+        Err(StreamEnd::Close) => {
+            client.note_end(ConnectionEnd::ProxyFin);
+            close_in_order(&[client.tcp()]).await;
+        }
         Err(StreamEnd::ClientGone) => {}
     }
 }
@@ -127,11 +135,12 @@ async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>) -> Conversation 
             Next::End => return Conversation::Close,
             Next::Broken => return Conversation::Drop,
         };
-        client.activity.set(Doing::Exchange, Instant::now());
+        client.begins_request();
         // Boxed, so that an idle connection keeps no room for it.
         let exchange = exchange(scope, &downstream, number, &mut head, length, &mut input);
         let after = Box::pin(exchange).await;
         head.recycle();
+        client.ends_request();
         match after {
             After::Next if client.is_last() => return Conversation::Close,
             After::Next => {}

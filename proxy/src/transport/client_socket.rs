@@ -18,7 +18,13 @@ use tokio::{
 };
 
 use super::{LayeredTcp, Transport, linger, reset_on_close};
-use crate::{http1::Input, route::Route, scope::Scope, sys};
+use crate::{
+    http1::Input,
+    journal::{ConnectionEnd, OnConnection, OpenConnection},
+    route::Route,
+    scope::Scope,
+    sys::{self, ClientEnd},
+};
 
 /// A client's socket, shared by the loop that reads requests from it and the exchange that answers them.
 ///
@@ -29,6 +35,11 @@ pub(crate) struct ClientSocket {
     peer: SocketAddr,
     /// Its number among the connections of its route, in the order of acceptance.
     number: u64,
+    accepted: Instant,
+    /// Its record in the journal, if there is one.
+    evidence: Option<OpenConnection>,
+    /// Who ended it, once that is known.
+    ended: Cell<Option<ConnectionEnd>>,
     route: Arc<Route>,
     pub(crate) activity: Activity,
     /// No further request is to be served on it.
@@ -47,10 +58,16 @@ impl ClientSocket {
     ) -> Rc<Self> {
         let route = &scope.route;
         let layered = LayeredTcp::new(tcp, peer, number, scope, route.open(number));
+        let accepted = Instant::now();
+        let evidence = (scope.journal.as_ref())
+            .map(|journal| OpenConnection::begin(journal, route.name(), peer, accepted));
         Rc::new(Self {
             transport: Transport::Layered(layered),
             peer,
             number,
+            accepted,
+            evidence,
+            ended: Cell::new(None),
             route: Arc::clone(route),
             activity: Activity::new(),
             is_last: Cell::new(false),
@@ -81,6 +98,47 @@ impl ClientSocket {
         self.number
     }
 
+    /// What it is for the record of its request with this place on it.
+    pub(crate) fn as_evidence(&self, seq: u64) -> OnConnection {
+        OnConnection {
+            connection: (self.evidence.as_ref()).map_or(0, OpenConnection::number),
+            opened: self.accepted,
+            peer: self.peer,
+            seq,
+        }
+    }
+
+    /// A request begins to be served.
+    pub(crate) fn begins_request(&self) {
+        let now = Instant::now();
+        self.activity.set(Doing::Exchange, now);
+        if let Some(evidence) = &self.evidence {
+            evidence.request_begins(now);
+        }
+    }
+
+    /// The request was served; another may follow.
+    pub(crate) fn ends_request(&self) {
+        let now = Instant::now();
+        self.activity.set(Doing::Idle, now);
+        if let Some(evidence) = &self.evidence {
+            evidence.request_ends(now);
+        }
+    }
+
+    /// Notes that the connection is about to be ended so, unless its client has ended it, or that was noted before.
+    pub(crate) fn note_end(&self, ours: ConnectionEnd) {
+        if self.evidence.is_none() || self.ended.get().is_some() {
+            return;
+        }
+        let end = match sys::client_end(self.tcp()) {
+            ClientEnd::Fin => ConnectionEnd::ClientFin,
+            ClientEnd::Rst => ConnectionEnd::ClientRst,
+            ClientEnd::None => ours,
+        };
+        self.ended.set(Some(end));
+    }
+
     /// Serves no request after the present one.
     pub(crate) fn close_after_this(&self) {
         self.is_last.set(true);
@@ -92,6 +150,7 @@ impl ClientSocket {
 
     /// Makes the close of this socket a reset (RST): it goes out when the socket is dropped. Nothing is to be sent after it.
     pub(crate) fn reset(&self) {
+        self.note_end(ConnectionEnd::ProxyRst);
         reset_on_close(self.tcp());
     }
 
@@ -125,6 +184,7 @@ impl ClientSocket {
     /// Sends a FIN behind everything that was written, and reads on for a while so that the client gets all of it
     /// before it learns that its own bytes are not wanted (RFC 9112 §9.6): for at most one second, at most 1 MiB.
     pub(crate) async fn close_in_order(&self) {
+        self.note_end(ConnectionEnd::ProxyFin);
         if poll_fn(|cx| self.transport.poll_shutdown(cx)).await.is_ok() {
             linger(self.tcp()).await;
         }
@@ -161,6 +221,10 @@ impl ClientSocket {
 impl Drop for ClientSocket {
     fn drop(&mut self) {
         self.route.close(self.number);
+        self.note_end(ConnectionEnd::ProxyFin);
+        if let (Some(evidence), Some(end)) = (&self.evidence, self.ended.get()) {
+            evidence.end(end);
+        }
     }
 }
 

@@ -38,6 +38,7 @@ pub struct TestProxyBuilder {
     tracer: Tracer,
     metrics: Metrics,
     access_log: bool,
+    journal_capacity: usize,
 }
 
 impl TestProxy {
@@ -69,6 +70,7 @@ impl TestProxy {
             tracer: Tracer::off(),
             metrics: Metrics::new(),
             access_log: false,
+            journal_capacity: GatewayConfig::JOURNAL_CAPACITY,
         }
     }
 
@@ -251,6 +253,13 @@ impl TestProxyBuilder {
         self
     }
 
+    /// Keeps so many requests as evidence.
+    #[must_use]
+    pub fn with_journal_capacity(mut self, capacity: usize) -> Self {
+        self.journal_capacity = capacity;
+        self
+    }
+
     /// Starts it.
     ///
     /// # Panics
@@ -264,6 +273,7 @@ impl TestProxyBuilder {
             metrics: self.metrics.clone(),
             tracer: self.tracer,
             access_log: self.access_log,
+            journal_capacity: self.journal_capacity,
             ..GatewayConfig::new(reader)
         };
         let gateway = Gateway::start(config).expect("threads can be made");

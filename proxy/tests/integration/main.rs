@@ -20,6 +20,7 @@ mod fidelity;
 mod field_bugs;
 mod identity;
 mod interim;
+mod journal;
 mod latency;
 mod letting_go;
 mod malformed;

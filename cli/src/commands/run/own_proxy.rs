@@ -38,6 +38,8 @@ impl OwnProxy {
                 // Each fault has the seed of its run.
                 seed: 1,
                 connections_max: GatewayConfig::CONNECTIONS_MAX,
+                drain: Plan::DRAIN,
+                evidence_capacity: GatewayConfig::JOURNAL_CAPACITY,
                 settings: ControlSettings::open(),
                 wanted: Wanted::default(),
                 service,

@@ -57,6 +57,7 @@ const fn breaking(fault: &'static str, on: &'static [&'static str]) -> Case {
 }
 
 /// As it comes.
+#[expect(clippy::needless_pass_by_value, reason = "a table reads better so")]
 const fn open(case: Case) -> Case {
     Case {
         injected_on: None,

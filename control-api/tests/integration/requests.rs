@@ -1,0 +1,210 @@
+//! The journal as the API tells it.
+
+use brownout_client::Client;
+use brownout_testkit::{RawClient, TestUpstream, within};
+use brownout_wire::{ConnectionEnd, ConnectionQuery, RequestEnd, RequestPhase, RequestQuery};
+use serde_json::{Value, json};
+
+use crate::World;
+
+/// Waits until so many requests have ended, and gives the answer.
+async fn ended(world: &World, count: usize) -> Value {
+    let read = async {
+        loop {
+            let (_, list) = world.get("/requests?state=ended").await;
+            if list["requests"].as_array().unwrap().len() == count {
+                return list;
+            }
+        }
+    };
+    within("the requests to end", read).await
+}
+
+#[tokio::test]
+async fn a_request_is_told_when_it_has_ended() {
+    let world = World::start().await;
+    world.call("POST", "/faults", json!({ "id": "busy", "route": "web", "abort": { "status": 503, "retry_after": "2s" } })).await;
+    world.through("/a?token=hush").await;
+
+    let list = ended(&world, 1).await;
+
+    let told = &list["requests"][0];
+    assert_eq!(
+        (&told["route"], &told["path"], &told["method"]),
+        (&json!("web"), &json!("/a"), &json!("GET"))
+    );
+    assert_eq!(
+        (&told["end"], &told["end_phase"]),
+        (&json!("answered"), &json!("idle_after"))
+    );
+    assert_eq!(
+        (&told["status"], &told["faults"]),
+        (&json!(503), &json!(["busy"]))
+    );
+    assert_eq!(
+        (&told["retry_after_us"], &told["seq"]),
+        (&json!(2_000_000), &json!(1))
+    );
+    assert_eq!(
+        (&list["next"], &list["more"], &list["lost"]),
+        (&json!(1), &json!(false), &json!(0))
+    );
+    assert!(list["now_us"].as_u64() >= told["t_end"].as_u64(), "{list}");
+    assert!(!list.to_string().contains("hush"), "{list}");
+}
+
+#[tokio::test]
+async fn a_request_in_progress_is_told_with_its_age() {
+    let world = World::start().await;
+    world
+        .call(
+            "POST",
+            "/faults",
+            json!({ "id": "hole", "route": "web", "blackhole": {} }),
+        )
+        .await;
+    let mut client = RawClient::connect(world.proxy).await;
+    client.get("/hang").await;
+    world.until_held("hole").await;
+
+    let (_, list) = world.get("/requests?state=open").await;
+
+    let told = &list["requests"][0];
+    assert_eq!(
+        (&told["end"], &told["seq"], &told["t_end"]),
+        (&json!("still_open"), &Value::Null, &Value::Null)
+    );
+    assert_eq!(
+        told["age_us"].as_u64().unwrap(),
+        list["now_us"].as_u64().unwrap() - told["t_head"].as_u64().unwrap()
+    );
+}
+
+#[tokio::test]
+async fn the_client_reads_on_where_it_stopped() {
+    let world = World::start().await;
+    let client = Client::new(&world.api.address().to_string()).unwrap();
+    for path in ["/1", "/2", "/3"] {
+        world.through(path).await;
+    }
+    ended(&world, 3).await;
+
+    let query = RequestQuery {
+        after: Some(0),
+        limit: Some(2),
+        ..RequestQuery::default()
+    };
+    let first = client.requests(&query).await.unwrap();
+    let query = RequestQuery {
+        after: Some(first.next),
+        ..query
+    };
+    let second = client.requests(&query).await.unwrap();
+
+    let paths = |list: &brownout_wire::RequestList| -> Vec<String> {
+        list.requests
+            .iter()
+            .map(|request| request.path.clone())
+            .collect()
+    };
+    assert_eq!(
+        (paths(&first), first.more),
+        (vec!["/2".to_owned(), "/1".to_owned()], true)
+    );
+    assert_eq!(
+        (paths(&second), second.more),
+        (vec!["/3".to_owned()], false)
+    );
+    let last = &second.requests[0];
+    assert_eq!(
+        (last.end, last.end_phase),
+        (RequestEnd::Answered, RequestPhase::IdleAfter)
+    );
+}
+
+#[tokio::test]
+async fn requests_are_told_of_one_route_or_fault() {
+    let upstream = TestUpstream::replying("two").await;
+    let world = World::start().await;
+    let route = json!({ "name": "two", "listen": "127.0.0.1:0", "upstream": upstream.url() });
+    world.call("POST", "/routes", route).await;
+    world.through("/").await;
+    ended(&world, 1).await;
+
+    let (_, of_two) = world.get("/requests?route=two").await;
+    let (_, of_web) = world.get("/requests?route=web").await;
+    let (_, of_fault) = world.get("/requests?fault=none").await;
+
+    let counts = [of_two, of_web, of_fault].map(|list| list["requests"].as_array().unwrap().len());
+    assert_eq!(counts, [0, 1, 0]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_refused_with_what_can() {
+    let world = World::start().await;
+    for (query, status, detail) in [
+        ("limit=0", 422, "`0` is no whole number from 1 to 1000"),
+        (
+            "limit=1001",
+            422,
+            "`1001` is no whole number from 1 to 1000",
+        ),
+        ("after=-1", 422, "`-1` is no whole number from 0 on"),
+        ("state=opne", 422, "did you mean `open`"),
+        ("rout=web", 422, "did you mean `route`"),
+        ("route=nowhere", 404, "there is no route `nowhere`"),
+    ] {
+        let (answered, problem) = world.get(&format!("/requests?{query}")).await;
+
+        assert_eq!(answered, status, "{query}: {problem}");
+        assert!(problem.to_string().contains(detail), "{query}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn connections_are_told_while_they_are_open_and_when_they_ended() {
+    let world = World::start().await;
+    let api = Client::new(&world.api.address().to_string()).unwrap();
+    let mut client = RawClient::connect(world.proxy).await;
+    client.get("/").await;
+    client.response().await;
+    let (_, requests) = (ended(&world, 1).await, world.get("/requests").await.1);
+    let open = ConnectionQuery {
+        open: Some(true),
+        ..ConnectionQuery::default()
+    };
+    let told = api.connections(&open).await.unwrap();
+    let [connection] = &told.connections[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!(
+        (connection.requests, connection.end),
+        (1, ConnectionEnd::StillOpen)
+    );
+    assert_eq!(requests["requests"][0]["conn"], connection.conn);
+    assert_eq!(
+        (connection.seq, connection.age_us),
+        (None, told.now_us - connection.t_open)
+    );
+
+    drop(client);
+    let gone = ConnectionQuery {
+        after: Some(0),
+        open: Some(false),
+        ..open
+    };
+    let read = async {
+        loop {
+            let told = api.connections(&gone).await.unwrap();
+            if let [connection] = &told.connections[..] {
+                return connection.clone();
+            }
+        }
+    };
+    let gone = within("the connection to end", read).await;
+
+    assert_eq!((gone.end, gone.seq), (ConnectionEnd::ClientFin, Some(1)));
+    assert_eq!(gone.conn, connection.conn);
+    let (status, problem) = world.get("/connections?fault=x").await;
+    assert_eq!(status, 422, "{problem}");
+}

@@ -1,0 +1,96 @@
+//! Records of connections, as `GET /connections` answers them.
+
+use serde::{Deserialize, Serialize};
+
+/// The answer of `GET /connections`. Times are µs on the proxy's clock.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionList {
+    /// Those that are open, the newest first, then those that ended, the last one first.
+    pub connections: Vec<ConnectionRecord>,
+    /// The clock when it was read.
+    pub now_us: u64,
+    /// When the clock was 0, in µs since 1970.
+    pub began_unix_us: u64,
+    /// What to give as `after` to read on.
+    pub next: u64,
+    /// Whether there is more behind `next` already.
+    pub more: bool,
+    /// Records behind `after`, or of all, that made room for others before they could be read, on whatever route.
+    pub lost: u64,
+}
+
+/// What to ask `GET /connections` for. What is `None` is not asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConnectionQuery {
+    /// Of this route alone.
+    pub route: Option<String>,
+    /// Whether they are open; `None` for either.
+    pub open: Option<bool>,
+    /// Only those that ended with a greater `seq`, the lowest first; without it the highest.
+    pub after: Option<u64>,
+    /// So many of those that ended, and so many that are open: 1 to 1,000, by default 100.
+    pub limit: Option<usize>,
+}
+
+impl ConnectionQuery {
+    /// The query's pairs.
+    #[must_use]
+    pub fn pairs(&self) -> Vec<(&'static str, String)> {
+        let same = crate::RequestQuery {
+            route: self.route.clone(),
+            fault: None,
+            open: self.open,
+            after: self.after,
+            limit: self.limit,
+        };
+        same.pairs()
+    }
+}
+
+/// One connection of a client to a route. What is not known is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionRecord {
+    /// Its number, unique in the process, from 1: the `conn` of its requests.
+    pub conn: u64,
+    /// Its number in the order of ends, from 1; none while it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// The route.
+    pub route: String,
+    /// The client's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<std::net::SocketAddr>,
+    /// When it was accepted.
+    pub t_open: u64,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub t_close: Option<u64>,
+    /// From its acceptance to its end, or until now.
+    pub age_us: u64,
+    /// Requests that it carried; none on a `tcp` route.
+    pub requests: u64,
+    /// Whether a request is in progress on it.
+    pub busy: bool,
+    /// The longest time without a request in progress, also the one that lasts.
+    pub longest_idle_us: u64,
+    /// Who ended it, and how.
+    pub end: ConnectionEnd,
+}
+
+/// Who ended a connection, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectionEnd {
+    /// It is open.
+    StillOpen,
+    /// The client closed it, or its sending side, first.
+    ClientFin,
+    /// The client reset it.
+    ClientRst,
+    /// The proxy closed it first.
+    ProxyFin,
+    /// The proxy reset it.
+    ProxyRst,
+    /// It carried another protocol than HTTP, and both sides may have ended it.
+    Unknown,
+}

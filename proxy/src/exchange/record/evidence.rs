@@ -1,0 +1,106 @@
+//! What the journal is told of an exchange.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::ExchangeEnd;
+use crate::{
+    clock::Clock,
+    downstream::Downstream,
+    http1::RequestHead,
+    journal::{AttemptEnd, OpenAttempt, retry_after},
+    scope::Scope,
+    sys::ClientEnd,
+};
+
+/// The journal's record of an exchange; it does nothing if no records are kept.
+pub(super) struct Evidence {
+    attempt: Option<OpenAttempt>,
+    /// The request's place on its connection.
+    number: u64,
+    /// What the answer's `Retry-After` tells.
+    retry_after: Option<Duration>,
+    /// The answer was handed on to its end.
+    is_whole: bool,
+}
+
+impl Evidence {
+    /// Of the request with this place on its connection.
+    pub(super) fn of_request(number: u64) -> Self {
+        Self {
+            attempt: None,
+            number,
+            retry_after: None,
+            is_whole: false,
+        }
+    }
+
+    /// Begins the record. `faults` are the ids of those that are certain to strike.
+    pub(super) fn begin<'f>(
+        &mut self,
+        scope: &Scope,
+        client: &Downstream,
+        clock: &Clock,
+        request: &RequestHead,
+        faults: impl Iterator<Item = &'f str>,
+    ) {
+        if let Some(journal) = &scope.journal {
+            let on = client.as_evidence(self.number);
+            let began = clock.started();
+            let attempt = OpenAttempt::begin(journal, &scope.route, on, began, request, faults);
+            self.attempt = Some(attempt);
+        }
+    }
+
+    pub(super) fn struck(&self, id: &str) {
+        if let Some(attempt) = &self.attempt {
+            attempt.struck(id);
+        }
+    }
+
+    /// Notes the value of the answer's `Retry-After`, if it has one.
+    pub(super) fn tells_to_wait(&mut self, value: Option<&[u8]>) {
+        if let Some(value) = value {
+            self.retry_after = retry_after(value, SystemTime::now());
+        }
+    }
+
+    pub(super) fn answers(&self, status: Option<u16>, bytes: u64) {
+        if let Some(attempt) = &self.attempt {
+            attempt.answers(status, self.retry_after, bytes);
+        }
+    }
+
+    pub(super) fn sent(&self, bytes: u64) {
+        if let Some(attempt) = &self.attempt {
+            attempt.sent(bytes);
+        }
+    }
+
+    pub(super) fn whole(&mut self) {
+        self.is_whole = true;
+    }
+
+    pub(super) fn end(
+        &self,
+        end: ExchangeEnd,
+        by: Option<&str>,
+        client: &Downstream,
+        now: Instant,
+    ) {
+        let Some(attempt) = &self.attempt else {
+            return;
+        };
+        let end = match end {
+            ExchangeEnd::Done => AttemptEnd::Answered,
+            ExchangeEnd::ByFault(_) | ExchangeEnd::Cut => AttemptEnd::Fault,
+            ExchangeEnd::Failed(_) => AttemptEnd::UpstreamError,
+            ExchangeEnd::BadRequest => AttemptEnd::BadRequest,
+            ExchangeEnd::Open => match client.client_end() {
+                ClientEnd::Fin => AttemptEnd::ClientFin,
+                ClientEnd::Rst => AttemptEnd::ClientRst,
+                ClientEnd::None => AttemptEnd::ClientLeft,
+            },
+        };
+        attempt.end(end, by, self.is_whole, now);
+    }
+}

@@ -1,0 +1,155 @@
+//! What a request's head, and an answer's, tell of themselves. Secrets are left where they are.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::{Duration, SystemTime},
+};
+
+use super::Attempt;
+use crate::http1::{FieldKind, RequestHead};
+
+const METHOD_BYTES_MAX: usize = 32;
+const PATH_BYTES_MAX: usize = 256;
+const ID_BYTES_MAX: usize = 128;
+
+/// Reads the head into a record. Only the fields named here are looked at, in one pass.
+pub(super) fn read(request: &RequestHead, hasher: &RandomState, attempt: &mut Attempt) {
+    attempt
+        .method
+        .push_str(clipped(request.method(), METHOD_BYTES_MAX));
+    attempt
+        .path
+        .push_str(clipped(request.path(), PATH_BYTES_MAX));
+    let length = request.fields.get_kind(FieldKind::ContentLength);
+    attempt.fingerprint = hasher.hash_one((request.method(), request.target(), length));
+    let mut parents = request.fields.all_kind(FieldKind::Traceparent);
+    if let (Some(parent), None) = (parents.next(), parents.next()) {
+        attempt.trace = trace(parent);
+    }
+    for (name, value) in request.fields.iter() {
+        let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
+        match name.len() {
+            12 if is("x-request-id") => {
+                if attempt.request_id.is_empty()
+                    && let Some(id) = printable(value)
+                {
+                    attempt.request_id.push_str(id);
+                }
+            }
+            15 if is("idempotency-key") => attempt.idempotency_key = Some(hasher.hash_one(value)),
+            13 if is("x-retry-count") => attempt.retry_count = number(value),
+            23 if is("x-stainless-retry-count") => attempt.retry_count = number(value),
+            21 if is("x-envoy-attempt-count") => attempt.retry_count = before(number(value)),
+            15 if is("amz-sdk-request") => attempt.retry_count = before(sdk_attempt(value)),
+            _ => {}
+        }
+    }
+}
+
+/// How long a `Retry-After` says to wait (RFC 9110 §10.2.3): seconds, or until a date; zero for one that has passed.
+pub(crate) fn retry_after(value: &[u8], now: SystemTime) -> Option<Duration> {
+    let text = str::from_utf8(value).ok()?.trim_ascii();
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Some(Duration::from_secs(seconds.into()));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+/// `00-TRACE-PARENT-FLAGS` (W3C Trace Context §3.2); none for what is no such value.
+fn trace(value: &[u8]) -> Option<(u128, u64)> {
+    let text = str::from_utf8(value).ok()?.trim_ascii();
+    let mut parts = text.split('-');
+    let (version, trace, parent) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |text: &str| {
+        text.bytes()
+            .all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    if (version.len(), trace.len(), parent.len()) != (2, 32, 16)
+        || !is_hex(trace)
+        || !is_hex(parent)
+    {
+        return None;
+    }
+    let trace = u128::from_str_radix(trace, 16).ok()?;
+    let parent = u64::from_str_radix(parent, 16).ok()?;
+    (trace != 0 && parent != 0).then_some((trace, parent))
+}
+
+fn printable(value: &[u8]) -> Option<&str> {
+    let is_printable = value.len() <= ID_BYTES_MAX && value.iter().all(u8::is_ascii_graphic);
+    str::from_utf8(value).ok().filter(|_| is_printable)
+}
+
+fn number(value: &[u8]) -> Option<u32> {
+    str::from_utf8(value).ok()?.trim_ascii().parse().ok()
+}
+
+/// The attempts before the one with this number, which counts from 1.
+fn before(attempt: Option<u32>) -> Option<u32> {
+    attempt?.checked_sub(1)
+}
+
+/// The attempt of `attempt=2; max=3`.
+fn sdk_attempt(value: &[u8]) -> Option<u32> {
+    let text = str::from_utf8(value).ok()?;
+    let mut pairs = text
+        .split(';')
+        .filter_map(|pair| pair.trim().split_once('='));
+    let (_, attempt) = pairs.find(|(key, _)| *key == "attempt")?;
+    attempt.parse().ok()
+}
+
+/// Up to `bytes_max` bytes of it.
+fn clipped(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        for (value, told) in [
+            ("2", Some(2)),
+            ("0", Some(0)),
+            ("Sun, 06 Nov 1994 08:49:40 GMT", Some(3)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("-1", None),
+            ("soon", None),
+        ] {
+            let expected = told.map(Duration::from_secs);
+            assert_eq!(retry_after(value.as_bytes(), now), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_trace_is_named_by_a_whole_traceparent_alone() {
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let named = trace(parent.as_bytes());
+        assert_eq!(
+            named,
+            Some((
+                0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
+                0x00f0_67aa_0ba9_02b7
+            ))
+        );
+        for wrong in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(trace(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_sdk_says_which_attempt_it_is() {
+        assert_eq!(sdk_attempt(b"attempt=2; max=3"), Some(2));
+        assert_eq!(sdk_attempt(b"ttl=20; attempt=1"), Some(1));
+        assert_eq!(sdk_attempt(b"max=3"), None);
+    }
+}
