@@ -1,6 +1,6 @@
 //! The file of a proxy: variables in it, checking it, reading it again; and who may call the control API.
 
-use std::{fs, io::Write, path::Path, time::Duration};
+use std::{fs, io::Write, path::Path};
 
 use brownout_testkit::{RawClient, TestUpstream, within};
 use serde_json::Value;
@@ -308,18 +308,18 @@ fn tokens_that_cannot_be_used_are_refused_at_the_start() {
 
 #[tokio::test]
 async fn health_waits_for_a_proxy_that_is_still_to_come() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
-    let nobody = run(&["health", &address, "--wait", "200ms"]);
-    assert_eq!(nobody.code(), 69);
-
+    let not_yet = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = not_yet.local_addr().unwrap().to_string();
     let ask = address.clone();
     let asked = tokio::task::spawn_blocking(move || run(&["health", &ask, "--wait", "20s"]));
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // It has asked once, in vain.
+    let first = within("the first question", not_yet.accept()).await;
+    drop((first, not_yet));
     let server = Server::start(&["proxy", "--control", &address, "--output", "json"]);
 
     let asked = within("the proxy to be seen", asked).await.unwrap();
     assert_eq!(asked.ok(), "ok\n");
     drop(server);
+    let nobody = run(&["health", &address, "--wait", "200ms"]);
+    assert_eq!(nobody.code(), 69);
 }

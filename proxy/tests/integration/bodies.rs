@@ -87,30 +87,6 @@ async fn expect_100_continue_waits_for_the_upstreams_word() {
 }
 
 #[tokio::test]
-async fn a_final_answer_instead_of_100_reaches_the_client_and_no_100_does() {
-    let upstream = TestUpstream::raw(|stream| async move {
-        let mut upstream = RawClient::over(stream);
-        upstream.head().await;
-        upstream
-            .send("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n")
-            .await;
-        assert!(
-            upstream.ended().await.bytes.is_empty(),
-            "the body was never asked for"
-        );
-    })
-    .await;
-    let proxy = TestProxy::to(&upstream).start();
-    let mut client = proxy.connect().await;
-
-    client
-        .send("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
-        .await;
-
-    assert_eq!(client.response().await.status(), 417);
-}
-
-#[tokio::test]
 async fn an_upstream_that_knows_no_100_gets_the_body_after_a_second() {
     let upstream = TestUpstream::raw(|stream| async move {
         let mut upstream = RawClient::over(stream);
