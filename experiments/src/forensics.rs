@@ -9,6 +9,7 @@
 //! Every bound is taken from the client under test ([`Scale`]): its page budget, its calm page time, its own attempt
 //! time-out. The few numbers of milliseconds in the rules are what machines and languages need, and say so.
 
+mod content;
 pub mod derive;
 mod finding;
 pub mod join;
@@ -17,7 +18,9 @@ pub mod rules;
 pub mod scale;
 
 pub use self::{
+    content::{Content, Usual},
     finding::{Finding, FindingId, Group, Severity, Verdict},
+    record::path_pattern,
     record::{AttemptEnd, AttemptRecord, ConnectionRecord, EndPhase, FaultRecord, PageRecord},
-    scale::Scale,
+    scale::{Calm, PathCalm, Scale},
 };

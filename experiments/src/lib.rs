@@ -12,10 +12,12 @@
 //! - [`experiment`]: an experiment as it is written in a file, with its [`expectation`]s.
 //! - [`run`](mod@run): the run of such a file, told as events, and its verdict.
 //! - [`render`]: those events for terminals, as JUnit, Markdown and one HTML page.
+//! - [`audit`]: the stock experiments on a service that is not ours, and what they tell of it.
 //! - [`forensics`]: what a client did, read from records of its attempts.
 //!
 //! Services are seen over HTTP alone: their pages, and `GET /stats`. Nothing here prints.
 
+pub mod audit;
 pub mod expectation;
 pub mod experiment;
 pub mod forensics;

@@ -5,6 +5,7 @@
 //! they keep coming.
 
 mod connection;
+mod open;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,7 +17,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri, header::HOST};
 use tokio::time::Instant;
 
 use self::connection::Asker;
-pub(crate) use self::connection::{Connection, pause};
+pub(crate) use self::{
+    connection::{Answer, Connection, pause},
+    open::open_loop,
+};
 use crate::sample::Sample;
 
 /// The field of an answer that lacks something.

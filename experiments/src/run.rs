@@ -18,6 +18,7 @@ mod scrape;
 mod story;
 mod verdict;
 
+pub(crate) use self::control::{Proxy, describe as describe_fault};
 pub use self::{
     control::RunError,
     event::{

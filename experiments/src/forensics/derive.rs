@@ -107,9 +107,9 @@ pub fn middle_spread(values: &[u64]) -> Option<f64> {
 
 /// After how long the client itself ended attempts that got no byte of an answer; their durations in µs.
 #[must_use]
-pub fn client_timeouts(attempts: &[AttemptRecord]) -> Vec<u64> {
+pub fn client_timeouts<'a>(attempts: impl IntoIterator<Item = &'a AttemptRecord>) -> Vec<u64> {
     let ended = attempts
-        .iter()
+        .into_iter()
         .filter(|it| it.is_client_ended() && it.t_first_out.is_none());
     ended.map(AttemptRecord::duration).collect()
 }
@@ -171,10 +171,17 @@ impl Silence {
     }
 }
 
-/// The most starts within `window` from the first after a silence of at least `least`; none without such a silence.
+/// The most starts within `window` from the first after a silence of at least `least` that ended since `from`; none without
+/// such a silence.
 #[must_use]
-pub fn burst_after_silence(attempts: &[AttemptRecord], least: u64, window: u64) -> Option<usize> {
-    let bursts = silences(attempts, least).into_iter().map(|silence| {
+pub fn burst_after_silence(
+    attempts: &[AttemptRecord],
+    least: u64,
+    window: u64,
+    from: u64,
+) -> Option<usize> {
+    let ended = silences(attempts, least).into_iter().filter(|it| it.to >= from);
+    let bursts = ended.map(|silence| {
         let inside = |it: &&AttemptRecord| (silence.to..silence.to + window).contains(&it.t_head);
         attempts.iter().filter(inside).count()
     });

@@ -112,6 +112,18 @@ pub enum Verdict {
     NotApplicable,
 }
 
+impl Verdict {
+    /// The more, the worse.
+    pub(super) const fn badness(self) -> u8 {
+        match self {
+            Self::NotApplicable => 0,
+            Self::Ok => 1,
+            Self::Undetermined => 2,
+            Self::Defect => 3,
+        }
+    }
+}
+
 /// How bad a defect is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -143,6 +155,14 @@ pub struct Finding {
     pub evidence: Value,
     /// What to change; empty where there is nothing to.
     pub fix: String,
+}
+
+impl Finding {
+    /// The same id, of which nothing is said.
+    #[must_use]
+    pub(crate) fn untold(self, why: &str) -> Self {
+        Outcome::unknown(self.id, why).of_route(&self.route)
+    }
 }
 
 /// What a rule says of one id, before it has a route.

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Content;
+
 /// One request on a route: an attempt of the client under test.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptRecord {
@@ -39,6 +41,9 @@ pub struct AttemptRecord {
     /// How far it had come.
     #[serde(default)]
     pub end_phase: EndPhase,
+    /// Content of the answer that was handed on, in bytes.
+    #[serde(default)]
+    pub bytes: u64,
     /// The status that was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -144,10 +149,10 @@ pub struct PageRecord {
     /// Whether the answer said that something is missing, as the user told us to see it.
     #[serde(default)]
     pub degraded: bool,
-    /// How many items the answer had, where that is known.
+    /// What the answer said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub items: Option<u64>,
-    /// When the caller left on purpose; none if it waited.
+    pub content: Option<Content>,
+    /// When the caller left, on purpose or because it was tired of waiting; none if it was there until the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<u64>,
     /// The trace id that was put into it.
@@ -231,5 +236,41 @@ impl PageRecord {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.is_good() && !self.degraded
+    }
+}
+
+/// A path with `*` for each segment that is an id: a number, a UUID, or a long word with digits in it.
+#[must_use]
+pub fn path_pattern(path: &str) -> String {
+    let segments = path.split('/').map(|segment| match is_id(segment) {
+        true => "*",
+        false => segment,
+    });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+fn is_id(segment: &str) -> bool {
+    /// The shortest word with digits that is taken for an id.
+    const LONG: usize = 16;
+    let digits = segment.bytes().filter(u8::is_ascii_digit).count();
+    let is_number = digits > 0 && digits == segment.len();
+    let is_plain = segment.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-' || it == b'_');
+    is_number || (digits > 0 && is_plain && segment.len() >= LONG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_in_paths_are_one_pattern() {
+        for (path, pattern) in [
+            ("/items", "/items"),
+            ("/v1/items/17", "/v1/items/*"),
+            ("/users/0b8e0c0e-6a52-4a0c-9d54-9a0f4f6f4a7e/cart", "/users/*/cart"),
+            ("/recommendations", "/recommendations"),
+        ] {
+            assert_eq!(path_pattern(path), pattern);
+        }
     }
 }

@@ -17,7 +17,7 @@ use super::{
     finding::{Finding, FindingId, Outcome},
     join::{JoinedBy, join},
     record::{AttemptRecord, PageRecord},
-    scale::Scale,
+    scale::{Calm, Scale},
 };
 
 /// What one stock experiment recorded of one dependency.
@@ -25,6 +25,10 @@ use super::{
 pub struct Trial {
     /// What was tried, such as `503` or `content-length, fin`, where an experiment has several forms.
     pub form: String,
+    /// The path that alone was struck, where it was one.
+    pub path: Option<String>,
+    /// How long calls took after the outage of S18.
+    pub slow: Option<u64>,
     /// The caller's pages.
     pub pages: Vec<PageRecord>,
     /// Attempts on the route, open ones included.
@@ -50,18 +54,18 @@ pub struct Trial {
 pub struct Battery {
     /// S1: slower than usual, below every time-out.
     pub slow_but_fine: Option<Trial>,
-    /// S2: one 503 on every third page.
-    pub one_503: Option<Trial>,
+    /// S2: one failure on every third page, one for each kind.
+    pub one_failure: Vec<Trial>,
     /// S3: a reset of a kept connection.
     pub reset_warm: Option<Trial>,
-    /// S4: no answer.
-    pub hang: Option<Trial>,
+    /// S4: no answer, one for each path.
+    pub hang: Vec<Trial>,
     /// S5: no answer to connecting.
     pub hang_at_connect: Option<Trial>,
-    /// S6: an answer in small pieces, each in time.
-    pub dribble: Option<Trial>,
-    /// S7: head and half a body, then nothing.
-    pub stall_in_body: Option<Trial>,
+    /// S6: an answer in small pieces, each in time; one for each path.
+    pub dribble: Vec<Trial>,
+    /// S7: head and half a body, then nothing; one for each path.
+    pub stall_in_body: Vec<Trial>,
     /// S8: one for each status of 4xx.
     pub client_errors: Vec<Trial>,
     /// S9: one for each status with `Retry-After`.
@@ -90,12 +94,62 @@ pub struct Battery {
     pub slow_under_load: Vec<Trial>,
     /// S21: 404 under load.
     pub storm_404: Option<Trial>,
-    /// S22: the caller leaves.
-    pub caller_leaves: Option<Trial>,
+    /// S22: the caller leaves, one for each kind of failure.
+    pub caller_leaves: Vec<Trial>,
     /// S23: truncated answers, one for each form of ending.
     pub truncated: Vec<Trial>,
     /// S24: damaged answers.
     pub damaged: Vec<Trial>,
+}
+
+/// What is said of a dependency of which nothing was seen.
+#[must_use]
+pub fn unseen(route: &str, why: &str) -> Vec<Finding> {
+    let ids = FindingId::ALL.iter();
+    ids.map(|id| Outcome::unknown(*id, why).of_route(route)).collect()
+}
+
+/// Everything that can be said of one dependency, each of its paths by itself: of each id what is worst.
+///
+/// `scale` is that of all paths, with the time-out that was seen; `calm` tells the paths apart.
+#[must_use]
+pub fn findings_by_path(route: &str, calm: &Calm, scale: &Scale, battery: &Battery) -> Vec<Finding> {
+    let paths: Vec<_> = calm.paths.iter().filter(|it| !it.scale.background).collect();
+    if paths.is_empty() {
+        return findings(route, scale, battery);
+    }
+    let whole = findings(route, scale, battery);
+    let each: Vec<(&str, Vec<Finding>)> = paths
+        .iter()
+        .map(|it| {
+            let battery = battery.of_path(&it.path);
+            let timeouts: Vec<u64> = battery.hang.iter().flat_map(Trial::own_timeouts).collect();
+            let scale = Scale {
+                attempt_timeout: quantile(&timeouts, 0.5),
+                fallback: scale.fallback.clone(),
+                ..it.scale.clone()
+            };
+            (it.path.as_str(), findings(route, &scale, &battery))
+        })
+        .collect();
+    let worst = whole.into_iter().enumerate().map(|(index, whole)| {
+        if whole.id == FindingId::FallbackSameDependency {
+            return whole;
+        }
+        let of_paths = each.iter().map(|(path, findings)| (*path, &findings[index]));
+        // The first of those that are equally bad.
+        let (path, finding) = of_paths
+            .rev()
+            .max_by_key(|(_, it)| it.verdict.badness())
+            .expect("there is a path");
+        let mut finding = finding.clone();
+        if paths.len() > 1 && finding.verdict == super::Verdict::Defect {
+            finding.sentence = format!("calls of {path}: {}", finding.sentence);
+            finding.evidence["path"] = path.into();
+        }
+        finding
+    });
+    worst.collect()
 }
 
 /// Everything that can be said of one dependency: each id once, in the order of [`FindingId::ALL`].
@@ -149,9 +203,84 @@ fn usable_of(trials: &[Trial]) -> Result<Vec<&Trial>, String> {
     if good.is_empty() { Err(why) } else { Ok(good) }
 }
 
+impl Battery {
+    /// The same experiments with the attempts of one path alone; orders are of no path.
+    #[must_use]
+    fn of_path(&self, path: &str) -> Self {
+        let one = |trial: &Option<Trial>| trial.as_ref().map(|it| it.of_path(path));
+        let all = |trials: &[Trial]| trials.iter().map(|it| it.of_path(path)).collect();
+        let own = |trials: &[Trial]| -> Vec<Trial> {
+            let own = trials.iter().filter(|it| it.path.as_deref().is_none_or(|it| it == path));
+            own.map(|it| it.of_path(path)).collect()
+        };
+        Self {
+            slow_but_fine: one(&self.slow_but_fine),
+            one_failure: all(&self.one_failure),
+            reset_warm: one(&self.reset_warm),
+            hang: own(&self.hang),
+            hang_at_connect: self.hang_at_connect.clone(),
+            dribble: own(&self.dribble),
+            stall_in_body: own(&self.stall_in_body),
+            client_errors: all(&self.client_errors),
+            retry_after: all(&self.retry_after),
+            orders: self.orders.clone(),
+            all_503: one(&self.all_503),
+            after_failure: one(&self.after_failure),
+            after_hang: one(&self.after_hang),
+            partial: one(&self.partial),
+            partial_percent: self.partial_percent,
+            outage_503: one(&self.outage_503),
+            outage_reset: one(&self.outage_reset),
+            half_open: one(&self.half_open),
+            hang_under_load: one(&self.hang_under_load),
+            slow_under_load: all(&self.slow_under_load),
+            storm_404: one(&self.storm_404),
+            caller_leaves: all(&self.caller_leaves),
+            truncated: all(&self.truncated),
+            damaged: all(&self.damaged),
+        }
+    }
+}
+
 impl Trial {
+    fn of_path(&self, path: &str) -> Self {
+        let mut trial = self.clone();
+        trial.attempts.retain(|it| it.path == path);
+        trial
+    }
+
+    /// Puts another round of the same experiment behind this one.
+    pub(crate) fn append(&mut self, mut next: Self) {
+        if self.pages.is_empty() {
+            *self = next;
+            return;
+        }
+        self.pages.append(&mut next.pages);
+        self.attempts.append(&mut next.attempts);
+        self.second.append(&mut next.second);
+        self.removed = next.removed;
+        self.until = next.until;
+        self.busy |= next.busy;
+        self.struck = match (self.struck, next.struck) {
+            (Some(one), Some(other)) => Some(one + other),
+            (one, other) => one.or(other),
+        };
+    }
+
+    /// After how long the client itself ended attempts that got no byte of an answer. Those that ended because the caller
+    /// had left are not its own doing.
+    pub(crate) fn own_timeouts(&self) -> Vec<u64> {
+        /// What a client needs to pass on that its caller has gone.
+        const SLACK_US: u64 = 5_000;
+        let left = self.pages.iter().filter_map(|it| it.left).min();
+        let own = self.attempts.iter().filter(|it| {
+            left.is_none_or(|left| it.t_end < left.saturating_sub(SLACK_US))
+        });
+        derive::client_timeouts(own)
+    }
+
     /// The longest page, open ones until the records end.
-    fn longest_page(&self) -> u64 {
+    pub(crate) fn longest_page(&self) -> u64 {
         let took = self.pages.iter().map(|it| {
             it.duration()
                 .unwrap_or(self.until.saturating_sub(it.intended))
@@ -194,7 +323,7 @@ impl Trial {
 
     /// Attempts of each logical request: within each page where pages can be told apart, as the next page may ask for
     /// the same; else by fingerprint and time.
-    fn chains(&self) -> Vec<derive::Chain<'_>> {
+    pub(crate) fn chains(&self) -> Vec<derive::Chain<'_>> {
         match self.by_page() {
             Ok(pages) => {
                 let chains = pages
@@ -216,6 +345,25 @@ impl Trial {
         let end = self.fault_end();
         let third = end.saturating_sub(self.armed) / 3;
         self.calls_per_page(end - third, end)
+    }
+
+    /// Whether calls came back as they were after the fault was removed, and when: a second with half of them.
+    fn is_as_before(&self, calls_per_page: f64) -> Option<u64> {
+        const SECOND_US: u64 = 1_000_000;
+        let removed = self.removed?;
+        let mut after: Vec<u64> = self
+            .attempts
+            .iter()
+            .map(|it| it.t_head)
+            .filter(|it| *it >= removed)
+            .collect();
+        after.sort_unstable();
+        let is_back = |first: &&u64| {
+            let to = **first + SECOND_US;
+            let pages = self.pages_in(**first, to).len() as f64;
+            self.starts(**first, to) as f64 >= (pages * calls_per_page * 0.5).max(1.0)
+        };
+        after.iter().find(is_back).map(|first| first - removed)
     }
 
     /// Whether calls came back after the fault was removed.

@@ -1,12 +1,21 @@
 //! The scale of the client under test: every bound is taken from it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{
-    derive::{client_timeouts, quantile},
+    AttemptRecord, PageRecord, Usual,
+    derive::quantile,
+    join::{JoinedBy, join},
     rules::Trial,
 };
 
+/// So long after a page's end a call may still be of its own: what is fetched anew behind it.
+const BEHIND_US: u64 = 30_000;
+/// So long before a page was sent a call is still its own, as two clocks differ.
+const BEFORE_US: u64 = 2_000;
+
 /// What is usual for the client. Times in µs.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scale {
     /// How long a page may take: told by the user, else 1 s.
     pub budget: u64,
@@ -20,58 +29,138 @@ pub struct Scale {
     pub call_p95: u64,
     /// Calls for each page in calm.
     pub calls_per_page: f64,
-    /// How many items a page has in calm, where that is known.
-    pub items: Option<u64>,
     /// Whether calls come without pages: a refresher in the background.
     pub background: bool,
     /// After how long the client ends an attempt itself; none where it never did.
     pub attempt_timeout: Option<u64>,
+    /// What pages say in calm.
+    pub calm: Usual,
+    /// What pages say while every call fails.
+    pub fallback: Usual,
+}
+
+/// What was seen of one dependency in calm.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Calm {
+    /// The scale of all its paths together.
+    pub scale: Scale,
+    /// Each path that was called.
+    pub paths: Vec<PathCalm>,
+    /// How attempts can be joined to pages.
+    pub joined_by: Option<JoinedBy>,
+}
+
+/// What was seen of one path of a dependency in calm.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PathCalm {
+    /// The path, with `*` for ids.
+    pub path: String,
+    /// Its scale.
+    pub scale: Scale,
+    /// How long its shortest answer was, in bytes.
+    pub bytes: u64,
+    /// Whether all calls of a page to it asked for the same.
+    pub is_one_request: bool,
 }
 
 impl Scale {
     /// The budget of a page where the user says none.
     pub const BUDGET: u64 = 1_000_000;
 
-    /// Takes the scale from a calm trial and, for the attempt's time-out, from one that hangs. None without a calm page.
-    #[must_use]
-    pub fn calibrate(budget: u64, calm: &Trial, hang: Option<&Trial>) -> Option<Self> {
-        let pages: Vec<u64> = calm
-            .pages
-            .iter()
-            .filter_map(super::PageRecord::duration)
-            .collect();
-        let calls: Vec<u64> = calm
-            .attempts
-            .iter()
-            .filter(|it| !it.is_open())
-            .map(super::AttemptRecord::duration)
-            .collect();
-        let timeouts = hang
-            .map(|it| client_timeouts(&it.attempts))
-            .unwrap_or_default();
-        let inside = calm.attempts.iter().filter(|attempt| {
-            calm.pages.iter().any(|page| {
-                let ended = page.ended.unwrap_or(u64::MAX);
-                (page.sent..=ended).contains(&attempt.t_head)
-            })
-        });
-        let outside = calm.attempts.len() - inside.count();
-        Some(Self {
-            budget,
-            page_p50: quantile(&pages, 0.5)?,
-            page_p95: quantile(&pages, 0.95)?,
-            call_p50: quantile(&calls, 0.5).unwrap_or(0),
-            call_p95: quantile(&calls, 0.95).unwrap_or(0),
-            calls_per_page: calm.attempts.len() as f64 / calm.pages.len() as f64,
-            items: calm.pages.iter().filter_map(|it| it.items).max(),
-            background: outside * 2 > calm.attempts.len(),
-            attempt_timeout: quantile(&timeouts, 0.5),
-        })
-    }
-
     /// The longest that a page inside its budget takes: the budget, a tenth for the machine, and a calm page.
     #[must_use]
     pub fn page_limit(&self) -> u64 {
         self.budget + self.budget / 10 + self.page_p95
     }
+}
+
+impl Calm {
+    /// Takes the scale from a calm trial, which goes on for a while without pages. None without a page that ended.
+    #[must_use]
+    pub fn of(budget: u64, calm: &Trial) -> Option<Self> {
+        let took: Vec<u64> = calm.pages.iter().filter_map(PageRecord::duration).collect();
+        let mut usual = Usual::default();
+        for content in calm.pages.iter().filter_map(|it| it.content.as_ref()) {
+            usual.learn(content);
+        }
+        let whole = Scale {
+            budget,
+            page_p50: quantile(&took, 0.5)?,
+            page_p95: quantile(&took, 0.95)?,
+            calm: usual,
+            ..Scale::default()
+        };
+        let mut by_path: BTreeMap<&str, Vec<&AttemptRecord>> = BTreeMap::new();
+        for attempt in calm.attempts.iter().filter(|it| !changes(it)) {
+            by_path.entry(&attempt.path).or_default().push(attempt);
+        }
+        let paths = by_path.into_iter();
+        let paths: Vec<PathCalm> = paths
+            .map(|(path, attempts)| PathCalm::of(path, &whole, &calm.pages, &attempts))
+            .collect();
+        let of_pages = paths.iter().filter(|it| !it.scale.background);
+        let calls: Vec<u64> = calm.attempts.iter().filter(|it| !it.is_open()).map(AttemptRecord::duration).collect();
+        let scale = Scale {
+            call_p50: quantile(&calls, 0.5).unwrap_or(0),
+            call_p95: quantile(&calls, 0.95).unwrap_or(0),
+            calls_per_page: of_pages.clone().map(|it| it.scale.calls_per_page).sum(),
+            background: !paths.is_empty() && of_pages.count() == 0,
+            ..whole
+        };
+        let joined_by = (!calm.attempts.is_empty()).then(|| join(&calm.pages, &calm.attempts).by);
+        Some(Self {
+            scale,
+            paths,
+            joined_by,
+        })
+    }
+
+    /// What was seen of a path.
+    #[must_use]
+    pub fn path(&self, path: &str) -> Option<&PathCalm> {
+        self.paths.iter().find(|it| it.path == path)
+    }
+
+    /// The paths at which all calls of one page ask for the same.
+    #[must_use]
+    pub fn one_request_paths(&self) -> BTreeSet<String> {
+        let paths = self.paths.iter().filter(|it| it.is_one_request);
+        paths.map(|it| it.path.clone()).collect()
+    }
+}
+
+impl PathCalm {
+    fn of(path: &str, whole: &Scale, pages: &[PageRecord], attempts: &[&AttemptRecord]) -> Self {
+        let of_page = |page: &PageRecord, attempt: &AttemptRecord| {
+            let ended = page.ended.unwrap_or(u64::MAX - BEHIND_US);
+            (page.sent.saturating_sub(BEFORE_US)..=ended + BEHIND_US).contains(&attempt.t_head)
+        };
+        let inside = attempts
+            .iter()
+            .filter(|attempt| pages.iter().any(|page| of_page(page, attempt)))
+            .count();
+        let ended = attempts.iter().filter(|it| !it.is_open());
+        let calls: Vec<u64> = ended.clone().map(|it| it.duration()).collect();
+        let is_one_request = pages.iter().all(|page| {
+            let own = attempts.iter().filter(|attempt| of_page(page, attempt));
+            own.map(|it| it.fp).collect::<BTreeSet<u64>>().len() <= 1
+        });
+        Self {
+            path: path.to_owned(),
+            bytes: ended.map(|it| it.bytes).filter(|it| *it > 0).min().unwrap_or(0),
+            is_one_request,
+            scale: Scale {
+                call_p50: quantile(&calls, 0.5).unwrap_or(0),
+                call_p95: quantile(&calls, 0.95).unwrap_or(0),
+                calls_per_page: inside as f64 / pages.len().max(1) as f64,
+                background: (attempts.len() - inside) * 2 > attempts.len(),
+                ..whole.clone()
+            },
+        }
+    }
+}
+
+/// Whether a request changes something, so that no page makes it.
+fn changes(attempt: &AttemptRecord) -> bool {
+    !matches!(attempt.method.as_str(), "GET" | "HEAD" | "OPTIONS")
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -22,10 +22,7 @@ use tokio::{
 };
 
 use super::{DEGRADED, Target};
-use crate::{
-    experiment::Predicate,
-    sample::{ErrorKind, Outcome, Sample},
-};
+use crate::sample::{ErrorKind, Outcome, Sample};
 
 /// The pause after a connection broke; doubled each time it breaks again.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -40,12 +37,12 @@ pub(crate) struct Connection {
 }
 
 /// What a whole answer said.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    pub(crate) degraded: bool,
-    /// A bit for each predicate that it fits, in their order; the first is the lowest.
-    pub(crate) fits: u32,
+    pub(crate) headers: HeaderMap,
+    /// The first bytes of its body, as many as were to be kept.
+    pub(crate) body: Vec<u8>,
 }
 
 impl Connection {
@@ -56,16 +53,16 @@ impl Connection {
         }
     }
 
-    /// Sends a request and waits for the whole answer, which is looked at for `predicates`.
+    /// Sends a request and waits for the whole answer, of whose body it keeps at most `keep` bytes.
     ///
     /// While it waits, the link is its own: dropping it closes the connection.
     pub(crate) async fn ask(
         &mut self,
         request: &Request<Full<Bytes>>,
-        predicates: &[Predicate],
+        keep: usize,
     ) -> Result<Answer, ErrorKind> {
         if let Some(mut link) = self.link.take() {
-            match link.ask(request.clone(), predicates).await {
+            match link.ask(request.clone(), keep).await {
                 Ok(answer) => return Ok(self.keep(link, answer)),
                 Err(Failure::Broken(kind)) => return Err(kind),
                 // It was closed while it was not used. Nobody saw the request, so it is sent again.
@@ -73,7 +70,7 @@ impl Connection {
             }
         }
         let mut link = Link::open(self.address).await?;
-        match link.ask(request.clone(), predicates).await {
+        match link.ask(request.clone(), keep).await {
             Ok(answer) => Ok(self.keep(link, answer)),
             Err(Failure::Broken(kind)) => Err(kind),
             Err(Failure::NotSent) => Err(ErrorKind::Incomplete),
@@ -110,7 +107,7 @@ impl Asker {
         }
         let request = self.request();
         let sent = Instant::now();
-        let asked = self.connection.ask(&request, &[]);
+        let asked = self.connection.ask(&request, 0);
         let answer = match self.target.timeout {
             Some(limit) => timeout(limit, asked)
                 .await
@@ -125,7 +122,7 @@ impl Asker {
         Sample {
             ended: ended - began,
             latency: ended - sent,
-            degraded: answer.as_ref().is_ok_and(|it| it.degraded),
+            degraded: (answer.as_ref()).is_ok_and(|it| it.headers.contains_key(DEGRADED)),
             outcome: match answer {
                 Ok(answer) => Outcome::Answered(answer.status),
                 Err(kind) => Outcome::Failed(kind),
@@ -176,10 +173,9 @@ impl Link {
     async fn ask(
         &mut self,
         request: Request<Full<Bytes>>,
-        predicates: &[Predicate],
+        keep: usize,
     ) -> Result<Answer, Failure> {
         let Self { sender, driver } = self;
-        let keeps_body = predicates.iter().any(Predicate::needs_body);
         let mut answer = pin!(async {
             sender.ready().await.map_err(|_| Failure::NotSent)?;
             let response = sender.try_send_request(request).await;
@@ -194,20 +190,14 @@ impl Link {
                 let Some(data) = frame.data_ref() else {
                     continue;
                 };
-                if keeps_body {
-                    let room = Predicate::BODY_BYTES_MAX - kept.len();
-                    kept.extend_from_slice(&data[..data.len().min(room)]);
-                }
+                let room = keep - kept.len();
+                kept.extend_from_slice(&data[..data.len().min(room)]);
             }
-            let fits = predicates.iter().enumerate().fold(0, |bits, (index, it)| {
-                bits | (u32::from(it.fits(head.status, &head.headers, &kept)) << index)
-            });
-            let answer = Answer {
+            Ok(Answer {
                 status: head.status,
-                degraded: head.headers.contains_key(DEGRADED),
-                fits,
-            };
-            Ok(answer)
+                headers: head.headers,
+                body: kept,
+            })
         });
         let mut why = None;
         let ended = poll_fn(|cx| {

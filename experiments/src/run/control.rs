@@ -126,11 +126,22 @@ impl Proxy {
         if faults.is_empty() {
             return Ok(());
         }
+        let bodies = faults.iter().map(|it| (it.id.clone(), it.body.clone()));
+        self.arm_bodies(phase, bodies.collect(), life).await
+    }
+
+    /// As [`arm`](Self::arm), of ids and bodies.
+    pub(crate) async fn arm_bodies(
+        &mut self,
+        phase: &str,
+        faults: Vec<(String, Value)>,
+        life: Duration,
+    ) -> Result<(), RunError> {
         let bodies: Vec<Value> = faults
             .iter()
-            .map(|it| self.complete(&it.body, life))
+            .map(|(_, body)| self.complete(body, life))
             .collect();
-        let ids = faults.iter().map(|it| it.id.clone());
+        let ids = faults.into_iter().map(|(id, _)| id);
         self.armed.extend(ids.clone());
         match self.client.arm_all(&bodies).await {
             Ok(_) => Ok(()),

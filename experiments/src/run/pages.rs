@@ -10,23 +10,19 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::{HeaderValue, Request, header::HOST};
 use http_body_util::Full;
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, sleep_until, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 
 use super::recording::{Page, PageOutcome, Recording};
 use crate::{
     experiment::{Arrivals, Load, Predicate, template_mix},
-    load::{Connection, pause},
+    load::{Answer, Connection, open_loop, pause},
     sample::ErrorKind,
 };
-
-/// How long a connection may lie unused before it is closed: below the 5 s after which many servers close theirs.
-const IDLE_MAX: Duration = Duration::from_secs(4);
 
 /// What all pages of a run share.
 #[derive(Debug)]
@@ -144,6 +140,14 @@ impl Shared {
         Some(request)
     }
 
+    /// A bit for each predicate that an answer fits, in their order; the first is the lowest.
+    fn fits(&self, answer: &Answer) -> u32 {
+        let fits = |it: &Predicate| it.fits(answer.status, &answer.headers, &answer.body);
+        (self.predicates.iter().enumerate()).fold(0, |bits, (index, it)| {
+            bits | (u32::from(fits(it)) << index)
+        })
+    }
+
     /// Asks for one page, which was to be sent at `intended`; tells the recording.
     async fn page(&self, connection: &mut Connection, intended: Instant) -> PageOutcome {
         let number = self.take_number();
@@ -158,9 +162,14 @@ impl Shared {
         let (outcome, fits) = match self.request(number) {
             None => (PageOutcome::Failed(ErrorKind::Other), 0),
             Some(request) => {
-                let asked = connection.ask(&request, &self.predicates);
+                let needs_body = self.predicates.iter().any(Predicate::needs_body);
+                let keep = if needs_body { Predicate::BODY_BYTES_MAX } else { 0 };
+                let asked = connection.ask(&request, keep);
                 match timeout_at(intended + patience, asked).await {
-                    Ok(Ok(answer)) => (PageOutcome::Answered(answer.status), answer.fits),
+                    Ok(Ok(answer)) => (
+                        PageOutcome::Answered(answer.status),
+                        self.fits(&answer),
+                    ),
                     Ok(Err(kind)) => (PageOutcome::Failed(kind), 0),
                     Err(_) => (given_up, 0),
                 }
@@ -193,7 +202,18 @@ impl Pages {
             }
             Arrivals::Open(rate) => {
                 let shared = Arc::clone(shared);
-                tasks.spawn(async move { open_loop(shared, rate).await });
+                tasks.spawn(async move {
+                    let address = shared.address;
+                    open_loop(rate, address, |connection, intended| {
+                        let shared = Arc::clone(&shared);
+                        async move {
+                            let mut connection = connection;
+                            shared.page(&mut connection, intended).await;
+                            connection
+                        }
+                    })
+                    .await
+                });
             }
             Arrivals::Closed(connections) => {
                 for _ in 0..connections {
@@ -215,37 +235,6 @@ impl Serial {
             .pause
             .max(if broke { pause(1) } else { Duration::ZERO });
         sleep(pause).await;
-    }
-}
-
-/// Sends pages at even times, whether or not answers come.
-async fn open_loop(shared: Arc<Shared>, rate: f64) -> ! {
-    let began = Instant::now();
-    let due = |sent: u64| began + Duration::from_secs_f64(sent as f64 / rate);
-    let mut sent = 0;
-    let mut unused: Vec<(Instant, Connection)> = Vec::new();
-    let mut waiting = FuturesUnordered::new();
-    loop {
-        let intended = due(sent);
-        tokio::select! {
-            () = sleep_until(intended) => {
-                sent += 1;
-                let kept = unused.pop().map(|(_, connection)| connection);
-                let mut connection = kept.unwrap_or_else(|| Connection::to(shared.address));
-                let shared = &shared;
-                waiting.push(async move {
-                    shared.page(&mut connection, intended).await;
-                    connection
-                });
-            }
-            Some(connection) = waiting.next(), if !waiting.is_empty() => {
-                let now = Instant::now();
-                // The one used last is used next, so the first ones have waited longest.
-                let stale = unused.iter().take_while(|(since, _)| now - *since > IDLE_MAX).count();
-                unused.drain(..stale);
-                unused.push((now, connection));
-            }
-        }
     }
 }
 

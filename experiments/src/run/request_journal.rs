@@ -9,7 +9,7 @@ use brownout_wire::{
 };
 
 use super::{Journal, JournalError, JournalPage, Reading};
-use crate::forensics::{AttemptEnd, AttemptRecord, ConnectionRecord, EndPhase};
+use crate::forensics::{AttemptEnd, AttemptRecord, ConnectionRecord, EndPhase, path_pattern};
 
 /// `GET /requests` of a proxy, from a moment on.
 #[derive(Debug)]
@@ -124,11 +124,12 @@ fn attempt(told: RequestRecord, now: u64) -> AttemptRecord {
             RequestPhase::InBody => EndPhase::InBody(told.bytes),
             RequestPhase::IdleAfter => EndPhase::IdleAfter,
         },
+        bytes: told.bytes,
         status: told.status,
         faults: told.faults,
         retry_after_us: told.retry_after_us,
         method: told.method,
-        path: told.path,
+        path: path_pattern(&told.path),
         fp: u64::from_str_radix(&told.fingerprint, 16).unwrap_or(0),
         trace_id: told.trace_id,
         request_id: told.request_id,

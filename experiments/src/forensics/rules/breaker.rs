@@ -17,10 +17,11 @@ pub(super) fn outcomes(case: &Case<'_>) -> Vec<Outcome> {
 }
 
 /// Whether calls stopped late in an outage: fewer than a quarter of the usual, or most of them. None between.
-fn stopped(case: &Case<'_>, trial: &Trial) -> Option<bool> {
+pub(super) fn stopped(case: &Case<'_>, trial: &Trial) -> Option<bool> {
     let usual = case.scale.calls_per_page;
     let late = trial.late_calls_per_page()?;
-    if late <= usual * 0.25 {
+    let paused = || silences(&trial.attempts, 250_000).iter().filter(|it| it.from >= trial.armed).count();
+    if late <= usual * 0.25 || (late <= usual * 0.5 && paused() >= 2) {
         Some(true)
     } else if late >= usual * 0.8 {
         Some(false)
@@ -94,15 +95,15 @@ fn effective(case: &Case<'_>) -> Vec<Outcome> {
     vec![none, ignores]
 }
 
-/// By design is no defect: one call a page, no retries, and every page good and inside its budget.
-fn does_no_harm(case: &Case<'_>, trial: &Trial) -> bool {
+/// By design is no defect: one call a page, no retries, and every page answered inside its budget.
+pub(super) fn does_no_harm(case: &Case<'_>, trial: &Trial) -> bool {
     let during = trial.pages_in(trial.armed, trial.fault_end());
     let late = trial.late_calls_per_page().unwrap_or(f64::INFINITY);
     late <= case.scale.calls_per_page * 1.1
         && case.scale.calls_per_page <= 1.1
         && !during.is_empty()
         && during.iter().all(|it| {
-            it.is_good()
+            it.status.is_some()
                 && it
                     .duration()
                     .is_some_and(|took| took <= case.scale.page_limit())
@@ -147,11 +148,13 @@ fn never_closes(case: &Case<'_>) -> Outcome {
     let (Some(first), Some(second)) = (watched(errors), watched(resets)) else {
         return Outcome::unknown(id, "the fault was not removed");
     };
+    let usual = case.scale.calls_per_page;
+    let (after_errors, after_resets) = (errors.is_as_before(usual), resets.is_as_before(usual));
     let evidence = json!({
-        "first_call_after_503s_us": errors.comes_back(), "first_call_after_resets_us": resets.comes_back(),
-        "watched_us": first.min(second),
+        "back_after_503s_us": after_errors, "back_after_resets_us": after_resets,
+        "first_call_after_503s_us": errors.comes_back(), "watched_us": first.min(second),
     });
-    match (errors.comes_back(), resets.comes_back()) {
+    match (after_errors, after_resets) {
         (Some(after), Some(_)) => Outcome::ok(
             id,
             format!("calls come back {} after an outage", time(after)),
@@ -183,7 +186,7 @@ fn never_closes(case: &Case<'_>) -> Outcome {
             Outcome::defect(
                 id,
                 format!(
-                    "no call within {} after the outage was over",
+                    "calls do not come back within {} after the outage was over",
                     time(first.min(second))
                 ),
                 evidence,
@@ -201,7 +204,8 @@ fn stampede(case: &Case<'_>) -> Outcome {
         Err(why) => return Outcome::unknown(id, why),
     };
     let least = (case.scale.page_p95 * 2).max(400_000);
-    let Some(burst) = burst_after_silence(&trial.attempts, least, WINDOW_US) else {
+    let window = trial.slow.map_or(WINDOW_US, |slow| WINDOW_US.min(slow * 9 / 10));
+    let Some(burst) = burst_after_silence(&trial.attempts, least, window, trial.armed) else {
         return Outcome::not_applicable(id, "calls never paused: there is no breaker in effect");
     };
     // Pages that came in the same time could have made more.

@@ -7,6 +7,7 @@ use crate::forensics::{
     derive::quantile,
     finding::{FindingId as Id, Outcome},
     record::PageRecord,
+    scale::Scale,
 };
 
 pub(super) fn outcomes(case: &Case<'_>) -> Vec<Outcome> {
@@ -42,11 +43,11 @@ fn accepts(case: &Case<'_>, id: Id, trials: &[Trial], what: &str) -> Outcome {
     let mut invisible: Vec<&str> = Vec::new();
     for trial in &trials {
         let takes = |page: &PageRecord| {
-            let fewer = match (page.items, case.scale.items) {
-                (Some(items), Some(usual)) => Some(items < usual),
-                _ => None,
-            };
-            page.is_whole() && fewer != Some(false)
+            let is_known = page.content.as_ref().is_some_and(|it| {
+                let Scale { calm, fallback, .. } = case.scale;
+                calm.fits(it) || fallback.fits(it)
+            });
+            page.is_whole() && !is_known
         };
         let by_page = match trial.by_page() {
             Ok(by_page) => by_page,
@@ -55,7 +56,8 @@ fn accepts(case: &Case<'_>, id: Id, trials: &[Trial], what: &str) -> Outcome {
         let once = by_page
             .iter()
             .any(|(page, attempts)| attempts.len() <= 1 && takes(page));
-        if once && trial.form.contains("clean") {
+        // A clean end nobody can see, and an object without members may be one without items.
+        if once && ["clean", "an empty object"].contains(&trial.form.as_str()) {
             invisible.push(&trial.form);
         } else if once {
             taken.push(&trial.form);

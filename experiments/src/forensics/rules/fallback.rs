@@ -4,8 +4,15 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Case, time, usable};
-use crate::forensics::finding::{FindingId as Id, Outcome};
+use super::{
+    Case, Trial,
+    breaker::{does_no_harm, stopped},
+    time, usable, usable_of,
+};
+use crate::forensics::{
+    finding::{FindingId as Id, Outcome},
+    record::AttemptRecord,
+};
 
 pub(super) fn outcomes(case: &Case<'_>) -> Vec<Outcome> {
     vec![
@@ -125,6 +132,19 @@ fn slow(case: &Case<'_>) -> Outcome {
     };
     let evidence = json!({ "late_page_p50_us": late, "attempt_timeout_us": timeout, "calm_page_p50_us": case.scale.page_p50 });
     if late * 10 >= timeout * 9 {
+        let stops = [&case.battery.outage_503, &case.battery.outage_reset]
+            .map(|it| usable(it.as_ref()).ok().and_then(|it| stopped(case, it)));
+        if !stops.contains(&Some(true)) {
+            // Without a breaker each page pays; that is its own finding where it does harm.
+            return match late <= case.scale.page_limit() && does_no_harm(case, trial) {
+                true => Outcome::ok(
+                    id,
+                    format!("without a breaker each page waits {} in an outage, inside its budget", time(late)),
+                    evidence,
+                ),
+                false => Outcome::not_applicable(id, "no breaker is in effect: no-effective-breaker tells it"),
+            };
+        }
         return Outcome::defect(
             id,
             format!(
@@ -157,7 +177,21 @@ fn hedge(case: &Case<'_>) -> Outcome {
     };
     let calls = trial.attempts.len() as f64 / trial.pages.len() as f64;
     let factor = calls / case.scale.calls_per_page.max(0.01);
-    let evidence = json!({ "calls_per_page": calls, "in_calm": case.scale.calls_per_page, "pages": trial.pages.len() });
+    let pairs = hedged_pages(trial);
+    let evidence = json!({
+        "calls_per_page": calls, "in_calm": case.scale.calls_per_page, "pages": trial.pages.len(),
+        "pages_with_a_call_given_up_for_another": pairs,
+    });
+    if pairs * 2 >= trial.pages.len() && trial.pages.len() >= 10 {
+        return Outcome::defect(
+            id,
+            format!(
+                "{pairs} of {} pages ask twice for the same and give one call up, though nothing fails",
+                trial.pages.len()
+            ),
+            evidence,
+        );
+    }
     if factor <= 1.1 {
         return Outcome::ok(
             id,
@@ -190,30 +224,44 @@ fn hedge(case: &Case<'_>) -> Outcome {
     )
 }
 
+/// Pages that asked twice for the same at once.
+fn hedged_pages(trial: &Trial) -> usize {
+    let Ok(by_page) = trial.by_page() else {
+        return 0;
+    };
+    let is_hedged = |attempts: &[&AttemptRecord]| {
+        attempts.iter().enumerate().any(|(index, one)| {
+            attempts[index + 1..].iter().any(|other| {
+                one.fp == other.fp && other.t_head < one.t_end && one.t_head < other.t_end
+            })
+        })
+    };
+    by_page.iter().filter(|(_, attempts)| is_hedged(attempts)).count()
+}
+
 /// Attempts begin for a caller that has left.
 fn cancellation(case: &Case<'_>) -> Outcome {
     let id = Id::NoCancellation;
     if case.scale.background {
         return Outcome::not_applicable(id, "calls do not come of pages");
     }
-    let trial = match usable(case.battery.caller_leaves.as_ref()) {
-        Ok(trial) => trial,
-        Err(why) => return Outcome::unknown(id, why),
-    };
-    let by_page = match trial.by_page() {
-        Ok(by_page) => by_page,
+    let trials = match usable_of(&case.battery.caller_leaves) {
+        Ok(trials) => trials,
         Err(why) => return Outcome::unknown(id, why),
     };
     let mut latest: Option<u64> = None;
     let mut left = 0;
-    for (page, attempts) in &by_page {
-        let Some(gone) = page.left else { continue };
-        left += 1;
-        let last = attempts
-            .iter()
-            .map(|it| it.t_head.saturating_sub(gone))
-            .max();
-        latest = latest.max(last);
+    for trial in trials {
+        let by_page = match trial.by_page() {
+            Ok(by_page) => by_page,
+            Err(why) => return Outcome::unknown(id, why),
+        };
+        for (page, attempts) in &by_page {
+            let Some(gone) = page.left else { continue };
+            left += 1;
+            let since = attempts.iter().map(|it| it.t_head.saturating_sub(gone));
+            latest = latest.max(since.max());
+        }
     }
     if left == 0 {
         return Outcome::unknown(id, "no caller left");

@@ -19,6 +19,8 @@ const AT_ONCE_US: u64 = 12_000;
 const WAIT_US: u64 = 20_000;
 /// Fewer waits tell nothing of their spread.
 const WAITS_MIN: usize = 12;
+/// Waits whose spread is at least this share of their median are drawn by chance.
+const JITTERED: f64 = 0.25;
 
 pub(super) fn outcomes(case: &Case<'_>) -> Vec<Outcome> {
     let mut outcomes = single_failures(case);
@@ -32,17 +34,20 @@ pub(super) fn outcomes(case: &Case<'_>) -> Vec<Outcome> {
     outcomes
 }
 
-/// Waits before the first retry: `immediate-retries` and `no-jitter`.
+/// Waits before the first retry: `immediate-retries` and `no-jitter`, from the kind of failure that is retried.
 fn single_failures(case: &Case<'_>) -> Vec<Outcome> {
     let ids = [Id::ImmediateRetries, Id::NoJitter];
-    let trial = match usable(case.battery.one_503.as_ref()) {
-        Ok(trial) => trial,
+    let trials = match usable_of(&case.battery.one_failure) {
+        Ok(trials) => trials,
         Err(why) => return ids.map(|id| Outcome::unknown(id, why.clone())).into(),
     };
-    let waits = gaps(&trial.chains(), 1);
+    let waits = trials.iter().map(|trial| (*trial, first_waits(trial)));
+    let Some((trial, waits)) = waits.max_by_key(|(_, waits)| waits.len().min(WAITS_MIN)) else {
+        return ids.map(|id| Outcome::unknown(id, "it was not tried")).into();
+    };
     if waits.is_empty() {
         return ids
-            .map(|id| Outcome::not_applicable(id, "it does not retry a 503"))
+            .map(|id| Outcome::not_applicable(id, "it retries neither a 503 nor a reset"))
             .into();
     }
     if waits.len() < WAITS_MIN {
@@ -55,11 +60,13 @@ fn single_failures(case: &Case<'_>) -> Vec<Outcome> {
         quantile(&waits, 0.85).unwrap_or(0),
     );
     let spread = middle_spread(&waits).unwrap_or(0.0);
-    let evidence = json!({ "waits": waits.len(), "median_us": median, "p10_us": low, "p85_us": high, "spread": spread });
+    let evidence = json!({
+        "after": trial.form, "waits": waits.len(), "median_us": median, "p10_us": low, "p85_us": high, "spread": spread,
+    });
     let immediate = if median <= AT_ONCE_US {
-        let sentence = format!("a retry follows a 503 after {}", time(median));
+        let sentence = format!("a retry follows {} after {}", trial.form, time(median));
         Outcome::defect(Id::ImmediateRetries, sentence, evidence.clone())
-    } else if median < WAIT_US {
+    } else if median < WAIT_US && spread < JITTERED {
         Outcome::unknown(
             Id::ImmediateRetries,
             format!("a wait of {} may be one or none", time(median)),
@@ -70,10 +77,10 @@ fn single_failures(case: &Case<'_>) -> Vec<Outcome> {
     };
     let jitter = if median <= AT_ONCE_US {
         Outcome::not_applicable(Id::NoJitter, "retries do not wait")
-    } else if spread >= 0.25 {
+    } else if spread >= JITTERED {
         let sentence = format!("waits spread from {} to {}", time(low), time(high));
         Outcome::ok(Id::NoJitter, sentence, evidence)
-    } else if spread <= 0.11 {
+    } else if spread <= 0.11 || high - low <= 3_000 {
         let sentence = format!(
             "every wait is about {}: {} to {}",
             time(median),
@@ -94,6 +101,19 @@ fn single_failures(case: &Case<'_>) -> Vec<Outcome> {
     vec![immediate, jitter]
 }
 
+/// The waits before the first retry. After a reset of a kept connection some libraries ask again at once by themselves: that
+/// is no retry of the client's.
+fn first_waits(trial: &Trial) -> Vec<u64> {
+    let chains = trial.chains();
+    let by_itself = |chain: &&Chain<'_>| {
+        chain[0].status.is_none()
+            && chain[0].conn_seq > 0
+            && chain.get(1).is_some_and(|it| it.t_head.saturating_sub(chain[0].t_end) <= AT_ONCE_US)
+    };
+    let own: Vec<Chain<'_>> = chains.iter().filter(|it| !by_itself(it)).cloned().collect();
+    gaps(&own, 1)
+}
+
 /// Later waits against the first.
 fn growth(case: &Case<'_>) -> Outcome {
     let id = Id::NoBackoffGrowth;
@@ -101,11 +121,16 @@ fn growth(case: &Case<'_>) -> Outcome {
         Ok(trial) => trial,
         Err(why) => return Outcome::unknown(id, why),
     };
+    if layers(trial).is_some() {
+        return Outcome::not_applicable(id, "two layers retry: nested-retries tells it");
+    }
     let chains = trial.chains();
-    let (first, second) = (gaps(&chains, 1), gaps(&chains, 2));
+    let (mut first, second) = (gaps(&chains, 1), gaps(&chains, 2));
     if second.is_empty() {
         return Outcome::not_applicable(id, "it retries once at most");
     }
+    let singly = case.battery.one_failure.iter().filter(|it| it.form == "a 503");
+    first.extend(singly.flat_map(|it| gaps(&it.chains(), 1)));
     let needed = 4;
     if second.len() < needed {
         return Outcome::unknown(
@@ -113,22 +138,22 @@ fn growth(case: &Case<'_>) -> Outcome {
             format!("{} second waits are fewer than {needed}", second.len()),
         );
     }
-    let (before, after) = (
-        quantile(&first, 0.5).unwrap_or(0),
-        quantile(&second, 0.5).unwrap_or(0),
-    );
-    if before <= AT_ONCE_US {
+    let mean = |waits: &[u64]| waits.iter().sum::<u64>() / waits.len().max(1) as u64;
+    let (before, after) = (mean(&first), mean(&second));
+    if quantile(&first, 0.5).unwrap_or(0) <= AT_ONCE_US {
         return Outcome::not_applicable(id, "retries do not wait");
     }
-    let factor = after as f64 / before as f64;
-    let evidence = json!({ "first_us": before, "second_us": after, "n": second.len() });
+    let factor = after as f64 / before.max(1) as f64;
+    // Jittered waits vary so much that few of them tell nothing.
+    let varies = middle_spread(&first).is_none_or(|it| it > JITTERED);
+    let evidence = json!({ "first_us": before, "second_us": after, "n": second.len(), "jittered": varies });
     if factor >= 1.4 {
         Outcome::ok(
             id,
             format!("waits grow from {} to {}", time(before), time(after)),
             evidence,
         )
-    } else if factor <= 1.2 {
+    } else if (!varies && factor <= 1.2) || (factor <= 1.15 && second.len() >= 12) {
         Outcome::defect(
             id,
             format!(
@@ -214,9 +239,11 @@ fn client_errors(case: &Case<'_>) -> Outcome {
         Ok(counts) => counts,
         Err(why) => return Outcome::unknown(id, why),
     };
+    // Who gets a new token after a 401 may ask once more.
+    let allowed = |form: &str| if form == "401" { 2 } else { 1 };
     let repeated: Vec<&str> = counts
         .iter()
-        .filter(|(_, count)| **count > 1)
+        .filter(|(form, count)| **count > allowed(form))
         .map(|(form, _)| *form)
         .collect();
     let evidence = json!({ "attempts": counts });
@@ -253,42 +280,61 @@ fn repeats(trial: &Trial) -> Result<usize, String> {
 
 fn orders(case: &Case<'_>) -> Outcome {
     let id = Id::RetriesPost;
-    let trials = match usable_of(&case.battery.orders) {
+    let (calm, failing): (Vec<&Trial>, Vec<&Trial>) =
+        case.battery.orders.iter().partition(|it| it.struck.is_none());
+    let failing: Vec<Trial> = failing.into_iter().cloned().collect();
+    if case.battery.orders.is_empty() {
+        return Outcome::unknown(id, "no order was named, such as --order POST:/order");
+    }
+    if let Some(order) = calm.iter().flat_map(|it| &it.pages).find(|it| !it.is_good()) {
+        let told = order.status.map_or("gets no answer".to_owned(), |it| format!("is answered with {it}"));
+        return Outcome::unknown(id, format!("an order {told} though nothing fails"));
+    }
+    let usual = calm.iter().map(|it| most_posts(it).map_or(0, |(posts, _)| posts)).max();
+    if usual == Some(0) {
+        return Outcome::not_applicable(id, "an order does not call this dependency");
+    }
+    let trials = match usable_of(&failing) {
         Ok(trials) => trials,
         Err(why) => return Outcome::unknown(id, why),
     };
-    let mut twice: Vec<(&str, usize)> = Vec::new();
-    let mut keyed = 0;
-    for trial in &trials {
-        let posts = trial.attempts.iter().filter(|it| it.method == "POST");
-        let mut by_fp: BTreeMap<u64, Vec<&AttemptRecord>> = BTreeMap::new();
-        for post in posts {
-            by_fp.entry(post.fp).or_default().push(post);
-        }
-        for same in by_fp.values().filter(|it| it.len() > 1) {
-            let key = &same[0].idempotency_key;
-            if key.is_some() && same.iter().all(|it| it.idempotency_key == *key) {
-                keyed += 1;
-            } else {
-                twice.push((trial.form.as_str(), same.len()));
-            }
-        }
-    }
+    let usual = usual.unwrap_or(1);
+    let repeats = trials.iter().filter_map(|trial| {
+        let (count, is_keyed) = most_posts(trial)?;
+        (count > usual).then_some((trial.form.as_str(), count, is_keyed))
+    });
+    let (keyed, twice): (Vec<_>, Vec<_>) = repeats.partition(|(_, _, is_keyed)| *is_keyed);
     let forms: Vec<&str> = trials.iter().map(|it| it.form.as_str()).collect();
-    let evidence = json!({ "tried": forms, "repeated": twice, "repeated_with_a_key": keyed });
+    let evidence = json!({
+        "tried": forms, "repeated": twice.iter().map(|it| json!({ "after": it.0, "sent": it.1 })).collect::<Vec<_>>(),
+        "repeated_with_a_key": keyed.len(),
+    });
     match twice.first() {
-        Some((form, count)) => Outcome::defect(
+        Some((form, count, _)) => Outcome::defect(
             id,
             format!("an order that met {form} is sent {count} times without an idempotency key"),
             evidence,
         ),
-        None if keyed > 0 => Outcome::ok(
+        None if !keyed.is_empty() => Outcome::ok(
             id,
             "an order is repeated under one idempotency key",
             evidence,
         ),
         None => Outcome::ok(id, "an order is sent once", evidence),
     }
+}
+
+/// How often the request that changes something was sent that was sent most often, and whether under one key.
+fn most_posts(trial: &Trial) -> Option<(usize, bool)> {
+    let mut by_fp: BTreeMap<u64, Vec<&AttemptRecord>> = BTreeMap::new();
+    let changes = |it: &&AttemptRecord| !matches!(it.method.as_str(), "GET" | "HEAD" | "OPTIONS");
+    for attempt in trial.attempts.iter().filter(changes) {
+        by_fp.entry(attempt.fp).or_default().push(attempt);
+    }
+    let most = by_fp.into_values().max_by_key(Vec::len)?;
+    let key = &most[0].idempotency_key;
+    let is_keyed = key.is_some() && most.iter().all(|it| it.idempotency_key == *key);
+    Some((most.len(), is_keyed))
 }
 
 /// A product of two small numbers, with two populations of waits.
@@ -307,27 +353,23 @@ fn nested(case: &Case<'_>) -> Outcome {
             evidence,
         );
     }
-    let splits: Vec<(usize, usize)> = (2..attempts)
-        .filter(|inner| attempts.is_multiple_of(*inner))
-        .map(|inner| (attempts / inner, inner))
-        .collect();
-    if splits.is_empty() {
+    if splits(attempts).is_empty() {
         return Outcome::ok(
             id,
             format!("{attempts} attempts are of one layer"),
             evidence,
         );
     }
-    let chains = trial.chains();
-    let longest: Vec<&Chain<'_>> = chains.iter().filter(|it| it.len() == attempts).collect();
-    let layered = splits
-        .iter()
-        .find(|(_, inner)| longest.iter().all(|chain| is_layered(chain, *inner)));
-    match layered {
+    match layers(trial) {
         Some((outer, inner)) => Outcome::defect(
             id,
             format!("{attempts} attempts for one page: {outer} times {inner}, in two layers"),
-            json!({ "attempts": attempts, "outer": outer, "inner": inner, "waits_us": all_gaps(&chains) }),
+            json!({ "attempts": attempts, "outer": outer, "inner": inner, "waits_us": all_gaps(&trial.chains()) }),
+        ),
+        None if grows(trial) => Outcome::ok(
+            id,
+            format!("{attempts} attempts are of one layer: their waits do not start anew"),
+            evidence,
         ),
         None => Outcome::unknown(
             id,
@@ -336,13 +378,39 @@ fn nested(case: &Case<'_>) -> Outcome {
     }
 }
 
+/// The ways to make a number of two layers: outer and inner attempts.
+fn splits(attempts: usize) -> Vec<(usize, usize)> {
+    let inner = (2..attempts).filter(|inner| attempts.is_multiple_of(*inner));
+    inner.map(|inner| (attempts / inner, inner)).collect()
+}
+
+/// The two layers whose waits start anew after each `inner` attempts: outer and inner.
+fn layers(trial: &Trial) -> Option<(usize, usize)> {
+    let attempts = most_attempts(trial);
+    let waits = waits_by_place(trial);
+    let mut splits = splits(attempts).into_iter();
+    splits.find(|(_, inner)| is_layered(&waits, *inner))
+}
+
+/// The median wait at each place of the longest chains.
+fn waits_by_place(trial: &Trial) -> Vec<u64> {
+    let attempts = most_attempts(trial);
+    let mut chains = trial.chains();
+    chains.retain(|it| it.len() == attempts);
+    let places = (1..attempts).map(|place| quantile(&gaps(&chains, place), 0.5).unwrap_or(0));
+    places.collect()
+}
+
+/// Whether waits become longer from place to place, as those of one layer do.
+fn grows(trial: &Trial) -> bool {
+    let waits = waits_by_place(trial);
+    waits.first().is_some_and(|it| *it > AT_ONCE_US)
+        && waits.windows(2).all(|pair| pair[1] as f64 >= pair[0] as f64 * 0.7)
+}
+
 /// Whether waits start anew after each `inner` attempts: within a group they follow one course, and between groups
 /// stands another one.
-fn is_layered(chain: &Chain<'_>, inner: usize) -> bool {
-    let waits: Vec<u64> = chain
-        .windows(2)
-        .map(|pair| pair[1].t_head.saturating_sub(pair[0].t_end))
-        .collect();
+fn is_layered(waits: &[u64], inner: usize) -> bool {
     let (mut within, mut between) = (Vec::new(), Vec::new());
     for (index, wait) in waits.iter().enumerate() {
         if (index + 1) % inner == 0 {
@@ -365,54 +433,58 @@ fn is_layered(chain: &Chain<'_>, inner: usize) -> bool {
     (apart && restarts) || (reverse && within.len() > 1)
 }
 
+/// Of the calls that failed late in S14 and could have been repeated, how many were: a budget lets few of them through, once
+/// what it had saved is spent. A breaker that opens meanwhile makes fewer calls, and does not change the share.
 fn budget(case: &Case<'_>) -> Outcome {
+    const FAILURES_MIN: usize = 12;
     let id = Id::NoRetryBudget;
     let trial = match usable(case.battery.partial.as_ref()) {
         Ok(trial) => trial,
         Err(why) => return Outcome::unknown(id, why),
     };
-    let retries = case.battery.all_503.as_ref().map_or(0, most_attempts);
-    if case.battery.all_503.is_some() && retries <= 1 {
-        return Outcome::not_applicable(id, "it does not retry");
+    let most = case.battery.all_503.as_ref().map_or(0, most_attempts);
+    if case.battery.all_503.is_some() && most <= 1 {
+        return Outcome::not_applicable(id, "it does not retry a 503");
     }
-    let Some(calls) = trial.calls_per_page(trial.armed, trial.fault_end()) else {
-        return Outcome::unknown(id, "there was no page");
-    };
-    let usual = case.scale.calls_per_page.max(0.01);
-    if calls < usual * 0.8 {
-        return Outcome::unknown(id, format!("its breaker opened: {calls:.2} calls a page"));
+    if trial.by_page().is_err() {
+        return Outcome::unknown(id, "pages overlapped, and no id joins attempts to them");
     }
-    // Pages that overlap and ask for the same are compared by their totals alone.
-    let exact = trial
-        .by_page()
-        .ok()
-        .and_then(|_| amplification(&trial.chains()));
-    let measured = exact.unwrap_or(calls / usual);
-    let share = f64::from(case.battery.partial_percent) / 100.0;
-    let attempts = if retries == 0 { 3 } else { retries };
-    let attempts = i32::try_from(attempts).unwrap_or(i32::MAX);
-    // What a client sends that repeats every failure, up to its number of attempts.
-    let without = (1.0 - share.powi(attempts)) / (1.0 - share).max(0.01);
-    let evidence =
-        json!({ "amplification": measured, "without_a_budget": without, "failing": share });
-    // Half of what retries without a budget add.
-    let middle = 1.0 + (without - 1.0) * 0.5;
-    if measured >= 1.0 + (without - 1.0) * 0.85 {
+    let most = if most == 0 { 3 } else { most };
+    let chains = trial.chains();
+    let late = &chains[chains.len() / 2..];
+    let (mut failed, mut repeated) = (0, 0);
+    for chain in late {
+        for (index, attempt) in chain.iter().enumerate().take(most - 1) {
+            if attempt.is_failed() {
+                failed += 1;
+                repeated += usize::from(index + 1 < chain.len());
+            }
+        }
+    }
+    let share = repeated as f64 / f64::max(failed as f64, 1.0);
+    let evidence = json!({
+        "failed": failed, "repeated": repeated, "share": share, "attempts_for_each_call": amplification(&chains),
+        "failing_percent": case.battery.partial_percent,
+    });
+    if failed < FAILURES_MIN {
+        return Outcome::unknown(id, format!("{failed} failures are fewer than {FAILURES_MIN}"));
+    }
+    if share >= 0.85 {
         let sentence = format!(
-            "{measured:.2} attempts for each call where {:.0} % fail: every failure is repeated",
-            share * 100.0
+            "where {} % of the calls fail, {repeated} of {failed} failures are repeated, without end",
+            case.battery.partial_percent
         );
         Outcome::defect(id, sentence, evidence)
-    } else if measured <= middle.max(1.3_f64.min(without * 0.9)) {
+    } else if share <= 0.7 {
         Outcome::ok(
             id,
-            format!("{measured:.2} attempts for each call, of {without:.2} without a budget"),
+            format!("{repeated} of {failed} failures are repeated where many calls fail"),
             evidence,
         )
     } else {
         Outcome::unknown(
             id,
-            format!("{measured:.2} attempts for each call lie between with and without a budget"),
+            format!("{repeated} of {failed} repeated failures may be a budget or chance"),
         )
     }
 }

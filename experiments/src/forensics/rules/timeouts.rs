@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Case, Trial, time, usable};
 use crate::forensics::{
-    derive::{client_timeouts, quantile},
+    derive::quantile,
     finding::{FindingId as Id, Outcome},
 };
 
@@ -13,13 +13,13 @@ pub(super) fn outcomes(case: &Case<'_>) -> Vec<Outcome> {
     outcomes.push(slow_body(
         case,
         Id::PerReadTimeout,
-        case.battery.dribble.as_ref(),
+        case.battery.dribble.first(),
         "whose bytes dribble in",
     ));
     outcomes.push(slow_body(
         case,
         Id::HeadOnlyTimeout,
-        case.battery.stall_in_body.as_ref(),
+        case.battery.stall_in_body.first(),
         "that stops in its body",
     ));
     outcomes
@@ -42,7 +42,7 @@ fn look(case: &Case<'_>, trial: &Trial) -> Hang {
     if page <= case.scale.page_limit() {
         return Hang::InTime;
     }
-    let ended = client_timeouts(&trial.attempts);
+    let ended = trial.own_timeouts();
     let longest = ended.iter().copied().max();
     match longest {
         None => Hang::NeverEnds,
@@ -63,7 +63,7 @@ fn hang(case: &Case<'_>) -> Vec<Outcome> {
             .map(|id| Outcome::not_applicable(id, "pages do not wait for this dependency"))
             .into();
     }
-    let trial = match usable(case.battery.hang.as_ref()) {
+    let trial = match usable(case.battery.hang.first()) {
         Ok(trial) => trial,
         Err(why) => return ids.map(|id| Outcome::unknown(id, why.clone())).into(),
     };
@@ -74,7 +74,7 @@ fn hang(case: &Case<'_>) -> Vec<Outcome> {
         "page_us": page,
         "budget_us": case.scale.budget,
         "attempts": trial.attempts.len(),
-        "attempt_timeout_us": quantile(&client_timeouts(&trial.attempts), 0.5),
+        "attempt_timeout_us": quantile(&trial.own_timeouts(), 0.5),
     });
     let fine = |id| {
         Outcome::ok(
@@ -155,7 +155,7 @@ fn slow_body(case: &Case<'_>, id: Id, trial: Option<&Trial>, what: &str) -> Outc
         Ok(trial) => trial,
         Err(why) => return Outcome::unknown(id, why),
     };
-    match usable(case.battery.hang.as_ref()) {
+    match usable(case.battery.hang.first()) {
         Err(why) => return Outcome::unknown(id, format!("of the hang, {why}")),
         Ok(hang) if look(case, hang) != Hang::InTime => {
             return Outcome::not_applicable(id, "a call that hangs is late as well");
@@ -171,7 +171,7 @@ fn slow_body(case: &Case<'_>, id: Id, trial: Option<&Trial>, what: &str) -> Outc
             evidence,
         );
     }
-    let hang = case.battery.hang.as_ref().map_or(0, Trial::longest_page);
+    let hang = case.battery.hang.first().map_or(0, Trial::longest_page);
     Outcome::defect(
         id,
         format!(

@@ -126,7 +126,7 @@ impl View<'_> {
                 attempts.len() as u64,
             ),
             E::BurstAfterSilence => {
-                match derive::burst_after_silence(&attempts, SILENCE_US, BURST_US) {
+                match derive::burst_after_silence(&attempts, SILENCE_US, BURST_US, 0) {
                     Some(burst) => plain(burst as f64, attempts.len() as u64),
                     None => return none("no silence of 0.4s or longer"),
                 }

@@ -1,0 +1,209 @@
+//! The audit: the stock experiments on a service that somebody else wrote, and what they tell of it.
+//!
+//! An [`Audit`] calls the service as its users do, breaks its dependencies one at a time through the proxy's control API, and
+//! reads from the proxy's journal what the service did about it. It begins in calm, which gives the scale of every dose and
+//! bound; then come the experiments, each with a client that is proven well; then the [rules](crate::forensics::rules).
+//!
+//! Whatever happens, each fault is removed before it returns; if the process dies, each ends by itself within 3 minutes.
+
+mod battery;
+mod calibrate;
+mod caller;
+mod clock;
+mod lab;
+mod options;
+mod report;
+
+use std::{fmt, future::Future, pin::Pin, time::Duration};
+
+use brownout_client::{Client, ClientError};
+use tokio_util::sync::CancellationToken;
+
+pub use self::{
+    options::{Endpoint, Options},
+    report::{AuditReport, AuditVerdict, CalmRecord, ExperimentRecord},
+};
+use self::{
+    battery::{Battle, Stop},
+    lab::Lab,
+};
+use crate::{
+    forensics::{Finding, rules},
+    run::{JournalError, Proxy, RunError},
+};
+
+/// The service under test, as far as it is ours to start.
+pub trait UnderTest: Send + fmt::Debug {
+    /// Ends the service and starts it anew. `false` where somebody else has started it.
+    fn restart(&mut self) -> Restarting<'_>;
+
+    /// Why the service has ended, where it is ours and has.
+    fn has_ended(&mut self) -> Option<String>;
+}
+
+/// What comes of starting a service anew; an error says why it could not be.
+pub type Restarting<'s> = Pin<Box<dyn Future<Output = Result<bool, String>> + Send + 's>>;
+
+/// An audit that has not begun.
+#[derive(Debug)]
+pub struct Audit<'s> {
+    /// What it is told.
+    pub options: Options,
+    /// The proxy.
+    pub control: Client,
+    /// The service under test.
+    pub service: &'s mut dyn UnderTest,
+    /// Cancelling it ends the audit: rolled back, without a report.
+    pub stop: CancellationToken,
+}
+
+/// What happens in an audit, in order.
+#[derive(Debug, Clone)]
+pub enum AuditEvent {
+    /// The service serves its page.
+    Ready,
+    /// What was seen of a dependency in calm.
+    Calm(CalmRecord),
+    /// An experiment is over.
+    Experiment(ExperimentRecord),
+    /// The service was started anew.
+    Restarted {
+        /// The dependency that was being audited.
+        route: String,
+        /// Why.
+        why: String,
+    },
+    /// The experiments of a dependency ended early.
+    Stopped {
+        /// The dependency.
+        route: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// Why an audit tells nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The proxy says no, or does not answer.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The proxy's records cannot be read.
+    #[error("the records of requests: {0}")]
+    Journal(#[from] JournalError),
+    /// The service could not be started, or has ended.
+    #[error("the service under test {0}")]
+    Service(String),
+    /// The service did not serve its page in time.
+    #[error("the page was not served within {}: {seen}", crate::expectation::Unit::Time.show(within.as_secs_f64()))]
+    NotReady {
+        /// How long it was waited for.
+        within: Duration,
+        /// What was seen last.
+        seen: String,
+    },
+    /// Faults are armed that the audit does not know.
+    #[error("faults are armed already ({0}); remove them first: brownout fault clear")]
+    OtherFaults(String),
+    /// A fault could not be removed.
+    #[error("the fault `{0}` could not be removed and may still be armed")]
+    FaultLeft(String),
+    /// It was asked to stop.
+    #[error("interrupted; every fault is removed")]
+    Interrupted,
+}
+
+impl AuditError {
+    fn control(error: ClientError) -> Self {
+        Self::Run(RunError::Control(error))
+    }
+
+    /// Whether the proxy understood and said no.
+    fn is_refusal(&self) -> bool {
+        let refused = |source: &ClientError| matches!(source, ClientError::Refused(_));
+        matches!(self, Self::Run(RunError::Arm { source, .. }) if refused(source))
+    }
+}
+
+impl Audit<'_> {
+    /// Does the whole audit, and tells what happens.
+    ///
+    /// # Errors
+    /// When the service is not ready, or the proxy cannot be used: nothing can be said of the service.
+    pub async fn run(
+        self,
+        mut tell: impl FnMut(AuditEvent) + Send,
+    ) -> Result<AuditReport, AuditError> {
+        let Self {
+            options,
+            control,
+            service,
+            stop,
+        } = self;
+        let mut proxy = Proxy::of(control, options.seed);
+        let ended = tokio::select! {
+            biased;
+            () = stop.cancelled() => Err(AuditError::Interrupted),
+            ended = audit(&options, &mut proxy, service, &mut tell) => ended,
+        };
+        match proxy.roll_back().await.first() {
+            Some(left) => Err(AuditError::FaultLeft(left.clone())),
+            None => ended,
+        }
+    }
+}
+
+async fn audit(
+    options: &Options,
+    proxy: &mut Proxy,
+    service: &mut dyn UnderTest,
+    tell: &mut (dyn FnMut(AuditEvent) + Send),
+) -> Result<AuditReport, AuditError> {
+    let states = proxy.states().await.unwrap_or_default();
+    if !states.is_empty() {
+        let ids: Vec<String> = states.into_keys().collect();
+        return Err(AuditError::OtherFaults(ids.join(", ")));
+    }
+    let mut report = AuditReport::new(options);
+    let mut lab = Lab::new(options, service, proxy).await?;
+    lab.wait_until_ready().await?;
+    tell(AuditEvent::Ready);
+    lab.warm_up().await?;
+    for route in &options.routes {
+        lab.turn_to(route);
+        let calm = lab.calibrate().await?;
+        let told = CalmRecord::of(route, &calm);
+        tell(AuditEvent::Calm(told.clone()));
+        report.calm(told);
+        if let Some(by) = calm.joined_by {
+            report.joined(by);
+        }
+        if calm.paths.is_empty() {
+            report.findings(rules::unseen(route, "no call was seen in calm"));
+            continue;
+        }
+        let mut battle = Battle::new(&mut lab, &calm, tell);
+        let stopped = battle.fight().await;
+        let Battle {
+            scale,
+            battery,
+            records,
+            ..
+        } = battle;
+        report.experiments(records);
+        match stopped {
+            Ok(()) => {}
+            Err(Stop::NotWell(why)) => {
+                tell(AuditEvent::Stopped {
+                    route: route.clone(),
+                    why: why.clone(),
+                });
+                report.stopped(route, &why);
+            }
+            Err(Stop::Error(error)) => return Err(error),
+        }
+        let findings: Vec<Finding> = rules::findings_by_path(route, &calm, &scale, &battery);
+        report.findings(findings);
+    }
+    Ok(report.closed())
+}

@@ -1,0 +1,337 @@
+//! The stock experiments of one dependency, the smallest dose first.
+//!
+//! Each begins with a client that is proven well: what the last one left behind is the main source of wrong verdicts.
+
+mod load;
+mod serial;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    AuditError, AuditEvent, ExperimentRecord,
+    caller::Patience,
+    lab::{Lab, Probe},
+};
+use crate::{
+    forensics::{Calm, Group, Scale, rules::{Battery, Trial}},
+    run::describe_fault,
+};
+
+/// So long a client may take until it is well again, besides the time for which its breaker stays open.
+const RECOVERY: Duration = Duration::from_secs(8);
+
+/// The experiments of one dependency in progress.
+pub(super) struct Battle<'b, 'l> {
+    pub(super) lab: &'b mut Lab<'l>,
+    pub(super) calm: &'b Calm,
+    pub(super) scale: Scale,
+    pub(super) battery: Battery,
+    pub(super) records: Vec<ExperimentRecord>,
+    pub(super) tell: &'b mut (dyn FnMut(AuditEvent) + Send),
+    /// How long its breaker stays open, once that was seen.
+    pub(super) open_time: Duration,
+    /// Attempts of a page whose calls all hang, and all fail.
+    pub(super) hung_attempts: u64,
+    /// What was done last, for what is said of a client that does not come back.
+    last: String,
+}
+
+/// Why the experiments of a dependency end early.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The client did not come back, and could not be started anew.
+    NotWell(String),
+    Error(AuditError),
+}
+
+impl<E: Into<AuditError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl<'b, 'l> Battle<'b, 'l> {
+    pub(super) fn new(
+        lab: &'b mut Lab<'l>,
+        calm: &'b Calm,
+        tell: &'b mut (dyn FnMut(AuditEvent) + Send),
+    ) -> Self {
+        Self {
+            lab,
+            scale: calm.scale.clone(),
+            calm,
+            battery: Battery::default(),
+            records: Vec::new(),
+            tell,
+            open_time: Duration::ZERO,
+            hung_attempts: 1,
+            last: String::new(),
+        }
+    }
+
+    /// Does all experiments that are wanted.
+    pub(super) async fn fight(&mut self) -> Result<(), Stop> {
+        use Group::{Bodies, Breaker, Connections, Fallback, Load, Retries, Timeouts};
+        let wants = |groups: &[Group]| self.lab.options.wants_any(groups);
+        let (timeouts, retries, bodies, connections, breaker, fallback, load) = (
+            wants(&[Timeouts]),
+            wants(&[Retries]),
+            wants(&[Bodies]),
+            wants(&[Connections]),
+            wants(&[Breaker]),
+            wants(&[Fallback]),
+            wants(&[Load]),
+        );
+        let slow = !self.lab.options.fast;
+        if self.calm.scale.background {
+            if slow && (breaker || connections || retries || fallback) {
+                self.outages().await?;
+            }
+            return Ok(());
+        }
+        self.hang().await?;
+        if load {
+            self.slow_but_fine().await?;
+        }
+        if connections {
+            self.reset_warm().await?;
+        }
+        if retries {
+            self.single_failures().await?;
+            self.client_errors().await?;
+        }
+        if retries || bodies || load || fallback {
+            self.all_503().await?;
+        }
+        if retries {
+            self.retry_after().await?;
+            self.orders().await?;
+        }
+        if bodies {
+            self.damaged().await?;
+            self.truncated().await?;
+        }
+        if timeouts {
+            self.slow_bodies().await?;
+        }
+        if load {
+            self.caller_leaves().await?;
+        }
+        if !slow {
+            return Ok(());
+        }
+        if fallback || connections {
+            self.after_one().await?;
+        }
+        if retries {
+            self.partial().await?;
+        }
+        if breaker {
+            self.storm_404().await?;
+        }
+        if connections {
+            self.slow_under_load().await?;
+        }
+        if breaker || connections || retries || fallback {
+            self.outages().await?;
+        }
+        if breaker {
+            self.half_open().await?;
+        }
+        if fallback {
+            self.hang_under_load().await?;
+        }
+        Ok(())
+    }
+
+    /// Arms a fault for each path of the page that is asked for.
+    pub(super) fn on_paths(&self, fault: &Value) -> Vec<Value> {
+        let paths = self.calm.paths.iter().filter(|it| !it.scale.background);
+        paths.map(|it| on_path(fault, &it.path)).collect()
+    }
+
+    /// A fault that strikes every call but orders.
+    pub(super) fn on_all(fault: &Value) -> Vec<Value> {
+        let mut fault = fault.clone();
+        fault["match"] = json!({ "method": ["GET", "HEAD", "OPTIONS"] });
+        vec![fault]
+    }
+
+    /// Proves that the client is well: pages that are good, in time, and call the dependency as they do in calm.
+    pub(super) async fn prove(&mut self, before: &str) -> Result<(), Stop> {
+        let limit = RECOVERY + self.open_time.mul_f64(2.5);
+        if self.is_well_within(limit).await? {
+            before.clone_into(&mut self.last);
+            return Ok(());
+        }
+        let why = match self.last.is_empty() {
+            true => "it was not well from the start".to_owned(),
+            false => format!("it did not come back within {} after {}", seconds(limit), self.last),
+        };
+        if !self.lab.restart().await? {
+            return Err(Stop::NotWell(why));
+        }
+        (self.tell)(AuditEvent::Restarted {
+            route: self.lab.route.clone(),
+            why: why.clone(),
+        });
+        if self.is_well_within(limit).await? {
+            before.clone_into(&mut self.last);
+            return Ok(());
+        }
+        Err(Stop::NotWell(format!("{why}, and not when it was started anew either")))
+    }
+
+    async fn is_well_within(&mut self, limit: Duration) -> Result<bool, Stop> {
+        /// Between two looks at a client that is not well.
+        const PAUSE: Duration = Duration::from_millis(100);
+        let usual = self.calm.scale.page_p95;
+        let in_a_row = (1_000_000 / usual.max(1)).clamp(4, 10);
+        let deadline = Instant::now() + limit;
+        self.lab
+            .settle(Duration::from_millis(200), Duration::from_secs(2))
+            .await?;
+        loop {
+            let probe = self.lab.begin("").await?;
+            let mut good = 0;
+            while good < in_a_row {
+                let page = self.lab.spare_page().await;
+                let in_time = page.duration().is_some_and(|it| it <= usual * 5 + 50_000);
+                if !(page.is_whole() && in_time) {
+                    break;
+                }
+                good += 1;
+            }
+            if good == in_a_row {
+                self.lab.read().await?;
+                let calls = self.lab.starts(&probe).len() as f64;
+                let wanted = self.calm.scale.calls_per_page * good as f64 * 0.8;
+                if self.calm.scale.calls_per_page < 0.9 || calls >= wanted {
+                    return Ok(true);
+                }
+            }
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// An experiment with pages one at a time: so many under the fault, and more until it has struck.
+    pub(super) async fn serial(
+        &mut self,
+        id: &'static str,
+        form: &str,
+        faults: &[Value],
+        pages: usize,
+        patience: Patience,
+    ) -> Result<Trial, Stop> {
+        /// For clients whose pages seldom call.
+        const MORE_FOR: Duration = Duration::from_secs(6);
+        const PAUSE: Duration = Duration::from_millis(100);
+        self.prove(id).await?;
+        let mut probe = self.lab.begin(form).await?;
+        self.lab.arm(&mut probe, faults).await?;
+        let deadline = Instant::now() + MORE_FOR;
+        for asked in 1.. {
+            self.lab.one_page(&mut probe, patience).await;
+            if asked < pages {
+                continue;
+            }
+            let often = self.calm.scale.calls_per_page >= 0.9;
+            if often || self.lab.struck(&probe).await > 0 || Instant::now() >= deadline {
+                break;
+            }
+            sleep(PAUSE).await;
+        }
+        self.settle_after(patience).await?;
+        let trial = self.finish(id, probe, faults).await?;
+        Ok(trial)
+    }
+
+    /// Sees what a client still does for a page that is over, under the fault.
+    async fn settle_after(&mut self, patience: Patience) -> Result<(), Stop> {
+        let budget = self.lab.options.budget;
+        let limit = match patience.leaves {
+            // Attempts that begin later than a budget after the caller has left are what is looked for.
+            true => budget.mul_f64(1.3) + Duration::from_millis(800),
+            false => Duration::from_millis(500),
+        };
+        let calm = match patience.leaves {
+            true => limit,
+            false => Duration::from_millis(150),
+        };
+        self.lab.settle(calm, limit).await?;
+        Ok(())
+    }
+
+    /// Ends an experiment and tells of it.
+    pub(super) async fn finish(
+        &mut self,
+        id: &'static str,
+        probe: Probe,
+        faults: &[Value],
+    ) -> Result<Trial, Stop> {
+        let began = probe.began();
+        let trial = self.lab.finish(probe).await?;
+        let shown = faults.first().map(|fault| {
+            let mut fault = fault.clone();
+            fault["route"] = json!(self.lab.route);
+            describe_fault(&fault)
+        });
+        let record = ExperimentRecord {
+            id: id.to_owned(),
+            route: self.lab.route.clone(),
+            form: trial.form.clone(),
+            fault: shown.unwrap_or_default(),
+            pages: trial.pages.len(),
+            attempts: trial.attempts.len(),
+            struck: trial.struck,
+            took_ms: trial.until.saturating_sub(began) / 1_000,
+            busy: trial.busy,
+        };
+        (self.tell)(AuditEvent::Experiment(record.clone()));
+        self.records.push(record);
+        Ok(trial)
+    }
+
+    /// The client's time-out of an attempt, or a quarter of the budget where it has none.
+    pub(super) fn timeout(&self) -> Duration {
+        let known = self.scale.attempt_timeout.unwrap_or(self.scale.budget / 4);
+        Duration::from_micros(known.min(self.scale.budget))
+    }
+
+    /// How many pages a second the client bears, at most `wanted`.
+    pub(super) fn rate(&self, wanted: f64) -> f64 {
+        let bearable = 2e6 / self.calm.scale.page_p50.max(1) as f64;
+        let told = self.lab.options.rate.unwrap_or(f64::INFINITY);
+        wanted.min(bearable).min(told).max(1.0)
+    }
+
+    /// Calls of each path in calm, for evidence.
+    pub(super) fn paths(&self) -> BTreeMap<&str, f64> {
+        let paths = self.calm.paths.iter();
+        paths.map(|it| (it.path.as_str(), it.scale.calls_per_page)).collect()
+    }
+}
+
+/// A fault that strikes calls of one path.
+pub(super) fn on_path(fault: &Value, path: &str) -> Value {
+    let mut fault = fault.clone();
+    fault["match"] = json!({ "path": path, "method": ["GET", "HEAD", "OPTIONS"] });
+    fault
+}
+
+/// As faults and sentences write it.
+pub(super) fn duration(span: Duration) -> String {
+    brownout_fault::units::show_duration(Duration::from_millis(
+        u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1),
+    ))
+}
+
+fn seconds(span: Duration) -> String {
+    crate::expectation::Unit::Time.show(span.as_secs_f64())
+}

@@ -1,0 +1,316 @@
+//! Experiments with pages at a rate.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::{Battle, Probe, Stop, duration};
+use crate::{
+    audit::caller::Patience,
+    forensics::{derive::quantile, rules::Trial},
+};
+
+/// Between two looks at the journal.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long a breaker may stay open; longer is not waited for.
+const OPEN_MAX: Duration = Duration::from_secs(35);
+/// How long a client that does not come back is watched at least.
+const WATCH_MIN: Duration = Duration::from_secs(11);
+
+/// What an outage is like, from the starts of attempts.
+#[derive(Debug, Clone, Copy)]
+struct Silences {
+    /// Those that ended.
+    count: usize,
+    first: Duration,
+    longest: Duration,
+    /// How often one was about twice as long as the one before.
+    doublings: usize,
+    /// How long the one that has not ended lasts.
+    now: Duration,
+}
+
+impl Battle<'_, '_> {
+    /// S12 and S13: one page fails, or hangs; then all is well.
+    pub(super) async fn after_one(&mut self) -> Result<(), Stop> {
+        let faults = self.on_paths(&json!({ "abort": 503 }));
+        let trial = self.after_one_page("S12", "503", &faults).await?;
+        self.battery.after_failure = Some(trial);
+        // Spent, it holds what it took and takes no more.
+        let hang = json!({ "blackhole": {}, "limit": self.hung_attempts });
+        let faults = self.on_paths(&hang);
+        let trial = self.after_one_page("S13", "no answer", &faults).await?;
+        self.battery.after_hang = Some(trial);
+        Ok(())
+    }
+
+    async fn after_one_page(
+        &mut self,
+        id: &'static str,
+        form: &str,
+        faults: &[Value],
+    ) -> Result<Trial, Stop> {
+        const FOR: Duration = Duration::from_millis(2_500);
+        self.prove(id).await?;
+        let mut probe = self.lab.begin(form).await?;
+        self.lab.arm(&mut probe, faults).await?;
+        let patience = Patience::of(self.lab.patience());
+        self.lab.one_page(&mut probe, patience).await;
+        let holds = faults.iter().any(|it| !it["blackhole"].is_null());
+        match holds {
+            true => probe.trial.removed = Some(self.lab.clock.now()),
+            false => self.lab.disarm(&mut probe).await?,
+        }
+        let back = probe.trial.removed.unwrap_or(0);
+        let load = self.lab.load(&mut probe, self.rate(10.0));
+        let began = Instant::now();
+        let limit = FOR.max(WATCH_MIN).max(self.open_time.mul_f64(2.5));
+        loop {
+            sleep(LOOK).await;
+            self.lab.read().await?;
+            let has_come_back = self.lab.starts(&probe).iter().any(|it| *it >= back);
+            if began.elapsed() >= limit || (has_come_back && began.elapsed() >= FOR) {
+                break;
+            }
+        }
+        self.lab.end_load(&mut probe, load).await;
+        let mut trial = self.finish(id, probe, faults).await?;
+        trial.removed = Some(back);
+        Ok(trial)
+    }
+
+    /// S21: every call is answered with 404.
+    pub(super) async fn storm_404(&mut self) -> Result<(), Stop> {
+        let faults = Self::on_all(&json!({ "abort": 404 }));
+        let rate = self.rate(40.0);
+        let trial = self
+            .under_load("S21", "404", &faults, rate, Duration::from_millis(2_500))
+            .await?;
+        self.battery.storm_404 = Some(trial);
+        Ok(())
+    }
+
+    /// S19: no call is answered, for long enough that a breaker opens.
+    pub(super) async fn hang_under_load(&mut self) -> Result<(), Stop> {
+        let faults = Self::on_all(&json!({ "blackhole": {} }));
+        let page = self.battery.hang.iter().map(Trial::longest_page).max();
+        let page = Duration::from_micros(page.unwrap_or(0)).min(self.lab.patience());
+        let length = (page * 3 + Duration::from_secs(2)).max(Duration::from_millis(4_500));
+        let rate = self.rate(20.0);
+        let trial = self.under_load("S19", "no answer", &faults, rate, length).await?;
+        self.battery.hang_under_load = Some(trial);
+        Ok(())
+    }
+
+    async fn under_load(
+        &mut self,
+        id: &'static str,
+        form: &str,
+        faults: &[Value],
+        rate: f64,
+        length: Duration,
+    ) -> Result<Trial, Stop> {
+        self.prove(id).await?;
+        let mut probe = self.lab.begin(form).await?;
+        let load = self.lab.load(&mut probe, rate);
+        self.lab.arm(&mut probe, faults).await?;
+        sleep(length).await;
+        probe.trial.removed = Some(self.lab.clock.now());
+        self.lab.end_load(&mut probe, load).await;
+        let removed = probe.trial.removed;
+        let mut trial = self.finish(id, probe, faults).await?;
+        trial.removed = removed;
+        Ok(trial)
+    }
+
+    /// S20: calls are slow, and below the time-out; more of them than a client has places. Another endpoint is watched.
+    pub(super) async fn slow_under_load(&mut self) -> Result<(), Stop> {
+        const FOR: Duration = Duration::from_secs(3);
+        /// More than a client should give to one dependency.
+        const PLACES: f64 = 24.0;
+        for share in [0.4, 0.8] {
+            let latency = self.timeout().mul_f64(share).min(Duration::from_secs(2));
+            let told = self.lab.options.rate.unwrap_or(150.0);
+            let rate = (PLACES / latency.as_secs_f64()).clamp(10.0, told);
+            let form = duration(latency);
+            let faults = Self::on_all(&json!({ "latency": form }));
+            self.prove("S20").await?;
+            let mut probe = self.lab.begin(&form).await?;
+            let load = self.lab.load(&mut probe, rate);
+            let patience = Patience::of(self.lab.patience());
+            let watch = self.lab.watch.as_ref().map(|it| it.load(5.0, patience));
+            self.lab.arm(&mut probe, &faults).await?;
+            sleep(FOR.max(latency * 3)).await;
+            if let Some(watch) = watch {
+                probe.trial.watched = watch.stop(Duration::from_secs(1)).await;
+            }
+            self.lab.end_load(&mut probe, load).await;
+            let trial = self.finish("S20", probe, &faults).await?;
+            self.battery.slow_under_load.push(trial);
+        }
+        Ok(())
+    }
+
+    /// S15, S16 and S17: outages of 503s and of resets, for as long as it takes to see how the client waits, and the return
+    /// from each.
+    pub(super) async fn outages(&mut self) -> Result<(), Stop> {
+        let faults = Self::on_all(&json!({ "abort": 503 }));
+        let trial = self.outage("S15", "503", &faults).await?;
+        self.battery.outage_503 = Some(trial);
+        let faults = Self::on_all(&json!({ "reset": {} }));
+        let trial = self.outage("S16", "reset", &faults).await?;
+        self.battery.outage_reset = Some(trial);
+        Ok(())
+    }
+
+    async fn outage(
+        &mut self,
+        id: &'static str,
+        form: &str,
+        faults: &[Value],
+    ) -> Result<Trial, Stop> {
+        const BEFORE: Duration = Duration::from_millis(700);
+        if !self.calm.scale.background {
+            self.prove(id).await?;
+        }
+        let rate = self.rate(30.0);
+        let mut probe = self.lab.begin(form).await?;
+        let load = self.lab.load(&mut probe, rate);
+        sleep(BEFORE).await;
+        self.lab.arm(&mut probe, faults).await?;
+        self.watch_outage(&probe, rate).await?;
+        self.lab.disarm(&mut probe).await?;
+        self.watch_return(&probe, rate).await?;
+        self.lab.end_load(&mut probe, load).await;
+        self.finish(id, probe, faults).await
+    }
+
+    /// Until it is plain how the client waits: calls go on, or it is silent again and again for as long, or for ever longer.
+    async fn watch_outage(&mut self, probe: &Probe, rate: f64) -> Result<(), Stop> {
+        const LEAST: Duration = Duration::from_secs(4);
+        const DOUBLING: Duration = Duration::from_secs(20);
+        let began = Instant::now();
+        loop {
+            sleep(LOOK).await;
+            self.lab.read().await?;
+            let seen = self.silences(probe, rate);
+            let elapsed = began.elapsed();
+            if seen.count > 0 {
+                self.open_time = self.open_time.max(seen.first);
+            }
+            let is_plain = match seen.count {
+                0 => seen.now < Duration::from_millis(500),
+                1 => false,
+                // Ever longer ones are watched until there are enough of them.
+                _ => seen.doublings == 0 || seen.doublings >= 3 || elapsed >= DOUBLING,
+            };
+            if (elapsed >= LEAST && is_plain) || elapsed >= OPEN_MAX {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Until calls come as they did in calm for a second, or for long enough that they will not.
+    async fn watch_return(&mut self, probe: &Probe, rate: f64) -> Result<(), Stop> {
+        const SECOND_US: u64 = 1_000_000;
+        let began = Instant::now();
+        let longest = self.silences(probe, rate).longest.max(self.open_time);
+        let limit = longest.mul_f64(2.5).clamp(WATCH_MIN, OPEN_MAX + WATCH_MIN);
+        let removed = probe.trial.removed.unwrap_or(0);
+        let usual = match self.calm.scale.background {
+            true => 1.0,
+            false => rate * self.calm.scale.calls_per_page,
+        };
+        loop {
+            sleep(LOOK).await;
+            self.lab.read().await?;
+            let now = self.lab.clock.now();
+            let starts = self.lab.starts(probe);
+            let of_late = |it: &&u64| **it >= removed && **it + SECOND_US >= now;
+            let lately = starts.iter().filter(of_late).count() as f64;
+            let is_back = now >= removed + SECOND_US && lately >= (usual * 0.7).max(1.0);
+            if is_back || began.elapsed() >= limit {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The silences since the fault was armed: longer than the pauses between calls, and than those between retries.
+    fn silences(&self, probe: &Probe, rate: f64) -> Silences {
+        let starts: Vec<u64> = self.lab.starts(probe);
+        let armed = probe.trial.armed;
+        let pause = 1.0 / (rate * self.calm.scale.calls_per_page).max(0.5);
+        let least = Duration::from_secs_f64(pause * 6.0).max(Duration::from_millis(250));
+        let mut lengths: Vec<Duration> = Vec::new();
+        for pair in starts.windows(2).filter(|pair| pair[1] >= armed) {
+            let length = Duration::from_micros(pair[1] - pair[0].max(armed));
+            if length >= least {
+                lengths.push(length);
+            }
+        }
+        let is_double = |pair: &&[Duration]| pair[1] > pair[0].mul_f64(1.6);
+        let last = starts.last().copied().unwrap_or(armed).max(armed);
+        Silences {
+            count: lengths.len(),
+            first: lengths.first().copied().unwrap_or_default(),
+            longest: lengths.iter().copied().max().unwrap_or_default(),
+            doublings: lengths.windows(2).filter(is_double).count(),
+            now: Duration::from_micros(self.lab.clock.now().saturating_sub(last)),
+        }
+    }
+
+    /// S18: the breaker opens, and the first calls after that find a dependency that is slow and well.
+    pub(super) async fn half_open(&mut self) -> Result<(), Stop> {
+        const OPENS_WITHIN: Duration = Duration::from_secs(4);
+        const SILENT: Duration = Duration::from_millis(300);
+        if self.open_time.is_zero() {
+            return Ok(());
+        }
+        let slow = self.timeout().mul_f64(0.6).min(Duration::from_millis(200));
+        // So many pages that a stampede has at least eight of them while the first answer is waited for.
+        let told = self.lab.options.rate.unwrap_or(200.0);
+        let rate = (10.0 / slow.as_secs_f64()).clamp(60.0, 200.0).min(told);
+        let faults = Self::on_all(&json!({ "abort": 503 }));
+        self.prove("S18").await?;
+        let mut probe = self.lab.begin(&duration(slow)).await?;
+        let load = self.lab.load(&mut probe, rate);
+        self.lab.arm(&mut probe, &faults).await?;
+        let began = Instant::now();
+        let mut is_open = false;
+        while !is_open && began.elapsed() < OPENS_WITHIN {
+            sleep(LOOK / 4).await;
+            self.lab.read().await?;
+            is_open = self.silences(&probe, rate).now >= SILENT;
+        }
+        self.lab.disarm(&mut probe).await?;
+        let slowly = Self::on_all(&json!({ "latency": duration(slow) }));
+        self.lab.arm(&mut probe, &slowly).await?;
+        let begins = self.lab.clock.now();
+        let limit = self.open_time.mul_f64(2.5).max(Duration::from_secs(3));
+        let began = Instant::now();
+        loop {
+            sleep(LOOK).await;
+            self.lab.read().await?;
+            let starts = self.lab.starts(&probe);
+            let probes = starts.iter().filter(|it| **it >= begins);
+            let enough = probes.min().is_some_and(|first| {
+                self.lab.clock.now() >= first + u64::try_from(slow.as_micros()).unwrap_or(0) + 300_000
+            });
+            if enough || began.elapsed() >= limit {
+                break;
+            }
+        }
+        self.lab.end_load(&mut probe, load).await;
+        let mut trial = self.finish("S18", probe, &slowly).await?;
+        trial.slow = Some(u64::try_from(slow.as_micros()).unwrap_or(u64::MAX));
+        self.battery.half_open = Some(trial);
+        Ok(())
+    }
+
+    /// The median of what pages took.
+    pub(super) fn page_p50(trial: &Trial) -> Option<u64> {
+        let took: Vec<u64> = trial.pages.iter().filter_map(|it| it.duration()).collect();
+        quantile(&took, 0.5)
+    }
+}

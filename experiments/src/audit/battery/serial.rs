@@ -1,0 +1,384 @@
+//! Experiments with one page at a time.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::{Battle, Probe, Stop, duration, on_path};
+use crate::{
+    audit::caller::Patience,
+    forensics::{
+        derive::{client_timeouts, gaps, quantile},
+        rules::Trial,
+    },
+};
+
+/// The failures of S2: three waits more than a verdict on their spread needs.
+const SINGLE_FAILURES: usize = 15;
+/// So many single failures without a retry, and the client does not retry.
+const WITHOUT_RETRY: usize = 4;
+
+impl Battle<'_, '_> {
+    /// S4, and S5 where it is needed: calls of each path hang, alone.
+    pub(super) async fn hang(&mut self) -> Result<(), Stop> {
+        let fault = json!({ "blackhole": {} });
+        let patience = Patience::of(self.lab.patience());
+        let paths = self.page_paths();
+        for path in &paths {
+            let faults = [on_path(&fault, path)];
+            let mut trial = self.serial("S4", path, &faults, 1, patience).await?;
+            trial.path = Some(path.clone());
+            self.battery.hang.push(trial);
+        }
+        let hangs = self.battery.hang.iter();
+        let ended: Vec<u64> = hangs.flat_map(|it| client_timeouts(&it.attempts)).collect();
+        self.scale.attempt_timeout = quantile(&ended, 0.5);
+        let most = self.battery.hang.iter().map(|it| it.attempts.len()).max();
+        self.hung_attempts = most.unwrap_or(1).max(1) as u64;
+        let never_ends = self.battery.hang.iter().any(|trial| {
+            let is_open = trial.pages.iter().any(|it| it.ended.is_none());
+            is_open && client_timeouts(&trial.attempts).is_empty()
+        });
+        if never_ends {
+            self.hang_at_connect().await?;
+        }
+        Ok(())
+    }
+
+    /// S5: the route's address does not answer to connecting.
+    async fn hang_at_connect(&mut self) -> Result<(), Stop> {
+        self.prove("S5").await?;
+        let patience = Patience::of(self.lab.patience());
+        // A kept connection would carry the call.
+        let mut cut = self.lab.begin("").await?;
+        self.lab.arm(&mut cut, &[json!({ "reset": {} })]).await?;
+        self.lab.spare_page().await;
+        self.lab.disarm(&mut cut).await?;
+        let faults = [json!({ "blackhole": { "at": "syn" } })];
+        let mut probe = self.lab.begin("connecting").await?;
+        if let Err(error) = self.lab.arm(&mut probe, &faults).await {
+            // The proxy may be an older one.
+            return match error.is_refusal() {
+                true => Ok(()),
+                false => Err(error.into()),
+            };
+        }
+        self.lab.one_page(&mut probe, patience).await;
+        let trial = self.finish("S5", probe, &faults).await?;
+        self.battery.hang_at_connect = Some(trial);
+        Ok(())
+    }
+
+    /// S1: slower than usual, and fine.
+    pub(super) async fn slow_but_fine(&mut self) -> Result<(), Stop> {
+        let slow = self.slow_latency();
+        let faults = self.on_paths(&json!({ "latency": duration(slow) }));
+        let patience = Patience::of(self.lab.patience());
+        let form = duration(slow);
+        let mut trial = self.serial("S1", &form, &faults, 15, patience).await?;
+        let calls = trial.attempts.len() as f64 / trial.pages.len().max(1) as f64;
+        if calls > self.calm.scale.calls_per_page * 1.1 {
+            // A hedge that learns needs to see more.
+            let more = self.serial("S1", &form, &faults, 60, patience).await?;
+            trial = last_pages(more, 20);
+        }
+        self.battery.slow_but_fine = Some(trial);
+        Ok(())
+    }
+
+    /// Twice what is usual, and well below the client's time-out.
+    fn slow_latency(&self) -> Duration {
+        let usual = Duration::from_micros(self.calm.scale.call_p95 * 2);
+        usual
+            .max(Duration::from_millis(60))
+            .min(self.timeout().mul_f64(0.6))
+    }
+
+    /// S3: a kept connection is reset.
+    pub(super) async fn reset_warm(&mut self) -> Result<(), Stop> {
+        const ROUNDS: usize = 3;
+        self.prove("S3").await?;
+        let mut probe = self.lab.begin("reset").await?;
+        let patience = Patience::of(self.lab.patience());
+        let faults = self.on_paths(&json!({ "reset": {}, "limit": 1 }));
+        for round in 0..ROUNDS {
+            if round > 0 {
+                self.good_pages(&mut probe, 4).await?;
+            }
+            self.lab.arm(&mut probe, &faults).await?;
+            self.lab.one_page(&mut probe, patience).await;
+        }
+        let trial = self.finish("S3", probe, &faults).await?;
+        self.battery.reset_warm = Some(trial);
+        Ok(())
+    }
+
+    /// Removes the faults and asks for pages between two that fail.
+    async fn good_pages(&mut self, probe: &mut Probe, pages: usize) -> Result<(), Stop> {
+        self.lab.disarm(probe).await?;
+        let patience = Patience::of(self.lab.patience());
+        for _ in 0..pages {
+            self.lab.one_page(probe, patience).await;
+        }
+        Ok(())
+    }
+
+    /// S2: one failure on every third page, of each kind that may be retried.
+    pub(super) async fn single_failures(&mut self) -> Result<(), Stop> {
+        let kinds = [
+            ("a 503", json!({ "abort": 503, "limit": 1 })),
+            ("a reset", json!({ "reset": {}, "limit": 1 })),
+        ];
+        for (form, fault) in kinds {
+            let trial = self.single_failures_of(form, &fault).await?;
+            self.battery.one_failure.push(trial);
+        }
+        Ok(())
+    }
+
+    async fn single_failures_of(&mut self, form: &str, fault: &Value) -> Result<Trial, Stop> {
+        const LIMIT: Duration = Duration::from_secs(20);
+        self.prove("S2").await?;
+        let deadline = Instant::now() + LIMIT;
+        let mut probe = self.lab.begin(form).await?;
+        let patience = Patience::of(self.lab.patience());
+        let faults = self.on_paths(fault);
+        for round in 1..=SINGLE_FAILURES {
+            self.lab.arm(&mut probe, &faults).await?;
+            self.lab.one_page(&mut probe, patience).await;
+            self.good_pages(&mut probe, 2).await?;
+            if round == WITHOUT_RETRY {
+                self.lab.read().await?;
+                let usual = probe.trial.pages.len() as f64 * self.calm.scale.calls_per_page;
+                if self.lab.starts(&probe).len() as f64 - usual < 1.0 {
+                    break;
+                }
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        self.finish("S2", probe, &faults).await
+    }
+
+    /// S8: what the answer says is the caller's mistake.
+    pub(super) async fn client_errors(&mut self) -> Result<(), Stop> {
+        let patience = Patience::of(self.lab.patience());
+        for status in [404, 400, 401, 409, 422] {
+            let faults = self.on_paths(&json!({ "abort": status }));
+            let form = status.to_string();
+            let trial = self.serial("S8", &form, &faults, 1, patience).await?;
+            self.battery.client_errors.push(trial);
+        }
+        Ok(())
+    }
+
+    /// S11: every call of a page fails, again and again with good pages between, until the waits can be told.
+    pub(super) async fn all_503(&mut self) -> Result<(), Stop> {
+        const ROUNDS: usize = 14;
+        const LIMIT: Duration = Duration::from_secs(12);
+        let deadline = Instant::now() + LIMIT;
+        let faults = self.on_paths(&json!({ "abort": 503 }));
+        let patience = Patience::of(self.lab.patience());
+        let mut all = Trial::default();
+        for round in 1..=ROUNDS {
+            all.append(self.serial("S11", "503", &faults, 1, patience).await?);
+            let chains = all.chains();
+            let (first, second) = (gaps(&chains, 1).len(), gaps(&chains, 2).len());
+            // Who does not retry, or once at most, need not be asked more often.
+            let is_told = (first == 0 && round >= 2) || (second == 0 && round >= 4) || second >= 12;
+            let is_enough = self.lab.options.fast && second >= 4;
+            if is_told || is_enough || Instant::now() >= deadline {
+                break;
+            }
+        }
+        for page in all.pages.iter().filter(|it| it.is_good()) {
+            if let Some(content) = &page.content {
+                self.scale.fallback.learn(content);
+            }
+        }
+        self.battery.all_503 = Some(all);
+        Ok(())
+    }
+
+    /// S9: the answer says when to come back, later than the page may take.
+    pub(super) async fn retry_after(&mut self) -> Result<(), Stop> {
+        let budget = self.lab.options.budget.as_secs_f64();
+        let seconds = (budget * 1.5).ceil().max(1.0);
+        let patience = Patience::of(self.lab.patience());
+        for (form, status, value) in [
+            ("503", 503, format!("{seconds}s")),
+            ("429", 429, format!("{seconds}s")),
+            ("503 with a date", 503, format!("date:{}s", seconds + 1.0)),
+        ] {
+            let abort = json!({ "abort": { "status": status, "retry_after": value } });
+            let faults = self.on_paths(&abort);
+            let trial = self.serial("S9", form, &faults, 1, patience).await?;
+            self.battery.retry_after.push(trial);
+        }
+        Ok(())
+    }
+
+    /// S10: what must not be done twice.
+    pub(super) async fn orders(&mut self) -> Result<(), Stop> {
+        if self.lab.order.is_none() {
+            return Ok(());
+        }
+        let abort = |at: &str| json!({ "abort": { "status": 503, "at": at } });
+        let reset = |at: &str| json!({ "reset": { "at": at } });
+        let forms = [
+            ("no fault", None),
+            ("a 503 before its work", Some(abort("before"))),
+            ("a 503 after its work", Some(abort("after"))),
+            ("a reset before its work", Some(reset("request"))),
+            ("a reset after its work", Some(reset("response_head"))),
+            ("no answer", Some(json!({ "blackhole": {} }))),
+        ];
+        let patience = Patience::of(self.lab.patience());
+        for (form, fault) in forms {
+            self.prove("S10").await?;
+            let mut probe = self.lab.begin(form).await?;
+            let mut faults: Vec<Value> = fault.into_iter().collect();
+            for fault in &mut faults {
+                fault["match"] = json!({ "method": ["POST", "PUT", "PATCH", "DELETE"] });
+            }
+            if !faults.is_empty() {
+                self.lab.arm(&mut probe, &faults).await?;
+            }
+            self.lab.place_order(&mut probe, patience).await;
+            self.settle_after(patience).await?;
+            let trial = self.finish("S10", probe, &faults).await?;
+            self.battery.orders.push(trial);
+        }
+        Ok(())
+    }
+
+    /// S24: an answer whose content is not what it should be.
+    pub(super) async fn damaged(&mut self) -> Result<(), Stop> {
+        let body = |text: &str, kind: &str| {
+            json!({ "mutate": { "response": { "body": text, "set": { "content-type": kind } } } })
+        };
+        let forms = [
+            ("broken JSON", json!({ "corrupt": { "how": "json" } })),
+            ("a text instead of an object", body("\"busy\"", "application/json")),
+            ("an empty object", body("{}", "application/json")),
+            ("a page of HTML", body("<html><body>busy</body></html>", "text/html")),
+        ];
+        let patience = Patience::of(self.lab.patience());
+        for (form, fault) in forms {
+            let faults = self.on_paths(&fault);
+            let trial = self.serial("S24", form, &faults, 1, patience).await?;
+            self.battery.damaged.push(trial);
+        }
+        Ok(())
+    }
+
+    /// S23: an answer that ends early.
+    pub(super) async fn truncated(&mut self) -> Result<(), Stop> {
+        let patience = Patience::of(self.lab.patience());
+        for (form, ending) in [("closed", "fin"), ("reset", "rst"), ("clean", "clean")] {
+            let truncate = json!({ "truncate": { "fraction": 0.5, "ending": ending } });
+            let faults = self.on_paths(&truncate);
+            let trial = self.serial("S23", form, &faults, 1, patience).await?;
+            self.battery.truncated.push(trial);
+        }
+        Ok(())
+    }
+
+    /// S6 and S7, for each path whose hang the client survives in time.
+    pub(super) async fn slow_bodies(&mut self) -> Result<(), Stop> {
+        let limit = self.scale.page_limit();
+        let patience = Patience::of(self.lab.patience());
+        for path in self.page_paths() {
+            let of_path = |it: &&Trial| it.path.as_deref() == Some(&path);
+            let hang = self.battery.hang.iter().find(of_path);
+            let in_time = hang.is_some_and(|it| it.longest_page() <= limit);
+            if !in_time {
+                continue;
+            }
+            let length = self.calm.path(&path).map_or(0, |it| it.bytes);
+            if let Some(dribble) = self.dribble(length) {
+                let faults = [on_path(&dribble, &path)];
+                let mut trial = self.serial("S6", &path, &faults, 1, patience).await?;
+                trial.path = Some(path.clone());
+                self.battery.dribble.push(trial);
+            }
+            let stall = json!({ "stall": { "after_bytes": length / 2, "for": "until_removed" } });
+            let faults = [on_path(&stall, &path)];
+            let mut trial = self.serial("S7", &path, &faults, 1, patience).await?;
+            trial.path = Some(path.clone());
+            self.battery.stall_in_body.push(trial);
+        }
+        Ok(())
+    }
+
+    /// An answer that takes longer than any page may, in steps that a time-out of single reads does not notice. None for
+    /// one too short to be cut so.
+    fn dribble(&self, length: u64) -> Option<Value> {
+        let whole = self.lab.options.budget.mul_f64(1.8) + Duration::from_micros(self.scale.page_p95);
+        let step = (self.timeout() / 2).clamp(Duration::from_millis(5), Duration::from_millis(150));
+        let steps = whole.as_millis().div_ceil(step.as_millis());
+        let chunks = u32::try_from(steps).unwrap_or(u32::MAX).min(u32::try_from(length).unwrap_or(u32::MAX));
+        let fits = chunks >= 2 && whole / chunks < self.timeout().mul_f64(0.8);
+        fits.then(|| json!({ "dribble": { "chunks": chunks, "duration": duration(whole) } }))
+    }
+
+    /// S22: the caller leaves while its page waits.
+    pub(super) async fn caller_leaves(&mut self) -> Result<(), Stop> {
+        let leave = (self.timeout() / 2).min(Duration::from_millis(100));
+        let patience = Patience::leave_after(leave);
+        let faults = self.on_paths(&json!({ "blackhole": {} }));
+        let trial = self.serial("S22", "no answer", &faults, 1, patience).await?;
+        self.battery.caller_leaves.push(trial);
+        let failing = self.battery.all_503.as_ref().and_then(|it| {
+            let took: Vec<u64> = it.pages.iter().filter_map(|page| page.duration()).collect();
+            quantile(&took, 0.5)
+        });
+        // Nobody can leave a page that fails at once.
+        let Some(failing) = failing.filter(|it| *it > 40_000) else {
+            return Ok(());
+        };
+        let patience = Patience::leave_after(Duration::from_micros(failing / 2).min(leave));
+        let faults = self.on_paths(&json!({ "abort": 503 }));
+        let trial = self.serial("S22", "503", &faults, 1, patience).await?;
+        self.battery.caller_leaves.push(trial);
+        Ok(())
+    }
+
+    /// S14: a share of the calls fails, one page at a time so that each retry is known.
+    pub(super) async fn partial(&mut self) -> Result<(), Stop> {
+        const PERCENT: u32 = 40;
+        const FOR: Duration = Duration::from_secs(6);
+        const PAGES: usize = 200;
+        self.prove("S14").await?;
+        let mut probe = self.lab.begin("40 %").await?;
+        let faults = self.on_paths(&json!({ "abort": 503, "percent": PERCENT }));
+        let patience = Patience::of(self.lab.patience());
+        self.lab.arm(&mut probe, &faults).await?;
+        let deadline = Instant::now() + FOR;
+        while Instant::now() < deadline && probe.trial.pages.len() < PAGES {
+            self.lab.one_page(&mut probe, patience).await;
+            sleep(Duration::from_millis(5)).await;
+        }
+        let trial = self.finish("S14", probe, &faults).await?;
+        self.battery.partial = Some(trial);
+        self.battery.partial_percent = PERCENT;
+        Ok(())
+    }
+
+    fn page_paths(&self) -> Vec<String> {
+        let paths = self.calm.paths.iter().filter(|it| !it.scale.background);
+        paths.map(|it| it.path.clone()).collect()
+    }
+}
+
+/// The last pages of an experiment and what belongs to them.
+fn last_pages(mut trial: Trial, pages: usize) -> Trial {
+    let first = trial.pages.len().saturating_sub(pages);
+    trial.pages.drain(..first);
+    if let Some(begin) = trial.pages.first().map(|it| it.sent) {
+        trial.attempts.retain(|it| it.t_head >= begin);
+    }
+    trial
+}

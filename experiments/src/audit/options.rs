@@ -1,0 +1,67 @@
+//! What an audit is told.
+
+use std::{net::SocketAddr, time::Duration};
+
+use http::Method;
+
+use crate::{experiment::Predicate, forensics::Group};
+
+/// What an audit is told. The proxy, its routes and the service under test are there already.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The page: what a caller of the service under test asks for.
+    pub page: Endpoint,
+    /// The dependencies to be audited: names of routes.
+    pub routes: Vec<String>,
+    /// The route that the service falls back to, where it has one.
+    pub second_source: Option<String>,
+    /// Another endpoint of the service, which needs no dependency.
+    pub watch: Option<Endpoint>,
+    /// A request that must not be repeated.
+    pub order: Option<Endpoint>,
+    /// How long a page may take.
+    pub budget: Duration,
+    /// How a page says that something is missing.
+    pub degraded: Vec<Predicate>,
+    /// The groups of findings that are wanted; all without any.
+    pub only: Vec<Group>,
+    /// Whether to leave out what takes long: everything under load.
+    pub fast: bool,
+    /// The most pages a second; chosen by the calm page's time without one.
+    pub rate: Option<f64>,
+    /// Where all chance of faults comes from.
+    pub seed: u64,
+    /// How long the service may take until its page is served for the first time.
+    pub ready_within: Duration,
+    /// What does the same again, for reports.
+    pub reproduce: String,
+}
+
+/// Something that the service under test serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The value of `Host`.
+    pub host: String,
+    /// Path and query.
+    pub path: String,
+    /// How it is asked.
+    pub method: Method,
+    /// What is sent along, as JSON.
+    pub body: Option<String>,
+}
+
+impl Options {
+    /// Whether findings of this group are wanted.
+    #[must_use]
+    pub fn wants(&self, group: Group) -> bool {
+        self.only.is_empty() || self.only.contains(&group)
+    }
+
+    /// Whether findings of any of these groups are wanted.
+    #[must_use]
+    pub(super) fn wants_any(&self, groups: &[Group]) -> bool {
+        groups.iter().any(|it| self.wants(*it))
+    }
+}

@@ -1,0 +1,171 @@
+//! What came of an audit, for machines: `brownout audit --json`.
+
+use std::collections::BTreeMap;
+
+use brownout_fault::units::show_duration;
+use serde::{Deserialize, Serialize};
+
+use super::Options;
+use crate::forensics::{Calm, Finding, Group, Severity, Verdict, join::JoinedBy};
+
+/// What came of an audit. Its JSON form is `schema` 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AuditReport {
+    /// The form of this object: 1.
+    pub schema: u32,
+    /// What is said of the service.
+    pub verdict: AuditVerdict,
+    /// How long a page may take.
+    pub budget: String,
+    /// How attempts were joined to pages; `serial` where nothing better is known.
+    pub joined_by: JoinedBy,
+    /// Each id for each dependency.
+    pub findings: Vec<Finding>,
+    /// What was seen of each dependency in calm.
+    pub calm: Vec<CalmRecord>,
+    /// What was done.
+    pub experiments: Vec<ExperimentRecord>,
+    /// Dependencies whose experiments ended early, and why.
+    pub stopped: BTreeMap<String, String>,
+    /// The command that does the same again.
+    pub reproduce: String,
+    /// The groups that were wanted; all without any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    only: Vec<Group>,
+}
+
+/// What is said of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditVerdict {
+    /// No defect of high or medium severity was found.
+    Pass,
+    /// At least one was.
+    Fail,
+    /// None was found, and too much could not be told.
+    Inconclusive,
+}
+
+/// What was seen of a dependency in calm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CalmRecord {
+    /// The dependency.
+    pub route: String,
+    /// The median of a page, in ms.
+    pub page_p50_ms: f64,
+    /// Its 95th percentile, in ms.
+    pub page_p95_ms: f64,
+    /// The median of a call, in ms.
+    pub call_p50_ms: f64,
+    /// Calls of a page, by path.
+    pub calls_per_page: BTreeMap<String, f64>,
+    /// Whether calls come without pages.
+    pub background: bool,
+}
+
+/// An experiment that was done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExperimentRecord {
+    /// Its id, `S0` to `S25`.
+    pub id: String,
+    /// The dependency.
+    pub route: String,
+    /// Its form, such as a status.
+    pub form: String,
+    /// The fault, in words.
+    pub fault: String,
+    /// Pages that were asked for.
+    pub pages: usize,
+    /// Attempts that were seen.
+    pub attempts: usize,
+    /// How often the fault struck; none without one.
+    pub struck: Option<u64>,
+    /// How long it took.
+    pub took_ms: u64,
+    /// Whether this machine was too busy to judge by it.
+    pub busy: bool,
+}
+
+impl AuditReport {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            schema: 1,
+            verdict: AuditVerdict::Inconclusive,
+            budget: show_duration(options.budget),
+            joined_by: JoinedBy::Serial,
+            findings: Vec::new(),
+            calm: Vec::new(),
+            experiments: Vec::new(),
+            stopped: BTreeMap::new(),
+            reproduce: options.reproduce.clone(),
+            only: options.only.clone(),
+        }
+    }
+
+    pub(super) fn calm(&mut self, calm: CalmRecord) {
+        self.calm.push(calm);
+    }
+
+    pub(super) fn joined(&mut self, by: JoinedBy) {
+        self.joined_by = by;
+    }
+
+    pub(super) fn experiments(&mut self, records: Vec<ExperimentRecord>) {
+        self.experiments.extend(records);
+    }
+
+    pub(super) fn stopped(&mut self, route: &str, why: &str) {
+        self.stopped.insert(route.to_owned(), why.to_owned());
+    }
+
+    /// Takes what is said of one dependency; groups that were not wanted are not told.
+    pub(super) fn findings(&mut self, findings: Vec<Finding>) {
+        for finding in findings {
+            let wanted = self.wants(&finding);
+            self.findings.push(match wanted {
+                true => finding,
+                false => finding.untold("it was not asked for with --only"),
+            });
+        }
+    }
+
+    fn wants(&self, finding: &Finding) -> bool {
+        self.only.is_empty() || self.only.contains(&finding.id.group())
+    }
+
+    /// Says the verdict.
+    pub(super) fn closed(mut self) -> Self {
+        let wanted = self.findings.iter().filter(|it| self.wants(it));
+        let is = |wanted: Verdict| move |it: &&Finding| it.verdict == wanted;
+        let all = wanted.clone().count();
+        let untold = wanted.clone().filter(is(Verdict::Undetermined)).count();
+        let fails = wanted
+            .filter(is(Verdict::Defect))
+            .any(|it| it.severity != Severity::Low);
+        self.verdict = if fails {
+            AuditVerdict::Fail
+        } else if untold * 2 > all || !self.stopped.is_empty() {
+            AuditVerdict::Inconclusive
+        } else {
+            AuditVerdict::Pass
+        };
+        self
+    }
+}
+
+impl CalmRecord {
+    pub(super) fn of(route: &str, calm: &Calm) -> Self {
+        let ms = |micros: u64| micros as f64 / 1_000.0;
+        let paths = calm.paths.iter();
+        Self {
+            route: route.to_owned(),
+            page_p50_ms: ms(calm.scale.page_p50),
+            page_p95_ms: ms(calm.scale.page_p95),
+            call_p50_ms: ms(calm.scale.call_p50),
+            calls_per_page: paths
+                .map(|it| (it.path.clone(), it.scale.calls_per_page))
+                .collect(),
+            background: calm.scale.background,
+        }
+    }
+}
