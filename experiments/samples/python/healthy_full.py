@@ -1,0 +1,16 @@
+"""Healthy: attempt timeout, retries with a budget, breaker and a static fallback."""
+
+from resilient_client import Breaker, Client, Failed
+from web import fallback, primary, serve, up_url
+
+client = Client(up_url(), attempt_timeout=0.25, attempts=3, page_time=0.8, breaker=Breaker(open_for=1.5))
+
+
+def page(request):
+    try:
+        return primary(client.items())
+    except Failed:
+        return fallback()
+
+
+serve(page)
