@@ -1,4 +1,6 @@
-"""Healthy: attempt timeout, retries with a budget, breaker and a static fallback."""
+"""Healthy: attempt timeout, retries with a budget, breaker and a static fallback; an order is sent once."""
+
+import json
 
 from resilient_client import Breaker, Client, Failed
 from web import fallback, primary, serve, up_url
@@ -13,4 +15,11 @@ def page(request):
         return fallback()
 
 
-serve(page)
+def order(request):
+    try:
+        return 201, {}, client.call("POST", "/orders", body=json.dumps({"item": 7}), headers={"content-type": "application/json"})
+    except Failed as failure:
+        return 503, {"retry-after": "1"}, {"error": str(failure)}
+
+
+serve(page, order)

@@ -4,6 +4,8 @@ Each sample changes one parameter or overrides one method; what is not changed i
 """
 
 import collections
+import contextlib
+import email.utils
 import http.client
 import io
 import json
@@ -233,7 +235,7 @@ class Client:
             raise Failed("connection", repr(error)) from error
         finally:
             if connection:
-                connection.close()
+                self.drop(connection)
             self.places.release()
         if status >= 400:
             raise Failed("status", status=status, retry_after=retry_after)
@@ -280,17 +282,17 @@ class Client:
     def give_back(self, connection):
         self.idle.append(connection)
 
+    def drop(self, connection):
+        """An attempt on this connection failed: what still arrives on it belongs to nobody."""
+        connection.close()
+
 
 def seconds_of(retry_after):
-    """`Retry-After` as seconds from now; a date counts as "not soon"."""
+    """`Retry-After` as seconds from now, or None."""
     if retry_after is None:
         return None
-    try:
+    with contextlib.suppress(ValueError):
         return float(retry_after)
-    except ValueError:
-        import email.utils
-
-        try:
-            return email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time()
-        except ValueError:
-            return None
+    with contextlib.suppress(ValueError):
+        return email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time()
+    return None
