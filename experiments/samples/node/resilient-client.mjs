@@ -59,6 +59,8 @@ export class Breaker {
   }
 }
 
+export const noBreaker = { enter() {}, leave() {} };
+
 // Each call earns `ratio` of a retry, up to `tokens`.
 export class RetryBudget {
   constructor({ tokens = 10, ratio = 0.2 } = {}) {

@@ -1,0 +1,24 @@
+"""httpx with one attempt and a static fallback. Planted: per-read-timeout, because httpx's timeout holds for each read alone."""
+
+import httpx
+
+from web import fallback, primary, serve, up_url
+
+client = httpx.Client(base_url=up_url(), timeout=0.4)
+
+
+def items():
+    document = client.get("/items").raise_for_status().json()
+    if len(document["items"]) != document["count"]:
+        raise ValueError("not the whole list")
+    return document["items"]
+
+
+def page(request):
+    try:
+        return primary(items())
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return fallback()
+
+
+serve(page)
