@@ -19,7 +19,7 @@ class CatalogueClient(Client):
         connection.timeout = seconds
 
 
-client = CatalogueClient(up_url(), attempt_timeout=0.3, attempts=2, page_time=0.9, breaker=Breaker(open_for=2.0))
+client = CatalogueClient(up_url(), attempt_timeout=0.3, attempts=2, page_time=0.9, places=200, breaker=Breaker(open_for=2.0))
 
 
 def page(request):

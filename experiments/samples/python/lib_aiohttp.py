@@ -12,18 +12,19 @@ from web import FALLBACK, up_url
 SESSION = web.AppKey("session", aiohttp.ClientSession)
 
 
-async def items(session):
+async def fetch_items(session):
     async with session.get("/items") as answer:
         answer.raise_for_status()
         document = json.loads(await answer.read())
-    if len(document["items"]) != document["count"]:
+    items = document["items"]
+    if len(items) != document["count"] or not all(isinstance(item["id"], int) for item in items):
         raise ValueError("not the whole list")
-    return document["items"]
+    return items
 
 
 async def page(request):
     try:
-        return web.json_response({"items": await items(request.app[SESSION]), "source": "primary"})
+        return web.json_response({"items": await fetch_items(request.app[SESSION]), "source": "primary"})
     except (aiohttp.ClientError, asyncio.TimeoutError, ValueError, KeyError, TypeError):
         return web.json_response({"items": FALLBACK, "source": "fallback"}, headers={"x-degraded": "1"})
 

@@ -7,16 +7,17 @@ from web import fallback, primary, serve, up_url
 client = httpx.Client(base_url=up_url(), timeout=0.4)
 
 
-def items():
+def fetch_items():
     document = client.get("/items").raise_for_status().json()
-    if len(document["items"]) != document["count"]:
+    items = document["items"]
+    if len(items) != document["count"] or not all(isinstance(item["id"], int) for item in items):
         raise ValueError("not the whole list")
-    return document["items"]
+    return items
 
 
 def page(request):
     try:
-        return primary(items())
+        return primary(fetch_items())
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return fallback()
 

@@ -12,18 +12,19 @@ session = requests.Session()
 session.mount("http://", HTTPAdapter(max_retries=retry, pool_maxsize=64))
 
 
-def items():
+def fetch_items():
     answer = session.get(f"{up_url()}/items", timeout=(0.2, 0.5))
     answer.raise_for_status()
     document = answer.json()
-    if len(document["items"]) != document["count"]:
+    items = document["items"]
+    if len(items) != document["count"] or not all(isinstance(item["id"], int) for item in items):
         raise ValueError("not the whole list")
-    return document["items"]
+    return items
 
 
 def page(request):
     try:
-        return primary(items())
+        return primary(fetch_items())
     except (requests.RequestException, ValueError, KeyError, TypeError):
         return fallback()
 

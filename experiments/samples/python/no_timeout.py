@@ -13,7 +13,7 @@ class CatalogueClient(Client):
         pass  # http.client waits for ever unless it is told
 
 
-client = CatalogueClient(up_url(), attempts=2, page_time=1.6, breaker=Breaker(open_for=2.0))
+client = CatalogueClient(up_url(), attempts=2, page_time=1.6, places=200, breaker=Breaker(open_for=2.0))
 
 
 def page(request):

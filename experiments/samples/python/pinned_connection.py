@@ -5,7 +5,7 @@ from web import fallback, primary, serve, up_url
 
 
 class CatalogueClient(Client):
-    def drop(self, connection):
+    def drop(self, connection, error):
         self.give_back(connection)
 
 

@@ -220,26 +220,20 @@ class Client:
     def exchange(self, method, path, body, headers, seconds):
         if not self.places.acquire(timeout=max(0, min(self.place_wait, seconds))):
             raise Failed("busy")
-        connection = None
+        connection = self.take_idle() or self.connection_class(self.host, self.port)
         try:
-            connection = self.take_idle() or self.connection_class(self.host, self.port)
             self.arm(connection, seconds)
             status, retry_after, payload = self.roundtrip(connection, method, path, body, headers)
-            self.give_back(connection)
-            connection = None
-        except TimeoutError as error:
-            raise Failed("timeout") from error
-        except http.client.IncompleteRead as error:
-            raise Failed("body", str(error)) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise Failed("connection", repr(error)) from error
-        finally:
-            if connection:
-                self.drop(connection)
-            self.places.release()
+        except Exception as error:
+            self.drop(connection, error)
+            raise failure_of(error) from error
+        self.give_back(connection)
         if status >= 400:
             raise Failed("status", status=status, retry_after=retry_after)
-        return self.parse(payload) if method == "GET" else json.loads(payload)
+        try:
+            return self.parse(payload) if method == "GET" else json.loads(payload)
+        except (ValueError, KeyError, TypeError) as error:
+            raise Failed("body", repr(error)) from error
 
     def arm(self, connection, seconds):
         """Gives the attempt `seconds` for everything: connecting, sending, the head and the whole body."""
@@ -258,13 +252,10 @@ class Client:
 
     def parse(self, payload):
         """Refuses a body that is not the whole list it says it is."""
-        try:
-            document = json.loads(payload)
-            items = document["items"]
-            if len(items) != document["count"] or not all(isinstance(item["id"], int) for item in items):
-                raise ValueError("not the list it says it is")
-        except (ValueError, KeyError, TypeError) as error:
-            raise Failed("body", repr(error)) from error
+        document = json.loads(payload)
+        items = document["items"]
+        if len(items) != document["count"] or not all(isinstance(item["id"], int) for item in items):
+            raise ValueError("not the list it says it is")
         return document
 
     def take_idle(self):
@@ -281,10 +272,23 @@ class Client:
 
     def give_back(self, connection):
         self.idle.append(connection)
+        self.places.release()
 
-    def drop(self, connection):
+    def drop(self, connection, error):
         """An attempt on this connection failed: what still arrives on it belongs to nobody."""
         connection.close()
+        self.places.release()
+
+
+def failure_of(error):
+    match error:
+        case TimeoutError():
+            return Failed("timeout")
+        case http.client.IncompleteRead():
+            return Failed("body", str(error))
+        case OSError() | http.client.HTTPException():
+            return Failed("connection", repr(error))
+    return error
 
 
 def seconds_of(retry_after):
