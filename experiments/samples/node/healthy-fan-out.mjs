@@ -1,0 +1,17 @@
+// Healthy: a page asks for items and prices in parallel; each has its own breaker, budget and fallback.
+import { Breaker, Client } from "./resilient-client.mjs";
+import { UP, fallback, primary, serve } from "./web.mjs";
+
+const options = () => ({ attemptTimeout: 300, attempts: 2, pageTime: 800, breaker: new Breaker({ openFor: 1200 }) });
+const items = new Client(UP, options());
+const prices = new Client(UP, options());
+
+serve({
+  page: async (request, signal) => {
+    const [listed, priced] = await Promise.allSettled([items.items({ signal }), prices.items({ path: "/prices", signal })]);
+    if (listed.status === "rejected") return fallback();
+    const known = new Map((priced.value ?? []).map((price) => [price.id, price.price_cents]));
+    const shown = listed.value.map((item) => ({ ...item, price_cents: known.get(item.id) ?? null }));
+    return priced.status === "fulfilled" ? primary(shown) : fallback(shown);
+  },
+});
