@@ -5,6 +5,7 @@
     reason = "these are help texts, shown as they are"
 )]
 
+mod audit;
 mod fault;
 mod proxy;
 mod requests;
@@ -19,6 +20,7 @@ use brownout_control_api::ControlConfig;
 use clap::{Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 
 pub(crate) use self::{
+    audit::AuditArgs,
     fault::{FaultAddArgs, FaultArgs, FaultCommand},
     proxy::{ControlArgs, ProxyArgs},
     requests::RequestsArgs,
@@ -93,6 +95,8 @@ pub(crate) enum Command {
     DemoService(DemoServiceArgs),
     /// Run an outage of the demo from beginning to end, and see what the homepage's protection did
     Simulate(SimulateArgs),
+    /// Find out what a service of yours does when its dependencies fail: timeouts, retries, breakers and fallbacks
+    Audit(Box<AuditArgs>),
     /// Run experiments: load, faults over time, and what must hold, from files
     Run(Box<RunArgs>),
     /// Show what experiments would do, without doing it

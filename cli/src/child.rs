@@ -1,9 +1,10 @@
 //! A command that runs behind a proxy, and is not left behind.
 
 use std::{
+    fs::File,
     io::{self, IsTerminal},
     os::unix::process::{CommandExt, ExitStatusExt},
-    process::{Command, ExitStatus},
+    process::{Command, ExitStatus, Stdio},
     sync::atomic::{AtomicI32, Ordering},
     thread,
     time::Duration,
@@ -20,6 +21,15 @@ use crate::{
 /// How long it may take to end when it is asked to.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// Where its output goes.
+#[derive(Debug)]
+pub(crate) enum ChildOutput {
+    /// Where ours goes; it reads what we could read.
+    Ours,
+    /// To this file; it reads nothing, and is no part of our terminal's group.
+    File(File),
+}
+
 /// The running command. Dropping it kills it.
 #[derive(Debug)]
 pub(crate) struct Child {
@@ -33,14 +43,25 @@ pub(crate) struct Child {
 impl Child {
     /// Starts it with these variables. On a terminal it stays in our group, so that it can read from there, and Ctrl-C reaches
     /// it from there.
-    pub(crate) fn start(words: &[String], variables: &[(String, String)]) -> Result<Self, Failure> {
+    pub(crate) fn start(
+        words: &[String],
+        variables: &[(String, String)],
+        output: ChildOutput,
+    ) -> Result<Self, Failure> {
         let [program, arguments @ ..] = words else {
             return Err(Failure::new(Exit::Usage, "there is no command behind `--`"));
         };
         let mut command = Command::new(program);
         command.args(arguments);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
-        let has_group = !io::stdin().is_terminal();
+        let has_group = match output {
+            ChildOutput::Ours => !io::stdin().is_terminal(),
+            ChildOutput::File(file) => {
+                let error = file.try_clone().map_err(|error| Failure::new(Exit::Internal, error))?;
+                command.stdin(Stdio::null()).stdout(file).stderr(error);
+                true
+            }
+        };
         if has_group {
             command.process_group(0);
         }
@@ -80,6 +101,14 @@ impl Child {
             Some(status) => exit_of(status),
             None => Exit::Internal,
         }
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn has_ended(&mut self) -> Option<Exit> {
+        let ended = self.ended.as_mut()?.try_recv().ok()?;
+        self.ended = None;
+        self.status = ended.ok();
+        Some(self.status.map_or(Exit::Internal, exit_of))
     }
 
     /// Passes a signal on.

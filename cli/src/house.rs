@@ -39,6 +39,23 @@ impl Plan {
     pub(crate) const SERVICE: &str = "brownout-proxy";
     /// Less than the 10 s after which `docker stop` kills.
     pub(crate) const DRAIN: Duration = Duration::from_secs(8);
+
+    /// A proxy of this process's own, for as long as a command takes.
+    pub(crate) fn of_own(control: &str, settings: ControlSettings, service: String) -> Self {
+        Self {
+            control: control.to_owned(),
+            insecure: false,
+            settings,
+            allow_hosts: Vec::new(),
+            // Each fault has the seed of its run.
+            seed: 1,
+            connections_max: GatewayConfig::CONNECTIONS_MAX,
+            evidence_capacity: GatewayConfig::JOURNAL_CAPACITY,
+            wanted: Wanted::default(),
+            drain: Self::DRAIN,
+            service,
+        }
+    }
 }
 
 /// A running proxy.

@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use brownout_control_api::{ControlConfig, Wanted, new_route};
-use brownout_proxy::{GatewayConfig, NewRoute, RouteStatus};
+use brownout_control_api::{ControlConfig, new_route};
+use brownout_proxy::{NewRoute, RouteStatus};
 use brownout_telemetry::Telemetry;
 use brownout_wire::RouteSpec;
 use demo_services::ShutdownTimeout;
@@ -39,17 +39,10 @@ impl Stage {
         usual_ports: bool,
         telemetry: Telemetry,
     ) -> Result<Self, Failure> {
+        let service = Plan::SERVICE.to_owned();
         let plan = Plan {
-            control: control.to_owned(),
-            insecure: false,
-            settings: ControlSettings::open(),
-            allow_hosts: Vec::new(),
             seed,
-            connections_max: GatewayConfig::CONNECTIONS_MAX,
-            drain: Plan::DRAIN,
-            evidence_capacity: GatewayConfig::JOURNAL_CAPACITY,
-            wanted: Wanted::default(),
-            service: Plan::SERVICE.to_owned(),
+            ..Plan::of_own(control, ControlSettings::open(), service)
         };
         Ok(Self {
             house: House::start(plan, telemetry)?,

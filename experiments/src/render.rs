@@ -3,6 +3,7 @@
 //! Nothing here knows the runner: every function takes [`Event`](crate::run::Event)s, or the
 //! [`RunRecord`](crate::run::RunRecord) that is put together from them.
 
+mod audit;
 mod html;
 mod junit;
 mod markdown;
@@ -10,8 +11,9 @@ mod plan;
 mod terminal;
 
 pub use self::{
-    html::html,
-    junit::junit,
+    audit::AuditTerminal,
+    html::{audit_html, html},
+    junit::{audit_junit, junit},
     markdown::{annotations, markdown},
     plan::plan,
     terminal::{Line, Terminal, Tone},

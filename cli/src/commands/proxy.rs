@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::{
     args::{Output, ProxyArgs},
-    child::Child,
+    child::{Child, ChildOutput},
     config::Config,
     control_settings::ControlSettings,
     exit::{Exit, Failure},
@@ -45,8 +45,11 @@ pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
         Order::Reload => reload(&house, &args, &mut asked),
     };
     let exit = if runs_a_command {
-        let variables = route_variables(&house)?;
-        let mut child = Child::start(&args.command, &variables)?;
+        let routes = house.routes().iter();
+        let routes = routes.map(|it| (it.name.clone(), it.protocol.to_string(), it.listen));
+        let routes: Vec<_> = routes.collect();
+        let variables = route_variables(house.control(), &routes)?;
+        let mut child = Child::start(&args.command, &variables, ChildOutput::Ours)?;
         tokio::select! {
             exit = child.ended() => exit,
             asked = stop.asked_while(obey) => child.stop(asked).await,
@@ -173,19 +176,21 @@ fn reloaded_json(reloaded: &Reloaded) -> serde_json::Value {
     })
 }
 
-/// Where the command finds each route, and the control API.
-fn route_variables(house: &House) -> Result<Vec<(String, String)>, Failure> {
-    let control = house.control();
+/// Where the command finds each route, given as name, protocol and address, and the control API.
+pub(crate) fn route_variables(
+    control: SocketAddr,
+    routes: &[(String, String, SocketAddr)],
+) -> Result<Vec<(String, String)>, Failure> {
     let mut variables = vec![(
         "BROWNOUT_CONTROL".to_owned(),
         reachable(control).to_string(),
     )];
-    for route in house.routes() {
+    for (name, protocol, listen) in routes {
         let plain = |c: char| match c.is_ascii_alphanumeric() {
             true => c.to_ascii_uppercase(),
             false => '_',
         };
-        let name: String = route.name.chars().map(plain).collect();
+        let name: String = name.chars().map(plain).collect();
         let name = format!("BROWNOUT_ROUTE_{name}_URL");
         if variables.iter().any(|(other, _)| *other == name) {
             return Err(Failure::new(
@@ -193,7 +198,7 @@ fn route_variables(house: &House) -> Result<Vec<(String, String)>, Failure> {
                 format!("two routes would be told to the command as {name}; give one another name"),
             ));
         }
-        let url = format!("{}://{}", route.protocol, reachable(route.listen));
+        let url = format!("{protocol}://{}", reachable(*listen));
         variables.push((name, url));
     }
     Ok(variables)
@@ -211,7 +216,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 /// Reads the routes of a command line.
 pub(crate) fn parse_routes(words: &[String]) -> Result<Vec<NewRoute>, Failure> {
     let routes: Result<Vec<NewRoute>, String> =
-        words.iter().map(|word| parse_route(word)).collect();
+        words.iter().map(|word| one_route(word)).collect();
     routes.map_err(|why| Failure::new(Exit::Usage, why))
 }
 
@@ -221,7 +226,7 @@ pub(crate) fn new_seed() -> u64 {
 }
 
 /// Reads `NAME=LISTEN=UPSTREAM`.
-fn parse_route(word: &str) -> Result<NewRoute, String> {
+pub(crate) fn one_route(word: &str) -> Result<NewRoute, String> {
     let mut parts = word.splitn(3, '=');
     let (Some(name), Some(listen), Some(upstream)) = (parts.next(), parts.next(), parts.next())
     else {

@@ -19,6 +19,15 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+        }
+    }
+
     fn read(value: &Value) -> Result<Self, Problem> {
         match text(value)? {
             "http" => Ok(Self::Http),

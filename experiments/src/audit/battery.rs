@@ -5,7 +5,7 @@
 mod load;
 mod serial;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -309,12 +309,6 @@ impl<'b, 'l> Battle<'b, 'l> {
         let bearable = 2e6 / self.calm.scale.page_p50.max(1) as f64;
         let told = self.lab.options.rate.unwrap_or(f64::INFINITY);
         wanted.min(bearable).min(told).max(1.0)
-    }
-
-    /// Calls of each path in calm, for evidence.
-    pub(super) fn paths(&self) -> BTreeMap<&str, f64> {
-        let paths = self.calm.paths.iter();
-        paths.map(|it| (it.path.as_str(), it.scale.calls_per_page)).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request,
+    HeaderValue, Request,
     header::{CONTENT_TYPE, HOST},
 };
 use http_body_util::Full;
@@ -243,13 +243,6 @@ impl Shared {
             );
         }
         request
-    }
-}
-
-impl Endpoint {
-    /// Whether it may be asked again and again.
-    pub(super) fn is_safe(&self) -> bool {
-        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS)
     }
 }
 

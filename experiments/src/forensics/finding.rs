@@ -45,6 +45,11 @@ macro_rules! ids {
                 }
             }
         }
+
+        impl Group {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$Group),+];
+        }
     };
 }
 
@@ -95,6 +100,34 @@ ids! {
     Load {
         PermanentHedge = "permanent-hedge",
         NoCancellation = "no-cancellation",
+    }
+}
+
+impl Group {
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeouts => "timeouts",
+            Self::Retries => "retries",
+            Self::Bodies => "bodies",
+            Self::Connections => "connections",
+            Self::Breaker => "breaker",
+            Self::Fallback => "fallback",
+            Self::Load => "load",
+        }
+    }
+
+    /// Reads a group.
+    ///
+    /// # Errors
+    /// A sentence that names the nearest one.
+    pub fn parse(word: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|it| it.as_str() == word);
+        found.copied().ok_or_else(|| {
+            let known: Vec<&str> = Self::ALL.iter().map(|it| it.as_str()).collect();
+            brownout_fault::read::unknown("group", word, &known)
+        })
     }
 }
 
@@ -155,6 +188,9 @@ pub struct Finding {
     pub evidence: Value,
     /// What to change; empty where there is nothing to.
     pub fix: String,
+    /// Where libraries are known to have this defect; empty where none is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hint: String,
 }
 
 impl Finding {
@@ -211,9 +247,9 @@ impl Outcome {
     }
 
     pub(super) fn of_route(self, route: &str) -> Finding {
-        let fix = match self.verdict {
-            Verdict::Defect => self.id.fix(),
-            Verdict::Ok | Verdict::Undetermined | Verdict::NotApplicable => "",
+        let (fix, hint) = match self.verdict {
+            Verdict::Defect => (self.id.fix(), self.id.hint()),
+            Verdict::Ok | Verdict::Undetermined | Verdict::NotApplicable => ("", ""),
         };
         Finding {
             id: self.id,
@@ -224,6 +260,7 @@ impl Outcome {
             severity: self.id.severity(),
             evidence: self.evidence,
             fix: fix.to_owned(),
+            hint: hint.to_owned(),
         }
     }
 }
@@ -265,6 +302,64 @@ impl FindingId {
             | Self::PermanentHedge
             | Self::NoCancellation => Severity::Medium,
             Self::NoBackoffGrowth | Self::NoJitter => Severity::Low,
+        }
+    }
+
+    /// Which libraries have this defect by default, or by a usual mistake.
+    const fn hint(self) -> &'static str {
+        match self {
+            Self::PerReadTimeout => {
+                "the time-outs of requests, httpx and axios are for each read: put a deadline around the whole call"
+            }
+            Self::HeadOnlyTimeout => {
+                "java.net.http's timeout() ends with the head: use sendAsync(...).get(ms), and cancel it"
+            }
+            Self::NoTimeout | Self::ConnectTimeoutOnly => {
+                "requests and http.client wait without end unless told; java.net.http's connectTimeout is only for connecting"
+            }
+            Self::ImmediateRetries => {
+                "the first retry of urllib3's Retry does not wait whatever backoff_factor says: override get_backoff_time"
+            }
+            Self::NoJitter => {
+                "tenacity's wait_random_exponential(min=...) loses the jitter of the first steps: leave min out"
+            }
+            Self::UncappedBackoff => "tenacity's wait_exponential has no cap unless max= is given",
+            Self::RetriesPost => {
+                "axios-retry's default repeats a POST after a reset: use isIdempotentRequestError"
+            }
+            Self::IgnoresRetryAfter => {
+                "got's calculateDelay replaces Retry-After unless computedValue is looked at: if (!computedValue) return 0"
+            }
+            Self::WaitsOutRetryAfter => {
+                "urllib3's Retry sleeps through Retry-After inside the call: respect_retry_after_header=False, or override is_retry"
+            }
+            Self::AcceptsTruncated => "IncompleteRead.partial of http.client is not the answer: raise",
+            Self::PinnedConnection => {
+                "http.client is stuck in CannotSendRequest after a time-out until it is closed: close on any error"
+            }
+            Self::Serialised => "pybreaker holds its lock during the call: one call at a time in the whole process",
+            Self::BreakerOpensOn4xx => "opossum counts 404 as a failure unless errorFilter says otherwise",
+            Self::NoEffectiveBreaker => "a breaker that is made for each request has no memory: make it once",
+            Self::NoCancellation => {
+                "opossum's timeout does not stop the action, and Promise.race leaves the loser running: pass an AbortSignal"
+            }
+            Self::PermanentHedge => "the loser of Promise.race or asyncio.wait goes on: abort it",
+            Self::TimeoutOverBudget
+            | Self::NoTotalTimeout
+            | Self::NoBackoffGrowth
+            | Self::Retries4xx
+            | Self::NestedRetries
+            | Self::NoRetryBudget
+            | Self::AcceptsCorrupt
+            | Self::ResetSurfaced
+            | Self::PoolLeak
+            | Self::NoBulkhead
+            | Self::BreakerIgnores5xx
+            | Self::BreakerNeverCloses
+            | Self::HalfOpenStampede
+            | Self::FallbackSameDependency
+            | Self::StickyFallback
+            | Self::SlowFallback => "",
         }
     }
 

@@ -1,10 +1,13 @@
 //! A run as one HTML page that needs no network: everything is in it, and it is below 1 MB.
 
+mod audit;
 mod charts;
 mod hypotheses;
 mod latency;
 mod timeline;
 mod truth;
+
+pub use self::audit::audit_html;
 
 use std::fmt::Write as _;
 

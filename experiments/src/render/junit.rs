@@ -2,7 +2,11 @@
 
 use std::fmt::Write as _;
 
-use crate::run::{Judgement, JudgementVerdict, RunRecord};
+use crate::{
+    audit::AuditReport,
+    forensics::{Finding, Verdict as Found},
+    run::{Judgement, JudgementVerdict, RunRecord},
+};
 
 /// Results as one document: a suite for each run, a case for each judgement.
 ///
@@ -21,6 +25,63 @@ pub fn junit(records: &[&RunRecord]) -> String {
     );
     for record in records {
         suite(&mut page, record);
+    }
+    page.push_str("</testsuites>\n");
+    page
+}
+
+/// An audit as one document: a suite for each dependency, a case for each finding.
+///
+/// A defect is a `failure`; what cannot be told, and what does not apply, is `skipped`.
+#[must_use]
+pub fn audit_junit(report: &AuditReport) -> String {
+    let mut page = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    let count = |findings: &[&Finding], verdicts: &[Found]| {
+        findings.iter().filter(|it| verdicts.contains(&it.verdict)).count()
+    };
+    let all: Vec<&Finding> = report.findings.iter().collect();
+    put(
+        &mut page,
+        format_args!(
+            "<testsuites name=\"brownout audit\" tests=\"{}\" failures=\"{}\" errors=\"0\">\n",
+            all.len(),
+            count(&all, &[Found::Defect])
+        ),
+    );
+    for calm in &report.calm {
+        let route = escape(&calm.route);
+        let own: Vec<&Finding> = all.iter().copied().filter(|it| it.route == calm.route).collect();
+        put(
+            &mut page,
+            format_args!(
+                "  <testsuite name=\"{route}\" tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"{}\">\n",
+                own.len(),
+                count(&own, &[Found::Defect]),
+                count(&own, &[Found::Undetermined, Found::NotApplicable])
+            ),
+        );
+        for finding in own {
+            let told = match finding.verdict {
+                Found::Ok => "/>".to_owned(),
+                Found::Defect => format!(
+                    "><failure message=\"{}\">{}</failure></testcase>",
+                    escape(&finding.sentence),
+                    escape(&format!("{}\n{}", finding.evidence, finding.fix))
+                ),
+                Found::Undetermined | Found::NotApplicable => format!(
+                    "><skipped message=\"{}\"/></testcase>",
+                    escape(&finding.sentence)
+                ),
+            };
+            put(
+                &mut page,
+                format_args!(
+                    "    <testcase classname=\"{route}\" name=\"{}\"{told}\n",
+                    finding.id.as_str()
+                ),
+            );
+        }
+        page.push_str("  </testsuite>\n");
     }
     page.push_str("</testsuites>\n");
     page

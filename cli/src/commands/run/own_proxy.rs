@@ -1,8 +1,6 @@
 //! The proxy of a run that finds none.
 
 use brownout_client::Client;
-use brownout_control_api::Wanted;
-use brownout_proxy::GatewayConfig;
 
 use crate::{
     args::{RunArgs, TelemetryArgs},
@@ -31,19 +29,7 @@ impl OwnProxy {
         if self.house.is_none() {
             let started = telemetry::start(self.telemetry.clone(), TelemetryFile::default())?;
             let (telemetry, service) = started.of_one(Plan::SERVICE);
-            let plan = Plan {
-                control: control.to_owned(),
-                insecure: false,
-                allow_hosts: Vec::new(),
-                // Each fault has the seed of its run.
-                seed: 1,
-                connections_max: GatewayConfig::CONNECTIONS_MAX,
-                drain: Plan::DRAIN,
-                evidence_capacity: GatewayConfig::JOURNAL_CAPACITY,
-                settings: ControlSettings::open(),
-                wanted: Wanted::default(),
-                service,
-            };
+            let plan = Plan::of_own(control, ControlSettings::open(), service);
             self.house = Some(House::start(plan, telemetry)?);
         }
         let house = self.house.as_ref().expect("it was just started");

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::{Battle, Probe, Stop, duration};
 use crate::{
     audit::caller::Patience,
-    forensics::{derive::quantile, rules::Trial},
+    forensics::rules::Trial,
 };
 
 /// Between two looks at the journal.
@@ -306,11 +306,5 @@ impl Battle<'_, '_> {
         trial.slow = Some(u64::try_from(slow.as_micros()).unwrap_or(u64::MAX));
         self.battery.half_open = Some(trial);
         Ok(())
-    }
-
-    /// The median of what pages took.
-    pub(super) fn page_p50(trial: &Trial) -> Option<u64> {
-        let took: Vec<u64> = trial.pages.iter().filter_map(|it| it.duration()).collect();
-        quantile(&took, 0.5)
     }
 }
