@@ -304,7 +304,7 @@ impl Battle<'_, '_> {
                 trial.path = Some(path.clone());
                 self.battery.dribble.push(trial);
             }
-            let stall = json!({ "stall": { "after_bytes": length / 2, "for": "until_removed" } });
+            let stall = json!({ "stall": { "after_bytes": format!("{}B", length / 2), "for": "until_removed" } });
             let faults = [on_path(&stall, &path)];
             let mut trial = self.serial("S7", &path, &faults, 1, patience).await?;
             trial.path = Some(path.clone());
