@@ -122,6 +122,7 @@ mod tests {
             t_end: t_head + 5,
             end: AttemptEnd::Answered,
             end_phase: EndPhase::IdleAfter,
+            bytes: 0,
             status: Some(200),
             faults: Vec::new(),
             retry_after_us: None,

@@ -126,6 +126,7 @@ impl Battle<'_, '_> {
 
     /// S20: calls are slow, and below the time-out; more of them than a client has places. Another endpoint is watched.
     pub(super) async fn slow_under_load(&mut self) -> Result<(), Stop> {
+        const BEFORE: Duration = Duration::from_millis(1_200);
         const FOR: Duration = Duration::from_secs(3);
         /// More than a client should give to one dependency.
         const PLACES: f64 = 24.0;
@@ -139,7 +140,8 @@ impl Battle<'_, '_> {
             let mut probe = self.lab.begin(&form).await?;
             let load = self.lab.load(&mut probe, rate);
             let patience = Patience::of(self.lab.patience());
-            let watch = self.lab.watch.as_ref().map(|it| it.load(5.0, patience));
+            let watch = self.lab.watch.as_ref().map(|it| it.load(10.0, patience));
+            sleep(BEFORE).await;
             self.lab.arm(&mut probe, &faults).await?;
             sleep(FOR.max(latency * 3)).await;
             if let Some(watch) = watch {

@@ -349,17 +349,24 @@ impl Battle<'_, '_> {
     /// S14: a share of the calls fails, one page at a time so that each retry is known.
     pub(super) async fn partial(&mut self) -> Result<(), Stop> {
         const PERCENT: u32 = 40;
-        const FOR: Duration = Duration::from_secs(6);
-        const PAGES: usize = 200;
+        const FOR: Duration = Duration::from_secs(10);
+        /// Enough calls to tell a budget of a fifth from none, also where a breaker opens now and then.
+        const CALLS: usize = 200;
+        const PAGES_MAX: usize = 800;
         self.prove("S14").await?;
         let mut probe = self.lab.begin("40 %").await?;
         let faults = self.on_paths(&json!({ "abort": 503, "percent": PERCENT }));
         let patience = Patience::of(self.lab.patience());
         self.lab.arm(&mut probe, &faults).await?;
         let deadline = Instant::now() + FOR;
-        while Instant::now() < deadline && probe.trial.pages.len() < PAGES {
-            self.lab.one_page(&mut probe, patience).await;
-            sleep(Duration::from_millis(5)).await;
+        let mut calls = 0;
+        while Instant::now() < deadline && calls < CALLS && probe.trial.pages.len() < PAGES_MAX {
+            for _ in 0..10 {
+                self.lab.one_page(&mut probe, patience).await;
+                sleep(Duration::from_millis(5)).await;
+            }
+            self.lab.read().await?;
+            calls = self.lab.starts(&probe).len() / self.calm.paths.len();
         }
         let trial = self.finish("S14", probe, &faults).await?;
         self.battery.partial = Some(trial);

@@ -95,7 +95,7 @@ fn effective(case: &Case<'_>) -> Vec<Outcome> {
     vec![none, ignores]
 }
 
-/// By design is no defect: one call a page, no retries, and every page answered inside its budget.
+/// By design is no defect: one call a page, no retries, and every page good, or honest, and inside its budget.
 pub(super) fn does_no_harm(case: &Case<'_>, trial: &Trial) -> bool {
     let during = trial.pages_in(trial.armed, trial.fault_end());
     let late = trial.late_calls_per_page().unwrap_or(f64::INFINITY);
@@ -103,7 +103,8 @@ pub(super) fn does_no_harm(case: &Case<'_>, trial: &Trial) -> bool {
         && case.scale.calls_per_page <= 1.1
         && !during.is_empty()
         && during.iter().all(|it| {
-            it.status.is_some()
+            // An honest 503 says that it is for a moment.
+            (it.is_good() || it.status == Some(503))
                 && it
                     .duration()
                     .is_some_and(|took| took <= case.scale.page_limit())

@@ -6,7 +6,7 @@ use super::{Case, Trial, time, usable, usable_of};
 use crate::forensics::{
     derive::quantile,
     finding::{FindingId as Id, Outcome},
-    record::PageRecord,
+    record::{AttemptRecord, PageRecord},
     scale::Scale,
 };
 
@@ -57,7 +57,7 @@ fn accepts(case: &Case<'_>, id: Id, trials: &[Trial], what: &str) -> Outcome {
             .iter()
             .any(|(page, attempts)| attempts.len() <= 1 && takes(page));
         // A clean end nobody can see, and an object without members may be one without items.
-        if once && ["clean", "an empty object"].contains(&trial.form.as_str()) {
+        if once && (trial.form.contains("clean") || trial.form == "an empty object") {
             invisible.push(&trial.form);
         } else if once {
             taken.push(&trial.form);
@@ -208,21 +208,26 @@ fn shared(case: &Case<'_>) -> Vec<Outcome> {
         Ok(trials) => trials,
         Err(why) => return ids.map(|id| Outcome::unknown(id, why.clone())).into(),
     };
-    let p90 = |pages: &[PageRecord]| {
-        let took: Vec<u64> = pages.iter().filter_map(PageRecord::duration).collect();
+    let p90 = |trial: &Trial, slow: bool| {
+        let chosen = trial.watched.iter().filter(|it| (it.intended >= trial.armed) == slow);
+        let took: Vec<u64> = chosen
+            .map(|it| it.duration().unwrap_or(trial.until.saturating_sub(it.intended)))
+            .collect();
         quantile(&took, 0.9)
     };
     let worst = trials
         .iter()
-        .filter_map(|it| Some((p90(&it.watched)?, *it)))
+        .filter_map(|it| Some((p90(it, true)?, *it)))
         .max_by_key(|(p90, _)| *p90);
     let bulkhead = match worst {
         None => Outcome::unknown(Id::NoBulkhead, "no other endpoint was watched"),
         Some((late, trial)) => {
             // Another endpoint has nothing to do with the dependency: it may take what a calm page takes.
-            let usual = case.scale.page_p95.max(20_000);
+            // As many pages without the fault tell what this machine makes of them.
+            let before = p90(trial, false).unwrap_or(0);
+            let usual = case.scale.page_p95.max(20_000).max(before);
             let in_flight = trial.most_in_flight();
-            let evidence = json!({ "other_endpoint_p90_us": late, "in_flight": in_flight, "latency": trial.form });
+            let evidence = json!({ "other_endpoint_p90_us": late, "before_us": before, "in_flight": in_flight, "latency": trial.form });
             if late <= usual * 3 {
                 Outcome::ok(
                     Id::NoBulkhead,
@@ -267,8 +272,18 @@ fn shared(case: &Case<'_>) -> Vec<Outcome> {
             })
         })
     });
-    let evidence = json!({ "most_in_flight": most });
+    // Where calls run one after the other, pages wait for those of others.
+    let page = trials.iter().filter_map(|it| it.late_page_p50()).max().unwrap_or(0);
+    let call = trials.iter().flat_map(|it| &it.attempts).map(AttemptRecord::duration);
+    let call = quantile(&call.collect::<Vec<_>>(), 0.5).unwrap_or(0);
+    let evidence = json!({ "most_in_flight": most, "page_p50_us": page, "call_p50_us": call });
     let serialised = match (most, overlapping) {
+        (0..=1, _) if case.scale.calls_per_page < 0.9 => {
+            Outcome::not_applicable(Id::Serialised, "most pages make no call")
+        }
+        (0..=1, true) if page < call + call / 2 => {
+            Outcome::unknown(Id::Serialised, "pages did not wait for each other's calls")
+        }
         (2.., _) => Outcome::ok(
             Id::Serialised,
             format!("{most} calls run side by side"),

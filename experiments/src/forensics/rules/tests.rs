@@ -5,7 +5,9 @@ mod load;
 mod serial;
 
 use super::*;
-use crate::forensics::{AttemptEnd, EndPhase, Verdict, finding::FindingId as Id};
+use crate::forensics::{
+    AttemptEnd, Content, EndPhase, Usual, Verdict, finding::FindingId as Id,
+};
 
 const MS: u64 = 1_000;
 
@@ -56,9 +58,10 @@ impl Client {
             call_p50: self.call * MS,
             call_p95: self.call * 2 * MS,
             calls_per_page: 1.0,
-            items: Some(24),
             background: false,
             attempt_timeout: Some(self.timeout * MS),
+            calm: usual(24),
+            fallback: Usual::default(),
         }
     }
 
@@ -68,6 +71,18 @@ impl Client {
         let drawn = low + (high - low) * (page * 7 % 16) / 15;
         drawn << retry
     }
+}
+
+/// A page with so many items.
+fn items(count: usize) -> Content {
+    let items: Vec<usize> = (0..count).collect();
+    Content::of(serde_json::json!({ "items": items }).to_string().as_bytes())
+}
+
+fn usual(count: usize) -> Usual {
+    let mut usual = Usual::default();
+    usual.learn(&items(count));
+    usual
 }
 
 /// Records as they are written.
@@ -109,7 +124,7 @@ impl Records {
             ended: took.map(|it| (at + it) * MS),
             status: took.map(|_| status),
             degraded,
-            items: Some(if degraded { 0 } else { 24 }),
+            content: Some(items(if degraded { 0 } else { 24 })),
             ..PageRecord::default()
         });
     }
@@ -135,6 +150,7 @@ impl Records {
             t_end: (at + took) * MS,
             end,
             end_phase: EndPhase::BeforeHead,
+            bytes: 0,
             status,
             faults: Vec::new(),
             retry_after_us: None,
@@ -189,7 +205,11 @@ fn every_id_is_there_once_and_what_was_not_tried_is_undetermined() {
     assert_eq!(ids.len(), 33);
     for finding in &all {
         assert_eq!(finding.verdict, Verdict::Undetermined, "{finding:?}");
-        assert_eq!(finding.why, "it was not tried", "{finding:?}");
+        let why = match finding.id {
+            Id::RetriesPost => "no order was named, such as --order POST:/order",
+            _ => "it was not tried",
+        };
+        assert_eq!(finding.why, why, "{finding:?}");
         assert!(finding.sentence.starts_with("undetermined, because "));
     }
 }
@@ -217,14 +237,14 @@ fn a_fault_that_never_struck_and_a_busy_machine_tell_nothing() {
     records.attempt(0, 5_000, Ends::Open, 1);
     let hang = records.until(5_000);
     let missed = Battery {
-        hang: Some(Trial {
+        hang: vec![Trial {
             struck: Some(0),
             ..hang.clone()
-        }),
+        }],
         ..Battery::default()
     };
     let busy = Battery {
-        hang: Some(Trial { busy: true, ..hang }),
+        hang: vec![Trial { busy: true, ..hang }],
         ..Battery::default()
     };
 
@@ -239,28 +259,21 @@ fn a_fault_that_never_struck_and_a_busy_machine_tell_nothing() {
 }
 
 #[test]
-fn the_scale_is_taken_from_calm_pages_and_from_one_that_hangs() {
+fn the_scale_is_taken_from_calm_pages() {
     for client in CLIENTS {
         let mut calm = Records::default();
         for page in 0..20 {
             calm.page(page * 1_000, Some(client.page), 200, false);
             calm.attempt(page * 1_000 + 1, client.call, Ends::With(200), page);
         }
-        let mut hang = Records::armed(0);
-        hang.page(0, Some(client.timeout + 5), 200, true);
-        hang.attempt(1, client.timeout, Ends::ByClient, 1);
 
-        let scale = Scale::calibrate(
-            client.budget * MS,
-            &calm.until(20_000),
-            Some(&hang.until(10_000)),
-        );
+        let calm = Calm::of(client.budget * MS, &calm.until(20_000)).unwrap();
 
-        let scale = scale.unwrap();
-        assert_eq!(scale.page_p50, client.page * MS);
-        assert_eq!(scale.call_p95, client.call * MS);
-        assert_eq!(scale.attempt_timeout, Some(client.timeout * MS));
-        assert!((scale.calls_per_page - 1.0).abs() < 1e-9 && !scale.background);
+        assert_eq!(calm.scale.page_p50, client.page * MS);
+        assert_eq!(calm.scale.call_p95, client.call * MS);
+        assert!((calm.scale.calls_per_page - 1.0).abs() < 1e-9 && !calm.scale.background);
+        assert!(calm.scale.calm.fits(&items(24)) && !calm.scale.calm.fits(&items(23)));
+        assert_eq!(calm.paths.len(), 1);
     }
 }
 
@@ -272,7 +285,7 @@ fn calls_without_pages_are_a_refresher_and_rules_of_pages_do_not_apply() {
         calm.attempt(page * 1_000 + 500, 20, Ends::With(200), page);
     }
 
-    let scale = Scale::calibrate(Scale::BUDGET, &calm.until(10_000), None).unwrap();
+    let scale = Calm::of(Scale::BUDGET, &calm.until(10_000)).unwrap().scale;
 
     assert!(scale.background);
     let mut storm = Records::armed(0);
@@ -286,4 +299,38 @@ fn calls_without_pages_are_a_refresher_and_rules_of_pages_do_not_apply() {
         told_at(&scale, &battery, id).verdict,
         Verdict::NotApplicable
     );
+}
+
+/// Of three paths of a page one has no time-out: the dependency has none, and the sentence names the path.
+#[test]
+fn each_path_is_judged_by_itself() {
+    let client = CLIENTS[0];
+    let mut calm = Records::default();
+    for page in 0..20 {
+        calm.page(page * 1_000, Some(client.page), 200, false);
+        calm.attempt(page * 1_000 + 1, client.call, Ends::With(200), 1);
+        calm.attempt(page * 1_000 + 1, client.call, Ends::With(200), 2).path = "/prices".to_owned();
+    }
+    let calm = Calm::of(client.budget * MS, &calm.until(20_000)).unwrap();
+    let hangs = |path: &str, ends: Ends, took: u64| {
+        let mut records = Records::armed(0);
+        records.page(0, (ends == Ends::ByClient).then_some(took), 200, true);
+        records.attempt(1, took, ends, 1).path = path.to_owned();
+        let mut trial = records.until(12_000);
+        trial.path = Some(path.to_owned());
+        trial
+    };
+    let battery = Battery {
+        hang: vec![
+            hangs("/items", Ends::ByClient, 250),
+            hangs("/prices", Ends::Open, 12_000),
+        ],
+        ..Battery::default()
+    };
+
+    let told = findings_by_path("up", &calm, &calm.scale, &battery);
+
+    let told = told.into_iter().find(|it| it.id == Id::NoTimeout).unwrap();
+    assert_eq!(told.verdict, Verdict::Defect);
+    assert!(told.sentence.starts_with("calls of /prices: "), "{told:?}");
 }

@@ -270,6 +270,7 @@ fn attempt(number: u64, at_ms: u64, took_ms: u64, status: u16, fp: u64) -> Attem
         t_end: (at_ms + took_ms) * 1_000,
         end: AttemptEnd::Answered,
         end_phase: EndPhase::IdleAfter,
+        bytes: 0,
         status: Some(status),
         faults: Vec::new(),
         retry_after_us: None,

@@ -4,10 +4,10 @@ use super::*;
 
 #[test]
 fn what_is_cut_or_damaged_is_not_served_as_whole() {
-    let served = |form: &str, items: u64, degraded: bool, attempts: u64| {
+    let served = |form: &str, items: usize, degraded: bool, attempts: u64| {
         let mut records = Records::armed(0).form(form);
         records.page(0, Some(100), 200, degraded);
-        records.trial.pages[0].items = Some(items);
+        records.trial.pages[0].content = Some(super::items(items));
         for attempt in 0..attempts {
             records.attempt(1 + attempt * 50, 5, Ends::With(200), 1);
         }
@@ -81,7 +81,7 @@ fn attempts_for_a_caller_that_left_end_inside_the_budget() {
             records.attempt(1, 50, Ends::ByClient, 1);
             records.attempt(100 + last, 50, Ends::ByClient, 1);
             Battery {
-                caller_leaves: Some(records.until(30_000)),
+                caller_leaves: vec![records.until(30_000)],
                 ..Battery::default()
             }
         };
