@@ -273,7 +273,12 @@ fn shared(case: &Case<'_>) -> Vec<Outcome> {
         })
     });
     // Where calls run one after the other, pages wait for those of others.
-    let page = trials.iter().filter_map(|it| it.late_page_p50()).max().unwrap_or(0);
+    let page = trials.iter().filter_map(|it| {
+        let slow = it.pages_in(it.armed, it.fault_end());
+        let took: Vec<u64> = slow.iter().filter_map(|page| page.duration()).collect();
+        quantile(&took, 0.5)
+    });
+    let page = page.max().unwrap_or(0);
     let call = trials.iter().flat_map(|it| &it.attempts).map(AttemptRecord::duration);
     let call = quantile(&call.collect::<Vec<_>>(), 0.5).unwrap_or(0);
     let evidence = json!({ "most_in_flight": most, "page_p50_us": page, "call_p50_us": call });
