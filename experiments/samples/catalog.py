@@ -96,11 +96,15 @@ def _install_node():
 
 
 def environment(**more):
-    """The environment of a sample; its `python3` is the one with the packages, if they are installed."""
+    """The environment of a sample; its `python3` is the one with the packages, if they are installed.
+
+    Variables of brownout's own are left out: they would change what is audited.
+    """
     path = os.environ.get("PATH", os.defpath)
     if (VENV / "installed").exists():
         path = f"{VENV / 'bin'}{os.pathsep}{path}"
-    return {**os.environ, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", **more}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BROWNOUT_")}
+    return {**kept, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", **more}
 
 
 def free_port():
