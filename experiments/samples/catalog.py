@@ -14,6 +14,7 @@ import tomllib
 FOLDER = pathlib.Path(__file__).resolve().parent
 VENV = FOLDER / ".venv"
 NODE_MODULES = FOLDER / "node_modules"
+RUST_BINARIES = FOLDER / ".rust"
 
 GROUPS = {
     "timeouts": "no-timeout timeout-over-budget connect-timeout-only per-read-timeout head-only-timeout no-total-timeout",
@@ -57,18 +58,31 @@ def option(sample, flag, default=None):
 
 
 def install(samples):
-    """Installs the published packages that these samples use: a venv and node_modules beside them, both outside git."""
+    """Makes what these samples need beside them, outside git: a venv, node_modules, compiled Rust."""
     needs = {need for sample in samples for need in sample.get("needs", [])}
     if "python-packages" in needs:
         _install_once(VENV / "installed", FOLDER / "requirements.txt", _install_python)
     if "node-packages" in needs:
         _install_once(NODE_MODULES / ".installed", FOLDER / "package.json", _install_node)
+    for sample in samples:
+        if "rustc" in sample.get("needs", []):
+            _compile(sample["command"][0])
 
 
 def _install_once(stamp, wanted, run):
     if not stamp.exists() or stamp.read_bytes() != wanted.read_bytes():
         run()
         stamp.write_bytes(wanted.read_bytes())
+
+
+def _compile(binary):
+    """Compiles a Rust sample of the standard library alone, if its sources are newer; no cargo, so a few seconds."""
+    binary, sources = FOLDER / binary, list((FOLDER / "rust").glob("*.rs"))
+    if binary.exists() and binary.stat().st_mtime > max(source.stat().st_mtime for source in sources):
+        return
+    RUST_BINARIES.mkdir(exist_ok=True)
+    rustc = ["rustc", "--edition", "2024", "-O", "-o", binary, FOLDER / "rust" / f"{binary.name}.rs"]
+    subprocess.run(rustc, check=True, timeout=120)
 
 
 def _install_python():
@@ -82,11 +96,15 @@ def _install_node():
 
 
 def environment(**more):
-    """The environment of a sample; its `python3` is the one with the packages, if they are installed."""
+    """The environment of a sample; its `python3` is the one with the packages, if they are installed.
+
+    Variables of brownout's own are left out: they would change what is audited.
+    """
     path = os.environ.get("PATH", os.defpath)
     if (VENV / "installed").exists():
         path = f"{VENV / 'bin'}{os.pathsep}{path}"
-    return {**os.environ, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", **more}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BROWNOUT_")}
+    return {**kept, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", **more}
 
 
 def free_port():

@@ -159,6 +159,12 @@ class Page:
     status: int = 0  # 0 when the patience ended first
     degraded: bool = False
     items: int = 0
+    retry_after: bool = False
+
+    @property
+    def served(self):
+        """Answered as a client without a fallback may: a page, or a 503 that says when to come back."""
+        return self.status == 200 or (self.status == 503 and self.retry_after)
 
     @property
     def primary(self):
@@ -183,7 +189,8 @@ async def get(port, path="/page", *, method="GET", patience=10.0):
     if not head:
         return Page(began, time.monotonic() - began)
     items = json.loads(body).get("items", [])
-    return Page(began, time.monotonic() - began, int(head.split()[1]), b"x-degraded: 1" in head.lower(), len(items))
+    lower = head.lower()
+    return Page(began, time.monotonic() - began, int(head.split()[1]), b"x-degraded: 1" in lower, len(items), b"retry-after:" in lower)
 
 
 async def load(port, rate, seconds, path="/page", patience=10.0):

@@ -10,7 +10,7 @@ class PriceClient extends Client {
 
 const options = () => ({ attemptTimeout: 300, attempts: 2, pageTime: 800, breaker: new Breaker({ openFor: 1500 }) });
 const items = new Client(UP, options());
-const prices = new PriceClient(UP, options());
+const prices = new PriceClient(UP, { ...options(), places: 500 });
 
 serve({
   page: async (request, signal) => {

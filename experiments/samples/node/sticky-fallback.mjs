@@ -12,7 +12,7 @@ serve({
       try {
         return primary(await client.items({ signal }));
       } catch (failure) {
-        failedOver = failure.kind !== "left";
+        failedOver = client.countsAsFailure(failure);
       }
     }
     return fallback(await second.items({ path: "/popular", signal }).catch(() => undefined));

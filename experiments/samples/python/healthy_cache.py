@@ -6,7 +6,7 @@ import time
 from resilient_client import Breaker, Client, Failed
 from web import fallback, primary, serve, up_url
 
-FRESH, STALE = 1.0, 20.0  # seconds
+FRESH, AGING, STALE = 1.0, 3.0, 20.0  # seconds: as new; shown as it is while it is fetched anew; shown as degraded
 client = Client(up_url(), attempt_timeout=0.2, attempts=2, page_time=0.6, breaker=Breaker(window=10, least=4, open_for=1.5))
 cached = {"items": None, "at": 0.0}
 fetching = threading.Lock()
@@ -17,7 +17,7 @@ def page(request):
     if cached["items"] and age < FRESH:
         return primary(cached["items"])
     if not fetching.acquire(blocking=cached["items"] is None, timeout=0.6 if cached["items"] is None else -1):
-        return fallback(cached["items"])
+        return primary(cached["items"]) if age < AGING else fallback(cached["items"])
     try:
         cached.update(items=client.items(), at=time.monotonic())
         return primary(cached["items"])

@@ -10,12 +10,12 @@ from web import fallback, primary, serve, up_url
 class LockedClient(Client):
     lock = threading.Lock()
 
-    def exchange(self, method, path, body, headers, seconds):
-        began = time.monotonic()
-        if not self.lock.acquire(timeout=seconds):
+    def attempt(self, method, path, body, headers, ends):
+        # Waits only for as long as a whole attempt still fits before the deadline.
+        if not self.lock.acquire(timeout=max(0, ends - time.monotonic() - self.attempt_timeout)):
             raise Failed("busy")
         try:
-            return super().exchange(method, path, body, headers, seconds - (time.monotonic() - began))
+            return super().attempt(method, path, body, headers, ends)
         finally:
             self.lock.release()
 

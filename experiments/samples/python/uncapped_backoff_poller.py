@@ -19,7 +19,7 @@ def refresh():
             failures = 0
         except Failed:
             failures += 1
-        time.sleep(0.25 * 2**failures * random.uniform(0.8, 1.2))
+        time.sleep(0.25 * 2**failures * random.uniform(0.9, 1.1))
 
 
 def page(request):
