@@ -63,7 +63,9 @@ mod written;
 
 pub use counters::{Counters, Delays, Effects, Magnitude};
 pub use edits::{EditFields, Field, FieldEdit, FieldName, apply};
-pub use faults::{Accepts, CommonFields, Draw, Fault, FaultKind, KindInfo, Param, kinds};
+pub use faults::{
+    Accepts, AtListener, CommonFields, Draw, Fault, FaultKind, KindInfo, Param, kinds,
+};
 pub use fields::Fields;
 pub use hold::Released;
 pub use injection::{
@@ -72,7 +74,7 @@ pub use injection::{
     Malformed, MatchOutcome, RequestEnding, RequestFaults, Reservation, ResponseCache,
     ResponseEnding, ResponseFaults, Shape, Since, Stall, Then,
 };
-pub use matcher::{Choice, FieldMatch, Glob, MatchSpec, Network, Pattern, Per};
+pub use matcher::{Choice, FieldMatch, Glob, MatchSpec, Network, Pattern, Per, Places};
 pub use name::is_name;
 pub use origin::Origin;
 pub use phase::Phase;

@@ -38,6 +38,15 @@ impl<S> Draw<'_, S> {
     }
 }
 
+/// What a route's listening sockets do to those who connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtListener {
+    /// There are none: the kernel answers with a reset.
+    Refuse,
+    /// They drop what comes, so that nobody answers.
+    Ignore,
+}
+
 /// One kind of fault: its parameters, and what they put into an [`Injection`].
 pub trait FaultKind: Clone + PartialEq + fmt::Debug + Send + Sync + Sized + 'static {
     /// The key under which it is written.
@@ -74,9 +83,9 @@ pub trait FaultKind: Clone + PartialEq + fmt::Debug + Send + Sync + Sized + 'sta
         Self::LAYERS
     }
 
-    /// Whether it is the listener that does it: new connections are refused.
-    fn refuses(&self) -> bool {
-        false
+    /// What becomes of new connections, if it is the listener that does it.
+    fn at_listener(&self) -> Option<AtListener> {
+        None
     }
 
     /// Where it acts with these parameters.
