@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use brownout_testkit::{Ended, How, RawClient, TestProxy, TestUpstream, eventually};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 const WAIT: Duration = Duration::from_millis(150);
 
@@ -231,7 +232,8 @@ async fn who_was_trying_to_connect_is_let_in_once_the_blackhole_is_gone() {
     let proxy = TestProxy::to(&upstream).start();
     let id = proxy.arm(&json!({ "blackhole": { "at": "syn" } }));
     let address = proxy.address();
-    let trying = tokio::spawn(async move {
+    let mut trying = JoinSet::new();
+    trying.spawn(async move {
         let mut client = RawClient::connect(address).await;
         client.get("/").await;
         client.response().await.status()
@@ -245,11 +247,12 @@ async fn who_was_trying_to_connect_is_let_in_once_the_blackhole_is_gone() {
             > 0
     })
     .await;
-    assert!(!trying.is_finished());
+    assert!(trying.try_join_next().is_none());
 
     proxy.disarm(&id);
 
-    assert_eq!(trying.await.unwrap(), 200, "by a SYN that is sent again");
+    let status = trying.join_next().await.unwrap().unwrap();
+    assert_eq!(status, 200, "by a SYN that is sent again");
 }
 
 #[tokio::test]
