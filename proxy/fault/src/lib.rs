@@ -58,6 +58,7 @@ mod spec;
 mod store;
 mod stream;
 mod subject;
+mod told;
 mod wait;
 mod written;
 
@@ -72,7 +73,7 @@ pub use injection::{
     Answer, BodyChange, Break, Bucket, Buckets, COPIED_BYTES_MAX, Change, Considered, Content,
     Copies, Corruption, Cut, CutAt, Delay, Dribble, Fired, ForwardFaults, How, Injection, Keep,
     Malformed, MatchOutcome, RequestEnding, RequestFaults, Reservation, ResponseCache,
-    ResponseEnding, ResponseFaults, Shape, Since, Stall, Then,
+    ResponseEnding, ResponseFaults, RetryDate, Shape, Since, Stall, Then,
 };
 pub use matcher::{Choice, FieldMatch, Glob, MatchSpec, Network, Pattern, Per, Places};
 pub use name::is_name;

@@ -9,7 +9,7 @@ mod sending;
 use std::{
     borrow::Cow,
     rc::Rc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use brownout_fault::{Considered, Fired, MatchOutcome};
@@ -25,7 +25,7 @@ use crate::{
     downstream::Downstream,
     error::{ErrorKind, UpstreamError},
     http1::{BodyLength, FieldKind, RequestHead},
-    journal::BodyWatch,
+    journal::{BodyWatch, retry_after},
     scope::Scope,
 };
 
@@ -383,6 +383,14 @@ impl Record {
     /// Notes what the answer's `Retry-After` tells the client, if it has one.
     pub(crate) fn tells_to_wait(&mut self, value: Option<&[u8]>) {
         self.evidence.tells_to_wait(value);
+    }
+
+    /// Notes what the `Retry-After` of an answer that the fault `by` made tells the client: who comes back earlier is counted.
+    pub(crate) fn fault_tells_to_wait(&mut self, by: usize, value: &[u8]) {
+        if let Some(wait) = retry_after(value, SystemTime::now()) {
+            self.fired[by].note_told(wait, Instant::now());
+        }
+        self.tells_to_wait(Some(value));
     }
 
     /// Notes that the answer was handed on to its end.

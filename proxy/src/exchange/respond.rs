@@ -246,6 +246,11 @@ impl Exchange<'_> {
         for (by, change) in &changes {
             if self.change(change, &mut answer, &mut content).await {
                 self.record.borrow_mut().acts(*by);
+                if change.sets("retry-after")
+                    && let Some(told) = answer.head.fields.get("retry-after")
+                {
+                    self.record.borrow_mut().fault_tells_to_wait(*by, told);
+                }
             } else {
                 self.record.borrow_mut().skipped(*by);
             }

@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::{common::CommonFields, param::Param};
 use crate::{
-    counters::FaultCounters,
     injection::Injection,
     phase::Phase,
     read::{Object, Problem},
@@ -28,14 +27,6 @@ pub struct Draw<'a, S> {
     pub scale: f64,
     /// What the kind keeps between requests, from arming to removal.
     pub state: &'a S,
-    pub(super) counters: &'a FaultCounters,
-}
-
-impl<S> Draw<'_, S> {
-    /// Notes that a client came back before the time it was told.
-    pub fn note_early_return(&self) {
-        self.counters.note_early_return();
-    }
 }
 
 /// What a route's listening sockets do to those who connect.
