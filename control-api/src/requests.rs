@@ -145,6 +145,7 @@ fn record(attempt: Attempt, now: u64) -> RequestRecord {
     RequestRecord {
         end_phase: match attempt.phase() {
             AttemptPhase::BeforeHead => RequestPhase::BeforeHead,
+            AttemptPhase::InHead => RequestPhase::InHead,
             AttemptPhase::InBody => RequestPhase::InBody,
             AttemptPhase::IdleAfter => RequestPhase::IdleAfter,
         },
@@ -158,6 +159,7 @@ fn record(attempt: Attempt, now: u64) -> RequestRecord {
         path: attempt.path,
         t_open: attempt.t_open,
         t_head: attempt.t_head,
+        t_req_end: attempt.t_req_end,
         t_first_out: attempt.t_first_out,
         t_last_out: attempt.t_last_out,
         t_end: attempt.t_end,
@@ -179,6 +181,7 @@ fn record(attempt: Attempt, now: u64) -> RequestRecord {
         retry_after_us: (attempt.retry_after)
             .map(|wait| u64::try_from(wait.as_micros()).unwrap_or(u64::MAX)),
         fingerprint: format!("{:016x}", attempt.fingerprint),
+        content_hashed: attempt.content_hashed,
         trace_id: attempt.trace.map(|(trace, _)| format!("{trace:032x}")),
         parent_id: attempt.trace.map(|(_, parent)| format!("{parent:016x}")),
         request_id: text(attempt.request_id),

@@ -129,5 +129,6 @@ fn answer(route: RouteStatus, faults: &[Armed]) -> RouteAnswer {
         requests: route.requests,
         bytes_in: route.bytes_in,
         bytes_out: route.bytes_out,
+        unanswered_syns: route.unanswered_syns,
     }
 }

@@ -4,6 +4,7 @@ mod before;
 mod change;
 mod copies;
 mod forward;
+mod head_dribble;
 mod malformed;
 mod own_answer;
 mod recode;
@@ -112,7 +113,7 @@ pub(crate) async fn exchange(
         forward,
         after,
     } = injection;
-    record.decided(head, &considered, fired, ended_by);
+    record.decided(head, length, &considered, fired, ended_by);
 
     let record = RefCell::new(record);
     let exchange = Exchange {
@@ -123,6 +124,9 @@ pub(crate) async fn exchange(
         asked,
     };
     let mut decoder = Decoder::new(length);
+    if length != BodyLength::Empty {
+        decoder.watch(record.borrow().watch_body());
+    }
     let mut body = Source {
         transport: client.transport(),
         input,

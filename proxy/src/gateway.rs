@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use brownout_fault::{FaultPlan, FaultReader};
+use brownout_fault::{AtListener, FaultPlan, FaultReader};
 use brownout_telemetry::{Metrics, Tracer};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -203,7 +203,7 @@ struct Open {
 
 /// Listening sockets and those who accept from them. Dropping it refuses new connections at once.
 struct Accepting {
-    _listening: Listening,
+    listening: Listening,
     token: CancellationToken,
 }
 
@@ -248,7 +248,7 @@ impl GatewayHandle {
         };
         if new.enabled {
             entry.open = Some(self.0.open(&entry.route, listening)?);
-            self.0.refuse_or_accept(&mut entry, &self.0.faults.plan());
+            self.0.follow_at_listener(&mut entry, &self.0.faults.plan());
         }
         let status = entry.status();
         routes.insert(new.name, entry);
@@ -310,7 +310,7 @@ impl GatewayHandle {
         if let Some(upstream) = change.upstream {
             entry.route.set_upstream(upstream);
         }
-        self.0.refuse_or_accept(entry, &self.0.faults.plan());
+        self.0.follow_at_listener(entry, &self.0.faults.plan());
         Ok(entry.status())
     }
 
@@ -420,40 +420,57 @@ impl Shared {
                 return Err(RouteError::ShuttingDown);
             }
         }
-        Ok(Accepting {
-            _listening: listening,
-            token,
-        })
+        Ok(Accepting { listening, token })
     }
 
     /// Closes and opens listeners as what is armed says.
     fn follow(&self, plan: &FaultPlan) {
         for entry in self.lock().values_mut() {
-            self.refuse_or_accept(entry, plan);
+            self.follow_at_listener(entry, plan);
         }
     }
 
-    fn refuse_or_accept(&self, entry: &mut Entry, plan: &FaultPlan) {
+    fn follow_at_listener(&self, entry: &mut Entry, plan: &FaultPlan) {
         entry.route.follow(plan);
         let Some(open) = &mut entry.open else { return };
         let name = entry.route.name();
         let now = Instant::now();
-        match (plan.refuses(name, now), &open.accepting) {
-            (true, Some(_)) => {
+        let wanted = plan.at_listener(name, now);
+        let note = |what| {
+            let counted = plan.note_at_listener(name, what, now);
+            entry.route.count_outcomes(&counted);
+        };
+        match (wanted, &mut open.accepting) {
+            (Some(refuse @ AtListener::Refuse), Some(_)) => {
                 open.accepting = None;
-                entry.route.count_outcomes(&plan.note_refused(name, now));
+                note(refuse);
             }
-            (false, None) => {
+            (Some(AtListener::Refuse), None) => {}
+            (Some(AtListener::Ignore) | None, None) => {
                 let listening = self.bind(entry.address.into());
                 let accepting = listening
                     .and_then(|listening| self.accept(&entry.route, listening, &open.closing));
                 match accepting {
-                    Ok(accepting) => open.accepting = Some(accepting),
+                    Ok(accepting) => {
+                        let accepting = open.accepting.insert(accepting);
+                        if let Some(ignore @ AtListener::Ignore) = wanted
+                            && accepting.listening.ignore(true)
+                        {
+                            note(ignore);
+                        }
+                    }
                     // Somebody took the address meanwhile; the next change tries again.
                     Err(error) => tracing::error!(%error, route = name, "could not listen again"),
                 }
             }
-            (true, None) | (false, Some(_)) => {}
+            (Some(ignore @ AtListener::Ignore), Some(accepting)) => {
+                if accepting.listening.ignore(true) {
+                    note(ignore);
+                }
+            }
+            (None, Some(accepting)) => {
+                accepting.listening.ignore(false);
+            }
         }
     }
 }
@@ -479,6 +496,9 @@ impl Entry {
             requests: self.route.requests.total(),
             bytes_in: self.route.bytes_in.total(),
             bytes_out: self.route.bytes_out.total(),
+            unanswered_syns: (self.open.as_ref())
+                .and_then(|open| open.accepting.as_ref())
+                .map_or(0, |accepting| accepting.listening.unanswered_syns()),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! All times are µs on one monotonic clock, which begins with the gateway.
 
 mod attempt;
+mod body_watch;
 mod connection;
 mod evidence;
 mod reading;
@@ -21,6 +22,7 @@ pub use self::{
 };
 pub(crate) use self::{
     attempt::{OnConnection, OpenAttempt},
+    body_watch::BodyWatch,
     connection::OpenConnection,
     evidence::retry_after,
 };
@@ -63,6 +65,8 @@ struct Shared {
     connection: AtomicU64,
     /// Of fingerprints: they can be compared within this process alone, and nobody can look them up in a table.
     hasher: RandomState,
+    /// Of content, of which there may be much.
+    content_hasher: foldhash::fast::RandomState,
 }
 
 impl Journal {
@@ -79,6 +83,7 @@ impl Journal {
             close: AtomicU64::new(1),
             connection: AtomicU64::new(1),
             hasher: RandomState::new(),
+            content_hasher: foldhash::fast::RandomState::default(),
         });
         let of_each = capacity.div_ceil(cores.max(1));
         let core = || {

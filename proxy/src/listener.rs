@@ -10,7 +10,7 @@ use std::{
 
 use brownout_fault::FaultReader;
 use brownout_telemetry::Tracer;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockFilter, Socket, Type};
 use tokio::{
     sync::Semaphore,
     time::{MissedTickBehavior, interval, sleep},
@@ -23,6 +23,7 @@ use crate::{
     relay,
     route::Route,
     scope::Scope,
+    sys,
     timer::Timer,
     upstream::{Pool, Protocol},
 };
@@ -92,6 +93,8 @@ impl fmt::Display for ListenAddress {
 pub(crate) struct Listening {
     address: SocketAddr,
     sockets: Vec<Socket>,
+    /// Whether the sockets drop what comes.
+    ignores: bool,
 }
 
 impl Listening {
@@ -116,11 +119,57 @@ impl Listening {
             socket.listen(BACKLOG)?;
             sockets.push(socket);
         }
-        Ok(Self { address, sockets })
+        Ok(Self {
+            address,
+            sockets,
+            ignores: false,
+        })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// From now on answers nobody who connects, or everybody again. Whether that is a change.
+    ///
+    /// A filter on the sockets (`SO_ATTACH_FILTER`, socket(7)) drops what comes: a SYN, and the end of a handshake that has just
+    /// begun. The sockets go on to listen, and connections that wait to be accepted are.
+    pub(crate) fn ignore(&mut self, ignore: bool) -> bool {
+        /// `BPF_RET | BPF_K` with 0: not a byte of the packet is let through.
+        const DROP_ALL: SockFilter = SockFilter::new(0x06, 0, 0, 0);
+        if self.ignores == ignore {
+            return false;
+        }
+        for socket in &self.sockets {
+            let changed = match ignore {
+                true => socket.attach_filter(&[DROP_ALL]),
+                false => socket.detach_filter(),
+            };
+            if let Err(error) = changed {
+                tracing::error!(%error, address = %self.address, ignore, "could not change a listening socket's filter");
+                if ignore {
+                    self.stop_ignoring();
+                    return false;
+                }
+            }
+        }
+        self.ignores = ignore;
+        true
+    }
+
+    /// Takes away the filters of those sockets that have one.
+    fn stop_ignoring(&self) {
+        for socket in &self.sockets {
+            if let Err(error) = socket.detach_filter() {
+                tracing::debug!(%error, address = %self.address, "had no filter");
+            }
+        }
+    }
+
+    /// Attempts to connect that were not answered.
+    pub(crate) fn unanswered_syns(&self) -> u64 {
+        let dropped = |socket: &Socket| u64::from(sys::dropped_packets(socket).unwrap_or(0));
+        self.sockets.iter().map(dropped).sum()
     }
 
     /// One listener for each core. They are refused when `self` is dropped.

@@ -1,8 +1,8 @@
-//! The two system calls that no crate wraps safely for us, and what is made of them.
+//! The system calls that no crate wraps safely for us, and what is made of them.
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     time::Duration,
 };
 
@@ -37,6 +37,33 @@ pub(crate) fn unacknowledged_bytes(socket: impl AsFd) -> io::Result<u32> {
         rustix::ioctl::ioctl(socket, read)
     }?;
     Ok(bytes)
+}
+
+/// Packets that came for a socket and were dropped; of a listening socket, attempts to connect that were not answered.
+///
+/// Linux's `SO_MEMINFO` (`include/uapi/linux/sock_diag.h`): nine numbers, the last is `SK_MEMINFO_DROPS`.
+pub(crate) fn dropped_packets(socket: impl AsFd) -> io::Result<u32> {
+    /// `include/uapi/asm-generic/socket.h`.
+    const SO_MEMINFO: libc::c_int = 55;
+    const DROPS: usize = 8;
+    let mut numbers = [0_u32; DROPS + 1];
+    let mut bytes = libc::socklen_t::try_from(size_of_val(&numbers)).unwrap_or_default();
+    // SAFETY: the descriptor is open while it is borrowed; the kernel writes at most `bytes` bytes to `numbers`, for which
+    // any bytes are valid, and then what it wrote to `bytes`.
+    #[expect(unsafe_code, reason = "no crate wraps this socket option")]
+    let failed = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_MEMINFO,
+            numbers.as_mut_ptr().cast(),
+            &raw mut bytes,
+        )
+    };
+    match failed {
+        0 => Ok(numbers[DROPS]),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// How the other side of a connection has ended it, as far as the socket tells.

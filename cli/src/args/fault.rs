@@ -106,6 +106,10 @@ pub(crate) struct FaultAddArgs {
     #[arg(long = "client", value_name = "CIDR")]
     pub(crate) clients: Vec<String>,
 
+    /// Only requests at this place on their connection, from 1: '>1' are those of reused connections
+    #[arg(long = "connection-seq", value_name = "PLACE")]
+    pub(crate) connection_seq: Option<String>,
+
     /// To what a draw belongs: request, connection, client, trace, header:NAME or cookie:NAME [default: request]
     #[arg(long, value_name = "KEY")]
     pub(crate) per: Option<String>,

@@ -109,6 +109,9 @@ fn spec(args: &FaultAddArgs) -> Result<Value, Failure> {
         let named = named(key, words).map_err(usage)?;
         matching.insert(key.to_owned(), named);
     }
+    if let Some(place) = &args.connection_seq {
+        matching.insert("connection_seq".to_owned(), json!(place));
+    }
     put(
         "match",
         (!matching.is_empty()).then_some(Value::Object(matching)),
@@ -397,7 +400,7 @@ mod tests {
             ),
             (
                 "brownout fault add latency web 1s --per cookie:sid --not-path /healthz --client 10.0.0.0/8 \
-                 --cookie sid=a* --cookie sid=b --query q=* --host shop.example --every 2 --offset 1 --seed 7 \
+                 --connection-seq >1 --cookie sid=a* --cookie sid=b --query q=* --host shop.example --every 2 --offset 1 --seed 7 \
                  --priority -1 --max-active 9 --group zone --ramp up=1m,of=value --pulse start=1s,for=2s \
                  --burst p_bad=0.1,p_good=0.5",
                 json!({
@@ -405,6 +408,7 @@ mod tests {
                     "match": {
                         "not_path": "/healthz", "host": "shop.example", "client": "10.0.0.0/8",
                         "query": { "q": "*" }, "cookie": { "sid": ["a*", "b"] },
+                        "connection_seq": ">1",
                     },
                     "per": "cookie:sid", "every": 2, "offset": 1, "priority": -1, "max_active": 9,
                     "seed": 7, "group": "zone", "ramp": { "up": "1m", "of": "value" },

@@ -81,8 +81,11 @@ pub struct RequestRecord {
     pub path: String,
     /// When its connection was accepted.
     pub t_open: u64,
-    /// When its head had come whole.
+    /// When the first byte of its head was read.
     pub t_head: u64,
+    /// When the end of its content was read; without content, when its head had come whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub t_req_end: Option<u64>,
     /// When the first byte of its answer was handed on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t_first_out: Option<u64>,
@@ -92,7 +95,7 @@ pub struct RequestRecord {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t_end: Option<u64>,
-    /// From its head to its end, or until now.
+    /// From the first byte of its head to its end, or until now.
     pub age_us: u64,
     /// Who ended it, and how.
     pub end: RequestEnd,
@@ -112,9 +115,13 @@ pub struct RequestRecord {
     /// How long its answer's `Retry-After` told the client to wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_us: Option<u64>,
-    /// A hash of method, target and content length, as 16 hexadecimal digits: the same for a request that is sent again. It
-    /// can be compared with those of the same process alone.
+    /// A hash of method, target, content length and the first 16 KiB of the content, as 16 hexadecimal digits: the same for a
+    /// request that is sent again. It can be compared with those of the same process alone.
     pub fingerprint: String,
+    /// How many bytes of content `fingerprint` covers: all there are, or the first 16 KiB. Left out where it covers none, as content
+    /// was announced and not read so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_hashed: Option<u64>,
     /// The trace that its `traceparent` names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
@@ -179,6 +186,8 @@ impl RequestEnd {
 pub enum RequestPhase {
     /// No byte of its answer was handed on.
     BeforeHead,
+    /// A part of its head was.
+    InHead,
     /// Its head and some bytes of its content were.
     InBody,
     /// All of it was.

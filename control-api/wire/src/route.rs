@@ -176,6 +176,10 @@ pub struct RouteAnswer {
     pub bytes_in: u64,
     /// Bytes of answer content since it was made.
     pub bytes_out: u64,
+    /// Attempts to connect that were not answered since it listens: each SYN, also one that is sent again, that a fault
+    /// ignored or for which the kernel's queue had no place.
+    #[serde(default)]
+    pub unanswered_syns: u64,
     /// The ids of the faults that touch it.
     pub faults: Vec<String>,
 }

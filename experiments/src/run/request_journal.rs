@@ -121,6 +121,7 @@ fn attempt(told: RequestRecord, now: u64) -> AttemptRecord {
         },
         end_phase: match told.end_phase {
             RequestPhase::BeforeHead => EndPhase::BeforeHead,
+            RequestPhase::InHead => EndPhase::InHead,
             RequestPhase::InBody => EndPhase::InBody(told.bytes),
             RequestPhase::IdleAfter => EndPhase::IdleAfter,
         },

@@ -10,7 +10,7 @@ use std::{
 
 use histogram::AtomicHistogram;
 
-use crate::{atomics::take_below, injection::MatchOutcome};
+use crate::{atomics::take_below, injection::MatchOutcome, told::ToldToWait};
 
 /// The counters of a fault. `matched` is the sum of `injected`, `skipped` and `overflow`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct Magnitude {
     /// Bytes a second while it did: over all bodies, each counted from its first byte to its last, and over
     /// connections, as long as bytes waited there.
     pub bytes_per_second: Option<u64>,
-    /// Requests that came back before the time they were told.
+    /// Requests for a path whose client had been told to come back to it later; `None` if nobody was told to wait.
     pub early_returns: Option<u64>,
 }
 
@@ -74,6 +74,7 @@ pub(crate) struct FaultCounters {
     bytes: AtomicU64,
     bytes_took_nanos: AtomicU64,
     early_returns: AtomicU64,
+    told: ToldToWait,
 }
 
 impl FaultCounters {
@@ -144,6 +145,11 @@ impl FaultCounters {
         self.early_returns.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Those whom it told to wait.
+    pub(crate) fn told(&self) -> &ToldToWait {
+        &self.told
+    }
+
     pub(crate) fn note_client_gave_up(&self) {
         self.client_gave_up.fetch_add(1, Ordering::Relaxed);
     }
@@ -178,7 +184,8 @@ impl FaultCounters {
             bytes,
             asked_bytes_per_second: bytes.and(asked_rate),
             bytes_per_second: rate,
-            early_returns: given(&self.early_returns),
+            early_returns: (self.told.has_told())
+                .then(|| self.early_returns.load(Ordering::Relaxed)),
         }
     }
 }

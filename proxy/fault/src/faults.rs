@@ -13,7 +13,7 @@ mod schema;
 pub use self::{
     accepts::Accepts,
     common::CommonFields,
-    kind::{Draw, FaultKind, KindInfo},
+    kind::{AtListener, Draw, FaultKind, KindInfo},
     param::Param,
 };
 pub(crate) use self::{
@@ -89,8 +89,8 @@ macro_rules! registry {
                 match self { $(Self::$Kind(kind) => kind.check_stream()),+ }
             }
 
-            pub(crate) fn refuses(&self) -> bool {
-                match self { $(Self::$Kind(kind) => kind.refuses()),+ }
+            pub(crate) fn at_listener(&self) -> Option<AtListener> {
+                match self { $(Self::$Kind(kind) => kind.at_listener()),+ }
             }
 
             pub(crate) fn ends(&self) -> bool {

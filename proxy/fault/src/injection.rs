@@ -15,7 +15,7 @@ mod shape;
 
 pub(crate) use self::answer::has_no_body;
 pub use self::{
-    answer::{Answer, Content},
+    answer::{Answer, Content, RetryDate},
     bucket::{Bucket, Buckets, Reservation},
     change::{BodyChange, Change},
     copies::{COPIED_BYTES_MAX, Copies},

@@ -58,21 +58,24 @@ mod spec;
 mod store;
 mod stream;
 mod subject;
+mod told;
 mod wait;
 mod written;
 
 pub use counters::{Counters, Delays, Effects, Magnitude};
 pub use edits::{EditFields, Field, FieldEdit, FieldName, apply};
-pub use faults::{Accepts, CommonFields, Draw, Fault, FaultKind, KindInfo, Param, kinds};
+pub use faults::{
+    Accepts, AtListener, CommonFields, Draw, Fault, FaultKind, KindInfo, Param, kinds,
+};
 pub use fields::Fields;
 pub use hold::Released;
 pub use injection::{
     Answer, BodyChange, Break, Bucket, Buckets, COPIED_BYTES_MAX, Change, Considered, Content,
     Copies, Corruption, Cut, CutAt, Delay, Dribble, Fired, ForwardFaults, How, Injection, Keep,
     Malformed, MatchOutcome, RequestEnding, RequestFaults, Reservation, ResponseCache,
-    ResponseEnding, ResponseFaults, Shape, Since, Stall, Then,
+    ResponseEnding, ResponseFaults, RetryDate, Shape, Since, Stall, Then,
 };
-pub use matcher::{Choice, FieldMatch, Glob, MatchSpec, Network, Pattern, Per};
+pub use matcher::{Choice, FieldMatch, Glob, MatchSpec, Network, Pattern, Per, Places};
 pub use name::is_name;
 pub use origin::Origin;
 pub use phase::Phase;

@@ -8,6 +8,7 @@ mod matching;
 mod members;
 mod network;
 mod pattern;
+mod place;
 
 pub use self::{
     choice::Choice,
@@ -15,5 +16,6 @@ pub use self::{
     match_spec::{FieldMatch, MatchSpec},
     network::Network,
     pattern::{Glob, Pattern},
+    place::Places,
 };
 pub(crate) use self::{key::client_key, match_spec::method};

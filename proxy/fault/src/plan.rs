@@ -19,6 +19,7 @@ use smallvec::SmallVec;
 
 use self::{by_route::ByRoute, path_prefix::PathStart, planned::PlannedFault};
 use crate::{
+    faults::AtListener,
     injection::{Considered, Injection, MatchOutcome},
     subject::Subject,
 };
@@ -38,10 +39,11 @@ pub struct FaultPlan {
 impl FaultPlan {
     /// Compiles `faults`, given in the order of their creation.
     pub(crate) fn new(revision: u64, faults: &[Arc<ArmedFault>]) -> Self {
-        let (listening, mut sorted): (Vec<PlannedFault>, Vec<PlannedFault>) =
+        let (mut listening, mut sorted): (Vec<PlannedFault>, Vec<PlannedFault>) =
             PlannedFault::all(faults)
                 .into_iter()
-                .partition(|planned| planned.fault.spec().fault.refuses());
+                .partition(|planned| planned.fault.spec().fault.at_listener().is_some());
+        listening.sort_by_key(|planned| -planned.fault.spec().priority);
         // Stable: inside a phase and a priority the order of creation stays.
         let mut streams: Vec<PlannedFault> = sorted
             .iter()
@@ -59,36 +61,48 @@ impl FaultPlan {
         }
     }
 
-    /// Whether new connections to a route are refused.
+    /// What becomes of new connections to a route; `None` when they are accepted. The first of several faults says it.
     #[must_use]
-    pub fn refuses(&self, route: &str, now: Instant) -> bool {
-        let mut here = self
-            .listening
-            .iter()
-            .filter(|planned| planned.fault.spec().route.include(route));
-        here.any(|planned| planned.fault.intensity(now, &planned.position).is_some())
+    pub fn at_listener(&self, route: &str, now: Instant) -> Option<AtListener> {
+        let first = self.at_listener_of(route, now).next();
+        first.and_then(|fault| fault.spec().fault.at_listener())
     }
 
-    /// Counts that a route stopped listening, for the faults that refuse its connections. Which were counted.
-    pub fn note_refused(&self, route: &str, now: Instant) -> SmallVec<[Considered; 2]> {
+    fn at_listener_of(&self, route: &str, now: Instant) -> impl Iterator<Item = &ArmedFault> {
+        let here = self.listening.iter().filter(move |planned| {
+            planned.fault.spec().route.include(route)
+                && planned.fault.intensity(now, &planned.position).is_some()
+        });
+        here.map(|planned| &*planned.fault)
+    }
+
+    /// Counts that the listeners of a route do `what` from now on, for the faults that want it; others that want something
+    /// else are skipped. Which were counted.
+    pub fn note_at_listener(
+        &self,
+        route: &str,
+        what: AtListener,
+        now: Instant,
+    ) -> SmallVec<[Considered; 2]> {
         let mut considered = SmallVec::new();
-        for planned in &self.listening {
-            let fault = &planned.fault;
-            if fault.spec().route.include(route)
-                && fault.intensity(now, &planned.position).is_some()
-            {
-                fault.counters().count_match();
+        for fault in self.at_listener_of(route, now) {
+            fault.counters().count_match();
+            let outcome = if fault.spec().fault.at_listener() == Some(what) {
                 fault.counters().take_injection(None);
-                considered.push(Considered {
-                    kind: fault.kind(),
-                    outcome: MatchOutcome::Injected,
-                });
-            }
+                MatchOutcome::Injected
+            } else {
+                fault.counters().count_skipped();
+                MatchOutcome::Skipped
+            };
+            considered.push(Considered {
+                kind: fault.kind(),
+                outcome,
+            });
         }
         considered
     }
 
-    /// When the answer of [`refuses`](Self::refuses) may change by itself; `None` if it does not.
+    /// When the answer of [`at_listener`](Self::at_listener) may change by itself; `None` if it does not.
     pub(crate) fn look_again(&self, now: Instant) -> Option<Instant> {
         /// How exactly a wave of refusals is kept.
         const STEP: Duration = Duration::from_millis(10);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use brownout_fault::{Answer, Content};
+use brownout_fault::{Answer, Content, RetryDate};
 
 use super::{After, Exchange, change::reason};
 use crate::{
@@ -99,7 +99,7 @@ impl Exchange<'_> {
             record.changed_by_fault(status);
             for field in &made.fields {
                 if field.name.eq_ignore_ascii_case("retry-after") {
-                    record.tells_to_wait(Some(&field.value));
+                    record.fault_tells_to_wait(by, &field.value);
                 }
                 answer.field(&field.name, &field.value);
             }
@@ -116,10 +116,10 @@ impl Exchange<'_> {
             answer.field("content-type", content_type);
         }
         if let Some(after) = made.retry_date {
-            let date = date_after(SystemTime::now(), after);
-            self.record
-                .borrow_mut()
-                .tells_to_wait(Some(date.as_bytes()));
+            let date = date_of(after, SystemTime::now());
+            let mut record = self.record.borrow_mut();
+            record.fault_tells_to_wait(by, date.as_bytes());
+            drop(record);
             answer.field("retry-after", date.as_bytes());
         }
         // RFC 9110 §15.3.6: unlike 204 and 304, a 205 must say that it has no content.
@@ -195,8 +195,11 @@ pub(crate) async fn refuse(
     }
 }
 
-/// The HTTP date (RFC 9110 §5.6.7) at which `after` is over: rounded up, so that who waits until then is not early.
-fn date_after(now: SystemTime, after: Duration) -> String {
+/// The HTTP date (RFC 9110 §5.6.7), told at `now`.
+fn date_of(date: RetryDate, now: SystemTime) -> String {
     const LESS_THAN_A_SECOND: Duration = Duration::from_nanos(999_999_999);
-    httpdate::fmt_http_date(now + after + LESS_THAN_A_SECOND)
+    httpdate::fmt_http_date(match date {
+        RetryDate::Ahead(after) => now + after + LESS_THAN_A_SECOND,
+        RetryDate::Ago(ago) => now.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH),
+    })
 }

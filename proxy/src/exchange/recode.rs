@@ -59,7 +59,7 @@ impl<'e> Recoding<'e> {
         let record = exchange.record.borrow();
         for (by, shape) in &shapes {
             match shape {
-                Shape::Pace(_) | Shape::Dribble(_) => spans.push(record.span_of(*by)),
+                Shape::Pace(_) | Shape::Dribble { .. } => spans.push(record.span_of(*by)),
                 Shape::Stall(_) => stalls.push(*by),
                 Shape::Corrupt(_) | Shape::Cut(_) => {}
             }

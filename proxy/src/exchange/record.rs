@@ -9,7 +9,7 @@ mod sending;
 use std::{
     borrow::Cow,
     rc::Rc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use brownout_fault::{Considered, Fired, MatchOutcome};
@@ -24,7 +24,8 @@ use crate::{
     clock::Clock,
     downstream::Downstream,
     error::{ErrorKind, UpstreamError},
-    http1::{FieldKind, RequestHead},
+    http1::{BodyLength, FieldKind, RequestHead},
+    journal::{BodyWatch, retry_after},
     scope::Scope,
 };
 
@@ -122,6 +123,7 @@ impl Record {
     pub(crate) fn decided(
         &mut self,
         request: &RequestHead,
+        length: BodyLength,
         considered: &[Considered],
         fired: SmallVec<[Fired; 2]>,
         ended_by: Option<usize>,
@@ -145,7 +147,15 @@ impl Record {
         self.ended_by = ended_by;
         let certain = self.fired.iter().filter(|fired| !fired.is_undecided());
         let ids = certain.map(Fired::id);
-        (self.evidence).begin(&self.scope, &self.client, &self.clock, request, ids);
+        let has_content = length != BodyLength::Empty;
+        (self.evidence).begin(
+            &self.scope,
+            &self.client,
+            &self.clock,
+            request,
+            has_content,
+            ids,
+        );
         self.count_held(|active| active.add(1));
         self.begin_span(request);
         let certain = self.fired.iter().position(|fired| !fired.is_undecided());
@@ -154,6 +164,16 @@ impl Record {
         {
             self.describe_faults(ended_by.unwrap_or(certain));
         }
+    }
+
+    /// Notes that the head of the answer goes out by pieces, or that all of it has gone out.
+    pub(crate) fn head_goes_out(&self, by_pieces: bool) {
+        self.evidence.head_goes_out(by_pieces);
+    }
+
+    /// What follows the request's content for the journal, if there is one.
+    pub(crate) fn watch_body(&self) -> Option<Box<BodyWatch>> {
+        self.evidence.watch_body()
     }
 
     fn begin_span(&mut self, request: &RequestHead) {
@@ -363,6 +383,14 @@ impl Record {
     /// Notes what the answer's `Retry-After` tells the client, if it has one.
     pub(crate) fn tells_to_wait(&mut self, value: Option<&[u8]>) {
         self.evidence.tells_to_wait(value);
+    }
+
+    /// Notes what the `Retry-After` of an answer that the fault `by` made tells the client: who comes back earlier is counted.
+    pub(crate) fn fault_tells_to_wait(&mut self, by: usize, value: &[u8]) {
+        if let Some(wait) = retry_after(value, SystemTime::now()) {
+            self.fired[by].note_told(wait, Instant::now());
+        }
+        self.tells_to_wait(Some(value));
     }
 
     /// Notes that the answer was handed on to its end.

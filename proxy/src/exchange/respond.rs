@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::{
     After, Exchange,
     change::{Content, Rest},
+    head_dribble::HeadDribble,
     recode::{KeptAnswer, Recoding},
     upload::Upload,
 };
@@ -245,6 +246,11 @@ impl Exchange<'_> {
         for (by, change) in &changes {
             if self.change(change, &mut answer, &mut content).await {
                 self.record.borrow_mut().acts(*by);
+                if change.sets("retry-after")
+                    && let Some(told) = answer.head.fields.get("retry-after")
+                {
+                    self.record.borrow_mut().fault_tells_to_wait(*by, told);
+                }
             } else {
                 self.record.borrow_mut().skipped(*by);
             }
@@ -317,7 +323,7 @@ impl Exchange<'_> {
         &self,
         mut answer: Answer<'_>,
         content: Content,
-        shapes: SmallVec<[(usize, Shape); 1]>,
+        mut shapes: SmallVec<[(usize, Shape); 1]>,
         keep: Option<Keep>,
     ) -> Answered {
         let has_no_content = self.asked.is_head || matches!(answer.head.status, 204 | 304);
@@ -326,6 +332,7 @@ impl Exchange<'_> {
             _ if has_no_content => Some(0),
             known => known,
         };
+        let head_dribble = HeadDribble::among(&mut shapes, &answer.head, length);
         let mut recoding = Recoding::new(self, shapes, length);
         let new_length = recoding.new_length().or(length);
         let framing = match new_length {
@@ -356,11 +363,19 @@ impl Exchange<'_> {
         self.note_retry_after(&answer.head);
         answer.upload.answer_has_begun.set(true);
         self.record.borrow_mut().begins_answer(0);
-        let to = self.client.transport();
-        if write_all(to, out.bytes(), self.clock, Way::Download)
-            .await
-            .is_err()
-        {
+        let written = match head_dribble {
+            None => {
+                let to = self.client.transport();
+                let written = write_all(to, out.bytes(), self.clock, Way::Download).await;
+                written.map_err(BodyError::Write)
+            }
+            Some(dribble) => {
+                let follows = new_length.is_none_or(|bytes| bytes > 0);
+                self.dribble_head(dribble, out.bytes(), follows, &mut answer.source)
+                    .await
+            }
+        };
+        if written.is_err() {
             return Answered::Over(After::Drop);
         }
         drop(out);

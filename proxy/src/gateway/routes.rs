@@ -53,6 +53,9 @@ pub struct RouteStatus {
     pub bytes_in: u64,
     /// Bytes of answer content since it was made; on a `tcp` route all bytes to clients.
     pub bytes_out: u64,
+    /// Attempts to connect that were not answered since it listens: each SYN, also one that is sent again, that a fault
+    /// ignored or for which the kernel's queue had no place.
+    pub unanswered_syns: u64,
 }
 
 /// Why a route was not made or changed.

@@ -220,6 +220,7 @@ impl Source<'_> {
                 .decoder
                 .remaining()
                 .is_some_and(|rest| rest >= SPLICED_BYTES_MIN)
+                && !self.decoder.is_watched()
                 && let Some(pipe) = self.pipe(to)
             {
                 self.splice(pipe, to, clock, way, &mut count).await?;

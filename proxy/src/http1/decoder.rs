@@ -10,6 +10,7 @@ use super::{
     framing::BodyLength,
     head::{Fields, HeadLimits},
 };
+use crate::journal::BodyWatch;
 
 /// Follows the content of one message through any split of its bytes, in linear time and bounded memory: nothing is
 /// kept but numbers and the trailer section, which is at most as large as a head may be.
@@ -25,6 +26,8 @@ pub(crate) struct Decoder {
     /// The lines of the trailer section that have come.
     section: Vec<u8>,
     trailers: Option<Box<Fields>>,
+    /// Is shown the content as it comes, up to its end.
+    watch: Option<Box<BodyWatch>>,
 }
 
 /// What [`Decoder::track`] found at the beginning of the input.
@@ -132,7 +135,18 @@ impl Decoder {
             limits: *limits,
             section: Vec::new(),
             trailers: None,
+            watch: None,
         }
+    }
+
+    /// Shows the content to `watch` as it comes.
+    pub(crate) fn watch(&mut self, watch: Option<Box<BodyWatch>>) {
+        self.watch = watch;
+    }
+
+    /// Whether content has to be seen, and may not go by elsewhere.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| !watch.is_full())
     }
 
     /// Tells how much of the input is this message's and may be passed on as it came.
@@ -152,11 +166,15 @@ impl Decoder {
             if step.released > 0 {
                 tracked.used = at + step.released;
             }
+            if let Some(watch) = &mut self.watch {
+                watch.content(&input[at..][step.data.clone()]);
+            }
             at += step.used;
             tracked.data += step.data.len() as u64;
             if self.is_ended() || at == input.len() {
                 self.held = at - tracked.used;
                 tracked.ended = self.is_ended();
+                self.show_end();
                 return Ok(tracked);
             }
         }
@@ -171,11 +189,24 @@ impl Decoder {
     pub(crate) fn decode(&mut self, input: &[u8]) -> Result<Decoded, BadBody> {
         let held = mem::take(&mut self.held).min(input.len());
         let step = self.step(&input[held..])?;
+        if let Some(watch) = &mut self.watch {
+            watch.content(&input[held..][step.data.clone()]);
+        }
+        self.show_end();
         Ok(Decoded {
             used: held + step.used,
             data: held + step.data.start..held + step.data.end,
             ended: self.is_ended(),
         })
+    }
+
+    fn show_end(&mut self) {
+        if self.watch.is_some()
+            && self.is_ended()
+            && let Some(watch) = self.watch.take()
+        {
+            watch.end();
+        }
     }
 
     /// Whether the message is complete.
@@ -200,6 +231,7 @@ impl Decoder {
             }
             state => debug_assert!(matches!(state, State::UntilClose), "{state:?}"),
         }
+        self.show_end();
     }
 
     /// Takes note that no more bytes come: content that ends with its connection ends here.

@@ -169,6 +169,9 @@ enum Next {
 /// Reads the head of the next request. Holds no memory while nothing comes.
 async fn next_request(scope: &Scope, client: &ClientSocket, input: &mut Input) -> Next {
     let mut search = HeadSearch::default();
+    if !input.is_empty() {
+        client.note_first_byte(Instant::now());
+    }
     loop {
         if !input.is_empty() {
             let mut head = RequestHead::spare();
@@ -188,6 +191,7 @@ async fn next_request(scope: &Scope, client: &ClientSocket, input: &mut Input) -
                 Err(refusal) => return Next::Refused(head, refusal),
             }
         }
+        let is_first = input.is_empty();
         let read = poll_fn(|cx| match input.poll_fill(client.transport(), cx) {
             Poll::Pending if client.is_last() && input.is_empty() => Poll::Ready(Ok(0)),
             polled => polled,
@@ -196,9 +200,13 @@ async fn next_request(scope: &Scope, client: &ClientSocket, input: &mut Input) -
             // What came of a head that is not whole is for nobody.
             Ok(0) => return Next::End,
             Ok(_) => {
-                let (doing, _) = client.activity.now();
-                if doing == Doing::Idle {
-                    client.activity.set(Doing::Head, Instant::now());
+                if is_first {
+                    let now = Instant::now();
+                    client.note_first_byte(now);
+                    let (doing, _) = client.activity.now();
+                    if doing == Doing::Idle {
+                        client.activity.set(Doing::Head, now);
+                    }
                 }
             }
             Err(_) => return Next::Broken,

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{CoreJournal, evidence, ring::Entry};
+use super::{BodyWatch, CoreJournal, evidence, ring::Entry};
 use crate::{http1::RequestHead, route::Route};
 
 /// One request that a route carried, or carries. Times are µs on the journal's clock.
@@ -28,8 +28,10 @@ pub struct Attempt {
     pub peer: Option<SocketAddr>,
     /// When its connection was accepted.
     pub t_open: u64,
-    /// When its head had come whole.
+    /// When the first byte of its head was read.
     pub t_head: u64,
+    /// When the end of its content was read; without content, when its head had come whole. `None` while that was not.
+    pub t_req_end: Option<u64>,
     /// When the first byte of its answer was handed on.
     pub t_first_out: Option<u64>,
     /// When the last bytes so far of its answer were handed on.
@@ -40,6 +42,8 @@ pub struct Attempt {
     pub end: AttemptEnd,
     /// The id of the fault that ended it; empty if none did, or one of the layer `stream`.
     pub ended_by: String,
+    /// Whether the head of its answer was handed on in part.
+    pub is_in_head: bool,
     /// Whether its answer was handed on to its end.
     pub is_whole: bool,
     /// Content of the answer that was handed on, in bytes.
@@ -54,9 +58,12 @@ pub struct Attempt {
     pub method: String,
     /// Its path without the query, up to 256 bytes.
     pub path: String,
-    /// A hash of method, target and content length: the same for a request that is sent again. It can be compared with
-    /// those of the same process alone.
+    /// A hash of method, target, content length and the beginning of the content: the same for a request that is sent again.
+    /// It can be compared with those of the same process alone.
     pub fingerprint: u64,
+    /// How many bytes of content it covers, up to 16 KiB: all there are or the first 16 KiB. `None` where it covers none, as
+    /// content was announced and not read so far.
+    pub content_hashed: Option<u64>,
     /// The trace that its `traceparent` names, and the span.
     pub trace: Option<(u128, u64)>,
     /// Its `x-request-id`, up to 128 printable ASCII characters; empty if it has none or another.
@@ -96,6 +103,8 @@ pub enum AttemptEnd {
 pub enum AttemptPhase {
     /// No byte of its answer was handed on.
     BeforeHead,
+    /// A part of its head was.
+    InHead,
     /// Its head and some bytes of its content were.
     InBody,
     /// All of it was.
@@ -128,6 +137,7 @@ impl Attempt {
     pub fn phase(&self) -> AttemptPhase {
         match (self.t_first_out, self.is_whole) {
             (None, _) => AttemptPhase::BeforeHead,
+            (Some(_), false) if self.is_in_head => AttemptPhase::InHead,
             (Some(_), false) => AttemptPhase::InBody,
             (Some(_), true) => AttemptPhase::IdleAfter,
         }
@@ -170,6 +180,8 @@ impl Attempt {
 pub(crate) struct OnConnection {
     pub(crate) connection: u64,
     pub(crate) opened: Instant,
+    /// When the first byte of the request was read.
+    pub(crate) request_began: Instant,
     pub(crate) peer: SocketAddr,
     /// The request's place on it.
     pub(crate) seq: u64,
@@ -178,18 +190,19 @@ pub(crate) struct OnConnection {
 /// A record in progress.
 #[derive(Debug)]
 pub(crate) struct OpenAttempt {
-    journal: Arc<CoreJournal>,
-    at: usize,
+    pub(super) journal: Arc<CoreJournal>,
+    pub(super) at: usize,
 }
 
 impl OpenAttempt {
-    /// Begins a record of this request, whose head came whole at `began`.
+    /// Begins a record of this request, whose head came whole at `read`. `has_content` tells whether more of it is to come.
     pub(crate) fn begin<'f>(
         journal: &Arc<CoreJournal>,
         route: &Route,
         on: OnConnection,
-        began: Instant,
+        read: Instant,
         request: &RequestHead,
+        has_content: bool,
         faults: impl Iterator<Item = &'f str>,
     ) -> Self {
         let shared = &journal.shared;
@@ -202,7 +215,11 @@ impl OpenAttempt {
             attempt.connection_seq = on.seq;
             attempt.peer = Some(on.peer);
             attempt.t_open = shared.micros(on.opened);
-            attempt.t_head = shared.micros(began);
+            attempt.t_head = shared.micros(on.request_began);
+            if !has_content {
+                attempt.t_req_end = Some(shared.micros(read));
+                attempt.content_hashed = Some(0);
+            }
             attempt.in_flight = u32::try_from(route.in_flight.value()).unwrap_or(0);
             attempt.strike(faults);
             evidence::read(request, &shared.hasher, attempt);
@@ -211,6 +228,11 @@ impl OpenAttempt {
             journal: Arc::clone(journal),
             at,
         }
+    }
+
+    /// What follows its content. To be dropped before the record ends.
+    pub(crate) fn watch_body(&self) -> Box<BodyWatch> {
+        Box::new(BodyWatch::new(self))
     }
 
     /// Notes that a fault struck it that had not been certain to.
@@ -228,6 +250,11 @@ impl OpenAttempt {
             attempt.t_last_out = Some(now);
             attempt.bytes = content;
         });
+    }
+
+    /// Notes that the head of the answer goes out by pieces, or that all of it has gone out.
+    pub(crate) fn head_goes_out(&self, by_pieces: bool) {
+        self.change(|attempt| attempt.is_in_head = by_pieces);
     }
 
     /// Notes that more content was handed on, `bytes` in all.

@@ -109,7 +109,7 @@ impl BodyShaper {
         for (number, (by, shape, bell)) in (0..).zip(shapes) {
             match &shape {
                 Shape::Corrupt(_) => {}
-                Shape::Pace(_) | Shape::Dribble(_) | Shape::Stall(_) => {
+                Shape::Pace(_) | Shape::Dribble { .. } | Shape::Stall(_) => {
                     made.releases.push(Release::new(number, bell));
                 }
                 Shape::Cut(cut) if length.is_none() && matches!(cut.at, CutAt::Fraction(_)) => {
@@ -311,7 +311,7 @@ impl Position {
     fn of(shape: &Shape) -> Self {
         match shape {
             Shape::Corrupt(_) => Self::Damage,
-            Shape::Dribble(_) => Self::Dribble,
+            Shape::Dribble { .. } => Self::Dribble,
             Shape::Pace(_) => Self::Pace,
             Shape::Stall(stall) => Self::Stall(stall.after_bytes),
             Shape::Cut(_) => Self::Cut,

@@ -157,8 +157,8 @@ pub(super) fn of_body(
     match shape {
         Shape::Corrupt(corruption) => Box::new(damage::Damage::new(corruption)),
         Shape::Pace(bucket) => Box::new(pace::Pace::of_body(bucket)),
-        Shape::Dribble(dribble) => {
-            let (piece_bytes, gap) = dribble.pieces(length);
+        Shape::Dribble { pieces, .. } => {
+            let (piece_bytes, gap) = pieces.pieces(length);
             Box::new(dribble::Dribble::new(piece_bytes, gap))
         }
         Shape::Stall(stall) => Box::new(stall::Stall::of_body(number, stall, now)),

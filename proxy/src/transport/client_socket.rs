@@ -42,6 +42,8 @@ pub(crate) struct ClientSocket {
     ended: Cell<Option<ConnectionEnd>>,
     route: Arc<Route>,
     pub(crate) activity: Activity,
+    /// When the first byte of the last request was read.
+    request_began: Cell<Instant>,
     /// No further request is to be served on it.
     is_last: Cell<bool>,
     _permit: OwnedSemaphorePermit,
@@ -70,6 +72,7 @@ impl ClientSocket {
             ended: Cell::new(None),
             route: Arc::clone(route),
             activity: Activity::new(),
+            request_began: Cell::new(accepted),
             is_last: Cell::new(false),
             _permit: permit,
         })
@@ -103,9 +106,15 @@ impl ClientSocket {
         OnConnection {
             connection: (self.evidence.as_ref()).map_or(0, OpenConnection::number),
             opened: self.accepted,
+            request_began: self.request_began.get(),
             peer: self.peer,
             seq,
         }
+    }
+
+    /// Notes that the first byte of a request was read.
+    pub(crate) fn note_first_byte(&self, at: Instant) {
+        self.request_began.set(at);
     }
 
     /// A request begins to be served.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use brownout_testkit::{Ended, How, RawClient, TestProxy, TestUpstream, eventually};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 const WAIT: Duration = Duration::from_millis(150);
 
@@ -180,4 +181,103 @@ async fn a_client_of_a_tcp_route_that_has_said_all_gets_its_answer_after_a_slow_
     };
     assert_eq!(client.ended().await, answer);
     assert!(began.elapsed() >= WAIT);
+}
+
+/// Whether somebody who connects is let in within `within`.
+async fn connects(address: std::net::SocketAddr, within: Duration) -> bool {
+    let connecting = tokio::net::TcpStream::connect(address);
+    match tokio::time::timeout(within, connecting).await {
+        Ok(connected) => {
+            connected.expect("it is let in, or nobody answers");
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+#[tokio::test]
+async fn connecting_hangs_while_a_blackhole_at_syn_is_armed_and_open_connections_go_on() {
+    const LONG: Duration = Duration::from_secs(5);
+    for (_upstream, proxy) in worlds().await {
+        let mut before = proxy.connect().await;
+        before.get("/").await;
+        assert_eq!(before.response().await.status(), 200);
+        for round in 1..=2 {
+            let id = proxy.arm(&json!({ "blackhole": { "at": "syn" } }));
+
+            for _ in 0..8 {
+                assert!(!connects(proxy.address(), Duration::from_millis(20)).await);
+            }
+
+            before.get("/").await;
+            assert_eq!(before.response().await.status(), 200, "it was open");
+            let counters = proxy.fault(&id).counters;
+            assert_eq!(
+                (counters.matched, counters.injected, counters.active),
+                (1, 1, 0)
+            );
+            let route = proxy.handle().route(TestProxy::ROUTE).unwrap();
+            assert!(route.unanswered_syns >= 8 * round, "{route:?}");
+
+            proxy.disarm(&id);
+
+            assert!(connects(proxy.address(), LONG).await, "at once");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_was_trying_to_connect_is_let_in_once_the_blackhole_is_gone() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+    let id = proxy.arm(&json!({ "blackhole": { "at": "syn" } }));
+    let address = proxy.address();
+    let mut trying = JoinSet::new();
+    trying.spawn(async move {
+        let mut client = RawClient::connect(address).await;
+        client.get("/").await;
+        client.response().await.status()
+    });
+    eventually("the first SYN to be dropped", || {
+        proxy
+            .handle()
+            .route(TestProxy::ROUTE)
+            .unwrap()
+            .unanswered_syns
+            > 0
+    })
+    .await;
+    assert!(trying.try_join_next().is_none());
+
+    proxy.disarm(&id);
+
+    let status = trying.join_next().await.unwrap().unwrap();
+    assert_eq!(status, 200, "by a SYN that is sent again");
+}
+
+#[tokio::test]
+async fn a_blackhole_at_syn_ends_with_its_ttl_and_takes_turns_with_a_refusal() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+    let address = proxy.address();
+    let refused = || async move { tokio::net::TcpStream::connect(address).await.is_err() };
+
+    let hole = proxy.arm(&json!({ "blackhole": { "at": "syn" } }));
+    let refusal = proxy.arm(&json!({ "refuse": {}, "priority": 1 }));
+    assert!(refused().await, "the higher priority");
+    proxy.disarm(&refusal);
+    assert!(
+        !connects(address, Duration::from_millis(50)).await,
+        "the other again"
+    );
+    proxy.disarm(&hole);
+    assert!(connects(address, Duration::from_secs(5)).await);
+
+    proxy.arm(&json!({ "blackhole": { "at": "syn" }, "ttl": "200ms" }));
+    assert!(!connects(address, Duration::from_millis(50)).await);
+    eventually("its end", || {
+        proxy.faults().expire(std::time::Instant::now());
+        std::net::TcpStream::connect_timeout(&address, Duration::from_millis(50)).is_ok()
+    })
+    .await;
 }

@@ -391,3 +391,26 @@ async fn a_fault_for_other_clients_spares_this_one() {
     assert_eq!(proxy.get("/").await.status(), 200);
     assert_eq!(proxy.get("/x1").await.status(), 500);
 }
+
+#[tokio::test]
+async fn a_reset_by_place_breaks_reused_connections_alone() {
+    let upstream = TestUpstream::replying("hello").await;
+    let fault = json!({ "id": "stale", "reset": {}, "match": { "connection_seq": ">1" } });
+    let proxy = TestProxy::to(&upstream).with_fault(&fault).start();
+    for _ in 0..3 {
+        let mut client = proxy.connect().await;
+        client.get("/").await;
+        assert_eq!(
+            client.response().await.status(),
+            200,
+            "the first on its connection"
+        );
+
+        client.get("/").await;
+
+        assert_eq!(client.ended().await.how, How::Reset, "the second");
+    }
+    let counted = proxy.fault("stale").counters;
+    assert_eq!((counted.matched, counted.injected), (3, 3));
+    assert_eq!(upstream.received().len(), 3);
+}

@@ -10,7 +10,7 @@ use super::{
     Accepts, Draw, FaultKind, Param, Phase,
     message::{FieldValues, flat, headers, headers_value, status},
     params,
-    retry_after::{Form, RetryAfter},
+    retry_after::RetryAfter,
     written,
 };
 use crate::{
@@ -94,10 +94,10 @@ impl Abort {
         let mut retry_date = None;
         match self.retry_after {
             None => {}
-            Some(RetryAfter { form: Form::Date, after }) => retry_date = Some(after),
-            Some(RetryAfter { form: Form::Seconds, after }) => {
-                fields.push(Field::new("retry-after", after.as_secs().to_string()));
-            }
+            Some(told) => match told.date() {
+                Some(date) => retry_date = Some(date),
+                None => fields.push(Field::new("retry-after", told.after.as_secs().to_string())),
+            },
         }
         let answer = |status: StatusCode| {
             let Some(body) = &self.body else {
@@ -164,7 +164,7 @@ impl FaultKind for Abort {
         Param::new("body", Accepts::TextUpTo(64), "names the status, as problem+json or text after the request's Accept", "the answer's content"),
         Param::new("content_type", Accepts::Text, "text/plain; charset=utf-8", "of the body given"),
         Param::new("headers", Accepts::Fields, "{}", "further header fields of the answer"),
-        Param::new("retry_after", Accepts::Any(&[Accepts::Seconds, Accepts::Date]), "", "the answer's Retry-After"),
+        Param::new("retry_after", Accepts::Any(&[Accepts::Seconds, Accepts::Date]), "", "the answer's Retry-After, in seconds or as a date; with \"-\" a date that has passed"),
         Param::new("at", Accepts::Words(&["before", "after"]), "before", "before the upstream sees the request, or after it did the work"),
     ];
     const SHORTHAND: &'static str = "status";
@@ -226,7 +226,10 @@ impl FaultKind for Abort {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::injection::RetryDate;
 
     #[test]
     fn the_shorthand_is_a_status() {
@@ -271,8 +274,22 @@ mod tests {
 
         assert_eq!(abort.to_value()["retry_after"], "date:2m");
         let answer = &abort.answers[0].1;
-        assert_eq!(answer.retry_date, Some(std::time::Duration::from_secs(120)));
+        assert_eq!(answer.retry_date, Some(RetryDate::Ahead(Duration::from_secs(120))));
         assert!(answer.fields.is_empty());
+    }
+
+    #[test]
+    fn a_retry_after_may_be_zero_or_over_already() {
+        let told = |written: &str| {
+            let abort = Abort::read(&json!({ "retry_after": written })).unwrap();
+            assert_eq!(abort.to_value()["retry_after"], written);
+            let answer = &abort.answers[0].1;
+            (answer.fields.first().cloned(), answer.retry_date)
+        };
+
+        assert_eq!(told("0s"), (Some(Field::new("retry-after", "0")), None));
+        assert_eq!(told("date:0s"), (None, Some(RetryDate::Ahead(Duration::ZERO))));
+        assert_eq!(told("date:-10s"), (None, Some(RetryDate::Ago(Duration::from_secs(10)))));
     }
 
     #[test]
@@ -309,6 +326,8 @@ mod tests {
             (json!({ "retry_after": "1500ms" }), "/retry_after"),
             (json!({ "retry_after": 2 }), "/retry_after"),
             (json!({ "retry_after": "date:" }), "/retry_after"),
+            (json!({ "retry_after": "-10s" }), "/retry_after"),
+            (json!({ "retry_after": "date:--10s" }), "/retry_after"),
             (json!({ "retry_after": "date:1500ms" }), "/retry_after"),
             (json!({ "at": "during" }), "/at"),
         ];

@@ -18,7 +18,7 @@ pub enum Accepts {
     Duration(&'static str),
     /// A span of time in whole seconds.
     Seconds,
-    /// A moment so many whole seconds away, written `date:2s`.
+    /// A moment so many whole seconds away, written `date:2s`, or ago: `date:-2s`.
     Date,
     /// A span of time, behind a moment or, with `-`, before it.
     Margin,
@@ -71,7 +71,7 @@ impl fmt::Display for Accepts {
             Self::Truth => f.write_str("true or false"),
             Self::Duration(max) => write!(f, "duration, up to {max}"),
             Self::Seconds => f.write_str("duration in whole seconds"),
-            Self::Date => f.write_str("\"date:\" and a duration in whole seconds"),
+            Self::Date => f.write_str("\"date:\" or \"date:-\" and a duration in whole seconds"),
             Self::Margin => f.write_str("duration, up to 1h, or the same with \"-\" before it"),
             Self::Durations(max) => write!(f, "list of up to {max} durations"),
             Self::Distribution => f.write_str("duration or a distribution, as of latency"),

@@ -4,7 +4,6 @@ use std::{fmt, time::Instant};
 
 use super::kind::{Draw, FaultKind};
 use crate::{
-    counters::FaultCounters,
     injection::Injection,
     roll::Roll,
     stream::{Chance, Stage},
@@ -17,7 +16,6 @@ pub(crate) struct Decision<'a> {
     pub(crate) subject: &'a Subject<'a>,
     pub(crate) now: Instant,
     pub(crate) scale: f64,
-    pub(crate) counters: &'a FaultCounters,
 }
 
 /// A kind with the state it keeps, armed.
@@ -46,7 +44,6 @@ impl<K: FaultKind> ArmedKind<K> {
             now: decision.now,
             scale: decision.scale,
             state: &self.state,
-            counters: decision.counters,
         }
     }
 }

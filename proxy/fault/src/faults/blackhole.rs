@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
+use super::{Accepts, AtListener, CommonFields, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{RequestEnding, Injection, Then},
     read::{Problem, one_of, text, unknown},
@@ -14,7 +14,8 @@ use crate::{
 
 /// Reads each request whole and never answers it; the upstream never sees it.
 ///
-/// What is held ends with `then` when `hold` is over or the fault is removed, expires or is replaced.
+/// At `syn` nobody can connect, and nobody is told so: the listening sockets drop what comes. Connections that were open, or whose
+/// handshake was over, stay. What is held ends with `then` when `hold` is over or the fault is removed, expires or is replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blackhole {
     at: At,
@@ -25,8 +26,13 @@ pub struct Blackhole {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
+    Syn,
     Connect,
     Request,
+}
+
+impl At {
+    const WORDS: &'static [&'static str] = &["request", "connect", "syn"];
 }
 
 const UNTIL_REMOVED: &str = "until_removed";
@@ -61,9 +67,9 @@ impl FaultKind for Blackhole {
     const PARAMS: &'static [Param] = &[
         Param {
             name: "at",
-            accepts: Accepts::Words(&["request", "connect"]),
+            accepts: Accepts::Words(At::WORDS),
             default: "request",
-            help: "take requests, or connections: of those nothing is read and no upstream is called",
+            help: "take requests, or connections: of those nothing is read and no upstream is called; or let nobody connect: the SYN is not answered",
         },
         Param {
             name: "hold",
@@ -89,16 +95,24 @@ impl FaultKind for Blackhole {
     const LAYERS: &'static [Layer] = &[Layer::Request, Layer::Stream];
     const STREAM: &'static str = "everything in its `direction` is swallowed, the end of the stream included; the connection ends with `then` when `hold` is over, once nothing has come \
         for `idle`, once both sides have said all, or when the fault is removed, as bytes were lost. With `at` \"connect\" nothing of a new connection is read and \
-        its upstream is not called; a client that closes is let go; the handshake of the kernel completes all the same, so the client believes that it is connected";
+        its upstream is not called; a client that closes is let go; the handshake of the kernel completes all the same, so the client believes that it is connected. \
+        With `at` \"syn\" not even the kernel answers those who connect to the route: they hang until their own time-out. Open connections stay; once the fault ends, \
+        connecting works at once, and who was trying is let in by its kernel's next SYN (1, 3, 7 s behind the first). `matched` and `injected` count how often a route stopped \
+        answering, and `unanswered_syns` of the route counts what was dropped. It goes with nothing that looks at requests or counts them";
 
     type State = ();
 
     fn read(value: &Value) -> Result<Self, Problem> {
         let object = params::<Self>(value)?;
-        let at = match object.optional("at", one_of("moment", &["request", "connect"]))? {
+        let at = match object.optional("at", one_of("moment", At::WORDS))? {
+            Some("syn") => At::Syn,
             Some("connect") => At::Connect,
             _ => At::Request,
         };
+        let of_held = ["hold", "idle", "then"].into_iter().find(|key| object.has(key));
+        if let (At::Syn, Some(key)) = (at, of_held) {
+            return Err(Problem::at(key, "goes with at \"request\" or \"connect\": before that nothing is held"));
+        }
         let idle = object.optional("idle", duration_up_to(HOLD_MAX))?;
         if at == At::Connect && idle.is_some() {
             return Err(Problem::at("idle", "goes with at \"request\": before that nothing is read"));
@@ -118,6 +132,7 @@ impl FaultKind for Blackhole {
             Then::Close => "close",
         };
         let at = match self.at {
+            At::Syn => return json!({ "at": "syn" }),
             At::Connect => "connect",
             At::Request => "request",
         };
@@ -131,14 +146,14 @@ impl FaultKind for Blackhole {
 
     fn layers(&self) -> &'static [Layer] {
         match (self.at, self.idle) {
-            (At::Request, None) => Self::LAYERS,
+            (At::Syn, _) | (At::Request, None) => Self::LAYERS,
             (At::Connect, _) | (_, Some(_)) => &[Layer::Stream],
         }
     }
 
     fn phase(&self) -> Phase {
         match self.at {
-            At::Connect => Phase::Connect,
+            At::Syn | At::Connect => Phase::Connect,
             At::Request => Phase::Request,
         }
     }
@@ -148,7 +163,18 @@ impl FaultKind for Blackhole {
     }
 
     fn holds(&self) -> bool {
-        true
+        self.at != At::Syn
+    }
+
+    fn at_listener(&self) -> Option<AtListener> {
+        (self.at == At::Syn).then_some(AtListener::Ignore)
+    }
+
+    fn check(&self, common: &CommonFields<'_>) -> Result<(), Problem> {
+        match self.at {
+            At::Syn => common.check_listener("are not answered", "blackhole\" with at \"connect"),
+            At::Connect | At::Request => Ok(()),
+        }
     }
 
     fn stage(&self, _chance: Chance<'_>, _state: &Self::State) -> Option<Stage> {
@@ -170,6 +196,7 @@ impl FaultKind for Blackhole {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::FaultSpec;
 
     #[test]
     fn left_out_it_holds_until_removed_and_then_resets() {
@@ -190,6 +217,21 @@ mod tests {
         }
         let both = Blackhole::read(&json!({ "at": "connect", "idle": "1s" }));
         assert_eq!(both.unwrap_err().pointer, "/idle");
+    }
+
+    #[test]
+    fn before_the_handshake_nothing_is_held_and_nothing_is_seen() {
+        let syn = Blackhole::read(&json!({ "at": "syn" })).unwrap();
+        assert_eq!(Blackhole::read(&syn.to_value()), Ok(syn));
+        for key in ["hold", "idle", "then"] {
+            let problem = Blackhole::read(&json!({ "at": "syn", key: "1s" })).unwrap_err();
+            assert_eq!(problem.pointer, format!("/{key}"));
+        }
+        for (key, value) in [("percent", json!(50)), ("match", json!({ "path": "/" })), ("limit", json!(1))] {
+            let mut spec = json!({ "route": "web", "blackhole": { "at": "syn" } });
+            spec[key] = value;
+            assert_eq!(FaultSpec::read(&spec).unwrap_err()[0].pointer, format!("/{key}"));
+        }
     }
 
     #[test]

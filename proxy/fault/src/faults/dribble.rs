@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Dribble as Pieces, Injection, Shape},
-    read::{Problem, whole},
+    read::{Problem, boolean, whole},
     units::{duration_up_to, show_duration, show_size, size},
 };
 
@@ -16,7 +16,10 @@ use crate::{
 /// Each read of the client succeeds, so only a time-out for the whole ends it. A removed fault lets the rest go
 /// at full speed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Dribble(Pieces);
+pub struct Dribble {
+    pieces: Pieces,
+    includes_head: bool,
+}
 
 const SPAN_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -29,6 +32,7 @@ impl FaultKind for Dribble {
         Param::new("duration", Accepts::Duration("24h"), "5s", "from the first piece to the last"),
         Param::new("chunk_size", Accepts::Size, "", "the size of a piece, instead of chunks"),
         Param::new("gap", Accepts::Duration("24h"), "", "between two pieces, with chunk_size"),
+        Param::new("include_head", Accepts::Truth, "false", "send the head in pieces too, of the same size: pieces of even size are then counted over head and body, one more at most"),
     ];
     const EXAMPLE: &'static str = r#"{"chunks":5,"duration":"2s"}"#;
 
@@ -37,6 +41,7 @@ impl FaultKind for Dribble {
     fn read(value: &Value) -> Result<Self, Problem> {
         let object = params::<Self>(value)?;
         let span = duration_up_to(SPAN_MAX);
+        let includes_head = object.optional("include_head", boolean)?.unwrap_or(false);
         if object.has("chunk_size") || object.has("gap") {
             for other in ["chunks", "duration"] {
                 if object.has(other) {
@@ -44,33 +49,38 @@ impl FaultKind for Dribble {
                     return Err(Problem::at(other, detail));
                 }
             }
-            return Ok(Self(Pieces::Sized {
+            let pieces = Pieces::Sized {
                 piece_bytes: object.required("chunk_size", |value| match size(value)? {
                     0 => Err(Problem::here("must be above 0B")),
                     size => Ok(size),
                 })?,
                 gap: object.required("gap", span)?,
-            }));
+            };
+            return Ok(Self { pieces, includes_head });
         }
-        Ok(Self(Pieces::Over {
+        let pieces = Pieces::Over {
             pieces: object
                 .optional("chunks", whole(2, 1_000_000))?
                 .unwrap_or(5),
             span: object
                 .optional("duration", span)?
                 .unwrap_or(Duration::from_secs(5)),
-        }))
+        };
+        Ok(Self { pieces, includes_head })
     }
 
     fn to_value(&self) -> Value {
-        match self.0 {
+        let head = ("include_head", Some(json!(self.includes_head)));
+        match self.pieces {
             Pieces::Over { pieces, span } => written([
                 ("chunks", Some(json!(pieces))),
                 ("duration", Some(json!(show_duration(span)))),
+                head,
             ]),
             Pieces::Sized { piece_bytes, gap } => written([
                 ("chunk_size", Some(json!(show_size(piece_bytes)))),
                 ("gap", Some(json!(show_duration(gap)))),
+                head,
             ]),
         }
     }
@@ -80,6 +90,9 @@ impl FaultKind for Dribble {
     }
 
     fn inject(&self, _draw: &mut Draw<'_, ()>, into: &mut Injection) {
-        into.shape(Shape::Dribble(self.0));
+        into.shape(Shape::Dribble {
+            pieces: self.pieces,
+            includes_head: self.includes_head,
+        });
     }
 }

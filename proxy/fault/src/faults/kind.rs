@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::{common::CommonFields, param::Param};
 use crate::{
-    counters::FaultCounters,
     injection::Injection,
     phase::Phase,
     read::{Object, Problem},
@@ -28,14 +27,15 @@ pub struct Draw<'a, S> {
     pub scale: f64,
     /// What the kind keeps between requests, from arming to removal.
     pub state: &'a S,
-    pub(super) counters: &'a FaultCounters,
 }
 
-impl<S> Draw<'_, S> {
-    /// Notes that a client came back before the time it was told.
-    pub fn note_early_return(&self) {
-        self.counters.note_early_return();
-    }
+/// What a route's listening sockets do to those who connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtListener {
+    /// There are none: the kernel answers with a reset.
+    Refuse,
+    /// They drop what comes, so that nobody answers.
+    Ignore,
 }
 
 /// One kind of fault: its parameters, and what they put into an [`Injection`].
@@ -74,9 +74,9 @@ pub trait FaultKind: Clone + PartialEq + fmt::Debug + Send + Sync + Sized + 'sta
         Self::LAYERS
     }
 
-    /// Whether it is the listener that does it: new connections are refused.
-    fn refuses(&self) -> bool {
-        false
+    /// What becomes of new connections, if it is the listener that does it.
+    fn at_listener(&self) -> Option<AtListener> {
+        None
     }
 
     /// Where it acts with these parameters.

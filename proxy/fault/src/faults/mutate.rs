@@ -25,10 +25,58 @@ use crate::{
 /// come, up to 1 MiB. What it does not name keeps its text, every digit of a number included. What is longer, compressed,
 /// of a type that is not JSON's, or what the patch does not fit passes as it is. An answer to HEAD and one with the status
 /// 204, 205 or 304 gets no body. A fault that changed nothing counts as skipped.
+///
+/// A preset is an answer that looks well and is of no use: `wrong_type_json` gives each member of a JSON object, or other JSON as a
+/// whole, a value of another type; `empty_object` is `{}` with 200; `html_200` is a small HTML page with 200.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mutate {
+    preset: Option<Preset>,
     request: Option<Box<Side>>,
     response: Option<Box<Side>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Preset {
+    WrongTypeJson,
+    EmptyObject,
+    Html200,
+}
+
+impl Preset {
+    const WORDS: &'static [&'static str] = &["wrong_type_json", "empty_object", "html_200"];
+
+    fn read(value: &Value) -> Result<Self, Problem> {
+        Ok(match one_of("preset", Self::WORDS)(value)? {
+            "wrong_type_json" => Self::WrongTypeJson,
+            "empty_object" => Self::EmptyObject,
+            _ => Self::Html200,
+        })
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::WrongTypeJson => "wrong_type_json",
+            Self::EmptyObject => "empty_object",
+            Self::Html200 => "html_200",
+        }
+    }
+
+    fn response(self) -> Box<Side> {
+        const PAGE: &str = "<!doctype html>\n<html><head><title>Welcome</title></head>\n<body><h1>Welcome</h1></body></html>\n";
+        let well = |content_type: &str, body: &str| {
+            let answer = json!({ "status": 200, "set": { "content-type": content_type }, "body": body });
+            let object = Object::new(&answer).expect("it is an object");
+            Side::from_object(&object).expect("it is well-formed")
+        };
+        Box::new(match self {
+            Self::WrongTypeJson => Side::of_change(Change {
+                body: Some(BodyChange::WrongTypes),
+                ..Change::default()
+            }),
+            Self::EmptyObject => well("application/json", "{}"),
+            Self::Html200 => well("text/html; charset=utf-8", PAGE),
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -96,6 +144,19 @@ impl Side {
         }
     }
 
+    /// What cannot be written by its members.
+    fn of_change(change: Change) -> Self {
+        Self {
+            set: FieldValues::new(),
+            remove: Vec::new(),
+            status: None,
+            body: None,
+            json_merge: None,
+            json_patch: None,
+            change: Arc::new(change),
+        }
+    }
+
     fn from_object(object: &Object<'_>) -> Result<Self, Problem> {
         let set = object.optional("set", headers(&[]))?.unwrap_or_default();
         let remove = object.optional("remove", one_or_many(|value| header_name(text(value)?)))?;
@@ -159,6 +220,7 @@ impl FaultKind for Mutate {
     const PARAMS: &'static [Param] = &[
         Param::new("request", Accepts::Object("object of set and remove", REQUEST), "", "header fields that are set, and names of those that go, before the upstream sees them"),
         Param::new("response", Accepts::Object("object of set, remove, status, body, json_merge and json_patch", RESPONSE), "", "the same for the answer, another status, and another body (up to 64 KiB), a JSON merge patch (RFC 7396) or a JSON patch (RFC 6902) of it: of bodies up to 1 MiB that are JSON and not compressed, others pass as they are; what a patch does not name keeps its text"),
+        Param::new("preset", Accepts::Words(Preset::WORDS), "", "instead of both, an answer that looks well and is of no use: JSON with values of other types in the members of its object, `{}`, or an HTML page, these two with 200"),
     ];
     const EXAMPLE: &'static str = r#"{"response":{"status":201,"set":{"x-mutated":"yes"}}}"#;
 
@@ -168,13 +230,31 @@ impl FaultKind for Mutate {
         let object = params::<Self>(value)?;
         let request = object.optional("request", Side::read(REQUEST))?;
         let response = object.optional("response", Side::read(RESPONSE))?;
-        if request.is_none() && response.is_none() {
-            return Err(Problem::here("changes nothing; give `request` or `response`"));
+        let preset = object.optional("preset", Preset::read)?;
+        match (preset, &request, &response) {
+            (None, None, None) => {
+                Err(Problem::here("changes nothing; give `request`, `response` or `preset`"))
+            }
+            (Some(_), Some(_), _) | (Some(_), _, Some(_)) => {
+                Err(Problem::at("preset", "does not go with `request` and `response`"))
+            }
+            (Some(preset), None, None) => Ok(Self {
+                preset: Some(preset),
+                request,
+                response: Some(preset.response()),
+            }),
+            (None, _, _) => Ok(Self {
+                preset,
+                request,
+                response,
+            }),
         }
-        Ok(Self { request, response })
     }
 
     fn to_value(&self) -> Value {
+        if let Some(preset) = self.preset {
+            return json!({ "preset": preset.word() });
+        }
         written([
             ("request", self.request.as_deref().map(Side::to_value)),
             ("response", self.response.as_deref().map(Side::to_value)),
@@ -217,6 +297,18 @@ mod tests {
         ]);
         let spec = json!({ "response": { "json_patch": patch } });
         assert_eq!(Mutate::read(&spec).unwrap().to_value(), spec);
+    }
+
+    #[test]
+    fn a_preset_stands_alone_and_reads_back() {
+        for word in Preset::WORDS {
+            let spec = json!({ "preset": word });
+            assert_eq!(Mutate::read(&spec).unwrap().to_value(), spec);
+        }
+        let both = Mutate::read(&json!({ "preset": "html_200", "response": { "status": 201 } }));
+        assert_eq!(both.unwrap_err().pointer, "/preset");
+        let unknown = Mutate::read(&json!({ "preset": "html" })).unwrap_err();
+        assert_eq!(unknown.pointer, "/preset");
     }
 
     #[test]

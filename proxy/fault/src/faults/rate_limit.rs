@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -29,8 +28,7 @@ use crate::{
 /// Refuses requests over a quota with 429, `Retry-After` and the `RateLimit` fields of
 /// draft-ietf-httpapi-ratelimit-headers-06.
 ///
-/// Requests within the quota pass untouched and count as `skipped`. Clients that come back before the time they
-/// were told are counted as `early_returns` in the fault's `magnitude`, by IP address.
+/// Requests within the quota pass untouched and count as `skipped`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RateLimit {
     limit: u32,
@@ -64,8 +62,6 @@ pub struct Quotas(Mutex<Used>);
 #[derive(Debug, Default)]
 struct Used {
     by_key: HashMap<Vec<u8>, Usage>,
-    /// Until when each client was told to stay away.
-    told: HashMap<IpAddr, Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +72,7 @@ struct Usage {
 }
 
 impl Used {
-    /// The most keys and clients; more share one quota, or are not watched.
+    /// The most keys; more share one quota.
     const KEYS_MAX: usize = 10_000;
 }
 
@@ -123,12 +119,15 @@ impl RateLimit {
         with(&mut used, &key, usage)
     }
 
-    fn told(&self, wait: Duration) -> Option<Duration> {
+    fn told(&self, wait: Duration) -> Option<RetryAfter> {
         match self.retry_after {
             Told::Nothing => None,
-            Told::Given(given) => Some(given.after),
+            Told::Given(given) => Some(given),
             // Whole seconds, up: who waits so long is not early.
-            Told::Truth(_) => Some(Duration::from_secs(rounded_up(wait).max(1))),
+            Told::Truth(form) => Some(RetryAfter {
+                form,
+                after: Duration::from_secs(rounded_up(wait).max(1)),
+            }),
         }
     }
 }
@@ -168,9 +167,8 @@ impl FaultKind for RateLimit {
         let day = Duration::from_secs(24 * 60 * 60);
         let retry_after = object.optional("retry_after", |value| match form(value)? {
             (Form::Seconds, "none") => Ok(Told::Nothing),
-            (form, "auto") => Ok(Told::Truth(form)),
+            (form @ (Form::Seconds | Form::Date), "auto") => Ok(Told::Truth(form)),
             (form, rest) => match whole_seconds(rest)? {
-                after if after.is_zero() => Err(Problem::here("must be longer than 0s")),
                 after if after > day => Err(Problem::here("is above 24h")),
                 after => Ok(Told::Given(RetryAfter { form, after })),
             },
@@ -225,29 +223,18 @@ impl FaultKind for RateLimit {
     }
 
     fn takes(&self, draw: &mut Draw<'_, Quotas>, _into: &mut Injection) -> bool {
-        let (now, peer) = (draw.now, draw.subject.peer.ip());
-        let (over, early) = self.with_usage(draw.state, draw.subject, now, |used, key, mut usage| {
-            let early = used.told.remove(&peer).is_some_and(|until| now < until);
+        let now = draw.now;
+        self.with_usage(draw.state, draw.subject, now, |used, key, mut usage| {
             let over = self.take(&mut usage, now).is_err();
             used.by_key.insert(key.to_vec(), usage);
-            (over, early)
-        });
-        if early {
-            draw.note_early_return();
-        }
-        over
+            over
+        })
     }
 
     fn inject(&self, draw: &mut Draw<'_, Quotas>, into: &mut Injection) {
-        let (now, peer) = (draw.now, draw.subject.peer.ip());
-        let wait = self.with_usage(draw.state, draw.subject, now, |used, _, mut usage| {
-            let wait = self.take(&mut usage, now).err().unwrap_or_default();
-            if let Some(told) = self.told(wait)
-                && used.told.len() < Used::KEYS_MAX
-            {
-                used.told.insert(peer, now + told);
-            }
-            wait
+        let now = draw.now;
+        let wait = self.with_usage(draw.state, draw.subject, now, |_, _, mut usage| {
+            self.take(&mut usage, now).err().unwrap_or_default()
         });
         let mut fields = vec![
             Field::new("ratelimit-limit", self.limit.to_string()),
@@ -255,15 +242,11 @@ impl FaultKind for RateLimit {
             Field::new("ratelimit-reset", rounded_up(wait).to_string()),
         ];
         let told = self.told(wait);
-        let as_date = match self.retry_after {
-            Told::Nothing => false,
-            Told::Truth(form) | Told::Given(RetryAfter { form, .. }) => form == Form::Date,
-        };
-        if let Some(told) = told.filter(|_| !as_date) {
-            fields.push(Field::new("retry-after", told.as_secs().to_string()));
+        let date = told.and_then(RetryAfter::date);
+        if let (Some(told), None) = (told, date) {
+            fields.push(Field::new("retry-after", told.after.as_secs().to_string()));
         }
-        let answer = self.answer.with_fields(fields);
-        let answer = answer.with_retry_date(told.filter(|_| as_date));
+        let answer = self.answer.with_fields(fields).with_retry_date(date);
         into.end(RequestEnding::Answer(Arc::new(answer)));
     }
 }
@@ -296,6 +279,14 @@ mod tests {
     }
 
     #[test]
+    fn the_wait_told_may_be_nothing_or_over_already() {
+        for told in ["0s", "date:0s", "date:-10s"] {
+            let limit = RateLimit::read(&json!({ "retry_after": told })).unwrap();
+            assert_eq!(limit.to_value()["retry_after"], told);
+        }
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_with_its_place() {
         let cases = [
             (json!(0), ""),
@@ -303,7 +294,8 @@ mod tests {
             (json!({ "key": "request" }), "/key"),
             (json!({ "retry_after": "1500ms" }), "/retry_after"),
             (json!({ "retry_after": "date:none" }), "/retry_after"),
-            (json!({ "retry_after": "0s" }), "/retry_after"),
+            (json!({ "retry_after": "date:-auto" }), "/retry_after"),
+            (json!({ "retry_after": "25h" }), "/retry_after"),
             (json!({ "kind": "leaky" }), "/kind"),
         ];
         for (value, pointer) in cases {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{CommonFields, Draw, FaultKind, Param, Phase, params};
-use crate::{injection::Injection, matcher::Per, probability::Percent, read::Problem, schedule::Burst, stream::Layer};
+use super::{AtListener, CommonFields, Draw, FaultKind, Param, Phase, params};
+use crate::{injection::Injection, read::Problem, stream::Layer};
 
 /// Closes the listening sockets of a route: new connections are refused by the kernel, as if no process were
 /// there. Open connections stay. When the fault ends the route listens again at the same address.
@@ -32,31 +32,12 @@ impl FaultKind for Refuse {
         json!({})
     }
 
-    fn refuses(&self) -> bool {
-        true
+    fn at_listener(&self) -> Option<AtListener> {
+        Some(AtListener::Refuse)
     }
 
     fn check(&self, common: &CommonFields<'_>) -> Result<(), Problem> {
-        let refused = |key: &str, detail: &str| Err(Problem::at(key, detail));
-        if common.percent != Percent::ALL {
-            return refused("percent", "a listener is open or closed; below 100 write \"reset\"");
-        }
-        if !common.matching.is_empty() {
-            return refused("match", "no request is seen when connections are refused; write \"reset\"");
-        }
-        if *common.per != Per::Request {
-            return refused("per", "no request is seen when connections are refused");
-        }
-        let counts = [
-            ("skip_first", common.skip_first > 0),
-            ("every", common.every > 1),
-            ("limit", common.limit.is_some()),
-            ("burst", matches!(common.burst, Some(Burst::Matches { .. }))),
-        ];
-        match counts.iter().find(|(_, given)| *given) {
-            Some((key, _)) => refused(key, "nothing can be counted when connections are refused"),
-            None => Ok(()),
-        }
+        common.check_listener("are refused", "reset")
     }
 
     /// The listeners do it; there is no request.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::{
+    injection::RetryDate,
     read::{Problem, text},
     units::{duration, show_duration},
 };
@@ -16,10 +17,14 @@ pub(super) enum Form {
     Seconds,
     /// The time at which the wait is over, rounded up to a second.
     Date,
+    /// A time so long ago.
+    PastDate,
 }
 
 /// What asks for a date.
 const DATE: &str = "date:";
+/// What asks for one that has passed.
+const PAST: &str = "-";
 
 /// Splits `date:REST` from what is said in seconds.
 pub(super) fn form(value: &Value) -> Result<(Form, &str), Problem> {
@@ -28,7 +33,10 @@ pub(super) fn form(value: &Value) -> Result<(Form, &str), Problem> {
     }
     let said = text(value)?;
     Ok(match said.strip_prefix(DATE) {
-        Some(rest) => (Form::Date, rest),
+        Some(rest) => match rest.strip_prefix(PAST) {
+            Some(rest) => (Form::PastDate, rest),
+            None => (Form::Date, rest),
+        },
         None => (Form::Seconds, said),
     })
 }
@@ -38,6 +46,7 @@ pub(super) fn show(form: Form, rest: &str) -> String {
     match form {
         Form::Seconds => rest.to_owned(),
         Form::Date => format!("{DATE}{rest}"),
+        Form::PastDate => format!("{DATE}{PAST}{rest}"),
     }
 }
 
@@ -64,6 +73,15 @@ impl RetryAfter {
         let (form, rest) = form(value)?;
         let after = whole_seconds(rest)?;
         Ok(Self { form, after })
+    }
+
+    /// The date that it is, if it is one.
+    pub(super) fn date(self) -> Option<RetryDate> {
+        match self.form {
+            Form::Seconds => None,
+            Form::Date => Some(RetryDate::Ahead(self.after)),
+            Form::PastDate => Some(RetryDate::Ago(self.after)),
+        }
     }
 
     pub(super) fn to_text(self) -> String {

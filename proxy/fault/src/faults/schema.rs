@@ -18,7 +18,7 @@ impl Accepts {
             Self::Location => json!({ "type": "string", "minLength": 1 }),
             Self::Truth => json!({ "type": "boolean" }),
             Self::Duration(_) | Self::Seconds => text_like(DURATION),
-            Self::Date => text_like(&format!("^date:{}", &DURATION[1..])),
+            Self::Date => text_like(&format!("^date:-?{}", &DURATION[1..])),
             Self::Margin => text_like(&DURATION.replacen(r"\s*", r"\s*-?", 1)),
             Self::Durations(max) => json!({
                 "type": "array", "items": text_like(DURATION), "minItems": 1, "maxItems": max,

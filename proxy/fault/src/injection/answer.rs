@@ -14,9 +14,18 @@ pub struct Answer {
     pub status: StatusCode,
     /// Its header fields besides `content-type`; with it, if [`body`](Self::body) names none.
     pub fields: Vec<Field>,
-    /// The time from now to the date of its `Retry-After`, if it has one that is a date.
-    pub retry_date: Option<Duration>,
+    /// Its `Retry-After`, if it has one that is a date.
+    pub retry_date: Option<RetryDate>,
     body: AnswerBody,
+}
+
+/// A date in whole seconds, seen from when it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryDate {
+    /// So far ahead, rounded up: who waits until then is not early.
+    Ahead(Duration),
+    /// So long ago.
+    Ago(Duration),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -64,8 +73,8 @@ impl Answer {
         made
     }
 
-    /// The same with a `Retry-After` that is a date so far off; `None` for none.
-    pub(crate) fn with_retry_date(self, retry_date: Option<Duration>) -> Self {
+    /// The same with a `Retry-After` that is this date; `None` for none.
+    pub(crate) fn with_retry_date(self, retry_date: Option<RetryDate>) -> Self {
         Self { retry_date, ..self }
     }
 

@@ -33,6 +33,9 @@ pub enum BodyChange {
     Merge(Value),
     /// A JSON patch (RFC 6902). What is no JSON stays as it is, and so does what one of its operations does not fit.
     Patch(Vec<PatchOperation>),
+    /// JSON with a value of another type in each place where a client looks first: in the members of an object, or instead of
+    /// anything else. What is no JSON stays as it is.
+    WrongTypes,
 }
 
 /// How deep a JSON text may be nested after a patch. What is deeper stays as it is.
@@ -41,6 +44,15 @@ const DEPTH_MAX: usize = 128;
 impl Change {
     /// The longest body that is patched: it must be kept whole. Longer ones pass as they are.
     pub const PATCHED_BYTES_MAX: usize = 1024 * 1024;
+
+    /// Whether it sets the field of this name, which is in lower case.
+    #[must_use]
+    pub fn sets(&self, name: &str) -> bool {
+        self.edits.iter().any(|edit| match edit {
+            FieldEdit::Set(field) | FieldEdit::Append(field) => field.name == name,
+            FieldEdit::Remove(_) => false,
+        })
+    }
 
     /// Changes the fields of `head`.
     pub fn apply_to(&self, head: &mut impl EditFields) {
@@ -54,7 +66,7 @@ impl BodyChange {
     pub fn needs_json(&self) -> bool {
         match self {
             Self::Replace(_) => false,
-            Self::Merge(_) | Self::Patch(_) => true,
+            Self::Merge(_) | Self::Patch(_) | Self::WrongTypes => true,
         }
     }
 
@@ -96,7 +108,33 @@ impl BodyChange {
                 }
                 written(&text, body)
             }
+            Self::WrongTypes => {
+                let value = serde_json::from_slice(body).ok()?;
+                Some(Bytes::from(with_wrong_types(value).to_string()))
+            }
         }
+    }
+}
+
+/// Of an object, the same members with values of other types; of anything else, a value of another type.
+fn with_wrong_types(value: Value) -> Value {
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            let members = members.into_iter();
+            Value::Object(members.map(|(key, it)| (key, of_wrong_type(&it))).collect())
+        }
+        other => of_wrong_type(&other),
+    }
+}
+
+fn of_wrong_type(value: &Value) -> Value {
+    match value {
+        Value::Null => Value::Bool(false),
+        Value::Bool(truth) => Value::String(truth.to_string()),
+        Value::Number(number) => Value::String(number.to_string()),
+        Value::String(_) => Value::Array(Vec::new()),
+        Value::Array(_) => Value::Object(serde_json::Map::new()),
+        Value::Object(_) => Value::Array(Vec::new()),
     }
 }
 
@@ -124,6 +162,24 @@ mod tests {
         let without_a = BodyChange::Merge(json!({ "a": null }));
         let changed = without_a.apply(br#"{"a":1,"b":2,"c":3}"#).unwrap();
         assert_eq!(changed, r#"{"b":2,"c":3}"#);
+    }
+
+    #[test]
+    fn wrong_types_keep_the_members_and_change_each_value() {
+        let wrong = |body: &str| {
+            let changed = BodyChange::WrongTypes.apply(body.as_bytes())?;
+            Some(String::from_utf8(changed.to_vec()).unwrap())
+        };
+
+        let page = r#"{"items":[1],"total":1,"next":null,"ok":true,"name":"a","page":{"n":1}}"#;
+        assert_eq!(
+            wrong(page).unwrap(),
+            r#"{"items":{},"total":"1","next":false,"ok":"true","name":[],"page":[]}"#
+        );
+        assert_eq!(wrong("[1,2]").unwrap(), "{}");
+        assert_eq!(wrong("{}").unwrap(), "[]");
+        assert_eq!(wrong("7").unwrap(), r#""7""#);
+        assert_eq!(wrong("hello"), None);
     }
 
     fn patching(operations: Value) -> BodyChange {

@@ -1,6 +1,9 @@
 //! Faults that act on a request.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
     hold::{Held, Released},
@@ -8,6 +11,7 @@ use crate::{
     matcher::Choice,
     origin::Origin,
     phase::Phase,
+    told::Asker,
 };
 
 /// A fault that acts on a request.
@@ -19,14 +23,16 @@ pub struct Fired {
     fault: Arc<FaultIdentity>,
     held: Option<Held>,
     is_undecided: bool,
+    asker: Asker,
 }
 
 impl Fired {
-    pub(crate) fn new(fault: &Arc<FaultIdentity>, held: Option<Held>) -> Self {
+    pub(crate) fn new(fault: &Arc<FaultIdentity>, held: Option<Held>, asker: Asker) -> Self {
         Self {
             fault: Arc::clone(fault),
             held,
             is_undecided: false,
+            asker,
         }
     }
 
@@ -124,6 +130,11 @@ impl Fired {
     /// Notes bytes that went through a shaped body, and how long they took.
     pub fn note_bytes(&self, bytes: u64, took: Duration) {
         self.fault.counters.note_bytes(bytes, took);
+    }
+
+    /// Notes that the client was told now to come back after `wait`, by a `Retry-After` of the fault.
+    pub fn note_told(&self, wait: Duration, now: Instant) {
+        self.fault.counters.told().tell(self.asker, wait, now);
     }
 
     /// Notes that the client left while the fault acted on its request.

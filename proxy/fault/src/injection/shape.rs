@@ -12,7 +12,12 @@ pub enum Shape {
     /// Bytes go no faster than this allows.
     Pace(Arc<Bucket>),
     /// Bytes go in pieces with gaps between.
-    Dribble(Dribble),
+    Dribble {
+        /// How large, and how far apart.
+        pieces: Dribble,
+        /// Whether the head goes so too.
+        includes_head: bool,
+    },
     /// The body stops for a while.
     Stall(Stall),
     /// The body ends early.
@@ -25,7 +30,7 @@ impl Shape {
     pub fn reaches(&self, body_bytes: u64) -> bool {
         match self {
             Self::Corrupt(corruption) => corruption.reaches(body_bytes),
-            Self::Pace(_) | Self::Dribble(_) => body_bytes > 0,
+            Self::Pace(_) | Self::Dribble { .. } => body_bytes > 0,
             Self::Stall(stall) => stall.after_bytes < body_bytes,
             Self::Cut(cut) => cut.at.bytes(body_bytes) < body_bytes,
         }
@@ -36,7 +41,7 @@ impl Shape {
         match self {
             Self::Cut(_) => true,
             Self::Stall(stall) => stall.then.is_some(),
-            Self::Corrupt(_) | Self::Pace(_) | Self::Dribble(_) => false,
+            Self::Corrupt(_) | Self::Pace(_) | Self::Dribble { .. } => false,
         }
     }
 }

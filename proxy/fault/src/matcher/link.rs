@@ -22,6 +22,7 @@ impl MatchSpec {
             ("cookie", self.cookie.is_empty()),
             ("grpc_method", self.grpc_method.is_empty()),
             ("baggage", self.baggage.is_empty()),
+            ("connection_seq", self.connection_seq.is_none()),
         ];
         let given = asked.into_iter().find(|(_, is_empty)| !is_empty);
         given.map(|(key, _)| key)

@@ -3,7 +3,7 @@
 use http::{HeaderName, Method};
 use serde_json::{Map, Value, json};
 
-use super::{Network, Pattern};
+use super::{Network, Pattern, Places};
 use crate::{
     read::{Object, Problem, one_or_many, shorten, text},
     written::single_or_list,
@@ -41,6 +41,8 @@ pub struct MatchSpec {
     pub grpc_method: Vec<Pattern>,
     /// Each of these members of W3C Baggage.
     pub baggage: Vec<FieldMatch<String>>,
+    /// The request's place on its connection; `None` for any.
+    pub connection_seq: Option<Places>,
 }
 
 impl MatchSpec {
@@ -49,7 +51,7 @@ impl MatchSpec {
     /// The most regular expressions in one `match`. Each takes up to 256 KiB.
     pub const EXPRESSIONS_MAX: usize = 16;
 
-    const KEYS: [&'static str; 10] = [
+    const KEYS: [&'static str; 11] = [
         "method",
         "path",
         "not_path",
@@ -60,6 +62,7 @@ impl MatchSpec {
         "client",
         "grpc_method",
         "baggage",
+        "connection_seq",
     ];
 
     /// Reads the value of a fault's `match`.
@@ -84,6 +87,7 @@ impl MatchSpec {
             client: list(&object, "client", Network::read)?,
             grpc_method: list(&object, "grpc_method", grpc_method)?,
             baggage: named("baggage")?,
+            connection_seq: object.optional("connection_seq", Places::read)?,
         })
     }
 
@@ -131,6 +135,7 @@ impl MatchSpec {
     pub fn to_value(&self) -> Value {
         let methods = self.method.iter().map(|method| method.as_str().to_owned());
         let clients = self.client.iter().map(ToString::to_string);
+        let place = self.connection_seq.map_or(json!([]), Places::to_value);
         let members = [
             ("method", single_or_list(methods)),
             ("path", patterns(&self.path)),
@@ -142,6 +147,7 @@ impl MatchSpec {
             ("client", single_or_list(clients)),
             ("grpc_method", patterns(&self.grpc_method)),
             ("baggage", named(&self.baggage)),
+            ("connection_seq", place),
         ];
         let empty = |value: &Value| *value == json!([]) || *value == json!({});
         let given = members.into_iter().filter(|(_, value)| !empty(value));
@@ -303,6 +309,7 @@ mod tests {
             (json!({ "cookie": { "a;b": "x" } }), "/cookie/a;b"),
             (json!({ "client": "10.0.0.1/8" }), "/client"),
             (json!({ "grpc_method": "/a.B/C" }), "/grpc_method"),
+            (json!({ "connection_seq": "<1" }), "/connection_seq"),
             (json!({ "pth": "/" }), "/pth"),
         ];
         for (value, pointer) in cases {

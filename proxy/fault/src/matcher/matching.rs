@@ -49,8 +49,11 @@ impl MatchSpec {
 
     /// The conditions that few faults have.
     fn matches_rest(&self, subject: &Subject<'_>) -> bool {
-        (self.host.is_empty()
-            || host_of(subject).is_some_and(|host| self.host.iter().any(|one| one.matches(&host))))
+        self.connection_seq
+            .is_none_or(|places| places.has(subject.request))
+            && (self.host.is_empty()
+                || host_of(subject)
+                    .is_some_and(|host| self.host.iter().any(|one| one.matches(&host))))
             && self.matches_client(subject.peer)
             && (self.grpc_method.is_empty() || self.is_grpc_method(subject))
             && self.query.iter().all(|field| {
@@ -83,8 +86,12 @@ mod tests {
 
     use super::*;
 
-    #[expect(clippy::needless_pass_by_value, reason = "a json!() reads better bare")]
     fn fits(spec: Value, request: http::request::Builder) -> bool {
+        fits_at(spec, 0, request)
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "a json!() reads better bare")]
+    fn fits_at(spec: Value, number: u64, request: http::request::Builder) -> bool {
         let request = request.body(()).unwrap();
         let matching = MatchSpec::read(&spec).unwrap();
         assert_eq!(MatchSpec::read(&matching.to_value()), Ok(matching.clone()));
@@ -100,7 +107,7 @@ mod tests {
             fields: request.headers(),
             peer: ([127, 0, 0, 1], 40_000).into(),
             connection: 0,
-            request: 0,
+            request: number,
         })
     }
 
@@ -206,6 +213,19 @@ mod tests {
         assert!(!fits(
             spec,
             call().header("content-type", "application/json")
+        ));
+    }
+
+    #[test]
+    fn a_request_fits_by_its_place_on_the_connection() {
+        let reused = || json!({ "connection_seq": ">1" });
+
+        assert!(!fits_at(reused(), 0, get("/")));
+        assert!(fits_at(reused(), 1, get("/")));
+        assert!(!fits_at(
+            json!({ "connection_seq": "=2", "path": "/a" }),
+            1,
+            get("/")
         ));
     }
 

@@ -10,6 +10,7 @@ use crate::{
     roll::Roll,
     schedule::Intensity,
     subject::Subject,
+    told::Asker,
 };
 
 impl ArmedFault {
@@ -27,6 +28,10 @@ impl ArmedFault {
         let Some(intensity) = self.intensity(now, position) else {
             return;
         };
+        let told = self.counters().told();
+        if told.has_told() && told.is_early(Asker::of(subject), now) {
+            self.counters().note_early_return();
+        }
         let (count, is_bad) = self.count_match();
         let outcome = if is_bad {
             self.attempt(count, intensity, subject, now, into)
@@ -77,7 +82,6 @@ impl ArmedFault {
             subject,
             now,
             scale: intensity.value,
-            counters: self.counters(),
         };
         if !self.armed_kind().takes(&mut decision, into) {
             return MatchOutcome::Skipped;
@@ -93,7 +97,8 @@ impl ArmedFault {
         if !self.counters().take_injection(self.spec().limit) {
             return MatchOutcome::Skipped;
         }
-        into.fired.push(Fired::new(self.identity(), held));
+        into.fired
+            .push(Fired::new(self.identity(), held, Asker::of(subject)));
         self.armed_kind().inject(&mut decision, into);
         MatchOutcome::Injected
     }

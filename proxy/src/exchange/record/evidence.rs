@@ -7,7 +7,7 @@ use crate::{
     clock::Clock,
     downstream::Downstream,
     http1::RequestHead,
-    journal::{AttemptEnd, OpenAttempt, retry_after},
+    journal::{AttemptEnd, BodyWatch, OpenAttempt, retry_after},
     scope::Scope,
     sys::ClientEnd,
 };
@@ -41,13 +41,26 @@ impl Evidence {
         client: &Downstream,
         clock: &Clock,
         request: &RequestHead,
+        has_content: bool,
         faults: impl Iterator<Item = &'f str>,
     ) {
         if let Some(journal) = &scope.journal {
             let on = client.as_evidence(self.number);
-            let began = clock.started();
-            let attempt = OpenAttempt::begin(journal, &scope.route, on, began, request, faults);
+            let read = clock.started();
+            let route = &scope.route;
+            let attempt =
+                OpenAttempt::begin(journal, route, on, read, request, has_content, faults);
             self.attempt = Some(attempt);
+        }
+    }
+
+    pub(super) fn watch_body(&self) -> Option<Box<BodyWatch>> {
+        self.attempt.as_ref().map(OpenAttempt::watch_body)
+    }
+
+    pub(super) fn head_goes_out(&self, by_pieces: bool) {
+        if let Some(attempt) = &self.attempt {
+            attempt.head_goes_out(by_pieces);
         }
     }
 
