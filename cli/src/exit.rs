@@ -11,7 +11,7 @@ pub(crate) enum Exit {
     Ok,
     /// It was understood and refused, by the proxy or by what was measured.
     Refused,
-    /// Wrong usage or a wrong file.
+    /// Wrong usage, a wrong file, or an address that is taken or cannot be listened on.
     Usage,
     /// The steady state of an experiment did not hold; nothing was injected.
     SteadyNotMet,
@@ -57,7 +57,7 @@ pub(crate) const HELP: &str = "\
 Exit codes:
   0    done; a server that was asked to stop has stopped
   1    understood and refused; an expectation of an experiment did not hold
-  2    wrong usage or a wrong file
+  2    wrong usage or a wrong file; an address that is taken or cannot be listened on
   3    the steady state of an experiment did not hold, and nothing was injected
   4    inconclusive: too few samples, or a fault that never struck
   5    a guard stopped an experiment

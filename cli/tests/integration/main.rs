@@ -7,6 +7,7 @@ mod compose_files;
 mod configuration;
 mod demo_command;
 mod demo_trace;
+mod documents;
 mod environment;
 mod fault_commands;
 mod fault_table;
