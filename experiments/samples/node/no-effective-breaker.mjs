@@ -2,7 +2,7 @@
 import { Client, noBreaker } from "./resilient-client.mjs";
 import { UP, fallback, primary, serve } from "./web.mjs";
 
-const client = new Client(UP, { attemptTimeout: 180, attempts: 2, pageTime: 480, backoff: 90, breaker: noBreaker });
+const client = new Client(UP, { attemptTimeout: 180, attempts: 2, pageTime: 430, backoff: 90, breaker: noBreaker });
 
 serve({
   page: async (request, signal) => {
