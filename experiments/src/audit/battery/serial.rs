@@ -138,7 +138,7 @@ impl Battle<'_, '_> {
     }
 
     async fn single_failures_of(&mut self, form: &str, fault: &Value) -> Result<Trial, Stop> {
-        const LIMIT: Duration = Duration::from_secs(20);
+        const LIMIT: Duration = Duration::from_secs(40);
         self.prove("S2").await?;
         let deadline = Instant::now() + LIMIT;
         let mut probe = self.lab.begin(form).await?;

@@ -41,7 +41,8 @@ fn single_failures(case: &Case<'_>) -> Vec<Outcome> {
         Ok(trials) => trials,
         Err(why) => return ids.map(|id| Outcome::unknown(id, why.clone())).into(),
     };
-    let waits = trials.iter().map(|trial| (*trial, first_waits(trial)));
+    // Of those with enough waits the first kind, as it is tried first.
+    let waits = trials.iter().rev().map(|trial| (*trial, first_waits(trial)));
     let Some((trial, waits)) = waits.max_by_key(|(_, waits)| waits.len().min(WAITS_MIN)) else {
         return ids.map(|id| Outcome::unknown(id, "it was not tried")).into();
     };

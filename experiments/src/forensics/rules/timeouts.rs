@@ -162,6 +162,11 @@ fn slow_body(case: &Case<'_>, id: Id, trial: Option<&Trial>, what: &str) -> Outc
         }
         Ok(_) => {}
     }
+    // A time-out that ends with the head covers no body, however it comes.
+    let stalls = usable(case.battery.stall_in_body.first());
+    if id == Id::PerReadTimeout && stalls.is_ok_and(|it| look(case, it) != Hang::InTime) {
+        return Outcome::not_applicable(id, "head-only-timeout tells it");
+    }
     let page = trial.longest_page();
     let evidence = json!({ "page_us": page, "budget_us": case.scale.budget });
     if page <= case.scale.page_limit() {

@@ -145,8 +145,17 @@ fn slow_bodies_need_a_time_out_that_covers_them() {
             ..late.clone()
         };
 
+        let dribbles = Battery {
+            stall_in_body: fine.stall_in_body.clone(),
+            ..late.clone()
+        };
+
+        assert_told(client, &dribbles, Id::PerReadTimeout, Verdict::Defect);
+        assert_told(client, &dribbles, Id::HeadOnlyTimeout, Verdict::Ok);
+        assert_told(client, &late, Id::HeadOnlyTimeout, Verdict::Defect);
+        // One that ends with the head covers no body, however it comes.
+        assert_told(client, &late, Id::PerReadTimeout, Verdict::NotApplicable);
         for id in [Id::PerReadTimeout, Id::HeadOnlyTimeout] {
-            assert_told(client, &late, id, Verdict::Defect);
             assert_told(client, &fine, id, Verdict::Ok);
             assert_told(client, &hangs_too, id, Verdict::NotApplicable);
         }
