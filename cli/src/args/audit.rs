@@ -7,7 +7,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use brownout_experiment::{experiment::Predicate, forensics::Group};
+use brownout_experiment::{experiment::Predicate, forensics::FindingId};
 
 use super::{Output, TelemetryArgs};
 
@@ -60,9 +60,10 @@ pub(crate) struct AuditArgs {
     #[arg(long, value_name = "ROUTE")]
     pub(crate) second_source: Option<String>,
 
-    /// Look for these groups alone: timeouts, retries, bodies, connections, breaker, fallback, load
-    #[arg(long, value_delimiter = ',', value_name = "GROUP,...", value_parser = group)]
-    pub(crate) only: Vec<Group>,
+    /// Look for these findings alone: groups (timeouts, retries, bodies, connections, breaker, fallback, load) or ids such as
+    /// no-jitter
+    #[arg(long, value_delimiter = ',', value_name = "GROUP|ID,...", value_parser = findings)]
+    pub(crate) only: Vec<Wanted>,
 
     /// Leave out what needs load and takes long: about 30 s instead of 3 min for a dependency
     #[arg(long)]
@@ -128,6 +129,10 @@ fn rate(word: &str) -> Result<f64, String> {
     }
 }
 
-fn group(word: &str) -> Result<Group, String> {
-    Group::parse(word)
+/// Findings that are asked for by one word.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted(pub(crate) Vec<FindingId>);
+
+fn findings(word: &str) -> Result<Wanted, String> {
+    FindingId::parse_all(word).map(Wanted)
 }

@@ -141,7 +141,7 @@ fn options(
         order,
         budget: args.budget,
         degraded: args.degraded.clone(),
-        only: args.only.clone(),
+        only: args.only.iter().flat_map(|it| it.0.clone()).collect(),
         fast: args.fast,
         rate: args.rate,
         seed,

@@ -16,12 +16,38 @@ use super::{
     lab::{Lab, Probe},
 };
 use crate::{
-    forensics::{Calm, Group, Scale, rules::{Battery, Trial}},
+    forensics::{
+        Calm, FindingId as Id, Scale,
+        rules::{Battery, Trial},
+    },
     run::describe_fault,
 };
 
 /// So long a client may take until it is well again, besides the time for which its breaker stays open.
 const RECOVERY: Duration = Duration::from_secs(8);
+
+/// Of a client that did not come back twice nothing else is expected.
+const RECOVERY_KNOWN: Duration = Duration::from_secs(2);
+/// What the experiment with a whole page of 503s is for: itself, and the doses and bounds of others.
+const ALL_503: &[Id] = &[
+    Id::NoBackoffGrowth,
+    Id::NestedRetries,
+    Id::NoRetryBudget,
+    Id::NoCancellation,
+    Id::AcceptsCorrupt,
+    Id::AcceptsTruncated,
+];
+/// What outages are for: themselves, and how long a breaker stays open.
+const OUTAGES: &[Id] = &[
+    Id::NoEffectiveBreaker,
+    Id::BreakerIgnores5xx,
+    Id::BreakerNeverCloses,
+    Id::HalfOpenStampede,
+    Id::UncappedBackoff,
+    Id::PoolLeak,
+    Id::FallbackSameDependency,
+    Id::SlowFallback,
+];
 
 /// The experiments of one dependency in progress.
 pub(super) struct Battle<'b, 'l> {
@@ -37,6 +63,8 @@ pub(super) struct Battle<'b, 'l> {
     pub(super) hung_attempts: u64,
     /// What was done last, for what is said of a client that does not come back.
     last: String,
+    /// How often it was started anew.
+    restarts: u32,
 }
 
 /// Why the experiments of a dependency end early.
@@ -69,82 +97,86 @@ impl<'b, 'l> Battle<'b, 'l> {
             open_time: Duration::ZERO,
             hung_attempts: 1,
             last: String::new(),
+            restarts: 0,
         }
     }
 
-    /// Does all experiments that are wanted.
+    /// Does all experiments that are wanted, the smallest dose first.
     pub(super) async fn fight(&mut self) -> Result<(), Stop> {
-        use Group::{Bodies, Breaker, Connections, Fallback, Load, Retries, Timeouts};
-        let wants = |groups: &[Group]| self.lab.options.wants_any(groups);
-        let (timeouts, retries, bodies, connections, breaker, fallback, load) = (
-            wants(&[Timeouts]),
-            wants(&[Retries]),
-            wants(&[Bodies]),
-            wants(&[Connections]),
-            wants(&[Breaker]),
-            wants(&[Fallback]),
-            wants(&[Load]),
-        );
         let slow = !self.lab.options.fast;
         if self.calm.scale.background {
-            if slow && (breaker || connections || retries || fallback) {
+            if slow && self.wants(OUTAGES) {
                 self.outages().await?;
             }
             return Ok(());
         }
         self.hang().await?;
-        if load {
+        if self.wants(&[Id::PermanentHedge]) {
             self.slow_but_fine().await?;
         }
-        if connections {
+        if self.wants(&[Id::ResetSurfaced]) {
             self.reset_warm().await?;
         }
-        if retries {
+        if self.wants(&[Id::ImmediateRetries, Id::NoJitter, Id::NoBackoffGrowth]) {
             self.single_failures().await?;
+        }
+        if self.wants(&[Id::Retries4xx]) {
             self.client_errors().await?;
         }
-        if retries || bodies || load || fallback {
+        if self.wants(ALL_503) {
             self.all_503().await?;
         }
-        if retries {
+        if self.wants(&[Id::IgnoresRetryAfter, Id::WaitsOutRetryAfter]) {
             self.retry_after().await?;
+        }
+        if self.wants(&[Id::RetriesPost]) {
             self.orders().await?;
         }
-        if bodies {
+        if self.wants(&[Id::AcceptsCorrupt]) {
             self.damaged().await?;
+        }
+        if self.wants(&[Id::AcceptsTruncated]) {
             self.truncated().await?;
         }
-        if timeouts {
+        if self.wants(&[Id::PerReadTimeout, Id::HeadOnlyTimeout]) {
             self.slow_bodies().await?;
         }
-        if load {
+        if self.wants(&[Id::NoCancellation]) {
             self.caller_leaves().await?;
         }
-        if !slow {
-            return Ok(());
+        if slow {
+            self.under_load_all().await?;
         }
-        if fallback || connections {
+        Ok(())
+    }
+
+    async fn under_load_all(&mut self) -> Result<(), Stop> {
+        if self.wants(&[Id::StickyFallback, Id::PinnedConnection, Id::BreakerNeverCloses]) {
             self.after_one().await?;
         }
-        if retries {
+        if self.wants(&[Id::NoRetryBudget]) {
             self.partial().await?;
         }
-        if breaker {
+        if self.wants(&[Id::BreakerOpensOn4xx]) {
             self.storm_404().await?;
         }
-        if connections {
+        if self.wants(&[Id::NoBulkhead, Id::Serialised]) {
             self.slow_under_load().await?;
         }
-        if breaker || connections || retries || fallback {
+        if self.wants(OUTAGES) {
             self.outages().await?;
         }
-        if breaker {
+        if self.wants(&[Id::HalfOpenStampede]) {
             self.half_open().await?;
         }
-        if fallback {
+        if self.wants(&[Id::SlowFallback]) {
             self.hang_under_load().await?;
         }
         Ok(())
+    }
+
+    fn wants(&self, ids: &[Id]) -> bool {
+        ids.iter().any(|it| self.lab.options.wants(*it))
     }
 
     /// Arms a fault for each path of the page that is asked for.
@@ -162,7 +194,11 @@ impl<'b, 'l> Battle<'b, 'l> {
 
     /// Proves that the client is well: pages that are good, in time, and call the dependency as they do in calm.
     pub(super) async fn prove(&mut self, before: &str) -> Result<(), Stop> {
-        let limit = RECOVERY + self.open_time.mul_f64(2.5);
+        let usual = RECOVERY + self.open_time.mul_f64(2.5);
+        let limit = match self.restarts {
+            0 | 1 => usual,
+            _ => RECOVERY_KNOWN + self.open_time,
+        };
         if self.is_well_within(limit).await? {
             before.clone_into(&mut self.last);
             return Ok(());
@@ -174,11 +210,12 @@ impl<'b, 'l> Battle<'b, 'l> {
         if !self.lab.restart().await? {
             return Err(Stop::NotWell(why));
         }
+        self.restarts += 1;
         (self.tell)(AuditEvent::Restarted {
             route: self.lab.route.clone(),
             why: why.clone(),
         });
-        if self.is_well_within(limit).await? {
+        if self.is_well_within(usual).await? {
             before.clone_into(&mut self.last);
             return Ok(());
         }

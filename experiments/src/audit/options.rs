@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use http::Method;
 
-use crate::{experiment::Predicate, forensics::Group};
+use crate::{experiment::Predicate, forensics::FindingId};
 
 /// What an audit is told. The proxy, its routes and the service under test are there already.
 #[derive(Debug, Clone)]
@@ -23,8 +23,8 @@ pub struct Options {
     pub budget: Duration,
     /// How a page says that something is missing.
     pub degraded: Vec<Predicate>,
-    /// The groups of findings that are wanted; all without any.
-    pub only: Vec<Group>,
+    /// The findings that are wanted; all without any.
+    pub only: Vec<FindingId>,
     /// Whether to leave out what takes long: everything under load.
     pub fast: bool,
     /// The most pages a second; chosen by the calm page's time without one.
@@ -53,15 +53,9 @@ pub struct Endpoint {
 }
 
 impl Options {
-    /// Whether findings of this group are wanted.
+    /// Whether a finding is wanted.
     #[must_use]
-    pub fn wants(&self, group: Group) -> bool {
-        self.only.is_empty() || self.only.contains(&group)
-    }
-
-    /// Whether findings of any of these groups are wanted.
-    #[must_use]
-    pub(super) fn wants_any(&self, groups: &[Group]) -> bool {
-        groups.iter().any(|it| self.wants(*it))
+    pub fn wants(&self, id: FindingId) -> bool {
+        self.only.is_empty() || self.only.contains(&id)
     }
 }

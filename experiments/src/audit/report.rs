@@ -6,7 +6,7 @@ use brownout_fault::units::show_duration;
 use serde::{Deserialize, Serialize};
 
 use super::Options;
-use crate::forensics::{Calm, Finding, Group, Severity, Verdict, join::JoinedBy};
+use crate::forensics::{Calm, Finding, FindingId, Severity, Verdict, join::JoinedBy};
 
 /// What came of an audit. Its JSON form is `schema` 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,9 +29,9 @@ pub struct AuditReport {
     pub stopped: BTreeMap<String, String>,
     /// The command that does the same again.
     pub reproduce: String,
-    /// The groups that were wanted; all without any.
+    /// The findings that were wanted; all without any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    only: Vec<Group>,
+    only: Vec<FindingId>,
 }
 
 /// What is said of a service.
@@ -118,7 +118,7 @@ impl AuditReport {
         self.stopped.insert(route.to_owned(), why.to_owned());
     }
 
-    /// Takes what is said of one dependency; groups that were not wanted are not told.
+    /// Takes what is said of one dependency; what was not wanted is not told.
     pub(super) fn findings(&mut self, findings: Vec<Finding>) {
         for finding in findings {
             let wanted = self.wants(&finding);
@@ -130,7 +130,7 @@ impl AuditReport {
     }
 
     fn wants(&self, finding: &Finding) -> bool {
-        self.only.is_empty() || self.only.contains(&finding.id.group())
+        self.only.is_empty() || self.only.contains(&finding.id)
     }
 
     /// Says the verdict.

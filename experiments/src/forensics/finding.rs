@@ -117,17 +117,22 @@ impl Group {
             Self::Load => "load",
         }
     }
+}
 
-    /// Reads a group.
+impl FindingId {
+    /// Reads a group or an id: all ids of a group, or one.
     ///
     /// # Errors
-    /// A sentence that names the nearest one.
-    pub fn parse(word: &str) -> Result<Self, String> {
-        let found = Self::ALL.iter().find(|it| it.as_str() == word);
-        found.copied().ok_or_else(|| {
-            let known: Vec<&str> = Self::ALL.iter().map(|it| it.as_str()).collect();
-            brownout_fault::read::unknown("group", word, &known)
-        })
+    /// A sentence that names the nearest word.
+    pub fn parse_all(word: &str) -> Result<Vec<Self>, String> {
+        let is_meant = |id: &&Self| id.as_str() == word || id.group().as_str() == word;
+        let ids: Vec<Self> = Self::ALL.iter().filter(is_meant).copied().collect();
+        if !ids.is_empty() {
+            return Ok(ids);
+        }
+        let groups = Group::ALL.iter().map(|it| it.as_str());
+        let known: Vec<&str> = groups.chain(Self::ALL.iter().map(|it| it.as_str())).collect();
+        Err(brownout_fault::read::unknown("group or finding", word, &known))
     }
 }
 

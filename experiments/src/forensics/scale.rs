@@ -35,7 +35,7 @@ pub struct Scale {
     pub attempt_timeout: Option<u64>,
     /// What pages say in calm.
     pub calm: Usual,
-    /// What pages say while every call fails.
+    /// What pages say while every call fails, where they do not say that something is missing.
     pub fallback: Usual,
 }
 

@@ -193,7 +193,8 @@ impl Battle<'_, '_> {
                 break;
             }
         }
-        for page in all.pages.iter().filter(|it| it.is_good()) {
+        // A fallback that says that something is missing needs no other sign.
+        for page in all.pages.iter().filter(|it| it.is_whole()) {
             if let Some(content) = &page.content {
                 self.scale.fallback.learn(content);
             }
