@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     options::{Endpoint, Options},
-    report::{AuditReport, AuditVerdict, CalmRecord, ExperimentRecord},
+    report::{AuditReport, AuditVerdict, CalmRecord, ExperimentRecord, PageAddress},
 };
 use self::{
     battery::{Battle, Stop},

@@ -4,6 +4,7 @@
 //! [`RunRecord`](crate::run::RunRecord) that is put together from them.
 
 mod audit;
+mod audit_experiment;
 mod html;
 mod junit;
 mod markdown;
@@ -12,6 +13,7 @@ mod terminal;
 
 pub use self::{
     audit::AuditTerminal,
+    audit_experiment::audit_experiment,
     html::{audit_html, html},
     junit::{audit_junit, junit},
     markdown::{annotations, markdown},

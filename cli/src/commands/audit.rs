@@ -9,7 +9,7 @@ use brownout_client::Client;
 use brownout_control_api::Wanted;
 use brownout_experiment::{
     audit::{Audit, AuditError, AuditReport, AuditVerdict, Endpoint, Options},
-    render::{AuditTerminal, audit_html, audit_junit},
+    render::{AuditTerminal, audit_experiment, audit_html, audit_junit},
     run::RunError,
 };
 use brownout_proxy::NewRoute;
@@ -249,6 +249,7 @@ fn write(args: &AuditArgs, report: &AuditReport) -> Result<(), Failure> {
         (args.json.as_deref().filter(|it| !is_stdout(Some(it))), json),
         (args.html.as_deref(), audit_html(report)),
         (args.junit.as_deref(), audit_junit(report)),
+        (args.write.as_deref(), audit_experiment(report)),
     ];
     for (path, text) in files {
         let Some(path) = path else { continue };

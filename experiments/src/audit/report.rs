@@ -15,6 +15,8 @@ pub struct AuditReport {
     pub schema: u32,
     /// What is said of the service.
     pub verdict: AuditVerdict,
+    /// The page that was asked for.
+    pub page: PageAddress,
     /// How long a page may take.
     pub budget: String,
     /// How attempts were joined to pages; `serial` where nothing better is known.
@@ -32,6 +34,15 @@ pub struct AuditReport {
     /// The findings that were wanted; all without any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     only: Vec<FindingId>,
+}
+
+/// Where a page is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageAddress {
+    /// `http://HOST:PORT`.
+    pub origin: String,
+    /// Path and query.
+    pub path: String,
 }
 
 /// What is said of a service.
@@ -91,6 +102,10 @@ impl AuditReport {
         Self {
             schema: 1,
             verdict: AuditVerdict::Inconclusive,
+            page: PageAddress {
+                origin: format!("http://{}", options.page.host),
+                path: options.page.path.clone(),
+            },
             budget: show_duration(options.budget),
             joined_by: JoinedBy::Serial,
             findings: Vec::new(),

@@ -45,6 +45,8 @@ pub struct Trial {
     pub until: u64,
     /// How often the fault struck; none where there was no fault.
     pub struck: Option<u64>,
+    /// Whether the client was well again once nobody had asked for a while, though it was not under load.
+    pub back_after_a_pause: bool,
     /// Whether this machine was too busy to trust what was measured.
     pub busy: bool,
 }
@@ -367,7 +369,7 @@ impl Trial {
     }
 
     /// Whether calls came back after the fault was removed.
-    fn comes_back(&self) -> Option<u64> {
+    pub(crate) fn comes_back(&self) -> Option<u64> {
         let removed = self.removed?;
         let after = self
             .attempts
