@@ -19,13 +19,13 @@ use std::{fmt, future::Future, pin::Pin, time::Duration};
 use brownout_client::{Client, ClientError};
 use tokio_util::sync::CancellationToken;
 
-pub use self::{
-    options::{Endpoint, Options},
-    report::{AuditReport, AuditVerdict, CalmRecord, ExperimentRecord, PageAddress},
-};
 use self::{
     battery::{Battle, Stop},
     lab::Lab,
+};
+pub use self::{
+    options::{Endpoint, Options},
+    report::{AuditReport, AuditVerdict, CalmRecord, ExperimentRecord, PageAddress},
 };
 use crate::{
     forensics::{Finding, rules},

@@ -129,8 +129,16 @@ fn options(
     routes: &Routes,
     seed: u64,
 ) -> Result<Options, Failure> {
-    let watch = args.watch.as_deref().map(|it| beside(&page, it)).transpose()?;
-    let order = args.order.as_deref().map(|it| order(&page, it, &args.order_body)).transpose()?;
+    let watch = args
+        .watch
+        .as_deref()
+        .map(|it| beside(&page, it))
+        .transpose()?;
+    let order = args
+        .order
+        .as_deref()
+        .map(|it| order(&page, it, &args.order_body))
+        .transpose()?;
     if let Some(second) = &args.second_source {
         routes.must_have(second)?;
     }
@@ -169,7 +177,10 @@ fn endpoint(url: &str, method: Option<Method>) -> Result<Endpoint, Failure> {
     let mut found: Vec<_> = found.collect();
     // `localhost` may be both; servers listen on the older one more often.
     found.sort_by_key(std::net::SocketAddr::is_ipv6);
-    let address = found.first().copied().ok_or_else(|| wrong("has no address"))?;
+    let address = found
+        .first()
+        .copied()
+        .ok_or_else(|| wrong("has no address"))?;
     let path = uri.path_and_query().map_or("/", |it| it.as_str());
     Ok(Endpoint {
         address,
@@ -222,7 +233,10 @@ fn reproduce(args: &AuditArgs, seed: u64) -> String {
         *program = name.map_or_else(|| program.clone(), |it| it.to_string_lossy().into_owned());
     }
     if args.seed.is_none() {
-        let command = words.iter().position(|it| it == "--").unwrap_or(words.len());
+        let command = words
+            .iter()
+            .position(|it| it == "--")
+            .unwrap_or(words.len());
         words.splice(command..command, ["--seed".to_owned(), seed.to_string()]);
     }
     let quoted = words.iter().map(|word| {

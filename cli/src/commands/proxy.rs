@@ -215,8 +215,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 
 /// Reads the routes of a command line.
 pub(crate) fn parse_routes(words: &[String]) -> Result<Vec<NewRoute>, Failure> {
-    let routes: Result<Vec<NewRoute>, String> =
-        words.iter().map(|word| one_route(word)).collect();
+    let routes: Result<Vec<NewRoute>, String> = words.iter().map(|word| one_route(word)).collect();
     routes.map_err(|why| Failure::new(Exit::Usage, why))
 }
 

@@ -151,7 +151,11 @@ impl<'b, 'l> Battle<'b, 'l> {
     }
 
     async fn under_load_all(&mut self) -> Result<(), Stop> {
-        if self.wants(&[Id::StickyFallback, Id::PinnedConnection, Id::BreakerNeverCloses]) {
+        if self.wants(&[
+            Id::StickyFallback,
+            Id::PinnedConnection,
+            Id::BreakerNeverCloses,
+        ]) {
             self.after_one().await?;
         }
         if self.wants(&[Id::NoRetryBudget]) {
@@ -205,7 +209,11 @@ impl<'b, 'l> Battle<'b, 'l> {
         }
         let why = match self.last.is_empty() {
             true => "it was not well from the start".to_owned(),
-            false => format!("it did not come back within {} after {}", seconds(limit), self.last),
+            false => format!(
+                "it did not come back within {} after {}",
+                seconds(limit),
+                self.last
+            ),
         };
         if !self.lab.restart().await? {
             return Err(Stop::NotWell(why));
@@ -219,7 +227,9 @@ impl<'b, 'l> Battle<'b, 'l> {
             before.clone_into(&mut self.last);
             return Ok(());
         }
-        Err(Stop::NotWell(format!("{why}, and not when it was started anew either")))
+        Err(Stop::NotWell(format!(
+            "{why}, and not when it was started anew either"
+        )))
     }
 
     async fn is_well_within(&mut self, limit: Duration) -> Result<bool, Stop> {

@@ -110,7 +110,11 @@ fn experiment(record: &ExperimentRecord) -> String {
         Some(0) => "; it never struck".to_owned(),
         Some(times) => format!("; struck {times}x"),
     };
-    let busy = if record.busy { "; this machine was busy" } else { "" };
+    let busy = if record.busy {
+        "; this machine was busy"
+    } else {
+        ""
+    };
     let fault = match record.fault.is_empty() {
         true => &record.form,
         false => &record.fault,
@@ -124,11 +128,7 @@ fn experiment(record: &ExperimentRecord) -> String {
 fn defect(finding: &Finding) -> Vec<Line> {
     let severity = format!("{:?}", finding.severity).to_uppercase();
     let mut lines = vec![Line {
-        text: format!(
-            "{severity:<9} {} ({})",
-            finding.id.as_str(),
-            finding.route
-        ),
+        text: format!("{severity:<9} {} ({})", finding.id.as_str(), finding.route),
         tone: Tone::Bad,
     }];
     lines.extend(wrapped("", &finding.sentence, Tone::Plain));
@@ -168,7 +168,9 @@ fn verdict(report: &AuditReport) -> Line {
         more => format!("{more} defects"),
     };
     let (text, tone) = match report.verdict {
-        AuditVerdict::Pass if defects == 0 => ("PASS      no defect was found".to_owned(), Tone::Good),
+        AuditVerdict::Pass if defects == 0 => {
+            ("PASS      no defect was found".to_owned(), Tone::Good)
+        }
         AuditVerdict::Pass => (format!("PASS      {counted}, of low severity"), Tone::Good),
         AuditVerdict::Fail => (format!("FAIL      {counted}"), Tone::Bad),
         AuditVerdict::Inconclusive => (

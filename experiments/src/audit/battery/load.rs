@@ -6,10 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::{Battle, Probe, Stop, duration};
-use crate::{
-    audit::caller::Patience,
-    forensics::rules::Trial,
-};
+use crate::{audit::caller::Patience, forensics::rules::Trial};
 
 /// Between two looks at the journal.
 const LOOK: Duration = Duration::from_millis(100);
@@ -101,7 +98,9 @@ impl Battle<'_, '_> {
         let page = Duration::from_micros(page.unwrap_or(0)).min(self.lab.patience());
         let length = (page * 3 + Duration::from_secs(2)).max(Duration::from_millis(4_500));
         let rate = self.rate(20.0);
-        let trial = self.under_load("S19", "no answer", &faults, rate, length).await?;
+        let trial = self
+            .under_load("S19", "no answer", &faults, rate, length)
+            .await?;
         self.battery.hang_under_load = Some(trial);
         Ok(())
     }
@@ -244,7 +243,9 @@ impl Battle<'_, '_> {
         let seen = self.silences(probe, rate);
         let limit = match seen.count {
             // No probe was seen: it may come yet.
-            0 if longest == OPEN_MAX && seen.now >= WATCH_MIN => SILENT_MAX.saturating_sub(seen.now),
+            0 if longest == OPEN_MAX && seen.now >= WATCH_MIN => {
+                SILENT_MAX.saturating_sub(seen.now)
+            }
             _ => seen.longest.max(self.open_time).mul_f64(2.5),
         };
         let limit = limit.clamp(WATCH_MIN, OPEN_MAX + WATCH_MIN);
@@ -326,7 +327,8 @@ impl Battle<'_, '_> {
             let starts = self.lab.starts(&probe);
             let probes = starts.iter().filter(|it| **it >= begins);
             let enough = probes.min().is_some_and(|first| {
-                self.lab.clock.now() >= first + u64::try_from(slow.as_micros()).unwrap_or(0) + 300_000
+                self.lab.clock.now()
+                    >= first + u64::try_from(slow.as_micros()).unwrap_or(0) + 300_000
             });
             if enough || began.elapsed() >= limit {
                 break;

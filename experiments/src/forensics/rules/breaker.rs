@@ -20,7 +20,12 @@ pub(super) fn outcomes(case: &Case<'_>) -> Vec<Outcome> {
 pub(super) fn stopped(case: &Case<'_>, trial: &Trial) -> Option<bool> {
     let usual = case.scale.calls_per_page;
     let late = trial.late_calls_per_page()?;
-    let paused = || silences(&trial.attempts, 250_000).iter().filter(|it| it.from >= trial.armed).count();
+    let paused = || {
+        silences(&trial.attempts, 250_000)
+            .iter()
+            .filter(|it| it.from >= trial.armed)
+            .count()
+    };
     if late <= usual * 0.25 || (late <= usual * 0.5 && paused() >= 2) {
         Some(true)
     } else if late >= usual * 0.8 {
@@ -144,7 +149,12 @@ const A_MINUTE_US: u64 = 60_000_000;
 
 /// When the last call began.
 fn last_start(trial: &Trial) -> u64 {
-    trial.attempts.iter().map(|it| it.t_head).max().unwrap_or(trial.armed)
+    trial
+        .attempts
+        .iter()
+        .map(|it| it.t_head)
+        .max()
+        .unwrap_or(trial.armed)
 }
 
 fn never_closes(case: &Case<'_>) -> Outcome {
@@ -226,7 +236,9 @@ fn stampede(case: &Case<'_>) -> Outcome {
         Err(why) => return Outcome::unknown(id, why),
     };
     let least = (case.scale.page_p95 * 2).max(400_000);
-    let window = trial.slow.map_or(WINDOW_US, |slow| WINDOW_US.min(slow * 9 / 10));
+    let window = trial
+        .slow
+        .map_or(WINDOW_US, |slow| WINDOW_US.min(slow * 9 / 10));
     let Some(burst) = burst_after_silence(&trial.attempts, least, window, trial.armed) else {
         return Outcome::not_applicable(id, "calls never paused: there is no breaker in effect");
     };

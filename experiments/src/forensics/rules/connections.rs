@@ -210,9 +210,15 @@ fn shared(case: &Case<'_>) -> Vec<Outcome> {
     };
     // The median of the later half, as places fill up first; and single late answers are the machine's.
     let median = |trial: &Trial, slow: bool| {
-        let chosen = trial.watched.iter().filter(|it| (it.intended >= trial.armed) == slow);
+        let chosen = trial
+            .watched
+            .iter()
+            .filter(|it| (it.intended >= trial.armed) == slow);
         let took: Vec<u64> = chosen
-            .map(|it| it.duration().unwrap_or(trial.until.saturating_sub(it.intended)))
+            .map(|it| {
+                it.duration()
+                    .unwrap_or(trial.until.saturating_sub(it.intended))
+            })
             .collect();
         quantile(&took[took.len() / 2..], 0.5)
     };
@@ -280,7 +286,10 @@ fn shared(case: &Case<'_>) -> Vec<Outcome> {
         quantile(&took, 0.5)
     });
     let page = page.max().unwrap_or(0);
-    let call = trials.iter().flat_map(|it| &it.attempts).map(AttemptRecord::duration);
+    let call = trials
+        .iter()
+        .flat_map(|it| &it.attempts)
+        .map(AttemptRecord::duration);
     let call = quantile(&call.collect::<Vec<_>>(), 0.5).unwrap_or(0);
     let evidence = json!({ "most_in_flight": most, "page_p50_us": page, "call_p50_us": call });
     let serialised = match (most, overlapping) {

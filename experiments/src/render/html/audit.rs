@@ -15,7 +15,12 @@ pub fn audit_html(report: &AuditReport) -> String {
         AuditVerdict::Fail => ("bad", "Failed"),
         AuditVerdict::Inconclusive => ("unsure", "Unclear"),
     };
-    let of = |verdict: Verdict| report.findings.iter().filter(move |it| it.verdict == verdict);
+    let of = |verdict: Verdict| {
+        report
+            .findings
+            .iter()
+            .filter(move |it| it.verdict == verdict)
+    };
     let routes: Vec<&str> = report.calm.iter().map(|it| it.route.as_str()).collect();
     let title = format!("What happens when {} fails", routes.join(" or "));
     page.put(format_args!(
@@ -65,13 +70,22 @@ fn findings(page: &mut Page, heading: &str, found: &[&Finding]) {
             escape(&finding.sentence)
         ));
         if !finding.fix.is_empty() {
-            page.put(format_args!("<br><strong>Change:</strong> {}", escape(&finding.fix)));
+            page.put(format_args!(
+                "<br><strong>Change:</strong> {}",
+                escape(&finding.fix)
+            ));
         }
         if !finding.hint.is_empty() {
-            page.put(format_args!("<br><em>Known:</em> {}", escape(&finding.hint)));
+            page.put(format_args!(
+                "<br><em>Known:</em> {}",
+                escape(&finding.hint)
+            ));
         }
         if finding.verdict == Verdict::Defect {
-            page.put(format_args!("<br><code>{}</code>", escape(&finding.evidence.to_string())));
+            page.put(format_args!(
+                "<br><code>{}</code>",
+                escape(&finding.evidence.to_string())
+            ));
         }
         page.put(format_args!("</td></tr>\n"));
     }
@@ -84,7 +98,11 @@ fn experiments(page: &mut Page, report: &AuditReport) {
          <th>Pages</th><th>Calls</th><th>Struck</th></tr></thead>\n<tbody>\n"
     ));
     for record in &report.experiments {
-        let fault = if record.fault.is_empty() { &record.form } else { &record.fault };
+        let fault = if record.fault.is_empty() {
+            &record.form
+        } else {
+            &record.fault
+        };
         page.put(format_args!(
             "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
             record.id,
