@@ -3,6 +3,7 @@
 mod before;
 mod change;
 mod copies;
+mod events;
 mod forward;
 mod malformed;
 mod own_answer;

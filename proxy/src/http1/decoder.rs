@@ -135,6 +135,11 @@ impl Decoder {
         }
     }
 
+    /// Whether the last bytes that were passed on were the end of a chunk.
+    pub(crate) fn is_between_chunks(&self) -> bool {
+        matches!(self.state, State::SizeStart)
+    }
+
     /// Tells how much of the input is this message's and may be passed on as it came.
     ///
     /// A size line that is incomplete, and a last chunk whose trailer section is incomplete, are not among the used
