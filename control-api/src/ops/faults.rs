@@ -10,6 +10,18 @@ use super::{Armed, Change, Condition, Filter, OpError, Ops, now};
 use crate::audit::Caller;
 
 impl Ops {
+    /// Whether faults may still be armed. When the process is about to end its routes are gone, which is no mistake of a
+    /// caller that names one.
+    ///
+    /// # Errors
+    /// When it is about to end.
+    pub(crate) fn check_runs(&self) -> Result<(), OpError> {
+        match self.state().stopping {
+            true => Err(OpError::ShuttingDown),
+            false => Ok(()),
+        }
+    }
+
     /// Reads a fault as it is written: every problem with it, unknown routes among them.
     ///
     /// # Errors

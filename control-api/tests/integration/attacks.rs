@@ -418,3 +418,16 @@ async fn halt_is_answered_beside_patches_that_compile_expressions() {
     println!("PATCH of 16 expressions: at most {longest:?}");
     assert!(world.ops.faults(&Filter::default()).is_empty());
 }
+
+#[tokio::test]
+async fn arming_while_the_process_drains_is_503_though_its_routes_are_gone() {
+    let world = World::start().await;
+    drop(world.ops.disarm_for_good());
+    world.call("DELETE", "/routes/web", Value::Null).await;
+
+    let fault = json!({ "route": "web", "reset": {} });
+    for (method, path) in [("POST", "/faults"), ("PUT", "/faults/late")] {
+        let (status, problem) = world.call(method, path, fault.clone()).await;
+        assert_eq!(status, 503, "{method} {path}: {problem}");
+    }
+}
