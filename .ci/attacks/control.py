@@ -145,7 +145,7 @@ def long_turns(binary, account):
         base = percentile(alone.waits, 0.99)
         account.under("GET /healthz alone, p99", base, 50, "ms")
         for what, body in costly():
-            raw = json.dumps(body).encode()
+            raw = json.dumps(body, separators=(",", ":")).encode()
             with Beside(proxy) as beside:
                 began = time.monotonic()
                 for _ in range(5):
