@@ -87,7 +87,9 @@ pub use schedule::{
 };
 pub use spec::{FaultSpec, Routes};
 pub use store::{
-    ArmError, FaultReader, FaultStatus, FaultWriter, PatchBase, PatchError, PatchedFault, store,
+    ArmError, FaultReader, FaultStatus, FaultWriter, PatchError,
+    patch::{PatchBase, PatchedFault},
+    store,
 };
 pub use stream::{Budget, Chance, Damage, Direction, Layer, Link, Pieces, Stage, Waits};
 pub use subject::Subject;

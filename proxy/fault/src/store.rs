@@ -3,12 +3,9 @@
 mod behalf;
 mod errors;
 mod expressions;
-mod patch;
+pub(crate) mod patch;
 
-pub use self::{
-    errors::{ArmError, PatchError},
-    patch::{PatchBase, PatchedFault},
-};
+pub use self::errors::{ArmError, PatchError};
 
 use std::{
     collections::HashMap,

@@ -5,20 +5,7 @@ use super::{
     Exchange,
     respond::{Answer, Answered, Whole},
 };
-use crate::http1::{EventTail, ResponseHead};
-
-/// Whether the content of an answer is events (HTML, "Server-sent events").
-pub(super) fn is_event_stream(head: &ResponseHead) -> bool {
-    let Some(content_type) = head.fields.get("content-type") else {
-        return false;
-    };
-    let essence = content_type.split(|byte| *byte == b';').next();
-    essence.is_some_and(|essence| {
-        essence
-            .trim_ascii()
-            .eq_ignore_ascii_case(b"text/event-stream")
-    })
-}
+use crate::http1::EventTail;
 
 impl Exchange<'_> {
     /// Passes the rest of a stream of events on.

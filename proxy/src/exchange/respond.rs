@@ -10,7 +10,6 @@ use smallvec::SmallVec;
 use super::{
     After, Exchange,
     change::{Content, Rest},
-    events::is_event_stream,
     recode::{KeptAnswer, Recoding},
     upload::Upload,
 };
@@ -260,7 +259,7 @@ impl Exchange<'_> {
                 .await;
         }
         let keeps_client = self.keeps_client(&answer, answer.length);
-        let has_events = answer.length == BodyLength::Chunked && is_event_stream(&answer.head);
+        let has_events = answer.length == BodyLength::Chunked && answer.head.has_events();
         let mut out = Output::new();
         to_client(
             &mut answer.head,
@@ -349,7 +348,7 @@ impl Exchange<'_> {
         };
         let keeps_client = self.keeps_client(&answer, framing) && framing != BodyLength::UntilClose;
         let is_replaced = !matches!(content, Content::Upstream);
-        if !is_replaced && is_event_stream(&answer.head) {
+        if !is_replaced && answer.head.has_events() {
             recoding.follow_events();
         }
         let content = match has_no_content {
