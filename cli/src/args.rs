@@ -5,6 +5,7 @@
     reason = "these are help texts, shown as they are"
 )]
 
+mod events;
 mod fault;
 mod proxy;
 mod requests;
@@ -19,6 +20,7 @@ use brownout_control_api::ControlConfig;
 use clap::{Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 
 pub(crate) use self::{
+    events::EventsArgs,
     fault::{FaultAddArgs, FaultArgs, FaultCommand},
     proxy::{ControlArgs, ProxyArgs},
     requests::RequestsArgs,
@@ -107,6 +109,8 @@ pub(crate) enum Command {
     Route(RouteArgs),
     /// See the requests that the routes carried, the newest first
     Requests(RequestsArgs),
+    /// See what happens to faults, routes and leases, as it happens
+    Events(EventsArgs),
     /// Remove every fault at once: the red button
     Halt(HaltArgs),
     /// Ask a proxy or one of the demo's services whether it is there, as health checks of containers do

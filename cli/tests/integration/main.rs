@@ -8,6 +8,7 @@ mod configuration;
 mod demo_command;
 mod demo_trace;
 mod environment;
+mod events_command;
 mod fault_commands;
 mod fault_table;
 mod laws;

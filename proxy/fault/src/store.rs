@@ -1,11 +1,16 @@
 //! What is armed: one writer, many readers.
 
 mod behalf;
+mod ended;
 mod errors;
 mod expressions;
 mod patch;
 
-pub use self::errors::{ArmError, PatchError};
+pub(crate) use self::ended::{micros_after, micros_between};
+pub use self::{
+    ended::{EndedFault, News, Strikes},
+    errors::{ArmError, PatchError},
+};
 
 use std::{
     collections::HashMap,
@@ -16,7 +21,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     counters::{Counters, FaultCounters, Magnitude},
@@ -45,6 +50,7 @@ pub fn store(seed: u64) -> (FaultWriter, FaultReader) {
         entries: Vec::new(),
         made: HashMap::new(),
         held: Arc::default(),
+        news: Arc::default(),
         revision: 0,
         origin: None,
     };
@@ -133,6 +139,8 @@ pub struct FaultStatus {
     pub counters: Counters,
     /// What it was to do and achieved.
     pub magnitude: Magnitude,
+    /// When it struck.
+    pub strikes: Strikes,
 }
 
 struct Entry {
@@ -152,6 +160,7 @@ impl Entry {
             revision: fault.revision(),
             counters: fault.counters().counters(),
             magnitude: fault.counters().magnitude(fault.spec().fault.rate()),
+            strikes: fault.counters().strikes(),
         }
     }
 }
@@ -171,6 +180,8 @@ pub struct FaultWriter {
     made: HashMap<&'static str, u64>,
     /// Requests held in the whole process.
     held: Arc<AtomicU64>,
+    /// Is notified when a fault did something that is told once.
+    news: Arc<Notify>,
     revision: u64,
     /// Of what is armed or changed next.
     origin: Option<Origin>,
@@ -351,6 +362,13 @@ impl FaultWriter {
 
     /// Removes every fault of which `doomed` says so, given its id and spec. The ids that are gone.
     pub fn remove_where(&mut self, doomed: impl Fn(&str, &FaultSpec) -> bool) -> Vec<String> {
+        let gone = self.take_where(doomed);
+        gone.iter()
+            .map(|entry| entry.fault.id().to_owned())
+            .collect()
+    }
+
+    fn take_where(&mut self, doomed: impl Fn(&str, &FaultSpec) -> bool) -> Vec<Entry> {
         let (gone, kept): (Vec<Entry>, Vec<Entry>) = std::mem::take(&mut self.entries)
             .into_iter()
             .partition(|entry| doomed(entry.fault.id(), entry.fault.spec()));
@@ -362,9 +380,7 @@ impl FaultWriter {
                 entry.fault.hold().release();
             }
         }
-        gone.iter()
-            .map(|entry| entry.fault.id().to_owned())
-            .collect()
+        gone
     }
 
     /// Removes every fault. The ids that are gone.
@@ -376,6 +392,11 @@ impl FaultWriter {
     /// gone, and when to call again.
     pub fn expire(&mut self, now: Instant) -> (Vec<String>, Option<Instant>) {
         let gone = self.forget_expired(now);
+        (gone, self.follow_schedules(now))
+    }
+
+    /// Lets listeners follow the schedules of what is armed. When to do so again.
+    fn follow_schedules(&self, now: Instant) -> Option<Instant> {
         let ends = self
             .entries
             .iter()
@@ -384,7 +405,7 @@ impl FaultWriter {
         let plan = self.plan.load();
         let look_again = plan.look_again(now);
         self.watchers.call(&plan);
-        (gone, ends.chain(look_again).min())
+        ends.chain(look_again).min()
     }
 
     /// The fault `id` at one moment.
@@ -431,7 +452,7 @@ impl FaultWriter {
     }
 
     fn entry(&self, id: String, spec: FaultSpec, now: Moment) -> Entry {
-        let counters = Arc::new(FaultCounters::default());
+        let counters = Arc::new(FaultCounters::new(&self.news));
         let arming = Arming {
             id: id.clone(),
             kind: None,
