@@ -44,20 +44,15 @@ fn line(event: &EventRecord, began_unix_us: u64) -> String {
     let subjects = [&event.fault, &event.route, &event.lease];
     let subject = subjects.into_iter().flatten().next().cloned();
     let subject = subject.or_else(|| Some(event.faults.as_ref()?.join(", ")));
-    let mut line = format!(
-        "{time}  {:<18}  {}",
-        event.event,
-        subject.unwrap_or_default()
-    );
-    if let Some(kind) = &event.kind {
-        line += &format!("  {kind}");
-    }
-    if let Some(reason) = &event.reason {
-        line += &format!("  {reason}");
-    }
-    if let Some(counters) = &event.counters {
-        line += &format!("  struck {} of {}", counters.injected, counters.matched);
-    }
+    let subject = subject.unwrap_or_default();
+    let counted = event.counters.map(|counters| {
+        let (struck, matched) = (counters.injected, counters.matched);
+        format!("struck {struck} of {matched}")
+    });
+    let more = [event.kind.clone(), event.reason.clone(), counted];
+    let words = std::iter::once(subject).chain(more.into_iter().flatten());
+    let words = words.collect::<Vec<_>>().join("  ");
+    let line = format!("{time}  {:<18}  {words}", event.event);
     line.trim_end().to_owned()
 }
 
