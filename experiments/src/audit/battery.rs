@@ -5,7 +5,7 @@
 mod load;
 mod serial;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     forensics::{
-        Calm, FindingId as Id, Scale,
+        Calm, FindingId as Id, PathCalm, Scale,
         rules::{Battery, Trial},
     },
     run::describe_fault,
@@ -186,13 +186,15 @@ impl<'b, 'l> Battle<'b, 'l> {
     /// Arms a fault for each path of the page that is asked for.
     pub(super) fn on_paths(&self, fault: &Value) -> Vec<Value> {
         let paths = self.calm.paths.iter().filter(|it| !it.scale.background);
-        paths.map(|it| on_path(fault, &it.path)).collect()
+        paths.map(|it| on_path(fault, it)).collect()
     }
 
-    /// A fault that strikes every call but orders.
-    pub(super) fn on_all(fault: &Value) -> Vec<Value> {
+    /// A fault that strikes every call that pages make, also of paths that calm pages do not ask for; but no order.
+    pub(super) fn on_all(&self, fault: &Value) -> Vec<Value> {
+        let methods = self.calm.paths.iter().flat_map(|it| &it.methods);
+        let methods: BTreeSet<&str> = methods.map(String::as_str).chain(["GET", "HEAD"]).collect();
         let mut fault = fault.clone();
-        fault["match"] = json!({ "method": ["GET", "HEAD", "OPTIONS"] });
+        fault["match"] = json!({ "method": methods });
         vec![fault]
     }
 
@@ -360,9 +362,9 @@ impl<'b, 'l> Battle<'b, 'l> {
 }
 
 /// A fault that strikes calls of one path.
-pub(super) fn on_path(fault: &Value, path: &str) -> Value {
+pub(super) fn on_path(fault: &Value, path: &PathCalm) -> Value {
     let mut fault = fault.clone();
-    fault["match"] = json!({ "path": path, "method": ["GET", "HEAD", "OPTIONS"] });
+    fault["match"] = json!({ "path": path.path, "method": path.methods });
     fault
 }
 

@@ -340,7 +340,7 @@ impl<'l> Lab<'l> {
             }
         }
         for mut attempt in seen.into_values() {
-            if attempt.method != "POST" && self.asked_once.contains(&attempt.path) {
+            if self.asked_once.contains(&attempt.path) {
                 attempt.fp = hash(&attempt.path);
             }
             if attempt.route == self.route {

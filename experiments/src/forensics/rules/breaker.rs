@@ -16,7 +16,8 @@ pub(super) fn outcomes(case: &Case<'_>) -> Vec<Outcome> {
     outcomes
 }
 
-/// Whether calls stopped late in an outage: fewer than a quarter of the usual, or most of them. None between.
+/// Whether a breaker stopped calls late in an outage: fewer than a quarter of the usual, or most of them. None between, and
+/// where they did not come back, as then something else has stopped them.
 pub(super) fn stopped(case: &Case<'_>, trial: &Trial) -> Option<bool> {
     let usual = case.scale.calls_per_page;
     let late = trial.late_calls_per_page()?;
@@ -26,7 +27,10 @@ pub(super) fn stopped(case: &Case<'_>, trial: &Trial) -> Option<bool> {
             .filter(|it| it.from >= trial.armed)
             .count()
     };
-    if late <= usual * 0.25 || (late <= usual * 0.5 && paused() >= 2) {
+    let is_quiet = late <= usual * 0.25 || (late <= usual * 0.5 && paused() >= 2);
+    if is_quiet && trial.removed.is_some() && trial.comes_back().is_none() {
+        None
+    } else if is_quiet {
         Some(true)
     } else if late >= usual * 0.8 {
         Some(false)
@@ -56,7 +60,9 @@ fn effective(case: &Case<'_>) -> Vec<Outcome> {
     });
     let (on_errors, on_resets) = (stopped(case, errors), stopped(case, resets));
     let none = match (on_errors, on_resets) {
-        (Some(false), Some(false)) if does_no_harm(case, errors) && does_no_harm(case, resets) => {
+        (Some(false), Some(false))
+            if does_no_harm(case, errors) && pages_are_served(case, resets) =>
+        {
             Outcome::ok(
                 Id::NoEffectiveBreaker,
                 "it has no breaker in effect and needs none: one call a page, and every page is served in time",
@@ -75,7 +81,7 @@ fn effective(case: &Case<'_>) -> Vec<Outcome> {
         ),
         (None, _) | (_, None) => Outcome::unknown(
             Id::NoEffectiveBreaker,
-            "calls went on at a part of their rate",
+            "calls went on at a part of their rate, or did not come back",
         ),
     };
     let ignores = match (on_errors, on_resets) {
@@ -92,6 +98,10 @@ fn effective(case: &Case<'_>) -> Vec<Outcome> {
         (Some(false), Some(false)) => {
             Outcome::not_applicable(Id::BreakerIgnores5xx, "no breaker is in effect")
         }
+        (Some(false), None) if resets.comes_back().is_none() => Outcome::not_applicable(
+            Id::BreakerIgnores5xx,
+            "calls do not come back after resets: pool-leak tells it",
+        ),
         (None, _) | (_, None) => Outcome::unknown(
             Id::BreakerIgnores5xx,
             "calls went on at a part of their rate",
@@ -101,9 +111,18 @@ fn effective(case: &Case<'_>) -> Vec<Outcome> {
 }
 
 /// By design is no defect: one call a page, no retries, and every page good, or honest, and inside its budget.
+///
+/// Some libraries ask again by themselves after a reset (java.net.http, aiohttp): calls are counted under 503s alone.
 pub(super) fn does_no_harm(case: &Case<'_>, trial: &Trial) -> bool {
-    let during = trial.pages_in(trial.armed, trial.fault_end());
     let late = trial.late_calls_per_page().unwrap_or(f64::INFINITY);
+    late <= case.scale.calls_per_page * 1.1
+        && case.scale.calls_per_page <= 1.1
+        && pages_are_served(case, trial)
+}
+
+/// Whether pages were good, or honest, and in time while the fault was there.
+fn pages_are_served(case: &Case<'_>, trial: &Trial) -> bool {
+    let during = trial.pages_in(trial.armed, trial.fault_end());
     // A busy machine makes a page late now and then.
     let harmless = during.iter().filter(|it| {
         // An honest 503 says that it is for a moment.
@@ -112,10 +131,7 @@ pub(super) fn does_no_harm(case: &Case<'_>, trial: &Trial) -> bool {
                 .duration()
                 .is_some_and(|took| took <= case.scale.page_limit())
     });
-    late <= case.scale.calls_per_page * 1.1
-        && case.scale.calls_per_page <= 1.1
-        && !during.is_empty()
-        && harmless.count() * 20 >= during.len() * 19
+    !during.is_empty() && harmless.count() * 20 >= during.len() * 19
 }
 
 fn on_4xx(case: &Case<'_>) -> Outcome {
