@@ -558,7 +558,9 @@ fn retry_after(case: &Case<'_>) -> Vec<Outcome> {
     let mut told = 0;
     for trial in &trials {
         let chains = trial.chains();
-        let (early, all) = early_returns(&chains);
+        // A date has whole seconds, and clocks are not quite alike.
+        let slack = if trial.form.contains("date") { 1_000_000 } else { 20_000 };
+        let (early, all) = early_returns(&chains, slack);
         told += all;
         if early > 0 {
             ignored.push(&trial.form);
