@@ -20,7 +20,7 @@ use brownout_client::{Client, ClientError};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    battery::{Battle, Stop},
+    battery::{Experiments, Stop},
     lab::Lab,
 };
 pub use self::{
@@ -182,14 +182,14 @@ async fn audit(
             report.findings(rules::unseen(route, "no call was seen in calm"));
             continue;
         }
-        let mut battle = Battle::new(&mut lab, &calm, tell);
-        let stopped = battle.fight().await;
-        let Battle {
+        let mut experiments = Experiments::new(&mut lab, &calm, tell);
+        let stopped = experiments.do_all().await;
+        let Experiments {
             scale,
             battery,
             records,
             ..
-        } = battle;
+        } = experiments;
         report.experiments(records);
         match stopped {
             Ok(()) => {}

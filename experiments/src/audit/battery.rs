@@ -50,7 +50,7 @@ const OUTAGES: &[Id] = &[
 ];
 
 /// The experiments of one dependency in progress.
-pub(super) struct Battle<'b, 'l> {
+pub(super) struct Experiments<'b, 'l> {
     pub(super) lab: &'b mut Lab<'l>,
     pub(super) calm: &'b Calm,
     pub(super) scale: Scale,
@@ -81,7 +81,7 @@ impl<E: Into<AuditError>> From<E> for Stop {
     }
 }
 
-impl<'b, 'l> Battle<'b, 'l> {
+impl<'b, 'l> Experiments<'b, 'l> {
     pub(super) fn new(
         lab: &'b mut Lab<'l>,
         calm: &'b Calm,
@@ -102,7 +102,7 @@ impl<'b, 'l> Battle<'b, 'l> {
     }
 
     /// Does all experiments that are wanted, the smallest dose first.
-    pub(super) async fn fight(&mut self) -> Result<(), Stop> {
+    pub(super) async fn do_all(&mut self) -> Result<(), Stop> {
         let slow = !self.lab.options.fast;
         if self.calm.scale.background {
             if slow && self.wants(OUTAGES) {

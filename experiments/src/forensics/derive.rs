@@ -197,7 +197,9 @@ pub fn early_returns(chains: &[Chain<'_>], slack: u64) -> (usize, usize) {
     let told = chains.iter().flat_map(|chain| {
         chain.iter().enumerate().filter_map(|(index, it)| {
             let due = it.t_end + it.retry_after_us?;
-            let early = chain.get(index + 1).is_some_and(|next| next.t_head + slack < due);
+            let early = chain
+                .get(index + 1)
+                .is_some_and(|next| next.t_head + slack < due);
             Some(early)
         })
     });

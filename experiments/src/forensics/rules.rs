@@ -128,7 +128,8 @@ pub fn findings_by_path(
         .filter(|it| !it.scale.background)
         .collect();
     if paths.is_empty() {
-        return findings(route, scale, battery);
+        let all = findings(route, scale, battery).into_iter();
+        return all.map(|it| it.of_background(NOT_TRIED)).collect();
     }
     let whole = findings(route, scale, battery);
     let each: Vec<(&str, Vec<Finding>)> = paths
@@ -189,9 +190,12 @@ struct Case<'r> {
     battery: &'r Battery,
 }
 
+/// Why nothing is said of what no trial was made for.
+const NOT_TRIED: &str = "it was not tried";
+
 /// A trial that may be judged, or why not.
 fn usable(trial: Option<&Trial>) -> Result<&Trial, String> {
-    let trial = trial.ok_or("it was not tried")?;
+    let trial = trial.ok_or(NOT_TRIED)?;
     if trial.busy {
         return Err("the machine was too busy".to_owned());
     }
@@ -207,7 +211,7 @@ fn usable(trial: Option<&Trial>) -> Result<&Trial, String> {
 /// The trials of a list that may be judged, or why there are none.
 fn usable_of(trials: &[Trial]) -> Result<Vec<&Trial>, String> {
     let mut good = Vec::new();
-    let mut why = "it was not tried".to_owned();
+    let mut why = NOT_TRIED.to_owned();
     for trial in trials {
         match usable(Some(trial)) {
             Ok(trial) => good.push(trial),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{Battle, Probe, Stop, duration};
+use super::{Experiments, Probe, Stop, duration};
 use crate::{audit::caller::Patience, forensics::rules::Trial};
 
 /// Between two looks at the journal.
@@ -31,7 +31,7 @@ struct Silences {
     now: Duration,
 }
 
-impl Battle<'_, '_> {
+impl Experiments<'_, '_> {
     /// S12 and S13: one page fails, or hangs; then all is well.
     pub(super) async fn after_one(&mut self) -> Result<(), Stop> {
         let faults = self.on_paths(&json!({ "abort": 503 }));
@@ -128,8 +128,6 @@ impl Battle<'_, '_> {
 
     /// S20: calls are slow, and below the time-out; more of them than a client has places. Another endpoint is watched.
     pub(super) async fn slow_under_load(&mut self) -> Result<(), Stop> {
-        const BEFORE: Duration = Duration::from_millis(1_200);
-        const FOR: Duration = Duration::from_secs(3);
         /// More than a client should give to one dependency.
         const PLACES: f64 = 24.0;
         for share in [0.4, 0.8] {
@@ -137,24 +135,42 @@ impl Battle<'_, '_> {
             let told = self.lab.options.rate.unwrap_or(150.0);
             let call = latency + Duration::from_micros(self.calm.scale.call_p50);
             let rate = (PLACES / call.as_secs_f64()).clamp(5.0, told);
-            let form = duration(latency);
-            let faults = self.on_all(&json!({ "latency": form }));
+            if let Some(trial) = self.slow_at(latency, rate).await? {
+                self.battery.slow_under_load.push(trial);
+            }
+        }
+        Ok(())
+    }
+
+    /// At a rate that the service bears while nothing is broken: half of it where it does not. None where it bears none that
+    /// would fill its places.
+    async fn slow_at(&mut self, latency: Duration, mut rate: f64) -> Result<Option<Trial>, Stop> {
+        const BEFORE: Duration = Duration::from_millis(1_200);
+        const FOR: Duration = Duration::from_secs(3);
+        let form = duration(latency);
+        let faults = self.on_all(&json!({ "latency": form }));
+        let bearable = self.calm.scale.page_p50 * 3 + 20_000;
+        for _ in 0..3 {
             self.prove("S20").await?;
             let mut probe = self.lab.begin(&form).await?;
             let load = self.lab.load(&mut probe, rate);
             let patience = Patience::of(self.lab.patience());
             let watch = self.lab.watch.as_ref().map(|it| it.load(10.0, patience));
             sleep(BEFORE).await;
+            if load.median(self.lab.clock.now()) > bearable {
+                self.lab.end_load(&mut probe, load).await;
+                rate /= 2.0;
+                continue;
+            }
             self.lab.arm(&mut probe, &faults).await?;
             sleep(FOR.max(latency * 3)).await;
             if let Some(watch) = watch {
                 probe.trial.watched = watch.stop(Duration::from_secs(1)).await;
             }
             self.lab.end_load(&mut probe, load).await;
-            let trial = self.finish("S20", probe, &faults).await?;
-            self.battery.slow_under_load.push(trial);
+            return self.finish("S20", probe, &faults).await.map(Some);
         }
-        Ok(())
+        Ok(None)
     }
 
     /// S15, S16 and S17: outages of 503s and of resets, for as long as it takes to see how the client waits, and the return

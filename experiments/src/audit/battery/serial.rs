@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{Battle, Probe, Stop, duration, on_path};
+use super::{Experiments, Probe, Stop, duration, on_path};
 use crate::{
     audit::caller::Patience,
     forensics::{
@@ -20,7 +20,7 @@ const SINGLE_FAILURES: usize = 15;
 /// So many single failures without a retry, and the client does not retry.
 const WITHOUT_RETRY: usize = 4;
 
-impl Battle<'_, '_> {
+impl Experiments<'_, '_> {
     /// S4, and S5 where it is needed: calls of each path hang, alone.
     pub(super) async fn hang(&mut self) -> Result<(), Stop> {
         let fault = json!({ "blackhole": {} });

@@ -39,13 +39,22 @@ pub(super) fn stopped(case: &Case<'_>, trial: &Trial) -> Option<bool> {
     }
 }
 
+/// Why calls of pages cannot be compared with calm.
+fn pages_seldom_call(case: &Case<'_>) -> Option<&'static str> {
+    if case.scale.background {
+        Some("calls do not come of pages")
+    } else if case.scale.calls_per_page < 0.9 {
+        Some("most pages make no call")
+    } else {
+        None
+    }
+}
+
 /// `no-effective-breaker` and `breaker-ignores-5xx`: 503s and resets are two kinds.
 fn effective(case: &Case<'_>) -> Vec<Outcome> {
     let ids = [Id::NoEffectiveBreaker, Id::BreakerIgnores5xx];
-    if case.scale.background {
-        return ids
-            .map(|id| Outcome::not_applicable(id, "calls do not come of pages"))
-            .into();
+    if let Some(why) = pages_seldom_call(case) {
+        return ids.map(|id| Outcome::not_applicable(id, why)).into();
     }
     let both = usable(case.battery.outage_503.as_ref())
         .and_then(|first| Ok((first, usable(case.battery.outage_reset.as_ref())?)));
@@ -136,8 +145,8 @@ fn pages_are_served(case: &Case<'_>, trial: &Trial) -> bool {
 
 fn on_4xx(case: &Case<'_>) -> Outcome {
     let id = Id::BreakerOpensOn4xx;
-    if case.scale.background {
-        return Outcome::not_applicable(id, "calls do not come of pages");
+    if let Some(why) = pages_seldom_call(case) {
+        return Outcome::not_applicable(id, why);
     }
     let trial = match usable(case.battery.storm_404.as_ref()) {
         Ok(trial) => trial,
@@ -258,19 +267,29 @@ fn stampede(case: &Case<'_>) -> Outcome {
     let Some(burst) = burst_after_silence(&trial.attempts, least, window, trial.armed) else {
         return Outcome::not_applicable(id, "calls never paused: there is no breaker in effect");
     };
-    // Pages that came in the same time could have made more.
-    let evidence = json!({ "starts_after_a_silence": burst });
+    // Where every page calls, none waits for a probe. Processes that each have a breaker make a probe each.
+    let pages = silences(&trial.attempts, least)
+        .into_iter()
+        .filter(|it| it.to >= trial.armed)
+        .map(|it| trial.pages_in(it.to, it.to + window).len());
+    let pages = pages.max().unwrap_or(0);
+    let evidence = json!({ "starts_after_a_silence": burst, "pages_in_that_time": pages });
     match burst {
         0..=2 => Outcome::ok(
             id,
             format!("{burst} calls try whether the dependency is back"),
             evidence,
         ),
-        3 => Outcome::unknown(id, "3 calls at once may be a hedge and a probe"),
-        _ => Outcome::defect(
+        4.. if burst * 5 >= pages * 3 => Outcome::defect(
             id,
-            format!("{burst} calls at once try whether the dependency is back"),
+            format!("{burst} calls at once try whether the dependency is back, of {pages} pages"),
             evidence,
+        ),
+        _ => Outcome::unknown(
+            id,
+            format!(
+                "{burst} calls at once, of {pages} pages, may be a hedge, or processes that each have a breaker"
+            ),
         ),
     }
 }

@@ -559,7 +559,11 @@ fn retry_after(case: &Case<'_>) -> Vec<Outcome> {
     for trial in &trials {
         let chains = trial.chains();
         // A date has whole seconds, and clocks are not quite alike.
-        let slack = if trial.form.contains("date") { 1_000_000 } else { 20_000 };
+        let slack = if trial.form.contains("date") {
+            1_000_000
+        } else {
+            20_000
+        };
         let (early, all) = early_returns(&chains, slack);
         told += all;
         if early > 0 {
