@@ -179,7 +179,10 @@ async fn audit(
             report.joined(by);
         }
         if calm.paths.is_empty() {
-            report.findings(rules::unseen(route, "no call was seen in calm"));
+            report.findings(match options.second_source.as_ref() == Some(route) {
+                true => rules::not_called(route, "it is called only where another fails"),
+                false => rules::unseen(route, "no call was seen in calm"),
+            });
             continue;
         }
         let mut experiments = Experiments::new(&mut lab, &calm, tell);

@@ -112,6 +112,13 @@ pub fn unseen(route: &str, why: &str) -> Vec<Finding> {
         .collect()
 }
 
+/// What is said of a dependency that pages do not call in calm, by design.
+#[must_use]
+pub fn not_called(route: &str, why: &str) -> Vec<Finding> {
+    let ids = FindingId::ALL.iter();
+    ids.map(|id| Outcome::not_applicable(*id, why).of_route(route)).collect()
+}
+
 /// Everything that can be said of one dependency, each of its paths by itself: of each id what is worst.
 ///
 /// `scale` is that of all paths, with the time-out that was seen; `calm` tells the paths apart.
