@@ -116,7 +116,8 @@ pub fn unseen(route: &str, why: &str) -> Vec<Finding> {
 #[must_use]
 pub fn not_called(route: &str, why: &str) -> Vec<Finding> {
     let ids = FindingId::ALL.iter();
-    ids.map(|id| Outcome::not_applicable(*id, why).of_route(route)).collect()
+    ids.map(|id| Outcome::not_applicable(*id, why).of_route(route))
+        .collect()
 }
 
 /// Everything that can be said of one dependency, each of its paths by itself: of each id what is worst.

@@ -153,7 +153,16 @@ fn on_4xx(case: &Case<'_>) -> Outcome {
         Err(why) => return Outcome::unknown(id, why),
     };
     let late = trial.late_calls_per_page();
-    let evidence = json!({ "calls_per_page": case.scale.calls_per_page, "late": late });
+    let struck = trial.starts(trial.armed, trial.fault_end());
+    let evidence =
+        json!({ "calls_per_page": case.scale.calls_per_page, "late": late, "calls": struck });
+    // A breaker must see some failures; a call that needs another one's answer is not made from the first page on.
+    if struck < 3 {
+        return Outcome::unknown(
+            id,
+            "hardly a call was made, as another one failed before it",
+        );
+    }
     match stopped(case, trial) {
         Some(true) => Outcome::defect(id, "calls stop when the answers are 404", evidence),
         Some(false) => Outcome::ok(id, "calls go on when the answers are 404", evidence),
