@@ -85,7 +85,7 @@ impl Experiments<'_, '_> {
         let faults = self.on_all(&json!({ "abort": 404 }));
         let rate = self.rate(40.0);
         let trial = self
-            .under_load("S21", "404", &faults, rate, Duration::from_millis(2_500))
+            .under_load("S21", "404", &faults, rate, Duration::from_secs(4))
             .await?;
         self.battery.storm_404 = Some(trial);
         Ok(())

@@ -21,13 +21,7 @@ pub(super) fn outcomes(case: &Case<'_>) -> Vec<Outcome> {
 pub(super) fn stopped(case: &Case<'_>, trial: &Trial) -> Option<bool> {
     let usual = case.scale.calls_per_page;
     let late = trial.late_calls_per_page()?;
-    let paused = || {
-        silences(&trial.attempts, 250_000)
-            .iter()
-            .filter(|it| it.from >= trial.armed)
-            .count()
-    };
-    let is_quiet = late <= usual * 0.25 || (late <= usual * 0.5 && paused() >= 2);
+    let is_quiet = late <= usual * 0.25 || (late <= usual * 0.8 && silent_share(trial) >= 0.5);
     if is_quiet && trial.removed.is_some() && trial.comes_back().is_none() {
         None
     } else if is_quiet {
@@ -37,6 +31,16 @@ pub(super) fn stopped(case: &Case<'_>, trial: &Trial) -> Option<bool> {
     } else {
         None
     }
+}
+
+/// The part of the fault's time in which no call began for much longer than pages are apart.
+fn silent_share(trial: &Trial) -> f64 {
+    let (from, to) = (trial.armed, trial.fault_end());
+    let pages = trial.pages_in(from, to).len().max(1) as u64;
+    let least = ((to - from) / pages * 5).max(250_000);
+    let silent = silences(&trial.attempts, least).into_iter();
+    let inside = silent.map(|it| it.to.min(to).saturating_sub(it.from.max(from)));
+    inside.sum::<u64>() as f64 / (to - from).max(1) as f64
 }
 
 /// Why calls of pages cannot be compared with calm.
@@ -74,7 +78,7 @@ fn effective(case: &Case<'_>) -> Vec<Outcome> {
         {
             Outcome::ok(
                 Id::NoEffectiveBreaker,
-                "it has no breaker in effect and needs none: one call a page, and every page is served in time",
+                "it has no breaker in effect and needs none: one call a page, and every page is answered in time",
                 evidence.clone(),
             )
         }
@@ -119,7 +123,8 @@ fn effective(case: &Case<'_>) -> Vec<Outcome> {
     vec![none, ignores]
 }
 
-/// By design is no defect: one call a page, no retries, and every page good, or honest, and inside its budget.
+/// By design is no defect: one call a page, no retries, and every page answered inside its budget: a breaker would change
+/// nothing.
 ///
 /// Some libraries ask again by themselves after a reset (java.net.http, aiohttp): calls are counted under 503s alone.
 pub(super) fn does_no_harm(case: &Case<'_>, trial: &Trial) -> bool {
@@ -129,13 +134,12 @@ pub(super) fn does_no_harm(case: &Case<'_>, trial: &Trial) -> bool {
         && pages_are_served(case, trial)
 }
 
-/// Whether pages were good, or honest, and in time while the fault was there.
+/// Whether pages were answered in time while the fault was there.
 fn pages_are_served(case: &Case<'_>, trial: &Trial) -> bool {
     let during = trial.pages_in(trial.armed, trial.fault_end());
     // A busy machine makes a page late now and then.
     let harmless = during.iter().filter(|it| {
-        // An honest 503 says that it is for a moment.
-        (it.is_good() || it.status == Some(503))
+        it.status.is_some()
             && it
                 .duration()
                 .is_some_and(|took| took <= case.scale.page_limit())
