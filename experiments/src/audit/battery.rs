@@ -167,6 +167,10 @@ impl<'b, 'l> Experiments<'b, 'l> {
         if self.wants(&[Id::NoBulkhead, Id::Serialised]) {
             self.slow_under_load().await?;
         }
+        if self.never_asks_again() {
+            // What comes after an outage is what comes after one failure: nothing.
+            return Ok(());
+        }
         if self.wants(OUTAGES) {
             self.outages().await?;
         }
@@ -177,6 +181,12 @@ impl<'b, 'l> Experiments<'b, 'l> {
             self.hang_under_load().await?;
         }
         Ok(())
+    }
+
+    /// Whether one failure was enough for the client not to ask again.
+    fn never_asks_again(&self) -> bool {
+        let after = self.battery.after_failure.as_ref();
+        after.is_some_and(|it| it.struck > Some(0) && it.comes_back().is_none())
     }
 
     fn wants(&self, ids: &[Id]) -> bool {
