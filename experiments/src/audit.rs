@@ -13,6 +13,7 @@ mod clock;
 mod lab;
 mod options;
 mod report;
+mod second;
 
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 
@@ -28,7 +29,7 @@ pub use self::{
     report::{AuditReport, AuditVerdict, CalmRecord, ExperimentRecord, PageAddress},
 };
 use crate::{
-    forensics::{Finding, rules},
+    forensics::{Calm, Finding, rules},
     run::{JournalError, Proxy, RunError},
 };
 
@@ -169,7 +170,14 @@ async fn audit(
     lab.wait_until_ready().await?;
     tell(AuditEvent::Ready);
     lab.warm_up().await?;
-    for route in &options.routes {
+    let second = options.second_source.as_deref();
+    let mut first: Option<(&str, Calm)> = None;
+    // The second source comes last, as it is looked at through the first.
+    let (last, routes): (Vec<&String>, Vec<&String>) = options
+        .routes
+        .iter()
+        .partition(|it| Some(it.as_str()) == second);
+    for route in routes.into_iter().chain(last) {
         lab.turn_to(route);
         let calm = lab.calibrate().await?;
         let told = CalmRecord::of(route, &calm);
@@ -179,9 +187,11 @@ async fn audit(
             report.joined(by);
         }
         if calm.paths.is_empty() {
-            report.findings(match options.second_source.as_ref() == Some(route) {
-                true => rules::not_called(route, "it is called only where another fails"),
-                false => rules::unseen(route, "no call was seen in calm"),
+            report.findings(match &first {
+                Some((primary, calm)) if Some(route.as_str()) == second => {
+                    second::audit(&mut lab, primary, route, calm).await?
+                }
+                _ => rules::unseen(route, "no call was seen in calm"),
             });
             continue;
         }
@@ -207,6 +217,7 @@ async fn audit(
         }
         let findings: Vec<Finding> = rules::findings_by_path(route, &calm, &scale, &battery);
         report.findings(findings);
+        first.get_or_insert((route, calm));
     }
     Ok(report.closed())
 }

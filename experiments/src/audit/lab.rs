@@ -152,7 +152,17 @@ impl<'l> Lab<'l> {
         faults: &[Value],
     ) -> Result<(), AuditError> {
         let route = self.route.clone();
-        let (bodies, ids) = self.prepare(&route, faults);
+        self.arm_on(probe, &route, faults).await
+    }
+
+    /// As [`arm`](Self::arm), on any route.
+    pub(super) async fn arm_on(
+        &mut self,
+        probe: &mut Probe,
+        route: &str,
+        faults: &[Value],
+    ) -> Result<(), AuditError> {
+        let (bodies, ids) = self.prepare(route, faults);
         self.proxy.arm_bodies("audit", bodies, LIFE).await?;
         probe.armed.extend(ids);
         if probe.trial.armed == 0 {
