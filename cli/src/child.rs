@@ -57,7 +57,9 @@ impl Child {
         let has_group = match output {
             ChildOutput::Ours => !io::stdin().is_terminal(),
             ChildOutput::File(file) => {
-                let error = file.try_clone().map_err(|error| Failure::new(Exit::Internal, error))?;
+                let error = file
+                    .try_clone()
+                    .map_err(|error| Failure::new(Exit::Internal, error))?;
                 command.stdin(Stdio::null()).stdout(file).stderr(error);
                 true
             }

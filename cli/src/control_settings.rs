@@ -26,6 +26,7 @@ const AUDIT_BYTES_MAX: u64 = 10_000_000;
 pub(crate) struct ControlFile {
     pub(crate) listen: Option<String>,
     pub(crate) insecure: bool,
+    allow_upstream: bool,
     pub(crate) allow_hosts: Vec<String>,
     token_file: Option<PathBuf>,
     read_token_file: Option<PathBuf>,
@@ -34,9 +35,10 @@ pub(crate) struct ControlFile {
 }
 
 impl ControlFile {
-    const KEYS: [&'static str; 7] = [
+    const KEYS: [&'static str; 8] = [
         "listen",
         "insecure",
+        "allow_upstream",
         "allow_hosts",
         "token_file",
         "read_token_file",
@@ -50,6 +52,9 @@ impl ControlFile {
         Ok(Self {
             listen: control.optional("listen", owned)?,
             insecure: control.optional("insecure", boolean)?.unwrap_or(false),
+            allow_upstream: control
+                .optional("allow_upstream", boolean)?
+                .unwrap_or(false),
             allow_hosts: control
                 .optional("allow_hosts", one_or_many(owned))?
                 .unwrap_or_default(),
@@ -86,6 +91,8 @@ pub(crate) struct ControlSettings {
     pub(crate) token: Option<Token>,
     pub(crate) read_token: Option<Token>,
     pub(crate) audit: Audit,
+    /// Whether routes may lead to the control API.
+    pub(crate) allow_upstream: bool,
 }
 
 impl ControlSettings {
@@ -95,6 +102,7 @@ impl ControlSettings {
             token: None,
             read_token: None,
             audit: Audit::log(),
+            allow_upstream: false,
         }
     }
 
@@ -120,6 +128,7 @@ impl ControlSettings {
             token: token("BROWNOUT_TOKEN", token_file.map(PathBuf::as_path))?,
             read_token: token("BROWNOUT_READ_TOKEN", read_file.map(PathBuf::as_path))?,
             audit,
+            allow_upstream: args.allow_control_upstream || file.allow_upstream,
         })
     }
 }

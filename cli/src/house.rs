@@ -115,8 +115,18 @@ impl House {
             metrics,
             tracer: telemetry.tracer(&plan.service),
         });
+        let api = api.map_err(|error| Failure::chain(Exit::Usage, &error))?;
+        if !plan.settings.allow_upstream {
+            let reserved = gateway.handle().reserve(api.address());
+            reserved.map_err(|error| {
+                let why = format!(
+                    "{error}: it is the control API; give --allow-control-upstream if that is meant"
+                );
+                Failure::new(Exit::Usage, why)
+            })?;
+        }
         Ok(Self {
-            api: api.map_err(|error| Failure::chain(Exit::Usage, &error))?,
+            api,
             ops,
             gateway,
             telemetry,

@@ -35,6 +35,7 @@ pub(crate) async fn arm(
     let [dry_run] = query.only(&["dry_run"])?;
     let dry_run = is_true("dry_run", dry_run.as_deref())?;
     off_thread(&control, move |ops| {
+        ops.check_runs()?;
         let value = body.json()?;
         let drafts = match &value {
             Value::Array(items) => read_all(ops, items)?,
@@ -132,6 +133,7 @@ pub(crate) async fn put(
         return Err(ApiError::invalid(Problem::at("id", detail)));
     }
     off_thread(&control, move |ops| {
+        ops.check_runs()?;
         let mut value = body.json()?;
         if let Value::Object(members) = &mut value {
             match members.get("id") {

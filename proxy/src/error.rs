@@ -13,6 +13,8 @@ pub(crate) enum UpstreamError {
     Connect { source: io::Error },
     #[error("did not accept the connection within 5s")]
     ConnectTimeout,
+    #[error("leads back to this route: the request would go round for ever")]
+    Loop,
     #[error("broke the connection before it answered")]
     Broken { source: io::Error },
     #[error("sent what is not an HTTP answer: {}", bad.detail)]
@@ -54,6 +56,7 @@ impl UpstreamError {
     pub(crate) fn status(&self) -> u16 {
         match self {
             Self::ConnectTimeout => 504,
+            Self::Loop => 508,
             Self::Resolve { .. }
             | Self::Connect { .. }
             | Self::Broken { .. }
@@ -63,7 +66,7 @@ impl UpstreamError {
 
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
-            Self::Resolve { .. } | Self::Connect { .. } => ErrorKind::Connect,
+            Self::Resolve { .. } | Self::Connect { .. } | Self::Loop => ErrorKind::Connect,
             Self::ConnectTimeout => ErrorKind::Timeout,
             Self::Broken { .. } => ErrorKind::Reset,
             Self::Protocol { .. } => ErrorKind::Protocol,
@@ -79,6 +82,7 @@ impl UpstreamError {
             }
             Self::Connect { .. } => "connection_error",
             Self::ConnectTimeout => "connect_timeout",
+            Self::Loop => "loop_detected",
             Self::Broken { .. } => "connection_reset",
             Self::Protocol { .. } => "protocol_error",
         }

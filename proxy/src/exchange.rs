@@ -3,6 +3,7 @@
 mod before;
 mod change;
 mod copies;
+mod events;
 mod forward;
 mod head_dribble;
 mod malformed;

@@ -1,6 +1,7 @@
 //! The data plane as a whole: its cores, and the handle by which routes come and go.
 
 mod core;
+mod cycles;
 mod routes;
 
 pub use self::routes::{NewRoute, RouteChange, RouteError, RouteStatus};
@@ -21,10 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     journal::Journal,
-    limits::PIPE_DESCRIPTORS_MAX,
+    limits::{ClientTimeouts, PIPE_DESCRIPTORS_MAX},
     listener::{ListenAddress, Listening, Serve},
+    loops::Hops,
     route::Route,
-    upstream::Upstream,
 };
 
 /// What a gateway is made of.
@@ -46,6 +47,8 @@ pub struct GatewayConfig {
     /// some 600 B as a rule.
     /// 0 keeps none, nor those in progress.
     pub journal_capacity: usize,
+    /// How long clients may take.
+    pub client_timeouts: ClientTimeouts,
 }
 
 impl GatewayConfig {
@@ -67,6 +70,7 @@ impl GatewayConfig {
             tracer: Tracer::off(),
             access_log: false,
             journal_capacity: Self::JOURNAL_CAPACITY,
+            client_timeouts: ClientTimeouts::default(),
         }
     }
 }
@@ -115,6 +119,9 @@ impl Gateway {
             access_log: config.access_log,
             journal: Journal::new(cores.len(), config.journal_capacity),
             stop: stop.clone(),
+            hops: Arc::default(),
+            client_timeouts: config.client_timeouts,
+            reserved: Mutex::default(),
         };
         let shared = Arc::new(shared);
         let follower = Arc::downgrade(&shared);
@@ -183,6 +190,10 @@ struct Shared {
     access_log: bool,
     journal: Option<Journal>,
     stop: CancellationToken,
+    hops: Arc<Hops>,
+    client_timeouts: ClientTimeouts,
+    /// See [`GatewayHandle::reserve`].
+    reserved: Mutex<Option<SocketAddr>>,
 }
 
 struct Entry {
@@ -237,9 +248,8 @@ impl GatewayHandle {
             return Err(RouteError::TooMany);
         }
         let listening = self.0.bind(new.listen)?;
-        if comes_back(&routes, &new.upstream, listening.address()) {
-            return Err(RouteError::Loop { name: new.name });
-        }
+        self.0
+            .check_leads_on(&routes, &new.name, &new.upstream, listening.address())?;
         let route = Route::new(&new.name, new.upstream, &self.0.metrics, self.0.access_log);
         let mut entry = Entry {
             address: listening.address(),
@@ -252,6 +262,7 @@ impl GatewayHandle {
         }
         let status = entry.status();
         routes.insert(new.name, entry);
+        self.0.publish(&routes);
         Ok(status)
     }
 
@@ -267,10 +278,7 @@ impl GatewayHandle {
             let upstream = change.upstream.clone().map(Arc::new);
             let upstream = upstream.unwrap_or_else(|| entry.route.upstream());
             let listen = change.listen.map_or(entry.address, ListenAddress::address);
-            if comes_back(&routes, &upstream, listen) {
-                let name = name.to_owned();
-                return Err(RouteError::Loop { name });
-            }
+            self.0.check_leads_on(&routes, name, &upstream, listen)?;
         }
         let entry = routes.get_mut(name).ok_or_else(|| RouteError::Unknown {
             name: name.to_owned(),
@@ -311,14 +319,19 @@ impl GatewayHandle {
             entry.route.set_upstream(upstream);
         }
         self.0.follow_at_listener(entry, &self.0.faults.plan());
-        Ok(entry.status())
+        let status = entry.status();
+        self.0.publish(&routes);
+        Ok(status)
     }
 
     /// Deletes a route: new connections are refused at once, requests in progress end, connections of a `tcp` route
     /// are closed. Whether there was one.
     #[must_use]
     pub fn remove_route(&self, name: &str) -> bool {
-        self.0.lock().remove(name).is_some()
+        let mut routes = self.0.lock();
+        let removed = routes.remove(name);
+        self.0.publish(&routes);
+        removed.is_some()
     }
 
     /// The records of requests; `None` if none are kept.
@@ -338,28 +351,6 @@ impl GatewayHandle {
     pub fn route(&self, name: &str) -> Option<RouteStatus> {
         self.0.lock().get(name).map(Entry::status)
     }
-}
-
-/// Whether `upstream`, route by route, leads to `listen`. What is named and not numbered is not looked up.
-fn comes_back(routes: &BTreeMap<String, Entry>, upstream: &Upstream, listen: SocketAddr) -> bool {
-    let mut next = upstream.address();
-    for _ in 0..=routes.len() {
-        let Some(address) = next else { return false };
-        if reaches(address, listen) {
-            return true;
-        }
-        next = routes
-            .values()
-            .find(|entry| reaches(address, entry.address))
-            .and_then(|entry| entry.route.upstream().address());
-    }
-    false
-}
-
-/// Whether a connection to `address` is one to a socket of this machine that listens on `listen`.
-fn reaches(address: SocketAddr, listen: SocketAddr) -> bool {
-    let everywhere = listen.ip().is_unspecified() && address.ip().is_loopback();
-    address.port() == listen.port() && (address.ip() == listen.ip() || everywhere)
 }
 
 impl Shared {
@@ -415,6 +406,8 @@ impl Shared {
                     .as_ref()
                     .and_then(|journal| journal.core(index)),
                 connections: Arc::clone(&self.connections),
+                hops: Arc::clone(&self.hops),
+                client_timeouts: self.client_timeouts,
             };
             if core.send(serve).is_err() {
                 return Err(RouteError::ShuttingDown);

@@ -10,6 +10,7 @@ mod buffers;
 mod client;
 mod decoder;
 mod encoder;
+mod event_tail;
 mod forwarding;
 mod framing;
 mod head;
@@ -22,6 +23,7 @@ pub(crate) use buffers::{Input, Output};
 pub(crate) use client::{NoAnswer, UpstreamConnection, read_head};
 pub(crate) use decoder::{BadBody, Decoder};
 pub(crate) use encoder::Encoder;
+pub(crate) use event_tail::EventTail;
 pub(crate) use forwarding::{
     Outgoing, Persistence, expects_continue, to_client, to_upstream, write_request, write_response,
 };

@@ -21,6 +21,7 @@ mod http1;
 mod journal;
 mod limits;
 mod listener;
+mod loops;
 mod relay;
 mod route;
 mod scope;
@@ -38,5 +39,6 @@ pub use journal::{
     Attempt, AttemptEnd, AttemptPhase, Connection, ConnectionEnd, Journal, JournalPage,
     JournalQuery, RecordState,
 };
+pub use limits::ClientTimeouts;
 pub use listener::{InvalidListenAddress, ListenAddress};
 pub use upstream::{InvalidUpstream, Protocol, Upstream};

@@ -1,6 +1,7 @@
 //! The limits of the data plane: how long it waits and how much it keeps.
 //!
-//! Each is a default that cannot be changed at run time. The buffers of a single stage of
+//! Each cannot be changed at run time; those of [`ClientTimeouts`] are defaults, so that tests need not wait for them. The
+//! buffers of a single stage of
 //! [`shaping`](crate::shaping) are said where the stage is.
 
 use std::time::Duration;
@@ -27,12 +28,24 @@ pub(crate) const CLOSE_BYTES_MAX: usize = 1024 * 1024;
 
 // --- Requests ----------------------------------------------------------------------------------------------------
 
-/// A client has so long to send a request's head, from the first byte or from the beginning of the connection. Then its
-/// connection is closed. Time in which a fault holds the connection does not count.
-pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take over what only it can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientTimeouts {
+    /// For a request's head, from its first byte or from the beginning of the connection. Then the connection is closed.
+    /// Time in which a fault holds the connection does not count. 30 s.
+    pub head: Duration,
+    /// Between two requests. Then the connection is closed. 75 s.
+    pub idle: Duration,
+}
 
-/// A client connection may be idle for so long between two requests. Then it is closed.
-pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+impl Default for ClientTimeouts {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(30),
+            idle: Duration::from_secs(75),
+        }
+    }
+}
 
 /// The body of a request that was answered without it is read to its end within these bytes and within
 /// [`UNWANTED_TIME_MAX`], so that the connection can be used again. If it is longer, the connection is closed.

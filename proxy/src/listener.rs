@@ -20,6 +20,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     http1::{self, HeadLimits},
     journal::CoreJournal,
+    limits::ClientTimeouts,
+    loops::Hops,
     relay,
     route::Route,
     scope::Scope,
@@ -50,7 +52,7 @@ impl ListenAddress {
     pub fn parse(text: &str) -> Result<Self, InvalidListenAddress> {
         if let Some(port) = text.strip_prefix(':') {
             let port = port.parse().map_err(|_| InvalidListenAddress)?;
-            return Ok(Self(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)));
+            return Ok(Self(everywhere(port, has_ipv6())));
         }
         if let Ok(address) = text.parse() {
             return Ok(Self(address));
@@ -86,6 +88,21 @@ impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// Every address of the machine: IPv6, which takes IPv4 as well, where there is IPv6.
+fn everywhere(port: u16, has_ipv6: bool) -> SocketAddr {
+    match has_ipv6 {
+        true => (Ipv6Addr::UNSPECIFIED, port).into(),
+        false => (Ipv4Addr::UNSPECIFIED, port).into(),
+    }
+}
+
+/// Many containers have none.
+fn has_ipv6() -> bool {
+    let probe = Socket::new(Domain::IPV6, Type::STREAM, None);
+    let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+    probe.is_ok_and(|socket| socket.bind(&any.into()).is_ok())
 }
 
 /// The listening sockets of one route. Dropping it refuses new connections at once.
@@ -215,6 +232,8 @@ pub(crate) struct Serve {
     pub(crate) journal: Option<Arc<CoreJournal>>,
     /// A permit for each connection of the process.
     pub(crate) connections: Arc<Semaphore>,
+    pub(crate) hops: Arc<Hops>,
+    pub(crate) client_timeouts: ClientTimeouts,
 }
 
 /// Accepts connections on one core until the listener is shut down.
@@ -231,6 +250,8 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker)
         tracer,
         journal,
         connections,
+        hops,
+        client_timeouts,
     } = serve_route;
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
@@ -246,9 +267,11 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker)
         tracer,
         pool: Rc::new(Pool::default()),
         head_limits: HeadLimits::default(),
+        client_timeouts,
         timer,
         journal,
         tasks: tasks.clone(),
+        hops,
     });
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -264,7 +287,13 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker)
         };
         match accepted {
             Ok((tcp, _)) => {
-                let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
+                // One connection waits for a place here, the others in the kernel's queue. All end with the route.
+                let permit = tokio::select! {
+                    biased;
+                    permit = Arc::clone(&connections).acquire_owned() => permit,
+                    () = accepting.cancelled() => return,
+                };
+                let Ok(permit) = permit else {
                     return; // The gateway is gone.
                 };
                 let (scope, closing) = (Rc::clone(&scope), closing.clone());
@@ -306,6 +335,12 @@ mod tests {
             "fewer is not the same"
         );
         assert!(!address(":81").is_served_by(dual));
+    }
+
+    #[test]
+    fn a_port_alone_is_every_address_with_ipv6_and_without() {
+        assert_eq!(everywhere(80, true).to_string(), "[::]:80");
+        assert_eq!(everywhere(80, false).to_string(), "0.0.0.0:80");
     }
 
     #[test]

@@ -265,7 +265,11 @@ async fn carry(
         Admitted::Gone => return RelayEnding::ClientGone,
     }
     let address = route.upstream();
-    let upstream = match address.connect().await {
+    let opened = address.connect().await.and_then(|upstream| {
+        scope.check_leads_on(&address, &upstream)?;
+        Ok(upstream)
+    });
+    let upstream = match opened {
         Ok(upstream) => upstream,
         Err(error) => {
             route.errors(error.kind()).add(1);

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -27,6 +28,8 @@ pub(crate) struct Route {
     name: Arc<str>,
     protocol: Protocol,
     upstream: ArcSwap<Upstream>,
+    /// See [`Route::reached`].
+    reached: Mutex<Option<SocketAddr>>,
     /// Its series, which end with it: when it is deleted and the last exchange on it is over.
     series: SeriesGroup,
     pub(crate) requests: Total,
@@ -139,6 +142,7 @@ impl Route {
         Arc::new(Self {
             protocol: upstream.protocol(),
             upstream: ArcSwap::from_pointee(upstream),
+            reached: Mutex::default(),
             requests: Total::with(series.counter(names::PROXY_REQUESTS, &[name])),
             bytes_in: Total::with(series.counter(names::PROXY_BYTES_IN, &[name])),
             bytes_out: Total::with(series.counter(names::PROXY_BYTES_OUT, &[name])),
@@ -262,6 +266,19 @@ impl Route {
 
     pub(crate) fn set_upstream(&self, upstream: Upstream) {
         self.upstream.store(Arc::new(upstream));
+        *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Where its upstream was when it was connected to last, if it has a name.
+    pub(crate) fn reached(&self) -> Option<SocketAddr> {
+        *self.reached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes where its upstream is.
+    pub(crate) fn reaches(&self, upstream: &Upstream, address: SocketAddr) {
+        if upstream.address().is_none() {
+            *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
+        }
     }
 
     /// Answers with this status; `None` for exchanges that ended without one.

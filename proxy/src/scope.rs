@@ -4,10 +4,18 @@ use std::sync::Arc;
 
 use brownout_fault::FaultReader;
 use brownout_telemetry::Tracer;
+use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    http1::HeadLimits, journal::CoreJournal, route::Route, timer::Timer, upstream::SharedPool,
+    error::UpstreamError,
+    http1::HeadLimits,
+    journal::CoreJournal,
+    limits::ClientTimeouts,
+    loops::Hops,
+    route::Route,
+    timer::Timer,
+    upstream::{SharedPool, Upstream},
 };
 
 /// One route on one core. It never crosses a thread.
@@ -19,10 +27,33 @@ pub(crate) struct Scope {
     pub(crate) pool: SharedPool,
     /// How large the heads of requests and answers may be.
     pub(crate) head_limits: HeadLimits,
+    pub(crate) client_timeouts: ClientTimeouts,
     /// The core's clock, on which faults wait.
     pub(crate) timer: Timer,
     /// Where requests are kept as evidence, if they are.
     pub(crate) journal: Option<Arc<CoreJournal>>,
     /// Tasks that a drain of the process waits for.
     pub(crate) tasks: TaskTracker,
+    /// Where connections may lead in this process.
+    pub(crate) hops: Arc<Hops>,
+}
+
+impl Scope {
+    /// Looks at a connection that was just opened to `upstream`.
+    ///
+    /// # Errors
+    /// When it leads back to this route.
+    pub(crate) fn check_leads_on(
+        &self,
+        upstream: &Upstream,
+        opened: &TcpStream,
+    ) -> Result<(), UpstreamError> {
+        let address = opened.peer_addr();
+        let address = address.map_err(|source| UpstreamError::Broken { source })?;
+        self.route.reaches(upstream, address);
+        match self.hops.lead_back(&self.route, address) {
+            true => Err(UpstreamError::Loop),
+            false => Ok(()),
+        }
+    }
 }

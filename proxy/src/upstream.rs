@@ -112,6 +112,15 @@ impl Upstream {
         self.address
     }
 
+    /// Its host, a name or an address.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// What its route carries.
     #[must_use]
     pub fn protocol(&self) -> Protocol {

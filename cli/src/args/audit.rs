@@ -48,7 +48,11 @@ pub(crate) struct AuditArgs {
     pub(crate) order: Option<String>,
 
     /// The JSON that is sent with it
-    #[arg(long, value_name = "JSON", default_value = r#"{"item":"brownout-audit","quantity":1}"#)]
+    #[arg(
+        long,
+        value_name = "JSON",
+        default_value = r#"{"item":"brownout-audit","quantity":1}"#
+    )]
     pub(crate) order_body: String,
 
     /// How a page says that something is missing: header:NAME[=VALUE], json:/pointer=VALUE, text:REGEX or status:CODE;
@@ -122,7 +126,9 @@ fn budget(word: &str) -> Result<Duration, String> {
 }
 
 fn rate(word: &str) -> Result<f64, String> {
-    let rate: f64 = word.parse().map_err(|_| format!("`{word}` is not a number"))?;
+    let rate: f64 = word
+        .parse()
+        .map_err(|_| format!("`{word}` is not a number"))?;
     match (1.0..=1_000.0).contains(&rate) {
         true => Ok(rate),
         false => Err("must be from 1 to 1000".to_owned()),

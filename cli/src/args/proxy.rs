@@ -72,6 +72,10 @@ pub(crate) struct ControlArgs {
     #[arg(long, env = "BROWNOUT_INSECURE", value_parser = FalseyValueParser::new())]
     pub(crate) insecure: bool,
 
+    /// Let routes lead to the control API, and with that everybody who reaches such a route
+    #[arg(long, env = "BROWNOUT_ALLOW_CONTROL_UPSTREAM", value_parser = FalseyValueParser::new())]
+    pub(crate) allow_control_upstream: bool,
+
     /// A name besides loopback under which the control API may be called; may be repeated
     #[arg(
         long = "allow-host",

@@ -9,7 +9,7 @@ use brownout_client::Client;
 use brownout_control_api::Wanted;
 use brownout_experiment::{
     audit::{Audit, AuditError, AuditReport, AuditVerdict, Endpoint, Options},
-    render::{AuditTerminal, audit_html, audit_junit},
+    render::{AuditTerminal, audit_experiment, audit_html, audit_junit},
     run::RunError,
 };
 use brownout_proxy::NewRoute;
@@ -129,8 +129,16 @@ fn options(
     routes: &Routes,
     seed: u64,
 ) -> Result<Options, Failure> {
-    let watch = args.watch.as_deref().map(|it| beside(&page, it)).transpose()?;
-    let order = args.order.as_deref().map(|it| order(&page, it, &args.order_body)).transpose()?;
+    let watch = args
+        .watch
+        .as_deref()
+        .map(|it| beside(&page, it))
+        .transpose()?;
+    let order = args
+        .order
+        .as_deref()
+        .map(|it| order(&page, it, &args.order_body))
+        .transpose()?;
     if let Some(second) = &args.second_source {
         routes.must_have(second)?;
     }
@@ -169,7 +177,10 @@ fn endpoint(url: &str, method: Option<Method>) -> Result<Endpoint, Failure> {
     let mut found: Vec<_> = found.collect();
     // `localhost` may be both; servers listen on the older one more often.
     found.sort_by_key(std::net::SocketAddr::is_ipv6);
-    let address = found.first().copied().ok_or_else(|| wrong("has no address"))?;
+    let address = found
+        .first()
+        .copied()
+        .ok_or_else(|| wrong("has no address"))?;
     let path = uri.path_and_query().map_or("/", |it| it.as_str());
     Ok(Endpoint {
         address,
@@ -222,7 +233,10 @@ fn reproduce(args: &AuditArgs, seed: u64) -> String {
         *program = name.map_or_else(|| program.clone(), |it| it.to_string_lossy().into_owned());
     }
     if args.seed.is_none() {
-        let command = words.iter().position(|it| it == "--").unwrap_or(words.len());
+        let command = words
+            .iter()
+            .position(|it| it == "--")
+            .unwrap_or(words.len());
         words.splice(command..command, ["--seed".to_owned(), seed.to_string()]);
     }
     let quoted = words.iter().map(|word| {
@@ -249,6 +263,7 @@ fn write(args: &AuditArgs, report: &AuditReport) -> Result<(), Failure> {
         (args.json.as_deref().filter(|it| !is_stdout(Some(it))), json),
         (args.html.as_deref(), audit_html(report)),
         (args.junit.as_deref(), audit_junit(report)),
+        (args.write.as_deref(), audit_experiment(report)),
     ];
     for (path, text) in files {
         let Some(path) = path else { continue };

@@ -1,10 +1,8 @@
 //! `brownout proxy`: stand between services and their upstreams.
 
-use std::{
-    collections::BTreeMap,
-    hash::{BuildHasher, RandomState},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
+mod print_ready;
+
+use std::hash::{BuildHasher, RandomState};
 
 use brownout_control_api::{ControlConfig, Reloaded, Wanted, new_route};
 use brownout_fault::{is_name, units::show_duration};
@@ -12,6 +10,7 @@ use brownout_proxy::{GatewayConfig, NewRoute};
 use brownout_wire::RouteSpec;
 use serde_json::json;
 
+use self::print_ready::reachable;
 use crate::{
     args::{Output, ProxyArgs},
     child::{Child, ChildOutput},
@@ -31,13 +30,13 @@ pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
     let (telemetry, service) = started.of_one(Plan::SERVICE);
     let settings = ControlSettings::read(&args.control, &asked.config.control)?;
     let plan = plan(&args, &asked, settings, service);
-    let seed = plan.seed;
+    let (seed, allow_hosts) = (plan.seed, plan.allow_hosts.clone());
     let house = House::start(plan, telemetry)?;
     let runs_a_command = !args.command.is_empty();
     match args.output {
-        Output::Text if runs_a_command => announce_beside(&house),
-        Output::Text => announce(&house, seed),
-        Output::Json => announce_json(&house),
+        Output::Text if runs_a_command => print_ready::beside(&house),
+        Output::Text => print_ready::text(&house, seed, &allow_hosts),
+        Output::Json => print_ready::json(&house),
     }
     let mut asked = asked;
     let mut obey = |order| match order {
@@ -204,19 +203,9 @@ pub(crate) fn route_variables(
     Ok(variables)
 }
 
-/// An address that can be called, of one that listens everywhere.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, listen.port()).into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, listen.port()).into(),
-        IpAddr::V4(_) | IpAddr::V6(_) => listen,
-    }
-}
-
 /// Reads the routes of a command line.
 pub(crate) fn parse_routes(words: &[String]) -> Result<Vec<NewRoute>, Failure> {
-    let routes: Result<Vec<NewRoute>, String> =
-        words.iter().map(|word| one_route(word)).collect();
+    let routes: Result<Vec<NewRoute>, String> = words.iter().map(|word| one_route(word)).collect();
     routes.map_err(|why| Failure::new(Exit::Usage, why))
 }
 
@@ -260,76 +249,6 @@ pub(crate) fn one_route(word: &str) -> Result<NewRoute, String> {
             .collect();
         format!("`--route {word}`: {}", told.join("; "))
     })
-}
-
-fn announce(house: &House, seed: u64) {
-    let control = house.control();
-    let faults = format!("http://{control}/faults");
-    show::heading(&format!("brownout {}", env!("CARGO_PKG_VERSION")));
-    println!();
-    for route in house.routes() {
-        println!(
-            "  route {:<16} {}://{} -> {}",
-            route.name, route.protocol, route.listen, route.upstream
-        );
-    }
-    println!("  control API            http://{control}");
-    if !control.ip().is_loopback() {
-        println!(
-            "                         by a name, such as http://brownout:8474, with --allow-host brownout"
-        );
-    }
-    println!("  seed                   {seed}");
-    if house.armed() > 0 {
-        let faults = show::count(house.armed(), "fault");
-        println!("  armed by the file      {faults}; see: brownout fault ls");
-    }
-    println!();
-    match house.routes().first() {
-        Some(route) => {
-            println!("start an outage:");
-            println!(
-                "  curl -X POST {faults} -d '{{\"route\":\"{}\",\"reset\":{{}}}}'",
-                route.name
-            );
-            println!("end it:");
-            println!("  curl -X DELETE {faults}");
-        }
-        None => {
-            println!("make a route:");
-            println!(
-                "  curl -X POST http://{control}/routes \
-                 -d '{{\"name\":\"web\",\"listen\":\"127.0.0.1:9100\",\"upstream\":\"http://127.0.0.1:9000\"}}'"
-            );
-        }
-    }
-    println!();
-    println!("Ctrl-C stops it.");
-}
-
-/// Standard output is the command's.
-fn announce_beside(house: &House) {
-    let routes = house.routes().iter();
-    let routes: Vec<String> = routes
-        .map(|route| format!("{} {}://{}", route.name, route.protocol, route.listen))
-        .collect();
-    show::note(&format!(
-        "brownout: control API http://{}; routes: {}",
-        house.control(),
-        routes.join(", ")
-    ));
-}
-
-fn announce_json(house: &House) {
-    let routes: BTreeMap<&str, String> = house
-        .routes()
-        .iter()
-        .map(|route| (route.name.as_str(), route.listen.to_string()))
-        .collect();
-    println!(
-        "{}",
-        json!({ "event": "ready", "control": house.control().to_string(), "routes": routes })
-    );
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
+mod audit_command;
 mod command_behind;
 mod compose_files;
 mod configuration;

@@ -144,6 +144,23 @@ fn wrong_arguments_are_refused_with_a_reason() {
     }
 }
 
+#[test]
+fn a_route_to_the_control_api_is_refused_unless_it_is_meant() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let control = free.local_addr().unwrap().to_string();
+    drop(free);
+    let route = format!("own=127.0.0.1:0=http://{control}");
+
+    let ran = run(&["proxy", "--route", &route, "--control", &control]);
+
+    assert_eq!(ran.code(), 2, "{}", ran.err());
+    assert!(
+        ran.err().contains("give --allow-control-upstream"),
+        "{}",
+        ran.err()
+    );
+}
+
 #[tokio::test]
 async fn one_address_for_two_routes_is_refused_and_nothing_listens() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,6 +1,6 @@
 //! `brownout run`: experiments against real services, in short.
 
-mod world;
+pub(crate) mod world;
 
 use std::{
     fs,

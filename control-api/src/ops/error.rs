@@ -83,6 +83,13 @@ impl From<RouteError> for OpError {
             RouteError::Listen { source, .. } => {
                 Self::invalid(Problem::at("listen", format!("{error}: {source}")))
             }
+            RouteError::Reserved { address, .. } => Self::invalid(Problem::at(
+                "upstream",
+                format!(
+                    "leads to the control API at {address}; start the proxy with --allow-control-upstream if \
+                     that is meant"
+                ),
+            )),
             RouteError::OtherProtocol { .. } | RouteError::Loop { .. } => {
                 Self::invalid(Problem::at("upstream", error.to_string()))
             }

@@ -4,12 +4,24 @@ use std::collections::HashSet;
 
 use brownout_fault::{FaultSpec, FaultStatus, FaultWriter, PatchError, read::Problem};
 use brownout_wire::{FaultDraft, FaultTags};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Armed, Change, Condition, Filter, OpError, Ops, now};
 use crate::audit::Caller;
 
 impl Ops {
+    /// Whether faults may still be armed. When the process is about to end its routes are gone, which is no mistake of a
+    /// caller that names one.
+    ///
+    /// # Errors
+    /// When it is about to end.
+    pub(crate) fn check_runs(&self) -> Result<(), OpError> {
+        match self.state().stopping {
+            true => Err(OpError::ShuttingDown),
+            false => Ok(()),
+        }
+    }
+
     /// Reads a fault as it is written: every problem with it, unknown routes among them.
     ///
     /// # Errors
@@ -165,41 +177,55 @@ impl Ops {
         condition: &Condition,
         caller: Caller,
     ) -> Result<Armed, OpError> {
+        /// The fault may be another when the patch is worked out; then it is worked out again.
+        const TRIES: usize = 10;
         // What a fault names was there when it was armed; that a route has gone since is no mistake of this patch.
         let names_routes = patch.get("route").is_some();
         let (members, rest) = FaultTags::split(patch);
-        let mut unfit = None;
-        let patched = {
+        for _ in 0..TRIES {
+            let base = {
+                let mut change = self.change(caller);
+                change.check_patch(id, condition, &members)?;
+                let now = change.now;
+                change.state.writer.patch_base(id, now)
+            };
+            // Expressions are compiled here, and nobody who wants to halt waits for that.
+            let patched = base.and_then(|base| base.patched(&rest).map_err(PatchError::Invalid));
+            let patched = patched.map_err(|error| self.unpatched(error, patch))?;
+
             let mut change = self.change(caller);
-            change.state.check_may_arm(change.now)?;
-            change.current(id, condition)?;
-            change.check_is_no_toxic(id)?;
-            let before = change.state.tags.get(id).cloned().unwrap_or_default();
-            let tags = before.patched(&members).map_err(OpError::Invalid)?;
-            if members.contains_key("lease") {
-                change.state.check_lease(&tags)?;
+            let tags = change.check_patch(id, condition, &members)?;
+            if names_routes && !self.0.fits(patched.spec()) {
+                drop(change);
+                return Err(self.gone_meanwhile(patched.spec()));
             }
             let now = change.now;
-            let patched = change.state.writer.patch_if(id, &rest, now, |spec| {
-                if !names_routes || self.0.fits(spec) {
-                    return Vec::new();
+            match change.state.writer.apply_patch(patched, &rest, now) {
+                Ok(status) => {
+                    change.keep_tags(id, tags.clone());
+                    change.done("fault.patch", vec![id.to_owned()], patch.clone());
+                    return Ok(Armed { status, tags });
                 }
-                unfit = Some(spec.clone());
-                vec![Problem::at("route", "does not fit")]
-            });
-            patched.map(|status| {
-                change.keep_tags(id, tags.clone());
-                change.done("fault.patch", vec![id.to_owned()], patch.clone());
-                Armed { status, tags }
-            })
-        };
-        match (patched, unfit) {
-            (Ok(armed), _) => Ok(armed),
-            (Err(PatchError::Unknown { id }), _) => Err(OpError::NoFault(id)),
-            (Err(PatchError::Invalid(_)), Some(spec)) => Err(self.gone_meanwhile(&spec)),
-            (Err(PatchError::Invalid(mut problems)), None) => {
+                Err(PatchError::Changed { .. }) => {}
+                Err(error) => {
+                    drop(change);
+                    return Err(self.unpatched(error, patch));
+                }
+            }
+        }
+        Err(OpError::Taken(format!(
+            "the fault `{id}` is changed by others all the time; try again"
+        )))
+    }
+
+    /// What is to be said of a patch that was refused.
+    fn unpatched(&self, error: PatchError, patch: &Value) -> OpError {
+        match error {
+            PatchError::Unknown { id } => OpError::NoFault(id),
+            PatchError::Changed { .. } => OpError::Taken(error.to_string()),
+            PatchError::Invalid(mut problems) => {
                 problems.extend(self.unknown_routes(patch));
-                Err(OpError::Invalid(problems))
+                OpError::Invalid(problems)
             }
         }
     }
@@ -264,6 +290,24 @@ impl Ops {
 }
 
 impl Change<'_> {
+    /// Whether a patch of the fault `id` may be made now; what its tags are then.
+    fn check_patch(
+        &mut self,
+        id: &str,
+        condition: &Condition,
+        members: &Map<String, Value>,
+    ) -> Result<FaultTags, OpError> {
+        self.state.check_may_arm(self.now)?;
+        self.current(id, condition)?;
+        self.check_is_no_toxic(id)?;
+        let before = self.state.tags.get(id).cloned().unwrap_or_default();
+        let tags = before.patched(members).map_err(OpError::Invalid)?;
+        if members.contains_key("lease") {
+            self.state.check_lease(&tags)?;
+        }
+        Ok(tags)
+    }
+
     /// A toxic has attributes in other units, which only its own front can keep in step.
     fn check_is_no_toxic(&self, id: &str) -> Result<(), OpError> {
         match self.state.toxics.has(id) {

@@ -366,3 +366,68 @@ async fn halt_is_answered_beside_callers_that_arm_list_and_remove_a_thousand_fau
     told("callers that arm, list and remove 1,000 faults", &took);
     callers.abort_all();
 }
+
+/// Expressions that differ and compile to much, though to less than is refused.
+fn expressions(round: usize) -> Vec<String> {
+    (0..16)
+        .map(|n| format!("re:^(?:[a-z]{{1,40}}x){{1,20}}$|{round}-{n}"))
+        .collect()
+}
+
+#[tokio::test]
+async fn halt_is_answered_beside_patches_that_compile_expressions() {
+    let world = std::sync::Arc::new(World::start().await);
+    let fault = json!({ "id": "slow", "route": "web", "reset": {}, "percent": 0 });
+    assert_eq!(world.call("POST", "/faults", fault).await.0, 201);
+    let patching = std::sync::Arc::clone(&world);
+    let patching = tokio::spawn(async move {
+        let mut longest = Duration::ZERO;
+        for round in 0.. {
+            let patch = json!({ "match": { "path": expressions(round) } });
+            let began = Instant::now();
+            match patching.call("PATCH", "/faults/slow", patch).await {
+                (200, _) => longest = longest.max(began.elapsed()),
+                // The fault was removed by a halt.
+                (404, _) => break,
+                (status, problem) => panic!("{status}: {problem}"),
+            }
+        }
+        longest
+    });
+    eventually("the fault to be patched", || {
+        let spec = world.ops.fault("slow").unwrap().status.spec;
+        spec.to_value()["match"]["path"].is_array()
+    })
+    .await;
+    // Beside the next patches; what only looks needs the same lock, and removes nothing.
+    let mut took = Vec::new();
+    for _ in 0..100 {
+        let began = Instant::now();
+        assert_eq!(
+            world.call("DELETE", "/faults/none", Value::Null).await.0,
+            404
+        );
+        took.push(began.elapsed());
+    }
+    took.sort();
+    told("patches that compile expressions", &took);
+
+    assert_eq!(world.call("POST", "/halt", Value::Null).await.0, 200);
+    let longest = patching.await.unwrap();
+
+    println!("PATCH of 16 expressions: at most {longest:?}");
+    assert!(world.ops.faults(&Filter::default()).is_empty());
+}
+
+#[tokio::test]
+async fn arming_while_the_process_drains_is_503_though_its_routes_are_gone() {
+    let world = World::start().await;
+    drop(world.ops.disarm_for_good());
+    world.call("DELETE", "/routes/web", Value::Null).await;
+
+    let fault = json!({ "route": "web", "reset": {} });
+    for (method, path) in [("POST", "/faults"), ("PUT", "/faults/late")] {
+        let (status, problem) = world.call(method, path, fault.clone()).await;
+        assert_eq!(status, 503, "{method} {path}: {problem}");
+    }
+}

@@ -230,3 +230,39 @@ async fn a_route_into_itself_is_refused() {
     assert_eq!(status, 422, "{problem}");
     assert_eq!(world.through("/").await, 200);
 }
+
+#[tokio::test]
+async fn a_cycle_of_routes_is_refused_however_the_addresses_are_written() {
+    let world = World::start().await;
+    let port = world.proxy.port();
+    for host in [
+        "localhost",
+        "LOCALHOST",
+        "web.localhost",
+        "0.0.0.0",
+        "[::ffff:127.0.0.1]",
+    ] {
+        let own = json!({ "upstream": format!("http://{host}:{port}") });
+        let (status, problem) = world.call("PATCH", "/routes/web", own).await;
+        assert_eq!(status, 422, "{host}: {problem}");
+        assert_eq!(problem["errors"][0]["pointer"], "/upstream", "{host}");
+    }
+    // By moving where it listens to where it leads.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = free.local_addr().unwrap();
+    drop(free);
+    let route = json!({ "name": "two", "listen": "127.0.0.1:0", "upstream": format!("http://localhost:{}", there.port()) });
+    assert_eq!(world.call("POST", "/routes", route).await.0, 201);
+    let (status, problem) = world
+        .call(
+            "PATCH",
+            "/routes/two",
+            json!({ "listen": there.to_string() }),
+        )
+        .await;
+    assert_eq!(status, 422, "{problem}");
+    // A chain is no cycle.
+    let chain = json!({ "name": "chain", "listen": "127.0.0.1:0", "upstream": format!("http://localhost:{port}") });
+    assert_eq!(world.call("POST", "/routes", chain).await.0, 201);
+    assert_eq!(world.through("/").await, 200);
+}

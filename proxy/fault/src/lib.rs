@@ -89,6 +89,10 @@ pub use schedule::{
     Burst, Moment, Nemesis, Pulse, Ramp, RampOf, RampShape, Schedule, State, Targets, Wave,
 };
 pub use spec::{FaultSpec, Routes};
-pub use store::{ArmError, FaultReader, FaultStatus, FaultWriter, PatchError, store};
+pub use store::{
+    ArmError, FaultReader, FaultStatus, FaultWriter, PatchError,
+    patch::{PatchBase, PatchedFault},
+    store,
+};
 pub use stream::{Budget, Chance, Damage, Direction, Layer, Link, Pieces, Stage, Waits};
 pub use subject::Subject;

@@ -130,7 +130,9 @@ impl<'v> Object<'v> {
 /// "unknown WHAT `word`", with the nearest of `known`, or all of them when none is near.
 #[must_use]
 pub fn unknown(what: &str, word: &str, known: &[&str]) -> String {
-    match nearest(word, known) {
+    let near = nearest(word, known);
+    let word = shorten(word);
+    match near {
         Some(near) => format!("unknown {what} `{word}`; did you mean `{near}`?"),
         None if known.is_empty() => format!("unknown {what} `{word}`; none is known here"),
         None => format!("unknown {what} `{word}`; known: {}", known.join(", ")),
@@ -138,9 +140,13 @@ pub fn unknown(what: &str, word: &str, known: &[&str]) -> String {
 }
 
 /// The word of `known` that `word` most likely meant, if one is near enough to say so: one slip for every three
-/// letters.
+/// letters. A word of more than 64 bytes, which no name has, is near to none: comparing takes time and memory by its length.
 #[must_use]
 pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    const COMPARED_BYTES_MAX: usize = 64;
+    if word.len() > COMPARED_BYTES_MAX {
+        return None;
+    }
     let word = word.to_lowercase();
     let slips = |candidate: &&'k str| strsim::damerau_levenshtein(&word, candidate);
     let allowed = (word.chars().count() / 3).max(1);
@@ -249,6 +255,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_word_that_is_longer_than_any_name_is_compared_with_none_and_shown_short() {
+        let word = "r".repeat(1_000_000);
+
+        assert_eq!(nearest(&word, &["reset", "rate_limit"]), None);
+        let told = unknown("ending", &word, &["reset", "close"]);
+        assert!(told.ends_with("…`; known: reset, close"), "{told}");
+        assert_eq!(nearest("resett", &["reset", "rate_limit"]), Some("reset"));
+    }
 
     #[test]
     fn a_pointer_comes_together_from_the_inside_out() {

@@ -3,7 +3,7 @@
 mod behalf;
 mod errors;
 mod expressions;
-mod patch;
+pub(crate) mod patch;
 
 pub use self::errors::{ArmError, PatchError};
 
@@ -15,7 +15,6 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::{
@@ -24,7 +23,6 @@ use crate::{
     hold::Hold,
     origin::Origin,
     plan::{ArmedFault, Arming, FaultPlan},
-    read::Problem,
     schedule::{Lifetime, Moment, State},
     spec::FaultSpec,
 };
@@ -251,96 +249,6 @@ impl FaultWriter {
             entry.fault.hold().release();
         }
         Ok((status, released.is_none()))
-    }
-
-    /// Changes the fault `id` by a JSON merge patch (RFC 7396), validated as a whole.
-    ///
-    /// Counters go on. `start` and `ttl` keep counting from arming unless the patch names them, then they count
-    /// from now. Requests held under other parameters of the kind are released.
-    ///
-    /// # Errors
-    /// When no fault has that id, or what comes out makes no sense; nothing is changed then.
-    pub fn patch(
-        &mut self,
-        id: &str,
-        patch: &Value,
-        now: Moment,
-    ) -> Result<FaultStatus, PatchError> {
-        self.patch_if(id, patch, now, |_| Vec::new())
-    }
-
-    /// As [`patch`](Self::patch), with a further check of what comes out.
-    ///
-    /// # Errors
-    /// As [`patch`](Self::patch), and when `check` finds problems.
-    pub fn patch_if(
-        &mut self,
-        id: &str,
-        patch: &Value,
-        now: Moment,
-        check: impl FnOnce(&FaultSpec) -> Vec<Problem>,
-    ) -> Result<FaultStatus, PatchError> {
-        self.forget_expired(now.instant);
-        let at = self
-            .find(id)
-            .ok_or_else(|| PatchError::Unknown { id: id.to_owned() })?;
-        let old = Arc::clone(&self.entries[at].fault);
-
-        let begun = now.instant >= old.lifetime().starts_at.instant;
-        let spec = patch::patched(old.spec(), id, patch, begun).map_err(PatchError::Invalid)?;
-        let mut problems = check(&spec);
-        if let Err(error) = self.check_expressions(Some(at), std::slice::from_ref(&spec)) {
-            problems.push(Problem::at("match", error.to_string()));
-        }
-        if !problems.is_empty() {
-            return Err(PatchError::Invalid(problems));
-        }
-
-        let fresh = Lifetime::new(now, spec.start, spec.ttl);
-        let lifetime = Lifetime {
-            starts_at: if patch.get("start").is_some() {
-                fresh.starts_at
-            } else {
-                old.lifetime().starts_at
-            },
-            expires_at: if patch.get("ttl").is_some() {
-                fresh.expires_at
-            } else {
-                old.lifetime().expires_at
-            },
-        };
-        if let Some(end) = lifetime.expires_at
-            && lifetime.starts_at.instant >= end.instant
-        {
-            let detail = "it would begin after its end, which counts from when it was named last";
-            return Err(PatchError::Invalid(vec![Problem::at(
-                "start",
-                detail.to_owned(),
-            )]));
-        }
-        self.revision += 1;
-        let same_kind = spec.fault == old.spec().fault;
-        let hold = if same_kind {
-            Arc::clone(old.hold())
-        } else {
-            Hold::new(Arc::clone(old.counters()), Arc::clone(&self.held))
-        };
-        let arming = Arming {
-            id: id.to_owned(),
-            kind: same_kind.then(|| Arc::clone(old.armed_kind())),
-            seed: self.seed,
-            lifetime,
-            counters: Arc::clone(old.counters()),
-            hold,
-            revision: self.revision,
-            origin: self.origin,
-        };
-        self.entries[at].fault = Arc::new(ArmedFault::new(spec, arming));
-        self.publish();
-        if !same_kind {
-            old.hold().release();
-        }
-        Ok(self.entries[at].status(now.instant))
     }
 
     /// Removes the fault `id`. Whether there was one.

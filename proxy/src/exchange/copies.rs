@@ -80,6 +80,7 @@ async fn send_copy(
 ) -> Result<(), UpstreamError> {
     let clock = Clock::start(std::time::Instant::now());
     let mut connection = UpstreamConnection::open(upstream).await?;
+    scope.check_leads_on(upstream, connection.transport.tcp())?;
     let broken = |source| UpstreamError::Broken { source };
     let UpstreamConnection {
         transport, input, ..

@@ -192,7 +192,11 @@ impl Exchange<'_> {
             () = self.client.left(input) => return None,
         };
         self.clock.enter(Part::Own);
-        Some(opened)
+        Some(opened.and_then(|connection| {
+            self.scope
+                .check_leads_on(upstream, connection.transport.tcp())?;
+            Ok(connection)
+        }))
     }
 
     /// Answers a request whose content is not framed as its head says.

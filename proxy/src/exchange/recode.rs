@@ -13,7 +13,7 @@ use super::{
     change::{Content, Rest},
 };
 use crate::{
-    http1::{BodyError, Encoder, Fields, Output, ResponseHead, Source, Way, write_all},
+    http1::{BodyError, Encoder, EventTail, Fields, Output, ResponseHead, Source, Way, write_all},
     shaping::{BodyNext, BodyShaper},
 };
 
@@ -28,6 +28,8 @@ pub(super) struct Recoding<'e> {
     /// Of the stall that holds it.
     stall: Option<(usize, Span)>,
     passed: u64,
+    /// Of a stream of server-sent events that no fault shapes.
+    events: Option<EventTail>,
 }
 
 /// A copy of an answer in the making.
@@ -79,7 +81,13 @@ impl<'e> Recoding<'e> {
             stalls,
             stall: None,
             passed: 0,
+            events: None,
         }
+    }
+
+    /// The content is server-sent events, and ends between two of them when the proxy stops.
+    pub(super) fn follow_events(&mut self) {
+        self.events = self.shaper.is_none().then(EventTail::default);
     }
 
     /// Keeps a copy of the answer.
@@ -135,16 +143,26 @@ impl<'e> Recoding<'e> {
         if let Rest::Broken(error) = rest {
             return Err(error);
         }
-        while matches!(rest, Rest::Follows)
-            && let Some(piece) = source
-                .next_piece(self.exchange.clock, Way::Download)
-                .await?
-        {
+        while matches!(rest, Rest::Follows) {
+            let exchange = self.exchange;
+            let events = self.events.as_ref();
+            let may_end = events.is_some_and(EventTail::is_between_events);
+            let ends_here = || may_end && exchange.client.is_last();
+            let piece = source
+                .next_piece_unless(exchange.clock, Way::Download, ends_here)
+                .await?;
+            let Some(piece) = piece else { break };
+            if let Some(events) = &mut self.events {
+                events.follow(&piece);
+            }
             self.copy(&piece);
             if source.decoder.is_ended() {
                 self.put();
             }
             self.write(&piece, &mut encoder).await?;
+        }
+        if matches!(rest, Rest::Follows) && !source.decoder.is_ended() {
+            self.kept = None; // There would have been more.
         }
         self.put();
         self.finish(source, &encoder).await?;

@@ -18,9 +18,9 @@ use crate::{
     clock::Part,
     error::ErrorKind,
     http1::{
-        BadAnswer, BodyError, BodyLength, Decoder, Encoder, FieldKind, Input, NoAnswer, Outgoing,
-        Output, Persistence, RequestHead, ResponseHead, Source, Way, read_head, response_body,
-        response_keeps_alive, to_client, write_all, write_response,
+        BadAnswer, BodyError, BodyLength, Decoder, Encoder, EventTail, FieldKind, Input, NoAnswer,
+        Outgoing, Output, Persistence, RequestHead, ResponseHead, Source, Way, read_head,
+        response_body, response_keeps_alive, to_client, write_all, write_response,
     },
     limits::{CONTINUE_TIMEOUT, DRAIN},
     transport::Transport,
@@ -265,6 +265,7 @@ impl Exchange<'_> {
                 .await;
         }
         let keeps_client = self.keeps_client(&answer, answer.length);
+        let has_events = answer.length == BodyLength::Chunked && answer.head.has_events();
         let mut out = Output::new();
         to_client(
             &mut answer.head,
@@ -297,9 +298,20 @@ impl Exchange<'_> {
         {
             return Answered::Over(After::Drop);
         }
+        let mut events = has_events.then(EventTail::default);
+        if let Some(tail) = &mut events
+            && content > 0
+        {
+            tail.follow(out.bytes());
+        }
         drop(out);
         if let Some(bad) = flaw {
             return Box::pin(self.broken(BodyError::Malformed(bad), answer.length)).await;
+        }
+        if let Some(tail) = events
+            && !answer.source.decoder.is_ended()
+        {
+            return Box::pin(self.pass_events(answer, tail, keeps_client)).await;
         }
         if !answer.source.decoder.is_ended() {
             let passed = answer
@@ -343,6 +355,9 @@ impl Exchange<'_> {
         };
         let keeps_client = self.keeps_client(&answer, framing) && framing != BodyLength::UntilClose;
         let is_replaced = !matches!(content, Content::Upstream);
+        if !is_replaced && answer.head.has_events() {
+            recoding.follow_events();
+        }
         let content = match has_no_content {
             true => Content::Own(Bytes::new()),
             false => content,
@@ -399,7 +414,7 @@ impl Exchange<'_> {
 
     /// Ends an answer that broke off. The client gets what came before, and must see that this was not all: the end of the
     /// connection is a reset where it could be taken for the end of the content.
-    async fn broken(&self, error: BodyError, framing: BodyLength) -> Answered {
+    pub(super) async fn broken(&self, error: BodyError, framing: BodyLength) -> Answered {
         let kind = match error {
             BodyError::Write(_) => return Answered::Over(After::Drop),
             BodyError::Eof | BodyError::Read(_) => ErrorKind::Reset,

@@ -85,6 +85,14 @@ pub enum RouteError {
         /// The route.
         name: String,
     },
+    /// Nothing may go there through a route.
+    #[error("the route `{name}` leads to {address}, where no route may lead")]
+    Reserved {
+        /// The route.
+        name: String,
+        /// What was reserved.
+        address: SocketAddr,
+    },
     /// A route carries one protocol from its making to its deletion.
     #[error(
         "the route carries {carries}, and {upstream} does not; delete the route and make a new one"

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use tokio::task::yield_now;
 
-use super::{BadBody, BodyLength, Input, decoder::Decoder};
+use super::{BadBody, BodyLength, EventTail, Input, decoder::Decoder};
 use crate::{
     clock::{Clock, Part},
     relay::Pipe,
@@ -164,15 +164,51 @@ impl Source<'_> {
         clock: &Clock,
         way: Way,
     ) -> Result<Option<Bytes>, BodyError> {
+        self.next_piece_unless(clock, way, || false).await
+    }
+
+    /// As [`next_piece`](Self::next_piece); `None` as well when there is nothing to read and `ends_here`. Whoever makes
+    /// that true wakes the task.
+    ///
+    /// # Errors
+    /// When the body does not go on as it should.
+    pub(crate) async fn next_piece_unless(
+        &mut self,
+        clock: &Clock,
+        way: Way,
+        ends_here: impl Fn() -> bool,
+    ) -> Result<Option<Bytes>, BodyError> {
         loop {
             if let Some(piece) = self.take_piece().map_err(BodyError::Malformed)? {
                 return Ok(Some(piece));
             }
-            if self.decoder.is_ended() {
+            if self.decoder.is_ended() || !self.fill_unless(clock, way, &ends_here).await? {
                 return Ok(None);
             }
-            self.fill(Some(clock), way).await?;
         }
+    }
+
+    /// Reads more, unless there is nothing to read and `ends_here`. Whether it did.
+    async fn fill_unless(
+        &mut self,
+        clock: &Clock,
+        way: Way,
+        ends_here: impl Fn() -> bool,
+    ) -> Result<bool, BodyError> {
+        let (transport, input) = (self.transport, &mut *self.input);
+        let read = wait(clock, way, way.sender(), |cx| {
+            match input.poll_fill(transport, cx) {
+                Poll::Pending if ends_here() => Poll::Ready(None),
+                polled => polled.map(Some),
+            }
+        });
+        match read.await {
+            None => return Ok(false),
+            Some(Ok(0)) => self.decoder.end_of_stream().map_err(|_| BodyError::Eof)?,
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(BodyError::Read(error)),
+        }
+        Ok(true)
     }
 
     /// The next piece of content among the bytes that were read.
@@ -227,6 +263,38 @@ impl Source<'_> {
                 continue;
             }
             self.fill(Some(clock), way).await?;
+        }
+    }
+
+    /// As [`pass_verbatim`](Self::pass_verbatim), of a chunked stream of server-sent events whose bytes up to here are in
+    /// `tail`. When `is_last` it ends between two events, with a last chunk of the proxy's: the flag says whether it was so.
+    /// Whoever makes `is_last` true wakes the task.
+    pub(crate) async fn pass_events(
+        &mut self,
+        to: &Transport,
+        clock: &Clock,
+        mut tail: EventTail,
+        is_last: impl Fn() -> bool,
+        mut count: impl FnMut(u64),
+    ) -> Result<bool, BodyError> {
+        let way = Way::Download;
+        loop {
+            if !self.input.is_empty() {
+                let tracked = self.decoder.track(self.input.bytes());
+                let tracked = tracked.map_err(BodyError::Malformed)?;
+                count(tracked.data);
+                tail.follow(&self.input.bytes()[..tracked.used]);
+                self.write(tracked.used, to, clock, way).await?;
+            }
+            if self.decoder.is_ended() {
+                return Ok(false);
+            }
+            let may_end = self.decoder.is_between_chunks() && tail.is_between_chunked_events();
+            let ends_here = || may_end && is_last();
+            if !self.fill_unless(clock, way, ends_here).await? {
+                let ended = write_all(to, b"0\r\n\r\n", clock, way).await;
+                return ended.map(|()| true).map_err(BodyError::Write);
+            }
         }
     }
 

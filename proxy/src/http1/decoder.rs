@@ -149,6 +149,11 @@ impl Decoder {
         self.watch.as_ref().is_some_and(|watch| !watch.is_full())
     }
 
+    /// Whether the last bytes that were passed on were the end of a chunk.
+    pub(crate) fn is_between_chunks(&self) -> bool {
+        matches!(self.state, State::SizeStart)
+    }
+
     /// Tells how much of the input is this message's and may be passed on as it came.
     ///
     /// A size line that is incomplete, and a last chunk whose trailer section is incomplete, are not among the used

@@ -11,7 +11,7 @@ use crate::{
     downstream::Downstream,
     exchange::{After, Upgrade, exchange, refuse},
     journal::ConnectionEnd,
-    limits::{DRAIN, HEAD_TIMEOUT, IDLE_TIMEOUT},
+    limits::{ClientTimeouts, DRAIN},
     relay,
     scope::Scope,
     shaping::StreamShaper,
@@ -96,7 +96,7 @@ async fn converse_within_limits(
 ) -> Result<Conversation, StreamEnd> {
     let mut conversation = pin!(converse(scope, client));
     let mut ended_by_fault = pin!(client.layered().ended_by_fault());
-    let mut overdue = pin!(overdue(client));
+    let mut overdue = pin!(overdue(client, scope.client_timeouts));
     // The route wakes its connections when it closes, so no request pays for a waiter. Looked at behind the registration of
     // the waker, so that nothing is missed.
     let closes = poll_fn(|cx| {
@@ -230,20 +230,20 @@ async fn refuse_connection(
 /// Ends when the client has taken too long over a head, or has been idle for too long.
 ///
 /// It sleeps to the earliest time at which that could be, looks, and sleeps again: no timer is touched by a request.
-async fn overdue(client: &ClientSocket) -> Conversation {
+async fn overdue(client: &ClientSocket, timeouts: ClientTimeouts) -> Conversation {
     let mut held_up_at = None;
     loop {
         let (doing, since) = client.activity.now();
         let now = Instant::now();
         let since = held_up_at.map_or(since, |held: Instant| since.max(held));
         let deadline = match doing {
-            Doing::Head => since + HEAD_TIMEOUT,
-            Doing::Idle => since + IDLE_TIMEOUT,
-            Doing::Exchange => now + HEAD_TIMEOUT,
+            Doing::Head => since + timeouts.head,
+            Doing::Idle => since + timeouts.idle,
+            Doing::Exchange => now + timeouts.head,
         };
         if now < deadline {
             // A head may begin meanwhile, and nobody is woken for that.
-            sleep_until(deadline.min(now + HEAD_TIMEOUT).into()).await;
+            sleep_until(deadline.min(now + timeouts.head).into()).await;
             continue;
         }
         if client.layered().is_held_up() {

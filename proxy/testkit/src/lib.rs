@@ -2,6 +2,7 @@
 
 mod access;
 mod otlp;
+mod pauses;
 mod proxy;
 mod raw;
 mod statsd;
@@ -10,6 +11,7 @@ mod wait;
 
 pub use crate::{
     otlp::{AttrValue, OtlpReceiver, ReceivedKind, ReceivedSpan},
+    pauses::MachinePauses,
     proxy::{TestProxy, TestProxyBuilder},
     raw::{Ended, How, RawClient, RawMessage},
     statsd::{StatsdReceiver, StatsdTotals},

@@ -11,7 +11,9 @@ use std::{
 };
 
 use brownout_fault::{FaultSpec, FaultStatus, FaultWriter, Moment, store};
-use brownout_proxy::{Gateway, GatewayConfig, GatewayHandle, ListenAddress, NewRoute, Upstream};
+use brownout_proxy::{
+    ClientTimeouts, Gateway, GatewayConfig, GatewayHandle, ListenAddress, NewRoute, Upstream,
+};
 use brownout_telemetry::{Metrics, Tracer};
 use serde_json::{Map, Value};
 
@@ -39,6 +41,7 @@ pub struct TestProxyBuilder {
     metrics: Metrics,
     access_log: bool,
     journal_capacity: usize,
+    client_timeouts: ClientTimeouts,
 }
 
 impl TestProxy {
@@ -71,6 +74,7 @@ impl TestProxy {
             metrics: Metrics::new(),
             access_log: false,
             journal_capacity: GatewayConfig::JOURNAL_CAPACITY,
+            client_timeouts: ClientTimeouts::default(),
         }
     }
 
@@ -260,6 +264,13 @@ impl TestProxyBuilder {
         self
     }
 
+    /// Lets clients take so long.
+    #[must_use]
+    pub fn with_client_timeouts(mut self, client_timeouts: ClientTimeouts) -> Self {
+        self.client_timeouts = client_timeouts;
+        self
+    }
+
     /// Starts it.
     ///
     /// # Panics
@@ -274,6 +285,7 @@ impl TestProxyBuilder {
             tracer: self.tracer,
             access_log: self.access_log,
             journal_capacity: self.journal_capacity,
+            client_timeouts: self.client_timeouts,
             ..GatewayConfig::new(reader)
         };
         let gateway = Gateway::start(config).expect("threads can be made");

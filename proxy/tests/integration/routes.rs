@@ -324,3 +324,113 @@ async fn routes_that_come_and_go_never_count_as_other() {
 
     assert_eq!(overflow.total(), 0);
 }
+
+/// The upstream of a route by a name that this process cannot know before it looks it up.
+fn by_name(name: &str, listen: &str, upstream: &str) -> NewRoute {
+    NewRoute {
+        name: name.to_owned(),
+        listen: ListenAddress::parse(listen).unwrap(),
+        upstream: Upstream::parse(upstream).unwrap(),
+        enabled: true,
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_a_name_leads_back_to_its_route_is_a_508_and_ends_there() {
+    // Only a name that leads to this machine, and is not `localhost`, can show it.
+    let Some(name) = own_name() else {
+        println!("skipped: this machine's name leads nowhere");
+        return;
+    };
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+    let handle = proxy.handle();
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("0.0.0.0:0")
+        .and_then(|listener| listener.local_addr())
+        .unwrap()
+        .port();
+    let one = by_name(
+        "one",
+        &format!("0.0.0.0:{port}"),
+        &format!("http://{name}:{port}"),
+    );
+    handle.add_route(one).unwrap();
+
+    let mut client = RawClient::connect(([127, 0, 0, 1], port).into()).await;
+    client.get("/").await;
+    let answer = client.response().await;
+
+    assert_eq!(answer.status(), 508, "{}", answer.text());
+    assert!(
+        answer.text().contains("leads back to this route"),
+        "{}",
+        answer.text()
+    );
+    eventually("the connection to itself to be closed", || {
+        handle.route("one").unwrap().connections == 1
+    })
+    .await;
+    // What a name led to once is known from then on: a change that goes by it is refused.
+    let back = by_name("two", "127.0.0.1:0", &format!("http://127.0.0.1:{port}"));
+    let two = handle.add_route(back).unwrap();
+    let change = RouteChange {
+        upstream: Some(Upstream::parse(&format!("http://{}", two.listen)).unwrap()),
+        ..RouteChange::default()
+    };
+    let refused = handle.change_route("one", change).unwrap_err();
+    assert!(matches!(refused, RouteError::Loop { .. }), "{refused}");
+}
+
+/// The machine's name, if it is one of its addresses.
+fn own_name() -> Option<String> {
+    use std::net::{ToSocketAddrs, UdpSocket};
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.trim().to_owned();
+    let mut addresses = (name.as_str(), 0).to_socket_addrs().ok()?;
+    let is_here = addresses.all(|address| address.is_ipv4() && UdpSocket::bind(address).is_ok());
+    (is_here && name != "localhost").then_some(name)
+}
+
+#[tokio::test]
+async fn a_reserved_address_is_no_upstream() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+    let handle = proxy.handle();
+    let control = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = control.local_addr().unwrap();
+
+    let taken = handle.reserve(upstream.address()).unwrap_err();
+    assert!(matches!(taken, RouteError::Reserved { .. }), "{taken}");
+    handle.reserve(address).unwrap();
+
+    for host in ["127.0.0.1", "localhost", "0.0.0.0"] {
+        let to = format!("http://{host}:{}", address.port());
+        let refused = handle.add_route(by_name("control", "127.0.0.1:0", &to));
+        let refused = refused.unwrap_err();
+        assert!(
+            matches!(refused, RouteError::Reserved { .. }),
+            "{to}: {refused}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn clients_that_wait_for_a_place_end_with_their_route() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).with_connections_max(2).start();
+    let mut clients = Vec::new();
+    for _ in 0..12 {
+        clients.push(proxy.connect().await);
+    }
+    eventually("the places to be taken", || {
+        proxy.handle().route(TestProxy::ROUTE).unwrap().connections == 2
+    })
+    .await;
+
+    assert!(proxy.handle().remove_route(TestProxy::ROUTE));
+
+    for mut client in clients {
+        assert!(client.ended().await.bytes.is_empty());
+    }
+}

@@ -87,10 +87,9 @@ async fn messages_sent_at_once_wait_at_once() {
 
     assert_eq!(heard, (0..20).collect::<Vec<u8>>());
     let took = began.elapsed();
-    assert!(
-        took >= WAIT && took < 10 * WAIT,
-        "{took:?}, and one after the other 3s"
-    );
+    assert!(took >= WAIT, "{took:?}");
+    // One after the other would take as long as this at least.
+    assert!(took < 20 * WAIT, "{took:?}");
 }
 
 #[tokio::test]
@@ -182,12 +181,15 @@ async fn removing_a_latency_lets_go_what_it_holds_even_for_a_client_that_does_no
     })
     .await;
 
-    let began = Instant::now();
-    proxy.disarm(&id);
-    assert!(
-        began.elapsed() < Duration::from_millis(100),
-        "no call waits for a socket"
+    // If the call waited for a socket it would not return: nobody reads before it has.
+    let proxy = within(
+        "the fault to be removed",
+        tokio::task::spawn_blocking(move || {
+            proxy.disarm(&id);
+            proxy
+        }),
     );
+    let _proxy = proxy.await.unwrap();
 
     client.expect_pattern(SIZE).await;
 }

@@ -42,7 +42,8 @@ impl Routes {
             found.push((route.name, route.protocol.as_str().to_owned(), listen));
         }
         if args.config.is_some() {
-            let told = "--config is of a proxy that the audit starts; --control names one that runs";
+            let told =
+                "--config is of a proxy that the audit starts; --control names one that runs";
             return Err(Failure::new(Exit::Usage, told));
         }
         let address = client.base().trim_start_matches("http://").parse();

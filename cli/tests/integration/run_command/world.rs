@@ -21,15 +21,15 @@ use crate::{Ran, run};
 /// A service that asks its dependency for each page, with a timeout, and says `x-degraded` where that does not answer.
 ///
 /// It serves each connection on a thread, as many services do.
-pub(super) struct Page {
-    pub(super) address: SocketAddr,
-    pub(super) upstream: SocketAddr,
+pub(crate) struct Page {
+    pub(crate) address: SocketAddr,
+    pub(crate) upstream: SocketAddr,
     ended: Arc<AtomicBool>,
 }
 
 impl Page {
     /// `dependency` is asked for each page.
-    pub(super) fn calling(dependency: SocketAddr, fallback: bool) -> Self {
+    pub(crate) fn calling(dependency: SocketAddr, fallback: bool) -> Self {
         Self::serving(
             move || {
                 let good = ask(dependency, Duration::from_millis(200));
@@ -46,7 +46,7 @@ impl Page {
         )
     }
 
-    pub(super) fn answering() -> Self {
+    pub(crate) fn answering() -> Self {
         let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
         Self::serving(
             || "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned(),
@@ -54,7 +54,7 @@ impl Page {
         )
     }
 
-    pub(super) fn serving(
+    pub(crate) fn serving(
         answer: impl Fn() -> String + Send + Sync + 'static,
         upstream: SocketAddr,
     ) -> Self {
@@ -105,7 +105,7 @@ fn serve(mut stream: TcpStream, answer: &dyn Fn() -> String) {
 }
 
 /// Whether a whole 200 comes in time.
-pub(super) fn ask(address: SocketAddr, timeout: Duration) -> bool {
+pub(crate) fn ask(address: SocketAddr, timeout: Duration) -> bool {
     let Ok(mut stream) = TcpStream::connect(address) else {
         return false;
     };
@@ -121,7 +121,7 @@ pub(super) fn ask(address: SocketAddr, timeout: Duration) -> bool {
 }
 
 /// A free port, for a route that services must know before it is there.
-pub(super) fn free_port() -> SocketAddr {
+pub(crate) fn free_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -129,14 +129,14 @@ pub(super) fn free_port() -> SocketAddr {
 }
 
 /// The page, and the route and upstream behind it.
-pub(super) struct World {
-    pub(super) page: Page,
-    pub(super) upstream: Page,
-    pub(super) directory: TempDir,
+pub(crate) struct World {
+    pub(crate) page: Page,
+    pub(crate) upstream: Page,
+    pub(crate) directory: TempDir,
 }
 
 impl World {
-    pub(super) fn new(fallback: bool) -> Self {
+    pub(crate) fn new(fallback: bool) -> Self {
         Self {
             page: Page::calling(free_port(), fallback),
             upstream: Page::answering(),
@@ -144,7 +144,7 @@ impl World {
         }
     }
 
-    pub(super) fn file(&self, rest: &str) -> String {
+    pub(crate) fn file(&self, rest: &str) -> String {
         let path = self.directory.path().join("it.toml");
         let text = format!(
             "name = \"it\"\nseed = 7\n[routes]\nedge = {{ upstream = \"http://{}\" }}\n\
@@ -156,7 +156,7 @@ impl World {
         path.to_str().unwrap().to_owned()
     }
 
-    pub(super) fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.directory
             .path()
             .join(name)
@@ -166,7 +166,7 @@ impl World {
     }
 
     /// Runs a file, and reads its result.
-    pub(super) fn run(&self, rest: &str) -> (Ran, Value) {
+    pub(crate) fn run(&self, rest: &str) -> (Ran, Value) {
         let (file, json) = (self.file(rest), self.path("result.json"));
         let mut tries = 0;
         loop {

@@ -35,6 +35,12 @@ pub enum PatchError {
         /// The id.
         id: String,
     },
+    /// It is not the fault any more that the patch was worked out for.
+    #[error("the fault `{id}` was changed meanwhile")]
+    Changed {
+        /// The id.
+        id: String,
+    },
     /// The patched fault would make no sense.
     #[error("{}", .0.first().map_or_else(String::new, ToString::to_string))]
     Invalid(Vec<Problem>),

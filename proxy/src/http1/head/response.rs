@@ -138,6 +138,17 @@ impl ResponseHead {
         (100..200).contains(&self.status) && self.status != 101
     }
 
+    /// Whether its content is server-sent events (HTML, "Server-sent events").
+    pub(crate) fn has_events(&self) -> bool {
+        let content_type = self.fields.get("content-type");
+        let essence = content_type.and_then(|value| value.split(|byte| *byte == b';').next());
+        essence.is_some_and(|essence| {
+            essence
+                .trim_ascii()
+                .eq_ignore_ascii_case(b"text/event-stream")
+        })
+    }
+
     /// Forgets everything, and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.status = 0;

@@ -1,0 +1,374 @@
+//! `brownout audit`: what a service that is not ours does when its dependency fails.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    process::Stdio,
+    time::Duration,
+};
+
+use brownout_testkit::within;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    Ran, Server, brownout, run,
+    run_command::world::{Page, ask, free_port},
+};
+
+/// A service, its upstream, and where the service finds it.
+struct Audited {
+    service: Page,
+    upstream: Page,
+    route: SocketAddr,
+    directory: TempDir,
+}
+
+impl Audited {
+    /// A service that waits so long for each call, and serves a degraded page where none comes.
+    fn waiting(limit: Duration) -> Self {
+        let route = free_port();
+        let service = Page::serving(
+            move || match ask(route, limit) {
+                true => "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned(),
+                false => {
+                    "HTTP/1.1 200 OK\r\nx-degraded: up\r\ncontent-length: 4\r\n\r\nless".to_owned()
+                }
+            },
+            route,
+        );
+        Self {
+            service,
+            upstream: Page::answering(),
+            route,
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn arguments<'a>(&self, more: &[&'a str]) -> Vec<String> {
+        let route = format!("up={}=http://{}", self.route, self.upstream.address);
+        let page = format!("http://{}/page", self.service.address);
+        let own = [
+            "audit",
+            "--route",
+            &route,
+            "--page",
+            &page,
+            "--json",
+            &self.path("audit.json"),
+        ];
+        let own: Vec<String> = own.iter().map(|it| (*it).to_owned()).collect();
+        [
+            own,
+            more.iter().map(|it: &&'a str| (*it).to_owned()).collect(),
+        ]
+        .concat()
+    }
+
+    fn audit(&self, more: &[&str]) -> (Ran, Value) {
+        let arguments = self.arguments(more);
+        let ran = run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        let text = fs::read_to_string(self.path("audit.json"))
+            .unwrap_or_else(|error| panic!("{error}: {}{}", ran.out(), ran.err()));
+        (ran, serde_json::from_str(&text).unwrap())
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory
+            .path()
+            .join(name)
+            .to_str()
+            .unwrap()
+            .to_owned()
+    }
+}
+
+fn finding<'a>(report: &'a Value, id: &str) -> &'a Value {
+    let all = report["findings"].as_array().unwrap();
+    let found: Vec<&Value> = all.iter().filter(|it| it["id"] == id).collect();
+    assert_eq!(found.len(), 1, "{id}: {report:#}");
+    found[0]
+}
+
+#[test]
+fn a_service_with_a_time_out_passes() {
+    let audited = Audited::waiting(Duration::from_millis(150));
+
+    let (ran, report) = audited.audit(&[
+        "--only",
+        "no-timeout,timeout-over-budget,no-total-timeout",
+        "--fast",
+    ]);
+
+    assert_eq!(ran.code(), 0, "{}{}", ran.out(), ran.err());
+    assert_eq!(report["verdict"], "pass");
+    assert_eq!(report["joined_by"], "serial");
+    assert_eq!(report["findings"].as_array().unwrap().len(), 33);
+    assert_eq!(finding(&report, "no-timeout")["verdict"], "ok");
+    let timeout = finding(&report, "no-timeout")["evidence"]["attempt_timeout_us"].as_u64();
+    assert!(timeout.is_some_and(|it| it >= 150_000), "{report:#}");
+    assert!(ran.out().contains("PASS"), "{}", ran.out());
+    // What was not asked for is told as such.
+    assert_eq!(finding(&report, "no-jitter")["verdict"], "undetermined");
+    assert_eq!(
+        finding(&report, "no-jitter")["why"],
+        "it was not asked for with --only"
+    );
+}
+
+#[test]
+fn a_service_that_waits_longer_than_its_page_may_take_fails_with_what_to_change() {
+    let audited = Audited::waiting(Duration::from_millis(1_200));
+
+    let (ran, report) = audited.audit(&[
+        "--budget",
+        "500ms",
+        "--only",
+        "timeout-over-budget",
+        "--fast",
+    ]);
+
+    assert_eq!(ran.code(), 1, "{}{}", ran.out(), ran.err());
+    assert_eq!(report["verdict"], "fail");
+    let found = finding(&report, "timeout-over-budget");
+    assert_eq!(
+        (&found["verdict"], &found["severity"], &found["route"]),
+        (&"defect".into(), &"high".into(), &"up".into())
+    );
+    assert!(
+        found["sentence"]
+            .as_str()
+            .unwrap()
+            .contains("and the page has 500ms"),
+        "{found:#}"
+    );
+    assert!(
+        ran.out().contains("make the attempt's time-out shorter"),
+        "{}",
+        ran.out()
+    );
+    // It leaves nothing behind.
+    TcpListener::bind(audited.route).expect("the route's port is free again");
+}
+
+#[test]
+fn what_holds_can_be_kept_as_an_experiment() {
+    let audited = Audited::waiting(Duration::from_millis(150));
+    let (kept, html, junit) = (
+        audited.path("kept.toml"),
+        audited.path("a.html"),
+        audited.path("a.xml"),
+    );
+
+    audited.audit(&[
+        "--only",
+        "timeouts,nested-retries",
+        "--fast",
+        "--write",
+        &kept,
+        "--html",
+        &html,
+        "--junit",
+        &junit,
+    ]);
+
+    let plan = run(&["plan", &kept]).ok();
+    assert!(plan.contains("phase up-does-not-answer"), "{plan}");
+    assert!(
+        fs::read_to_string(html)
+            .unwrap()
+            .contains("What happens when up fails")
+    );
+    let junit = fs::read_to_string(junit).unwrap();
+    assert!(
+        junit.contains("<testsuite name=\"up\" tests=\"33\" failures=\"0\""),
+        "{junit}"
+    );
+}
+
+#[test]
+fn a_service_that_never_serves_is_inconclusive_and_its_output_is_shown() {
+    let upstream = Page::answering();
+    let nobody = format!("http://{}/page", free_port());
+    let route = format!("up=http://{}", upstream.address);
+    let script = "echo got $BROWNOUT_ROUTE_UP_URL; exec sleep 60";
+
+    let ran = run(&[
+        "audit",
+        "--route",
+        &route,
+        "--page",
+        &nobody,
+        "--ready-within",
+        "500ms",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ]);
+
+    assert_eq!(ran.code(), 4, "{}{}", ran.out(), ran.err());
+    assert!(
+        ran.err().contains("the page was not served within 500ms"),
+        "{}",
+        ran.err()
+    );
+    assert!(ran.err().contains("got http://127.0.0.1:"), "{}", ran.err());
+
+    let ran = run(&[
+        "audit", "--route", &route, "--page", &nobody, "--", "sh", "-c", "exit 3",
+    ]);
+    assert_eq!(ran.code(), 4);
+    assert!(
+        ran.err().contains("has ended with the exit code 3"),
+        "{}",
+        ran.err()
+    );
+}
+
+#[tokio::test]
+async fn an_interrupted_audit_removes_its_faults_and_ends_its_command() {
+    let audited = Audited::waiting(Duration::from_secs(30));
+    let pid = audited.path("pid");
+    let script = format!("echo $$ > {pid}; exec sleep 600");
+    let mut arguments = audited.arguments(&["--", "sh", "-c"]);
+    arguments.push(script);
+    let command = brownout(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut server = Server::spawn_with(command, Stdio::null());
+    // The first experiment hangs for seconds.
+    while !server.line().contains("up: a page makes 1.00") {}
+
+    server.signal("-INT");
+
+    let (_, status) = server.ended().await;
+    assert_eq!(status.code(), Some(130));
+    let pid = fs::read_to_string(pid).unwrap();
+    let gone = async {
+        while fs::read_to_string(format!("/proc/{}/status", pid.trim()))
+            .is_ok_and(|it| !it.contains("State:\tZ"))
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    within("the command to end", gone).await;
+    TcpListener::bind(audited.route).expect("the route's port is free again");
+}
+
+#[test]
+fn a_running_proxy_can_be_used() {
+    let audited = Audited::waiting(Duration::from_millis(150));
+    let route = format!("up={}=http://{}", audited.route, audited.upstream.address);
+    let proxy = Server::start(&[
+        "proxy",
+        "--control",
+        "127.0.0.1:0",
+        "--route",
+        &route,
+        "--output",
+        "json",
+    ]);
+    let control = proxy.ready["control"].as_str().unwrap();
+    let page = format!("http://{}/page", audited.service.address);
+    let audit = |route: &str| {
+        run(&[
+            "audit",
+            "--control",
+            control,
+            "--route",
+            route,
+            "--page",
+            &page,
+            "--only",
+            "no-timeout",
+            "--fast",
+        ])
+    };
+
+    let ran = audit("up");
+    assert_eq!(ran.code(), 0, "{}{}", ran.out(), ran.err());
+
+    let ran = audit("upp");
+    assert_eq!(ran.code(), 2);
+    assert!(ran.err().contains("did you mean `up`?"), "{}", ran.err());
+
+    run(&["fault", "add", "latency", "up", "5ms", "--control", control]).ok();
+    let ran = audit("up");
+    assert_eq!(ran.code(), 2);
+    assert!(
+        ran.err().contains("faults are armed already (latency-1)"),
+        "{}",
+        ran.err()
+    );
+}
+
+#[test]
+fn a_mistake_is_told_with_what_would_be_right() {
+    let page = ["--page", "http://127.0.0.1:1/page"];
+    for (arguments, told) in [
+        (
+            vec!["--route", "up", page[0], page[1]],
+            "is not of the form NAME=UPSTREAM, such as rates=http://127.0.0.1:7000",
+        ),
+        (
+            vec![page[0], page[1]],
+            "no dependency is named; say one with --route NAME=UPSTREAM",
+        ),
+        (
+            vec![
+                "--route",
+                "up=http://127.0.0.1:1",
+                "--page",
+                "127.0.0.1/page",
+            ],
+            "write it like http://127.0.0.1:5000/page",
+        ),
+        (
+            vec![
+                "--route",
+                "up=http://127.0.0.1:1",
+                "--only",
+                "timeout",
+                page[0],
+                page[1],
+            ],
+            "did you mean `timeouts`?",
+        ),
+        (
+            vec![
+                "--route",
+                "up=http://127.0.0.1:1",
+                "--order",
+                "order",
+                page[0],
+                page[1],
+            ],
+            "is not of the form METHOD:PATH, such as POST:/order",
+        ),
+        (
+            vec![
+                "--route",
+                "up=http://127.0.0.1:1",
+                "--second-source",
+                "ap",
+                page[0],
+                page[1],
+            ],
+            "unknown route `ap`",
+        ),
+        (
+            vec![
+                "--route",
+                "up=http://127.0.0.1:1",
+                "--degraded-if",
+                "heder:x",
+                page[0],
+                page[1],
+            ],
+            "did you mean `header`?",
+        ),
+    ] {
+        let ran = run(&[vec!["audit"], arguments].concat());
+        assert_eq!(ran.code(), 2, "{told}: {}{}", ran.out(), ran.err());
+        assert!(ran.err().contains(told), "{told}: {}", ran.err());
+    }
+}
