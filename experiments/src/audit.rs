@@ -13,19 +13,24 @@ mod clock;
 mod lab;
 mod options;
 mod report;
+mod schema;
+mod seen;
+mod words;
 
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 
 use brownout_client::{Client, ClientError};
 use tokio_util::sync::CancellationToken;
 
-pub use self::{
-    options::{Endpoint, Options},
-    report::{AuditReport, AuditVerdict, CalmRecord, ExperimentRecord},
-};
 use self::{
     battery::{Battle, Stop},
     lab::Lab,
+};
+pub use self::{
+    options::{Endpoint, Options},
+    report::{AuditReport, AuditVerdict, CalmRecord, ExperimentRecord, PageAddress},
+    schema::audit_schema,
+    seen::{AttemptEnding, ExemplarAttempt, ExemplarPage, Moment, OverTime, Seen},
 };
 use crate::{
     forensics::{Finding, rules},

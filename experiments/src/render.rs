@@ -4,6 +4,8 @@
 //! [`RunRecord`](crate::run::RunRecord) that is put together from them.
 
 mod audit;
+mod audit_experiment;
+mod evidence;
 mod html;
 mod junit;
 mod markdown;
@@ -12,6 +14,7 @@ mod terminal;
 
 pub use self::{
     audit::AuditTerminal,
+    audit_experiment::audit_experiment,
     html::{audit_html, html},
     junit::{audit_junit, junit},
     markdown::{annotations, markdown},

@@ -14,13 +14,14 @@ use super::{
     AuditError, AuditEvent, ExperimentRecord,
     caller::Patience,
     lab::{Lab, Probe},
+    seen::Seen,
+    words::in_words,
 };
 use crate::{
     forensics::{
         Calm, FindingId as Id, Scale,
         rules::{Battery, Trial},
     },
-    run::describe_fault,
 };
 
 /// So long a client may take until it is well again, besides the time for which its breaker stays open.
@@ -151,7 +152,11 @@ impl<'b, 'l> Battle<'b, 'l> {
     }
 
     async fn under_load_all(&mut self) -> Result<(), Stop> {
-        if self.wants(&[Id::StickyFallback, Id::PinnedConnection, Id::BreakerNeverCloses]) {
+        if self.wants(&[
+            Id::StickyFallback,
+            Id::PinnedConnection,
+            Id::BreakerNeverCloses,
+        ]) {
             self.after_one().await?;
         }
         if self.wants(&[Id::NoRetryBudget]) {
@@ -205,7 +210,11 @@ impl<'b, 'l> Battle<'b, 'l> {
         }
         let why = match self.last.is_empty() {
             true => "it was not well from the start".to_owned(),
-            false => format!("it did not come back within {} after {}", seconds(limit), self.last),
+            false => format!(
+                "it did not come back within {} after {}",
+                seconds(limit),
+                self.last
+            ),
         };
         if !self.lab.restart().await? {
             return Err(Stop::NotWell(why));
@@ -219,7 +228,9 @@ impl<'b, 'l> Battle<'b, 'l> {
             before.clone_into(&mut self.last);
             return Ok(());
         }
-        Err(Stop::NotWell(format!("{why}, and not when it was started anew either")))
+        Err(Stop::NotWell(format!(
+            "{why}, and not when it was started anew either"
+        )))
     }
 
     async fn is_well_within(&mut self, limit: Duration) -> Result<bool, Stop> {
@@ -312,23 +323,20 @@ impl<'b, 'l> Battle<'b, 'l> {
         probe: Probe,
         faults: &[Value],
     ) -> Result<Trial, Stop> {
-        let began = probe.began();
+        let (began, at_a_rate) = (probe.began(), probe.is_at_a_rate());
         let trial = self.lab.finish(probe).await?;
-        let shown = faults.first().map(|fault| {
-            let mut fault = fault.clone();
-            fault["route"] = json!(self.lab.route);
-            describe_fault(&fault)
-        });
         let record = ExperimentRecord {
             id: id.to_owned(),
             route: self.lab.route.clone(),
             form: trial.form.clone(),
-            fault: shown.unwrap_or_default(),
+            fault: in_words(faults, &trial.form),
+            at_ms: began / 1_000,
             pages: trial.pages.len(),
             attempts: trial.attempts.len(),
             struck: trial.struck,
             took_ms: trial.until.saturating_sub(began) / 1_000,
             busy: trial.busy,
+            seen: Seen::of(&trial, began, self.scale.budget, at_a_rate),
         };
         (self.tell)(AuditEvent::Experiment(record.clone()));
         self.records.push(record);

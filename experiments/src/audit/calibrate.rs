@@ -41,7 +41,10 @@ impl Lab<'_> {
         let trial = self.calm_pages(Duration::from_millis(1_500), None).await?;
         let trial = match trial.attempts.is_empty() {
             false => trial,
-            true => self.calm_pages(Duration::from_secs(3), Some(LONGER)).await?,
+            true => {
+                self.calm_pages(Duration::from_secs(3), Some(LONGER))
+                    .await?
+            }
         };
         let budget = u64::try_from(self.options.budget.as_micros()).unwrap_or(u64::MAX);
         let not_served = || AuditError::NotReady {

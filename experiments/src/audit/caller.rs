@@ -221,7 +221,9 @@ impl Shared {
         let Endpoint {
             method, body, path, ..
         } = &self.endpoint;
-        let content = body.clone().map_or_else(Full::default, |it| Full::new(it.into()));
+        let content = body
+            .clone()
+            .map_or_else(Full::default, |it| Full::new(it.into()));
         let mut request = Request::new(content);
         request.method_mut().clone_from(method);
         if let Ok(uri) = path.parse() {

@@ -45,7 +45,8 @@ impl Clock {
     }
 
     pub(super) fn at(&self, moment: Instant) -> u64 {
-        let micros = |span: std::time::Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        let micros =
+            |span: std::time::Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         match moment.checked_duration_since(self.moment) {
             Some(since) => self.micros.saturating_add(micros(since)),
             None => self.micros.saturating_sub(micros(self.moment - moment)),

@@ -15,8 +15,8 @@ use super::{
     clock::Clock,
 };
 use crate::{
-    forensics::{AttemptRecord, PageRecord, Usual, derive::quantile, rules::Trial},
     experiment::Predicate,
+    forensics::{AttemptRecord, PageRecord, Usual, derive::quantile, rules::Trial},
     load::{Connection, DEGRADED},
     run::{Journal, Proxy, RequestJournal},
 };
@@ -73,7 +73,9 @@ impl<'l> Lab<'l> {
         client: &'l mut dyn UnderTest,
         proxy: &'l mut Proxy,
     ) -> Result<Self, AuditError> {
-        let clock = Clock::of(&proxy.client).await.map_err(AuditError::control)?;
+        let clock = Clock::of(&proxy.client)
+            .await
+            .map_err(AuditError::control)?;
         let journal = RequestJournal::from_now(proxy.client.clone()).await?;
         let key = options.seed ^ clock.now();
         let degraded = match options.degraded.is_empty() {
@@ -184,9 +186,7 @@ impl<'l> Lab<'l> {
             if !is_gone {
                 return Err(AuditError::FaultLeft(id));
             }
-            let injected = state
-                .and_then(|it| it.counters)
-                .map_or(0, |it| it.injected);
+            let injected = state.and_then(|it| it.counters).map_or(0, |it| it.injected);
             *probe.trial.struck.get_or_insert(0) += injected;
         }
         probe.trial.removed = Some(self.clock.now());
@@ -395,6 +395,11 @@ impl Probe {
     /// When the experiment began.
     pub(super) fn began(&self) -> u64 {
         self.began
+    }
+
+    /// Whether pages came at a rate, not one after the other.
+    pub(super) fn is_at_a_rate(&self) -> bool {
+        self.at_a_rate
     }
 }
 

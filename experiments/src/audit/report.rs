@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use brownout_fault::units::show_duration;
 use serde::{Deserialize, Serialize};
 
-use super::Options;
+use super::{Options, Seen};
 use crate::forensics::{Calm, Finding, FindingId, Severity, Verdict, join::JoinedBy};
 
 /// What came of an audit. Its JSON form is `schema` 1.
@@ -15,6 +15,8 @@ pub struct AuditReport {
     pub schema: u32,
     /// What is said of the service.
     pub verdict: AuditVerdict,
+    /// The page that was asked for.
+    pub page: PageAddress,
     /// How long a page may take.
     pub budget: String,
     /// How attempts were joined to pages; `serial` where nothing better is known.
@@ -32,6 +34,15 @@ pub struct AuditReport {
     /// The findings that were wanted; all without any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     only: Vec<FindingId>,
+}
+
+/// Where a page is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageAddress {
+    /// `http://HOST:PORT`.
+    pub origin: String,
+    /// Path and query.
+    pub path: String,
 }
 
 /// What is said of a service.
@@ -80,10 +91,16 @@ pub struct ExperimentRecord {
     pub attempts: usize,
     /// How often the fault struck; none without one.
     pub struck: Option<u64>,
+    /// When it began, since the first one did.
+    #[serde(default)]
+    pub at_ms: u64,
     /// How long it took.
     pub took_ms: u64,
     /// Whether this machine was too busy to judge by it.
     pub busy: bool,
+    /// What the callers and the proxy saw.
+    #[serde(default)]
+    pub seen: Seen,
 }
 
 impl AuditReport {
@@ -91,6 +108,10 @@ impl AuditReport {
         Self {
             schema: 1,
             verdict: AuditVerdict::Inconclusive,
+            page: PageAddress {
+                origin: format!("http://{}", options.page.host),
+                path: options.page.path.clone(),
+            },
             budget: show_duration(options.budget),
             joined_by: JoinedBy::Serial,
             findings: Vec::new(),
@@ -135,6 +156,10 @@ impl AuditReport {
 
     /// Says the verdict.
     pub(super) fn closed(mut self) -> Self {
+        let first = self.experiments.iter().map(|it| it.at_ms).min().unwrap_or(0);
+        for record in &mut self.experiments {
+            record.at_ms -= first;
+        }
         let wanted = self.findings.iter().filter(|it| self.wants(it));
         let is = |wanted: Verdict| move |it: &&Finding| it.verdict == wanted;
         let all = wanted.clone().count();

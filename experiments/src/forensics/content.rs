@@ -153,7 +153,10 @@ impl Usual {
             TELLING.iter().any(|it| name.contains(it))
         };
         let words = content.words.iter().filter(|(place, _)| tells(place));
-        self.pages > 0 && words.into_iter().any(|(place, word)| !self.has_word(place, word))
+        self.pages > 0
+            && words
+                .into_iter()
+                .any(|(place, word)| !self.has_word(place, word))
     }
 }
 
@@ -176,7 +179,9 @@ mod tests {
     #[test]
     fn other_numbers_and_ids_are_the_same_page() {
         let page = |id: u32| {
-            format!(r#"{{"items":[{{"id":{id},"name":"a{id}"}},{{"id":2,"name":"b"}}],"source":"primary","t":{id}}}"#)
+            format!(
+                r#"{{"items":[{{"id":{id},"name":"a{id}"}},{{"id":2,"name":"b"}}],"source":"primary","t":{id}}}"#
+            )
         };
         let pages: Vec<String> = (0..6).map(page).collect();
         let usual = usual(&pages.iter().map(String::as_str).collect::<Vec<_>>());

@@ -180,7 +180,9 @@ pub fn burst_after_silence(
     window: u64,
     from: u64,
 ) -> Option<usize> {
-    let ended = silences(attempts, least).into_iter().filter(|it| it.to >= from);
+    let ended = silences(attempts, least)
+        .into_iter()
+        .filter(|it| it.to >= from);
     let bursts = ended.map(|silence| {
         let inside = |it: &&AttemptRecord| (silence.to..silence.to + window).contains(&it.t_head);
         attempts.iter().filter(inside).count()

@@ -131,8 +131,14 @@ impl FindingId {
             return Ok(ids);
         }
         let groups = Group::ALL.iter().map(|it| it.as_str());
-        let known: Vec<&str> = groups.chain(Self::ALL.iter().map(|it| it.as_str())).collect();
-        Err(brownout_fault::read::unknown("group or finding", word, &known))
+        let known: Vec<&str> = groups
+            .chain(Self::ALL.iter().map(|it| it.as_str()))
+            .collect();
+        Err(brownout_fault::read::unknown(
+            "group or finding",
+            word,
+            &known,
+        ))
     }
 }
 
@@ -338,13 +344,21 @@ impl FindingId {
             Self::WaitsOutRetryAfter => {
                 "urllib3's Retry sleeps through Retry-After inside the call: respect_retry_after_header=False, or override is_retry"
             }
-            Self::AcceptsTruncated => "IncompleteRead.partial of http.client is not the answer: raise",
+            Self::AcceptsTruncated => {
+                "IncompleteRead.partial of http.client is not the answer: raise"
+            }
             Self::PinnedConnection => {
                 "http.client is stuck in CannotSendRequest after a time-out until it is closed: close on any error"
             }
-            Self::Serialised => "pybreaker holds its lock during the call: one call at a time in the whole process",
-            Self::BreakerOpensOn4xx => "opossum counts 404 as a failure unless errorFilter says otherwise",
-            Self::NoEffectiveBreaker => "a breaker that is made for each request has no memory: make it once",
+            Self::Serialised => {
+                "pybreaker holds its lock during the call: one call at a time in the whole process"
+            }
+            Self::BreakerOpensOn4xx => {
+                "opossum counts 404 as a failure unless errorFilter says otherwise"
+            }
+            Self::NoEffectiveBreaker => {
+                "a breaker that is made for each request has no memory: make it once"
+            }
             Self::NoCancellation => {
                 "opossum's timeout does not stop the action, and Promise.race leaves the loser running: pass an AbortSignal"
             }

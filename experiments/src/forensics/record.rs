@@ -254,7 +254,9 @@ fn is_id(segment: &str) -> bool {
     const LONG: usize = 16;
     let digits = segment.bytes().filter(u8::is_ascii_digit).count();
     let is_number = digits > 0 && digits == segment.len();
-    let is_plain = segment.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-' || it == b'_');
+    let is_plain = segment
+        .bytes()
+        .all(|it| it.is_ascii_alphanumeric() || it == b'-' || it == b'_');
     is_number || (digits > 0 && is_plain && segment.len() >= LONG)
 }
 
@@ -267,7 +269,10 @@ mod tests {
         for (path, pattern) in [
             ("/items", "/items"),
             ("/v1/items/17", "/v1/items/*"),
-            ("/users/0b8e0c0e-6a52-4a0c-9d54-9a0f4f6f4a7e/cart", "/users/*/cart"),
+            (
+                "/users/0b8e0c0e-6a52-4a0c-9d54-9a0f4f6f4a7e/cart",
+                "/users/*/cart",
+            ),
             ("/recommendations", "/recommendations"),
         ] {
             assert_eq!(path_pattern(path), pattern);

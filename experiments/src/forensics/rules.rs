@@ -45,6 +45,8 @@ pub struct Trial {
     pub until: u64,
     /// How often the fault struck; none where there was no fault.
     pub struck: Option<u64>,
+    /// Whether the client was well again once nobody had asked for a while, though it was not under load.
+    pub back_after_a_pause: bool,
     /// Whether this machine was too busy to trust what was measured.
     pub busy: bool,
 }
@@ -106,15 +108,25 @@ pub struct Battery {
 #[must_use]
 pub fn unseen(route: &str, why: &str) -> Vec<Finding> {
     let ids = FindingId::ALL.iter();
-    ids.map(|id| Outcome::unknown(*id, why).of_route(route)).collect()
+    ids.map(|id| Outcome::unknown(*id, why).of_route(route))
+        .collect()
 }
 
 /// Everything that can be said of one dependency, each of its paths by itself: of each id what is worst.
 ///
 /// `scale` is that of all paths, with the time-out that was seen; `calm` tells the paths apart.
 #[must_use]
-pub fn findings_by_path(route: &str, calm: &Calm, scale: &Scale, battery: &Battery) -> Vec<Finding> {
-    let paths: Vec<_> = calm.paths.iter().filter(|it| !it.scale.background).collect();
+pub fn findings_by_path(
+    route: &str,
+    calm: &Calm,
+    scale: &Scale,
+    battery: &Battery,
+) -> Vec<Finding> {
+    let paths: Vec<_> = calm
+        .paths
+        .iter()
+        .filter(|it| !it.scale.background)
+        .collect();
     if paths.is_empty() {
         return findings(route, scale, battery);
     }
@@ -136,7 +148,9 @@ pub fn findings_by_path(route: &str, calm: &Calm, scale: &Scale, battery: &Batte
         if whole.id == FindingId::FallbackSameDependency {
             return whole;
         }
-        let of_paths = each.iter().map(|(path, findings)| (*path, &findings[index]));
+        let of_paths = each
+            .iter()
+            .map(|(path, findings)| (*path, &findings[index]));
         // The first of those that are equally bad.
         let (path, finding) = of_paths
             .rev()
@@ -210,7 +224,9 @@ impl Battery {
         let one = |trial: &Option<Trial>| trial.as_ref().map(|it| it.of_path(path));
         let all = |trials: &[Trial]| trials.iter().map(|it| it.of_path(path)).collect();
         let own = |trials: &[Trial]| -> Vec<Trial> {
-            let own = trials.iter().filter(|it| it.path.as_deref().is_none_or(|it| it == path));
+            let own = trials
+                .iter()
+                .filter(|it| it.path.as_deref().is_none_or(|it| it == path));
             own.map(|it| it.of_path(path)).collect()
         };
         Self {
@@ -273,9 +289,10 @@ impl Trial {
         /// What a client needs to pass on that its caller has gone.
         const SLACK_US: u64 = 5_000;
         let left = self.pages.iter().filter_map(|it| it.left).min();
-        let own = self.attempts.iter().filter(|it| {
-            left.is_none_or(|left| it.t_end < left.saturating_sub(SLACK_US))
-        });
+        let own = self
+            .attempts
+            .iter()
+            .filter(|it| left.is_none_or(|left| it.t_end < left.saturating_sub(SLACK_US)));
         derive::client_timeouts(own)
     }
 
@@ -367,7 +384,7 @@ impl Trial {
     }
 
     /// Whether calls came back after the fault was removed.
-    fn comes_back(&self) -> Option<u64> {
+    pub(crate) fn comes_back(&self) -> Option<u64> {
         let removed = self.removed?;
         let after = self
             .attempts

@@ -99,7 +99,12 @@ impl Calm {
             .map(|(path, attempts)| PathCalm::of(path, &whole, &calm.pages, &attempts))
             .collect();
         let of_pages = paths.iter().filter(|it| !it.scale.background);
-        let calls: Vec<u64> = calm.attempts.iter().filter(|it| !it.is_open()).map(AttemptRecord::duration).collect();
+        let calls: Vec<u64> = calm
+            .attempts
+            .iter()
+            .filter(|it| !it.is_open())
+            .map(AttemptRecord::duration)
+            .collect();
         let scale = Scale {
             call_p50: quantile(&calls, 0.5).unwrap_or(0),
             call_p95: quantile(&calls, 0.95).unwrap_or(0),
@@ -147,7 +152,11 @@ impl PathCalm {
         });
         Self {
             path: path.to_owned(),
-            bytes: ended.map(|it| it.bytes).filter(|it| *it > 0).min().unwrap_or(0),
+            bytes: ended
+                .map(|it| it.bytes)
+                .filter(|it| *it > 0)
+                .min()
+                .unwrap_or(0),
             is_one_request,
             scale: Scale {
                 call_p50: quantile(&calls, 0.5).unwrap_or(0),

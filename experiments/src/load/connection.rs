@@ -170,11 +170,7 @@ impl Link {
         })
     }
 
-    async fn ask(
-        &mut self,
-        request: Request<Full<Bytes>>,
-        keep: usize,
-    ) -> Result<Answer, Failure> {
+    async fn ask(&mut self, request: Request<Full<Bytes>>, keep: usize) -> Result<Answer, Failure> {
         let Self { sender, driver } = self;
         let mut answer = pin!(async {
             sender.ready().await.map_err(|_| Failure::NotSent)?;

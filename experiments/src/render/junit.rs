@@ -37,7 +37,10 @@ pub fn junit(records: &[&RunRecord]) -> String {
 pub fn audit_junit(report: &AuditReport) -> String {
     let mut page = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let count = |findings: &[&Finding], verdicts: &[Found]| {
-        findings.iter().filter(|it| verdicts.contains(&it.verdict)).count()
+        findings
+            .iter()
+            .filter(|it| verdicts.contains(&it.verdict))
+            .count()
     };
     let all: Vec<&Finding> = report.findings.iter().collect();
     put(
@@ -50,7 +53,11 @@ pub fn audit_junit(report: &AuditReport) -> String {
     );
     for calm in &report.calm {
         let route = escape(&calm.route);
-        let own: Vec<&Finding> = all.iter().copied().filter(|it| it.route == calm.route).collect();
+        let own: Vec<&Finding> = all
+            .iter()
+            .copied()
+            .filter(|it| it.route == calm.route)
+            .collect();
         put(
             &mut page,
             format_args!(

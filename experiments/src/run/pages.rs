@@ -143,9 +143,8 @@ impl Shared {
     /// A bit for each predicate that an answer fits, in their order; the first is the lowest.
     fn fits(&self, answer: &Answer) -> u32 {
         let fits = |it: &Predicate| it.fits(answer.status, &answer.headers, &answer.body);
-        (self.predicates.iter().enumerate()).fold(0, |bits, (index, it)| {
-            bits | (u32::from(fits(it)) << index)
-        })
+        (self.predicates.iter().enumerate())
+            .fold(0, |bits, (index, it)| bits | (u32::from(fits(it)) << index))
     }
 
     /// Asks for one page, which was to be sent at `intended`; tells the recording.
@@ -163,13 +162,14 @@ impl Shared {
             None => (PageOutcome::Failed(ErrorKind::Other), 0),
             Some(request) => {
                 let needs_body = self.predicates.iter().any(Predicate::needs_body);
-                let keep = if needs_body { Predicate::BODY_BYTES_MAX } else { 0 };
+                let keep = if needs_body {
+                    Predicate::BODY_BYTES_MAX
+                } else {
+                    0
+                };
                 let asked = connection.ask(&request, keep);
                 match timeout_at(intended + patience, asked).await {
-                    Ok(Ok(answer)) => (
-                        PageOutcome::Answered(answer.status),
-                        self.fits(&answer),
-                    ),
+                    Ok(Ok(answer)) => (PageOutcome::Answered(answer.status), self.fits(&answer)),
                     Ok(Err(kind)) => (PageOutcome::Failed(kind), 0),
                     Err(_) => (given_up, 0),
                 }

@@ -6,10 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::{Battle, Probe, Stop, duration};
-use crate::{
-    audit::caller::Patience,
-    forensics::rules::Trial,
-};
+use crate::{audit::caller::Patience, forensics::rules::Trial};
 
 /// Between two looks at the journal.
 const LOOK: Duration = Duration::from_millis(100);
@@ -17,6 +14,9 @@ const LOOK: Duration = Duration::from_millis(100);
 const OPEN_MAX: Duration = Duration::from_secs(35);
 /// How long a client that does not come back is watched at least.
 const WATCH_MIN: Duration = Duration::from_secs(11);
+/// So long a client must have been silent before it is said that it never calls again: longer than the minute for which
+/// breakers stay open where nobody says anything else (resilience4j, pybreaker).
+const SILENT_MAX: Duration = Duration::from_secs(65);
 
 /// What an outage is like, from the starts of attempts.
 #[derive(Debug, Clone, Copy)]
@@ -98,7 +98,9 @@ impl Battle<'_, '_> {
         let page = Duration::from_micros(page.unwrap_or(0)).min(self.lab.patience());
         let length = (page * 3 + Duration::from_secs(2)).max(Duration::from_millis(4_500));
         let rate = self.rate(20.0);
-        let trial = self.under_load("S19", "no answer", &faults, rate, length).await?;
+        let trial = self
+            .under_load("S19", "no answer", &faults, rate, length)
+            .await?;
         self.battery.hang_under_load = Some(trial);
         Ok(())
     }
@@ -158,10 +160,13 @@ impl Battle<'_, '_> {
     /// from each.
     pub(super) async fn outages(&mut self) -> Result<(), Stop> {
         let faults = Self::on_all(&json!({ "abort": 503 }));
-        let trial = self.outage("S15", "503", &faults).await?;
+        let trial = self.outage("S15", "503", &faults, OPEN_MAX).await?;
+        let comes_back = trial.comes_back().is_some();
         self.battery.outage_503 = Some(trial);
         let faults = Self::on_all(&json!({ "reset": {} }));
-        let trial = self.outage("S16", "reset", &faults).await?;
+        // Who does not come back from the first need not be waited for as long again.
+        let longest = if comes_back { OPEN_MAX } else { WATCH_MIN };
+        let trial = self.outage("S16", "reset", &faults, longest).await?;
         self.battery.outage_reset = Some(trial);
         Ok(())
     }
@@ -171,6 +176,7 @@ impl Battle<'_, '_> {
         id: &'static str,
         form: &str,
         faults: &[Value],
+        longest: Duration,
     ) -> Result<Trial, Stop> {
         const BEFORE: Duration = Duration::from_millis(700);
         if !self.calm.scale.background {
@@ -181,15 +187,27 @@ impl Battle<'_, '_> {
         let load = self.lab.load(&mut probe, rate);
         sleep(BEFORE).await;
         self.lab.arm(&mut probe, faults).await?;
-        self.watch_outage(&probe, rate).await?;
+        self.watch_outage(&probe, rate, longest).await?;
         self.lab.disarm(&mut probe).await?;
-        self.watch_return(&probe, rate).await?;
+        let is_back = self.watch_return(&probe, rate, longest).await?;
         self.lab.end_load(&mut probe, load).await;
-        self.finish(id, probe, faults).await
+        let mut trial = self.finish(id, probe, faults).await?;
+        if !is_back && !self.calm.scale.background {
+            // Some come back only when nobody asks for a while.
+            sleep(Duration::from_millis(2_500)).await;
+            let well = self.is_well_within(Duration::from_secs(3)).await?;
+            trial.back_after_a_pause = well;
+        }
+        Ok(trial)
     }
 
     /// Until it is plain how the client waits: calls go on, or it is silent again and again for as long, or for ever longer.
-    async fn watch_outage(&mut self, probe: &Probe, rate: f64) -> Result<(), Stop> {
+    async fn watch_outage(
+        &mut self,
+        probe: &Probe,
+        rate: f64,
+        longest: Duration,
+    ) -> Result<(), Stop> {
         const LEAST: Duration = Duration::from_secs(4);
         const DOUBLING: Duration = Duration::from_secs(20);
         let began = Instant::now();
@@ -207,18 +225,30 @@ impl Battle<'_, '_> {
                 // Ever longer ones are watched until there are enough of them.
                 _ => seen.doublings == 0 || seen.doublings >= 3 || elapsed >= DOUBLING,
             };
-            if (elapsed >= LEAST && is_plain) || elapsed >= OPEN_MAX {
+            if (elapsed >= LEAST && is_plain) || elapsed >= longest {
                 return Ok(());
             }
         }
     }
 
     /// Until calls come as they did in calm for a second, or for long enough that they will not.
-    async fn watch_return(&mut self, probe: &Probe, rate: f64) -> Result<(), Stop> {
+    async fn watch_return(
+        &mut self,
+        probe: &Probe,
+        rate: f64,
+        longest: Duration,
+    ) -> Result<bool, Stop> {
         const SECOND_US: u64 = 1_000_000;
         let began = Instant::now();
-        let longest = self.silences(probe, rate).longest.max(self.open_time);
-        let limit = longest.mul_f64(2.5).clamp(WATCH_MIN, OPEN_MAX + WATCH_MIN);
+        let seen = self.silences(probe, rate);
+        let limit = match seen.count {
+            // No probe was seen: it may come yet.
+            0 if longest == OPEN_MAX && seen.now >= WATCH_MIN => {
+                SILENT_MAX.saturating_sub(seen.now)
+            }
+            _ => seen.longest.max(self.open_time).mul_f64(2.5),
+        };
+        let limit = limit.clamp(WATCH_MIN, OPEN_MAX + WATCH_MIN);
         let removed = probe.trial.removed.unwrap_or(0);
         let usual = match self.calm.scale.background {
             true => 1.0,
@@ -233,7 +263,7 @@ impl Battle<'_, '_> {
             let lately = starts.iter().filter(of_late).count() as f64;
             let is_back = now >= removed + SECOND_US && lately >= (usual * 0.7).max(1.0);
             if is_back || began.elapsed() >= limit {
-                return Ok(());
+                return Ok(is_back);
             }
         }
     }
@@ -297,7 +327,8 @@ impl Battle<'_, '_> {
             let starts = self.lab.starts(&probe);
             let probes = starts.iter().filter(|it| **it >= begins);
             let enough = probes.min().is_some_and(|first| {
-                self.lab.clock.now() >= first + u64::try_from(slow.as_micros()).unwrap_or(0) + 300_000
+                self.lab.clock.now()
+                    >= first + u64::try_from(slow.as_micros()).unwrap_or(0) + 300_000
             });
             if enough || began.elapsed() >= limit {
                 break;

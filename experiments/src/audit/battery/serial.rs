@@ -257,14 +257,18 @@ impl Battle<'_, '_> {
 
     /// S24: an answer whose content is not what it should be.
     pub(super) async fn damaged(&mut self) -> Result<(), Stop> {
-        let body = |text: &str, kind: &str| {
-            json!({ "mutate": { "response": { "body": text, "set": { "content-type": kind } } } })
-        };
+        let body = |text: &str, kind: &str| json!({ "mutate": { "response": { "body": text, "set": { "content-type": kind } } } });
         let forms = [
             ("broken JSON", json!({ "corrupt": { "how": "json" } })),
-            ("a text instead of an object", body("\"busy\"", "application/json")),
+            (
+                "a text instead of an object",
+                body("\"busy\"", "application/json"),
+            ),
             ("an empty object", body("{}", "application/json")),
-            ("a page of HTML", body("<html><body>busy</body></html>", "text/html")),
+            (
+                "a page of HTML",
+                body("<html><body>busy</body></html>", "text/html"),
+            ),
         ];
         let patience = Patience::of(self.lab.patience());
         for (form, fault) in forms {
@@ -317,10 +321,13 @@ impl Battle<'_, '_> {
     /// An answer that takes longer than any page may, in steps that a time-out of single reads does not notice. None for
     /// one too short to be cut so.
     fn dribble(&self, length: u64) -> Option<Value> {
-        let whole = self.lab.options.budget.mul_f64(1.8) + Duration::from_micros(self.scale.page_p95);
+        let whole =
+            self.lab.options.budget.mul_f64(1.8) + Duration::from_micros(self.scale.page_p95);
         let step = (self.timeout() / 2).clamp(Duration::from_millis(5), Duration::from_millis(150));
         let steps = whole.as_millis().div_ceil(step.as_millis());
-        let chunks = u32::try_from(steps).unwrap_or(u32::MAX).min(u32::try_from(length).unwrap_or(u32::MAX));
+        let chunks = u32::try_from(steps)
+            .unwrap_or(u32::MAX)
+            .min(u32::try_from(length).unwrap_or(u32::MAX));
         let fits = chunks >= 2 && whole / chunks < self.timeout().mul_f64(0.8);
         fits.then(|| json!({ "dribble": { "chunks": chunks, "duration": duration(whole) } }))
     }
@@ -330,7 +337,9 @@ impl Battle<'_, '_> {
         let leave = (self.timeout() / 2).min(Duration::from_millis(100));
         let patience = Patience::leave_after(leave);
         let faults = self.on_paths(&json!({ "blackhole": {} }));
-        let trial = self.serial("S22", "no answer", &faults, 1, patience).await?;
+        let trial = self
+            .serial("S22", "no answer", &faults, 1, patience)
+            .await?;
         self.battery.caller_leaves.push(trial);
         let failing = self.battery.all_503.as_ref().and_then(|it| {
             let took: Vec<u64> = it.pages.iter().filter_map(|page| page.duration()).collect();

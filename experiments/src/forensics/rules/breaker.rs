@@ -20,7 +20,12 @@ pub(super) fn outcomes(case: &Case<'_>) -> Vec<Outcome> {
 pub(super) fn stopped(case: &Case<'_>, trial: &Trial) -> Option<bool> {
     let usual = case.scale.calls_per_page;
     let late = trial.late_calls_per_page()?;
-    let paused = || silences(&trial.attempts, 250_000).iter().filter(|it| it.from >= trial.armed).count();
+    let paused = || {
+        silences(&trial.attempts, 250_000)
+            .iter()
+            .filter(|it| it.from >= trial.armed)
+            .count()
+    };
     if late <= usual * 0.25 || (late <= usual * 0.5 && paused() >= 2) {
         Some(true)
     } else if late >= usual * 0.8 {
@@ -99,16 +104,18 @@ fn effective(case: &Case<'_>) -> Vec<Outcome> {
 pub(super) fn does_no_harm(case: &Case<'_>, trial: &Trial) -> bool {
     let during = trial.pages_in(trial.armed, trial.fault_end());
     let late = trial.late_calls_per_page().unwrap_or(f64::INFINITY);
+    // A busy machine makes a page late now and then.
+    let harmless = during.iter().filter(|it| {
+        // An honest 503 says that it is for a moment.
+        (it.is_good() || it.status == Some(503))
+            && it
+                .duration()
+                .is_some_and(|took| took <= case.scale.page_limit())
+    });
     late <= case.scale.calls_per_page * 1.1
         && case.scale.calls_per_page <= 1.1
         && !during.is_empty()
-        && during.iter().all(|it| {
-            // An honest 503 says that it is for a moment.
-            (it.is_good() || it.status == Some(503))
-                && it
-                    .duration()
-                    .is_some_and(|took| took <= case.scale.page_limit())
-        })
+        && harmless.count() * 20 >= during.len() * 19
 }
 
 fn on_4xx(case: &Case<'_>) -> Outcome {
@@ -135,6 +142,19 @@ fn open_time(case: &Case<'_>, trial: &Trial) -> Option<u64> {
     silences(&trial.attempts, least)
         .first()
         .map(super::super::derive::Silence::length)
+}
+
+/// How long breakers stay open where nobody says anything else (resilience4j, pybreaker).
+const A_MINUTE_US: u64 = 60_000_000;
+
+/// When the last call began.
+fn last_start(trial: &Trial) -> u64 {
+    trial
+        .attempts
+        .iter()
+        .map(|it| it.t_head)
+        .max()
+        .unwrap_or(trial.armed)
 }
 
 fn never_closes(case: &Case<'_>) -> Outcome {
@@ -174,13 +194,24 @@ fn never_closes(case: &Case<'_>) -> Outcome {
                 );
             }
             let outage = errors.fault_end().saturating_sub(errors.armed);
-            // Where no probe was seen, its open time is not known.
+            if errors.back_after_a_pause || resets.back_after_a_pause {
+                return Outcome::defect(
+                    id,
+                    format!(
+                        "calls do not come back within {} while pages come; they do when nobody asks for a while",
+                        time(first)
+                    ),
+                    evidence,
+                );
+            }
+            // Where no probe was seen, its open time is not known: a minute is usual.
             let open = open_time(case, errors).or(open_time(case, resets));
+            let silent = errors.until.saturating_sub(last_start(errors));
             let needed = open.map_or(outage.saturating_mul(3) / 2, |it| it.saturating_mul(5) / 2);
-            if first.min(second) < needed {
+            if first < needed && silent < A_MINUTE_US {
                 let why = format!(
-                    "{} may be shorter than its breaker stays open",
-                    time(first.min(second))
+                    "{} without a call may be shorter than its breaker stays open",
+                    time(silent)
                 );
                 return Outcome::unknown(id, why);
             }
@@ -205,7 +236,9 @@ fn stampede(case: &Case<'_>) -> Outcome {
         Err(why) => return Outcome::unknown(id, why),
     };
     let least = (case.scale.page_p95 * 2).max(400_000);
-    let window = trial.slow.map_or(WINDOW_US, |slow| WINDOW_US.min(slow * 9 / 10));
+    let window = trial
+        .slow
+        .map_or(WINDOW_US, |slow| WINDOW_US.min(slow * 9 / 10));
     let Some(burst) = burst_after_silence(&trial.attempts, least, window, trial.armed) else {
         return Outcome::not_applicable(id, "calls never paused: there is no breaker in effect");
     };

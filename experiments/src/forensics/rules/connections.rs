@@ -208,26 +208,33 @@ fn shared(case: &Case<'_>) -> Vec<Outcome> {
         Ok(trials) => trials,
         Err(why) => return ids.map(|id| Outcome::unknown(id, why.clone())).into(),
     };
-    let p90 = |trial: &Trial, slow: bool| {
-        let chosen = trial.watched.iter().filter(|it| (it.intended >= trial.armed) == slow);
+    // The median of the later half, as places fill up first; and single late answers are the machine's.
+    let median = |trial: &Trial, slow: bool| {
+        let chosen = trial
+            .watched
+            .iter()
+            .filter(|it| (it.intended >= trial.armed) == slow);
         let took: Vec<u64> = chosen
-            .map(|it| it.duration().unwrap_or(trial.until.saturating_sub(it.intended)))
+            .map(|it| {
+                it.duration()
+                    .unwrap_or(trial.until.saturating_sub(it.intended))
+            })
             .collect();
-        quantile(&took, 0.9)
+        quantile(&took[took.len() / 2..], 0.5)
     };
     let worst = trials
         .iter()
-        .filter_map(|it| Some((p90(it, true)?, *it)))
-        .max_by_key(|(p90, _)| *p90);
+        .filter_map(|it| Some((median(it, true)?, *it)))
+        .max_by_key(|(median, _)| *median);
     let bulkhead = match worst {
         None => Outcome::unknown(Id::NoBulkhead, "no other endpoint was watched"),
         Some((late, trial)) => {
             // Another endpoint has nothing to do with the dependency: it may take what a calm page takes.
             // As many pages without the fault tell what this machine makes of them.
-            let before = p90(trial, false).unwrap_or(0);
+            let before = median(trial, false).unwrap_or(0);
             let usual = case.scale.page_p95.max(20_000).max(before);
             let in_flight = trial.most_in_flight();
-            let evidence = json!({ "other_endpoint_p90_us": late, "before_us": before, "in_flight": in_flight, "latency": trial.form });
+            let evidence = json!({ "other_endpoint_us": late, "before_us": before, "in_flight": in_flight, "latency": trial.form });
             if late <= usual * 3 {
                 Outcome::ok(
                     Id::NoBulkhead,
@@ -237,7 +244,7 @@ fn shared(case: &Case<'_>) -> Vec<Outcome> {
                     ),
                     evidence,
                 )
-            } else if late >= usual * 6 && late >= case.scale.budget / 4 {
+            } else if late >= usual * 6 && late >= (case.scale.budget / 8).max(100_000) {
                 Outcome::defect(
                     Id::NoBulkhead,
                     format!(
@@ -279,7 +286,10 @@ fn shared(case: &Case<'_>) -> Vec<Outcome> {
         quantile(&took, 0.5)
     });
     let page = page.max().unwrap_or(0);
-    let call = trials.iter().flat_map(|it| &it.attempts).map(AttemptRecord::duration);
+    let call = trials
+        .iter()
+        .flat_map(|it| &it.attempts)
+        .map(AttemptRecord::duration);
     let call = quantile(&call.collect::<Vec<_>>(), 0.5).unwrap_or(0);
     let evidence = json!({ "most_in_flight": most, "page_p50_us": page, "call_p50_us": call });
     let serialised = match (most, overlapping) {

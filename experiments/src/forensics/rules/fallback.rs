@@ -139,10 +139,16 @@ fn slow(case: &Case<'_>) -> Outcome {
             return match late <= case.scale.page_limit() && does_no_harm(case, trial) {
                 true => Outcome::ok(
                     id,
-                    format!("without a breaker each page waits {} in an outage, inside its budget", time(late)),
+                    format!(
+                        "without a breaker each page waits {} in an outage, inside its budget",
+                        time(late)
+                    ),
                     evidence,
                 ),
-                false => Outcome::not_applicable(id, "no breaker is in effect: no-effective-breaker tells it"),
+                false => Outcome::not_applicable(
+                    id,
+                    "no breaker is in effect: no-effective-breaker tells it",
+                ),
             };
         }
         return Outcome::defect(
@@ -236,7 +242,10 @@ fn hedged_pages(trial: &Trial) -> usize {
             })
         })
     };
-    by_page.iter().filter(|(_, attempts)| is_hedged(attempts)).count()
+    by_page
+        .iter()
+        .filter(|(_, attempts)| is_hedged(attempts))
+        .count()
 }
 
 /// Attempts begin for a caller that has left.

@@ -42,9 +42,14 @@ fn single_failures(case: &Case<'_>) -> Vec<Outcome> {
         Err(why) => return ids.map(|id| Outcome::unknown(id, why.clone())).into(),
     };
     // Of those with enough waits the first kind, as it is tried first.
-    let waits = trials.iter().rev().map(|trial| (*trial, first_waits(trial)));
+    let waits = trials
+        .iter()
+        .rev()
+        .map(|trial| (*trial, first_waits(trial)));
     let Some((trial, waits)) = waits.max_by_key(|(_, waits)| waits.len().min(WAITS_MIN)) else {
-        return ids.map(|id| Outcome::unknown(id, "it was not tried")).into();
+        return ids
+            .map(|id| Outcome::unknown(id, "it was not tried"))
+            .into();
     };
     if waits.is_empty() {
         return ids
@@ -109,7 +114,9 @@ fn first_waits(trial: &Trial) -> Vec<u64> {
     let by_itself = |chain: &&Chain<'_>| {
         chain[0].status.is_none()
             && chain[0].conn_seq > 0
-            && chain.get(1).is_some_and(|it| it.t_head.saturating_sub(chain[0].t_end) <= AT_ONCE_US)
+            && chain
+                .get(1)
+                .is_some_and(|it| it.t_head.saturating_sub(chain[0].t_end) <= AT_ONCE_US)
     };
     let own: Vec<Chain<'_>> = chains.iter().filter(|it| !by_itself(it)).cloned().collect();
     gaps(&own, 1)
@@ -130,7 +137,11 @@ fn growth(case: &Case<'_>) -> Outcome {
     if second.is_empty() {
         return Outcome::not_applicable(id, "it retries once at most");
     }
-    let singly = case.battery.one_failure.iter().filter(|it| it.form == "a 503");
+    let singly = case
+        .battery
+        .one_failure
+        .iter()
+        .filter(|it| it.form == "a 503");
     first.extend(singly.flat_map(|it| gaps(&it.chains(), 1)));
     let needed = 4;
     if second.len() < needed {
@@ -147,7 +158,8 @@ fn growth(case: &Case<'_>) -> Outcome {
     let factor = after as f64 / before.max(1) as f64;
     // Jittered waits vary so much that few of them tell nothing.
     let varies = middle_spread(&first).is_none_or(|it| it > JITTERED);
-    let evidence = json!({ "first_us": before, "second_us": after, "n": second.len(), "jittered": varies });
+    let evidence =
+        json!({ "first_us": before, "second_us": after, "n": second.len(), "jittered": varies });
     if factor >= 1.4 {
         Outcome::ok(
             id,
@@ -281,17 +293,29 @@ fn repeats(trial: &Trial) -> Result<usize, String> {
 
 fn orders(case: &Case<'_>) -> Outcome {
     let id = Id::RetriesPost;
-    let (calm, failing): (Vec<&Trial>, Vec<&Trial>) =
-        case.battery.orders.iter().partition(|it| it.struck.is_none());
+    let (calm, failing): (Vec<&Trial>, Vec<&Trial>) = case
+        .battery
+        .orders
+        .iter()
+        .partition(|it| it.struck.is_none());
     let failing: Vec<Trial> = failing.into_iter().cloned().collect();
     if case.battery.orders.is_empty() {
         return Outcome::unknown(id, "no order was named, such as --order POST:/order");
     }
-    if let Some(order) = calm.iter().flat_map(|it| &it.pages).find(|it| !it.is_good()) {
-        let told = order.status.map_or("gets no answer".to_owned(), |it| format!("is answered with {it}"));
+    if let Some(order) = calm
+        .iter()
+        .flat_map(|it| &it.pages)
+        .find(|it| !it.is_good())
+    {
+        let told = order.status.map_or("gets no answer".to_owned(), |it| {
+            format!("is answered with {it}")
+        });
         return Outcome::unknown(id, format!("an order {told} though nothing fails"));
     }
-    let usual = calm.iter().map(|it| most_posts(it).map_or(0, |(posts, _)| posts)).max();
+    let usual = calm
+        .iter()
+        .map(|it| most_posts(it).map_or(0, |(posts, _)| posts))
+        .max();
     if usual == Some(0) {
         return Outcome::not_applicable(id, "an order does not call this dependency");
     }
@@ -410,7 +434,9 @@ fn grows(trial: &Trial) -> bool {
     };
     *first > AT_ONCE_US
         && *second as f64 >= *first as f64 * 1.3
-        && waits.windows(2).all(|pair| pair[1] as f64 >= pair[0] as f64 * 0.7)
+        && waits
+            .windows(2)
+            .all(|pair| pair[1] as f64 >= pair[0] as f64 * 0.7)
 }
 
 /// Whether waits start anew after each `inner` attempts: within a group they follow one course, and between groups
@@ -474,7 +500,8 @@ fn budget(case: &Case<'_>) -> Outcome {
         case.battery.partial_percent
     );
     if retried > allowed + 2.0 * allowed.sqrt() && share >= 0.85 {
-        let sentence = format!("{counted}: every failure is repeated; a usual budget allows {allowed:.0}");
+        let sentence =
+            format!("{counted}: every failure is repeated; a usual budget allows {allowed:.0}");
         Outcome::defect(id, sentence, evidence)
     } else if calls < CALLS_MIN {
         Outcome::unknown(id, format!("{calls} calls are fewer than {CALLS_MIN}"))

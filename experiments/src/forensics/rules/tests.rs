@@ -5,9 +5,7 @@ mod load;
 mod serial;
 
 use super::*;
-use crate::forensics::{
-    AttemptEnd, Content, EndPhase, Usual, Verdict, finding::FindingId as Id,
-};
+use crate::forensics::{AttemptEnd, Content, EndPhase, Usual, Verdict, finding::FindingId as Id};
 
 const MS: u64 = 1_000;
 
@@ -309,7 +307,8 @@ fn each_path_is_judged_by_itself() {
     for page in 0..20 {
         calm.page(page * 1_000, Some(client.page), 200, false);
         calm.attempt(page * 1_000 + 1, client.call, Ends::With(200), 1);
-        calm.attempt(page * 1_000 + 1, client.call, Ends::With(200), 2).path = "/prices".to_owned();
+        calm.attempt(page * 1_000 + 1, client.call, Ends::With(200), 2)
+            .path = "/prices".to_owned();
     }
     let calm = Calm::of(client.budget * MS, &calm.until(20_000)).unwrap();
     let hangs = |path: &str, ends: Ends, took: u64| {

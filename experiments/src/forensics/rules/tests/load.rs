@@ -293,7 +293,10 @@ fn a_budget_holds_retries_down() {
     told(&partial(200, |_| true), Verdict::Defect);
     told(&partial(200, |page| page % 10 == 0), Verdict::Ok);
     // What was saved up is spent first.
-    told(&partial(200, |page| page < 20 || page % 10 == 0), Verdict::Ok);
+    told(
+        &partial(200, |page| page < 20 || page % 10 == 0),
+        Verdict::Ok,
+    );
     told(&partial(30, |_| true), Verdict::Undetermined);
 }
 

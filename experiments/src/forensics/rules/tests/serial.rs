@@ -285,13 +285,13 @@ fn two_layers_of_retries_are_a_product_with_two_populations_of_waits() {
     assert_told(client, &three, Id::NestedRetries, Verdict::Ok);
     assert_told(client, &nine, Id::NestedRetries, Verdict::Defect);
     assert_told(client, &four, Id::NestedRetries, Verdict::Defect);
+    assert_told(client, &four_of_one, Id::NestedRetries, Verdict::Ok);
     assert_told(
         client,
-        &four_of_one,
+        &four_alike,
         Id::NestedRetries,
-        Verdict::Ok,
+        Verdict::Undetermined,
     );
-    assert_told(client, &four_alike, Id::NestedRetries, Verdict::Undetermined);
     assert_told(client, &five, Id::NestedRetries, Verdict::Ok);
     assert_eq!(told(client, &nine, Id::NestedRetries).evidence["inner"], 3);
 }

@@ -1,0 +1,186 @@
+//! What broke, when, who noticed and what saved the page: in sentences.
+
+use super::{AuditReport, Page, escape, sorted_defects};
+use crate::{
+    audit::{CalmRecord, ExperimentRecord},
+    forensics::Verdict,
+    render::evidence::{counted, time, title},
+};
+
+pub(super) fn write(page: &mut Page, report: &AuditReport) {
+    page.put(format_args!(
+        "<section aria-labelledby=\"story\">\n<h2 id=\"story\">What happened</h2>\n<ol class=\"story\">\n"
+    ));
+    for calm in &report.calm {
+        page.put(format_args!("<li><strong>Before anything was broken.</strong> {}</li>\n", before(calm)));
+        let own: Vec<&ExperimentRecord> = report.experiments.iter().filter(|it| it.route == calm.route).collect();
+        if own.is_empty() {
+            continue;
+        }
+        page.put(format_args!("<li><strong>What broke, and when.</strong> {}</li>\n", broke(calm, &own)));
+        page.put(format_args!("<li><strong>Who noticed.</strong> {}</li>\n", noticed(&own, &report.budget)));
+        page.put(format_args!("<li><strong>What saved the page.</strong> {}</li>\n", saved(&own)));
+        if let Some(why) = report.stopped.get(&calm.route) {
+            page.put(format_args!(
+                "<li><strong>It ended early.</strong> {}.</li>\n",
+                escape(why)
+            ));
+        }
+    }
+    let defects = sorted_defects(report);
+    let told: Vec<String> = defects
+        .iter()
+        .map(|it| format!("<a href=\"#{}-{}\">{}</a>", it.id.as_str(), escape(&it.route), title(it.id)))
+        .collect();
+    let untold = report.findings.iter().filter(|it| it.verdict == Verdict::Undetermined).count();
+    let rest = match untold {
+        0 => String::new(),
+        1 => " Of 1 defect it could not be told whether it is there.".to_owned(),
+        more => format!(" Of {more} defects it could not be told whether they are there."),
+    };
+    page.put(format_args!(
+        "<li><strong>What is wrong.</strong> {}.{rest}</li>\n</ol>\n</section>\n",
+        match told.is_empty() {
+            true => "Nothing was found".to_owned(),
+            false => told.join("; "),
+        }
+    ));
+}
+
+fn before(calm: &CalmRecord) -> String {
+    let calls: Vec<String> = calm
+        .calls_per_page
+        .iter()
+        .map(|(path, calls)| {
+            let calls = format!("{calls:.2}");
+            let calls = calls.trim_end_matches('0').trim_end_matches('.');
+            let unit = if calls == "1" { "call" } else { "calls" };
+            format!("{calls} {unit} to <code>{}</code>", escape(path))
+        })
+        .collect();
+    let told = match (calls.is_empty(), calm.background) {
+        (true, _) => "no call to it was seen, so nothing can be said of it".to_owned(),
+        (false, true) => "it is called in the background, not by pages".to_owned(),
+        (false, false) => format!("a page makes {}", calls.join(" and ")),
+    };
+    format!(
+        "<code>{}</code>: {told}. The median page takes {}, one in twenty takes {} or longer; the median call takes {}.",
+        escape(&calm.route),
+        time(calm.page_p50_ms),
+        time(calm.page_p95_ms),
+        time(calm.call_p50_ms)
+    )
+}
+
+fn broke(calm: &CalmRecord, own: &[&ExperimentRecord]) -> String {
+    let with_fault: Vec<_> = own.iter().filter(|it| it.struck.is_some()).collect();
+    let from = with_fault.iter().map(|it| it.at_ms).min().unwrap_or(0);
+    let to = with_fault.iter().map(|it| it.at_ms + it.took_ms).max().unwrap_or(0);
+    let mut ways: Vec<&str> = with_fault.iter().map(|it| it.fault.as_str()).collect();
+    ways.sort_unstable();
+    ways.dedup();
+    let struck: u64 = with_fault.iter().filter_map(|it| it.struck).sum();
+    format!(
+        "In {} one after the other, brownout broke <code>{}</code> in {} ({}) and struck {}. \
+         Between two of them it waited until the service was well. <a href=\"#tried\">Each one with its time is below.</a>",
+        time((to - from) as f64),
+        escape(&calm.route),
+        counted(ways.len(), "way"),
+        kinds(&ways),
+        counted(usize::try_from(struck).unwrap_or(usize::MAX), "call"),
+    )
+}
+
+/// What the ways have in common.
+fn kinds(ways: &[&str]) -> String {
+    let kinds = [
+        ("no answer", "is answered|no connection"),
+        ("slow answers", "later"),
+        ("error statuses", "answered with"),
+        ("resets", "is reset before|is reset after"),
+        ("damaged answers", "answer is"),
+        ("answers that end early", "ends after"),
+        ("answers that dribble or stop", "pieces|stops"),
+    ];
+    let is_there = |words: &str| {
+        ways.iter().any(|way| {
+            let mut words = words.split('|');
+            words.any(|word| match word {
+                "is answered" => way.starts_with("no call"),
+                word => way.contains(word),
+            })
+        })
+    };
+    let told = kinds.iter().filter(|(_, words)| is_there(words)).map(|(kind, _)| *kind);
+    told.collect::<Vec<_>>().join(", ")
+}
+
+fn noticed(own: &[&ExperimentRecord], budget: &str) -> String {
+    let sum = |of: fn(&ExperimentRecord) -> usize| own.iter().map(|it| of(it)).sum::<usize>();
+    let pages = sum(|it| it.pages) - sum(|it| it.seen.left);
+    let failed = sum(|it| it.seen.failed);
+    let degraded = sum(|it| it.seen.degraded);
+    let late = sum(|it| it.seen.late);
+    let Some(longest) = own.iter().max_by(|one, other| one.seen.page_max_ms.total_cmp(&other.seen.page_max_ms)) else {
+        return "Nobody.".to_owned();
+    };
+    let mut told = format!(
+        "Callers asked for {}: {} failed, {} came with less on them, {} took longer than {}.",
+        counted(pages, "page"),
+        none(failed),
+        none(degraded),
+        none(late),
+        escape(budget)
+    );
+    if late > 0 {
+        let end = match longest.seen.exemplar.as_ref().is_some_and(|it| it.took_ms.is_none()) {
+            true => "had not ended after",
+            false => "took",
+        };
+        told.push_str(&format!(
+            " The longest {end} {}, while {}.",
+            time(longest.seen.page_max_ms),
+            escape(&longest.fault)
+        ));
+    }
+    told
+}
+
+fn saved(own: &[&ExperimentRecord]) -> String {
+    let sum = |of: fn(&ExperimentRecord) -> usize| own.iter().map(|it| of(it)).sum::<usize>();
+    let degraded = sum(|it| it.seen.degraded);
+    let failed = sum(|it| it.seen.failed);
+    // A page that is whole though one of its attempts failed.
+    let retried = own.iter().filter(|it| {
+        let saved = it.seen.exemplar.as_ref().filter(|page| {
+            let good = page.status.is_some_and(|it| it < 300) && !page.degraded;
+            good && page.attempts.len() > 1 && page.attempts.iter().any(|it| it.struck)
+        });
+        saved.is_some() && matches!(it.id.as_str(), "S2" | "S3" | "S11" | "S14" | "S24" | "S23")
+    });
+    let ways: Vec<&str> = retried.map(|it| it.fault.as_str()).collect();
+    let retries = match ways.is_empty() {
+        true => "No retry was seen to save a page.".to_owned(),
+        false => {
+            let mut ways = ways;
+            ways.dedup();
+            format!("A retry, where {}.", escape(&ways.join("; or ")))
+        }
+    };
+    let fallback = match degraded {
+        0 => "No page was seen to be served by a fallback.".to_owned(),
+        pages => format!("A fallback: {} came without what the dependency gives.", counted(pages, "page")),
+    };
+    let nothing = match failed {
+        0 => String::new(),
+        pages => format!(" Nothing saved {}.", counted(pages, "page")),
+    };
+    format!("{fallback} {retries}{nothing}")
+}
+
+fn none(count: usize) -> String {
+    match count {
+        0 => "none".to_owned(),
+        more => more.to_string(),
+    }
+}
