@@ -6,6 +6,7 @@
 )]
 
 mod audit;
+mod events;
 mod fault;
 mod proxy;
 mod requests;
@@ -21,6 +22,7 @@ use clap::{Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 
 pub(crate) use self::{
     audit::AuditArgs,
+    events::EventsArgs,
     fault::{FaultAddArgs, FaultArgs, FaultCommand},
     proxy::{ControlArgs, ProxyArgs},
     requests::RequestsArgs,
@@ -111,6 +113,8 @@ pub(crate) enum Command {
     Route(RouteArgs),
     /// See the requests that the routes carried, the newest first
     Requests(RequestsArgs),
+    /// See what happens to faults, routes and leases, as it happens
+    Events(EventsArgs),
     /// Remove every fault at once: the red button
     Halt(HaltArgs),
     /// Ask a proxy or one of the demo's services whether it is there, as health checks of containers do

@@ -82,6 +82,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Schema(args) => commands::schema::run(&args),
         Command::Fault(args) => commands::fault::run(args).await,
         Command::Route(args) => commands::route::run(args).await,
+        Command::Events(args) => commands::events::run(args).await,
         Command::Requests(args) => commands::requests::run(args).await,
         Command::Halt(args) => commands::halt::run(args).await,
         Command::Health(args) => commands::health::run(args).await,

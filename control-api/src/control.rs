@@ -10,6 +10,7 @@ use axum::{
 };
 use brownout_fault::Origin;
 use brownout_telemetry::{Metrics, RouteMatch, ServerRequest, Span, SpanLink, Tracer, names};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
@@ -28,6 +29,8 @@ pub(crate) struct Control {
     pub(crate) tokens: Tokens,
     pub(crate) workers: Workers,
     pub(crate) metrics: Metrics,
+    /// Cancelled when the API stops: calls that would last end then.
+    pub(crate) stop: CancellationToken,
     tracer: Tracer,
 }
 
@@ -48,6 +51,7 @@ impl Control {
             tokens,
             workers: Workers::default(),
             metrics,
+            stop: CancellationToken::new(),
             tracer,
         }
     }

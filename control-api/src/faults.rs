@@ -19,7 +19,7 @@ use crate::{
     control::Shared,
     extract::{Body, Name, Query},
     off_thread::off_thread,
-    ops::{Armed, Condition, Filter, OpError, Ops},
+    ops::{Armed, Condition, Ended, Filter, OpError, Ops, times},
     problem::ApiError,
     words::unknown,
 };
@@ -83,12 +83,18 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     let [route, label, group, state] = query.only(&["route", "label", "group", "state"])?;
     let state = state.map(|word| known_state(&word)).transpose()?;
+    let is_ended = state == Some(FaultState::Ended);
     let filter = Filter {
         route,
         label,
         group,
     };
     off_thread(&control, move |ops| {
+        if is_ended {
+            let ended = ops.ended_faults(&filter).into_iter();
+            let faults = ended.map(|ended| ended_answer(ops, ended)).collect();
+            return Ok(Json(FaultList { faults }).into_response());
+        }
         let faults = ops
             .faults(&filter)
             .into_iter()
@@ -112,12 +118,19 @@ pub(crate) async fn kinds(
     .await
 }
 
-/// `GET /faults/{id}`.
+/// `GET /faults/{id}`: the one that is armed, or else the last one of this id that has ended.
 pub(crate) async fn show(
     State(control): State<Shared>,
     Name(id): Name,
 ) -> Result<Response, ApiError> {
-    off_thread(&control, move |ops| Ok(tagged(ops.fault(&id)?))).await
+    off_thread(&control, move |ops| match ops.fault(&id) {
+        Ok(armed) => Ok(tagged(armed)),
+        Err(none) => {
+            let ended = ops.ended_fault(&id).ok_or(none)?;
+            Ok(Json(ended_answer(ops, ended)).into_response())
+        }
+    })
+    .await
 }
 
 /// `PUT /faults/{id}`: creates or replaces.
@@ -211,6 +224,17 @@ fn tagged(armed: Armed) -> Response {
     (tag, Json(FaultAnswer::from(armed))).into_response()
 }
 
+fn ended_answer(ops: &Ops, ended: Ended) -> FaultAnswer {
+    let (_, _, strikes) = ended.fault.counts();
+    let ended_at = Some(ended.ended_at);
+    let times = times(ops.clock(), ended.fault.created_at, strikes, ended_at);
+    let reason = ended.reason.word();
+    FaultAnswer {
+        times: Some(times),
+        ..FaultAnswer::ended(ended.fault, ended.tags, ended.ended_at, reason)
+    }
+}
+
 fn is_true(key: &str, value: Option<&str>) -> Result<bool, ApiError> {
     match value {
         None | Some("false") => Ok(false),
@@ -264,7 +288,7 @@ fn known_state(word: &str) -> Result<FaultState, ApiError> {
     FaultState::parse(word).ok_or_else(|| {
         ApiError::invalid(Problem {
             pointer: "?state".to_owned(),
-            detail: unknown("state", word, &["waiting", "active", "spent"]),
+            detail: unknown("state", word, &["waiting", "active", "spent", "ended"]),
         })
     })
 }

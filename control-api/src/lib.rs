@@ -15,6 +15,7 @@ mod bounds;
 mod client_connections;
 mod connections;
 mod control;
+mod events;
 mod extract;
 mod faults;
 mod halt;
@@ -35,8 +36,8 @@ mod words;
 pub use audit::{AUDIT_LOG, Audit, Caller};
 pub use auth::{InvalidToken, Token};
 pub use ops::{
-    Armed, Attributes, Condition, Filter, InvalidRoute, InvalidToxic, Lease, OpError, Ops,
-    Reloaded, Revisions, Toxic, ToxicKind, Wanted, check_routes, new_route,
+    Armed, Attributes, Condition, EndReason, Ended, Filter, InvalidRoute, InvalidToxic, Lease,
+    OpError, Ops, Reloaded, Revisions, Toxic, ToxicKind, Wanted, check_routes, new_route,
 };
 pub use server::{ControlApi, ControlConfig, StartError};
 pub use toxiproxy::proxy_route;

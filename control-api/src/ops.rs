@@ -6,13 +6,16 @@
 
 mod addresses;
 mod armed;
+mod ended;
 mod error;
+mod events;
 mod faults;
 mod fit;
 mod halt;
 mod leases;
 mod load;
 mod routes;
+mod telling;
 mod toxics;
 mod turn;
 
@@ -22,23 +25,30 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use brownout_fault::{FaultSpec, FaultStatus, FaultWriter, Moment};
+use brownout_fault::{ArmError, EndedFault, FaultSpec, FaultStatus, FaultWriter, Moment, Strikes};
 use brownout_proxy::GatewayHandle;
 use brownout_telemetry::{Counter, Gauge, Metrics, names};
-use brownout_wire::FaultTags;
+use brownout_wire::{FaultTags, FaultTimes};
 use serde_json::Value;
 use tokio::{sync::Notify, time::sleep_until};
 
-pub(crate) use self::{addresses::route_change, error::whole_seconds};
+pub(crate) use self::{
+    addresses::route_change,
+    error::whole_seconds,
+    events::{Clock, Listener},
+};
 pub use self::{
     addresses::{InvalidRoute, new_route},
     armed::{Armed, Condition, Filter, Revisions},
+    ended::{EndReason, Ended},
     error::OpError,
     leases::Lease,
     load::{Reloaded, Wanted, check_routes},
     toxics::{Attributes, InvalidToxic, Toxic, ToxicKind},
 };
 use self::{
+    ended::EndedFaults,
+    events::Events,
     leases::Leases,
     load::Loaded,
     toxics::Toxics,
@@ -59,6 +69,10 @@ struct Shared {
     audit: Audit,
     /// Rung when what is armed has changed, so that the next expiry may be another.
     changed: Notify,
+    /// Rung when a fault did something that is told once.
+    news: Arc<Notify>,
+    clock: Clock,
+    events: Events,
     fault_changes: Counter,
     revision: Gauge,
 }
@@ -71,6 +85,8 @@ struct State {
     tags: HashMap<String, FaultTags>,
     toxics: Toxics,
     leases: Leases,
+    ended: EndedFaults,
+    clock: Clock,
     /// What came of the configuration file.
     loaded: Loaded,
     /// Until when nothing may be armed.
@@ -88,7 +104,16 @@ impl State {
 
     fn tagged(&self, status: FaultStatus) -> Armed {
         let tags = self.tags.get(&status.id).cloned().unwrap_or_default();
-        Armed { status, tags }
+        self.armed(status, tags)
+    }
+
+    fn armed(&self, status: FaultStatus, tags: FaultTags) -> Armed {
+        let times = times(self.clock, status.created_at, status.strikes, None);
+        Armed {
+            status,
+            tags,
+            times,
+        }
     }
 
     fn check_may_arm(&self, now: Moment) -> Result<(), OpError> {
@@ -119,6 +144,7 @@ impl Change<'_> {
         if subjects.is_empty() && action != "halt" {
             return;
         }
+        self.tell_done(action, &subjects);
         let is_of_faults = action.starts_with("fault.") || action == "halt";
         let faults = if is_of_faults { subjects.len() } else { 0 };
         self.ops
@@ -141,26 +167,64 @@ impl Change<'_> {
 
     /// Removes the faults whose ttl or lease is over; when to look again.
     fn expire(&mut self) -> Option<Instant> {
-        let (gone, next) = self.state.writer.expire(self.now.instant);
-        for id in &gone {
-            self.state.forget(id);
-        }
         let caller = std::mem::replace(&mut self.caller, Caller::of("clock"));
+        self.tell_news();
+        let (gone, next) = self.state.writer.end_expired(self.now.instant);
+        let gone = self.forget(gone, EndReason::Expired);
         self.done("fault.expire", gone, Value::Null);
+        self.state.ended.settle();
         self.expire_leases();
         self.caller = caller;
         next.into_iter().chain(self.state.leases.next_end()).min()
     }
 
     /// Removes the faults of which `doomed` says so, letting go what they hold. The ids that are gone.
-    fn remove_where(&mut self, doomed: impl Fn(&FaultSpec, &FaultTags) -> bool) -> Vec<String> {
+    fn remove_where(
+        &mut self,
+        reason: EndReason,
+        doomed: impl Fn(&FaultSpec, &FaultTags) -> bool,
+    ) -> Vec<String> {
         let none = FaultTags::default();
         let State { writer, tags, .. } = &mut *self.state;
-        let gone = writer.remove_where(|id, spec| doomed(spec, tags.get(id).unwrap_or(&none)));
-        for id in &gone {
-            self.state.forget(id);
+        let gone = writer.end_where(|id, spec| doomed(spec, tags.get(id).unwrap_or(&none)));
+        self.forget(gone, reason)
+    }
+
+    /// Keeps what is left of faults that have ended, and nothing else of them. Their ids.
+    fn forget(&mut self, gone: Vec<EndedFault>, reason: EndReason) -> Vec<String> {
+        let mut ids = Vec::with_capacity(gone.len());
+        for fault in gone {
+            let tags = self.state.tags.get(&fault.id).cloned().unwrap_or_default();
+            self.state.forget(&fault.id);
+            ids.push(fault.id.clone());
+            self.note_end(fault, tags, reason);
         }
-        gone
+        ids
+    }
+
+    fn note_end(&mut self, fault: EndedFault, tags: FaultTags, reason: EndReason) {
+        let reason = match reason {
+            EndReason::Expired if fault.was_spent => EndReason::Spent,
+            reason => reason,
+        };
+        self.tell_end(&fault, reason);
+        self.state.ended.push(Ended {
+            fault,
+            tags,
+            ended_at: self.now,
+            reason,
+        });
+    }
+
+    /// Arms a fault under an id, in place of the one that has it.
+    fn put_fault(&mut self, id: &str, spec: FaultSpec) -> Result<(FaultStatus, bool), ArmError> {
+        let replaced = self.state.writer.last_of(id);
+        let put = self.state.writer.put(id, spec, self.now)?;
+        if let Some(fault) = replaced {
+            let tags = self.state.tags.get(id).cloned().unwrap_or_default();
+            self.note_end(fault, tags, EndReason::Replaced);
+        }
+        Ok(put)
     }
 
     /// Keeps the tags of a fault that was armed or changed.
@@ -189,7 +253,20 @@ impl Ops {
         metrics: &Metrics,
         audit: Audit,
     ) -> Self {
+        let clock = match gateway.journal() {
+            Some(journal) => Clock {
+                began: journal.began(),
+                began_at: journal.began_at(),
+            },
+            None => Clock {
+                began: Instant::now(),
+                began_at: SystemTime::now(),
+            },
+        };
+        let news = writer.news();
         let state = State {
+            ended: EndedFaults::default(),
+            clock,
             writer,
             tags: HashMap::new(),
             toxics: Toxics::default(),
@@ -203,6 +280,9 @@ impl Ops {
             gateway,
             audit,
             changed: Notify::new(),
+            news,
+            clock,
+            events: Events::new(),
             fault_changes: metrics.counter(names::CONTROL_FAULT_CHANGES, &[]),
             revision: metrics.gauge(names::CONTROL_REVISION, &[]),
         };
@@ -224,6 +304,7 @@ impl Ops {
             tokio::select! {
                 () = sleep_until(next.into()) => {}
                 () = self.0.changed.notified() => {}
+                () = self.0.news.notified() => {}
             }
         }
     }
@@ -250,6 +331,21 @@ impl Ops {
         };
         change.expire();
         change
+    }
+}
+
+/// When a fault did something, on the clock of records.
+pub(crate) fn times(
+    clock: Clock,
+    created_at: Moment,
+    strikes: Strikes,
+    ended_at: Option<Moment>,
+) -> FaultTimes {
+    FaultTimes {
+        armed_us: clock.micros(created_at.instant),
+        first_struck_us: strikes.first.map(|at| clock.micros(at)),
+        last_struck_us: strikes.last.map(|at| clock.micros(at)),
+        ended_us: ended_at.map(|at| clock.micros(at.instant)),
     }
 }
 

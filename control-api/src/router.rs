@@ -15,19 +15,20 @@ use brownout_fault::read::shorten;
 use crate::{
     auth, client_connections,
     control::{self, Control},
-    faults, halt, health, leases, metrics,
+    events, faults, halt, health, leases, metrics,
     problem::ApiError,
     requests, routes, toxiproxy, version,
     words::nearest,
 };
 
 /// The paths, for a hint when none fits.
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 11] = [
     "/faults",
     "/faults/kinds",
     "/routes",
     "/requests",
     "/connections",
+    "/events",
     "/leases",
     "/halt",
     "/healthz",
@@ -57,6 +58,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
                 .delete(routes::remove),
         )
         .route("/requests", get(requests::list))
+        .route("/events", get(events::listen))
         .route("/connections", get(client_connections::list))
         .route("/leases", get(leases::list).post(leases::add))
         .route(

@@ -10,7 +10,6 @@ use std::{
 
 use brownout_telemetry::{Metrics, Tracer};
 use tokio::{runtime::Builder, sync::oneshot, time::sleep};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::{Guard, Token, Tokens},
@@ -182,7 +181,7 @@ async fn serve(
             return;
         }
     };
-    let stop = CancellationToken::new();
+    let stop = control.stop.clone();
     let stopping = stop.clone();
     let cut = async {
         // Dropped or rung, either way it is over.

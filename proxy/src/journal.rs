@@ -109,6 +109,12 @@ impl Journal {
         self.shared.began_at
     }
 
+    /// When the journal's own clock was 0.
+    #[must_use]
+    pub fn began(&self) -> Instant {
+        self.shared.began
+    }
+
     /// The journal's clock, in µs.
     #[must_use]
     pub fn now(&self) -> u64 {

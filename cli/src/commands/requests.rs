@@ -145,7 +145,7 @@ fn took(micros: u64) -> String {
     }
 }
 
-fn time_of_day(unix_micros: u64) -> String {
+pub(super) fn time_of_day(unix_micros: u64) -> String {
     let millis = unix_micros / 1_000 % 86_400_000;
     let (hours, minutes) = (millis / 3_600_000, millis / 60_000 % 60);
     let (seconds, millis) = (millis / 1_000 % 60, millis % 1_000);

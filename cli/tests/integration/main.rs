@@ -10,6 +10,7 @@ mod demo_command;
 mod demo_trace;
 mod documents;
 mod environment;
+mod events_command;
 mod fault_commands;
 mod fault_table;
 mod laws;

@@ -13,6 +13,10 @@
 //! # }
 //! ```
 
+mod events;
+
+pub use events::EventStream;
+
 use std::{fmt, time::Duration};
 
 use brownout_wire::{
@@ -292,13 +296,36 @@ impl Client {
         self.call(Method::GET, "/version", None).await
     }
 
-    async fn call<T: DeserializeOwned>(
+    /// What happens from now on, or behind the event with the number `after`, as it happens.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    pub async fn events(&self, after: Option<u64>) -> Result<EventStream, ClientError> {
+        let pairs: Vec<_> = after
+            .map(|after| ("after", after.to_string()))
+            .into_iter()
+            .collect();
+        let request = self.request(Method::GET, &with_query("/events", &pairs), Bytes::new())?;
+        let answer = tokio::time::timeout(TIMEOUT, self.http.request(request)).await;
+        let answer = answer.map_err(|_| ClientError::Timeout {
+            base: self.base.clone(),
+        })?;
+        let answer = answer.map_err(|source| events::unreachable(&self.base, source))?;
+        let (head, body) = answer.into_parts();
+        if head.status.is_success() {
+            return Ok(EventStream::new(body, &self.base));
+        }
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| self.foreign(error))?.to_bytes();
+        Err(self.refused(head.status, &body))
+    }
+
+    fn request(
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
-    ) -> Result<T, ClientError> {
-        let body = body.map_or_else(Bytes::new, |value| Bytes::from(value.to_string()));
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, ClientError> {
         let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
@@ -309,6 +336,24 @@ impl Client {
             let field = http::header::AUTHORIZATION;
             request.headers_mut().insert(field, authorization.clone());
         }
+        Ok(request)
+    }
+
+    fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
+        match serde_json::from_slice(body) {
+            Ok(problem) => ClientError::Refused(Box::new(problem)),
+            Err(_) => self.foreign(format!("it answers {status}")),
+        }
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, ClientError> {
+        let body = body.map_or_else(Bytes::new, |value| Bytes::from(value.to_string()));
+        let request = self.request(method, path, body)?;
         let exchange =
             async {
                 let response = self.http.request(request).await.map_err(|source| {
@@ -329,10 +374,7 @@ impl Client {
             .await
             .map_err(|_| timeout())??;
         if !status.is_success() {
-            return Err(match serde_json::from_slice(&body) {
-                Ok(problem) => ClientError::Refused(Box::new(problem)),
-                Err(_) => self.foreign(format!("it answers {status}")),
-            });
+            return Err(self.refused(status, &body));
         }
         let body = if status == StatusCode::NO_CONTENT {
             Bytes::from_static(b"null")

@@ -92,7 +92,12 @@ impl HttpBody for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if frame.is_some() {
+            // What is taken piece by piece, as events are, has its whole time for each.
+            self.usage.begin();
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Faults with what the control plane keeps beside them, and how to name some of them.
 
 use brownout_fault::{FaultSpec, FaultStatus};
-use brownout_wire::{FaultAnswer, FaultTags};
+use brownout_wire::{FaultAnswer, FaultTags, FaultTimes};
 
 /// A fault at one moment.
 #[derive(Debug, Clone)]
@@ -10,12 +10,15 @@ pub struct Armed {
     pub status: FaultStatus,
     /// Whose it is.
     pub tags: FaultTags,
+    /// When it did something.
+    pub times: FaultTimes,
 }
 
 impl From<Armed> for FaultAnswer {
     fn from(armed: Armed) -> Self {
         Self {
             tags: armed.tags,
+            times: Some(armed.times),
             ..armed.status.into()
         }
     }

@@ -6,7 +6,7 @@ use brownout_fault::{FaultSpec, FaultStatus, FaultWriter, PatchError, read::Prob
 use brownout_wire::{FaultDraft, FaultTags};
 use serde_json::{Map, Value, json};
 
-use super::{Armed, Change, Condition, Filter, OpError, Ops, now};
+use super::{Armed, Change, Condition, EndReason, Filter, OpError, Ops, now};
 use crate::audit::Caller;
 
 impl Ops {
@@ -94,7 +94,7 @@ impl Ops {
         let mut all = Vec::with_capacity(armed.len());
         for (status, tags) in armed.into_iter().zip(tags) {
             change.keep_tags(&status.id, tags.clone());
-            all.push(Armed { status, tags });
+            all.push(change.state.armed(status, tags));
         }
         let ids = all.iter().map(|armed| armed.status.id.clone()).collect();
         change.done("fault.arm", ids, shown);
@@ -156,13 +156,12 @@ impl Ops {
             && status.spec == spec
             && change.state.tags.get(id).cloned().unwrap_or_default() == tags
         {
-            return Ok((Armed { status, tags }, false));
+            return Ok((change.state.armed(status, tags), false));
         }
-        let now = change.now;
-        let (status, is_new) = change.state.writer.put(id, spec, now)?;
+        let (status, is_new) = change.put_fault(id, spec)?;
         change.keep_tags(id, tags.clone());
         change.done("fault.put", vec![id.to_owned()], shown);
-        Ok((Armed { status, tags }, is_new))
+        Ok((change.state.armed(status, tags), is_new))
     }
 
     /// Changes a fault by a JSON merge patch (RFC 7396), validated as a whole.
@@ -204,7 +203,7 @@ impl Ops {
                 Ok(status) => {
                     change.keep_tags(id, tags.clone());
                     change.done("fault.patch", vec![id.to_owned()], patch.clone());
-                    return Ok(Armed { status, tags });
+                    return Ok(change.state.armed(status, tags));
                 }
                 Err(PatchError::Changed { .. }) => {}
                 Err(error) => {
@@ -244,7 +243,7 @@ impl Ops {
         let last = change.current(id, condition)?;
         let last = last.ok_or_else(|| OpError::NoFault(id.to_owned()))?;
         let last = change.state.tagged(last);
-        change.remove_where(|spec, _| spec.id.as_deref() == Some(id));
+        change.remove_where(EndReason::Removed, |spec, _| spec.id.as_deref() == Some(id));
         change.done("fault.remove", vec![id.to_owned()], Value::Null);
         Ok(last)
     }
@@ -260,7 +259,7 @@ impl Ops {
             armed.map(|status| state.tagged(status)).collect()
         };
         last.retain(|armed| filter.fits(&armed.status.spec, &armed.tags));
-        let gone = change.remove_where(|spec, tags| filter.fits(spec, tags));
+        let gone = change.remove_where(EndReason::Removed, |spec, tags| filter.fits(spec, tags));
         let shown = match filter {
             Filter {
                 route: None,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::Ops;
+use super::{EndReason, Ops};
 use crate::audit::Caller;
 
 impl Ops {
@@ -18,7 +18,7 @@ impl Ops {
         if let Some(rearm_after) = rearm_after {
             change.state.locked_until = Some(Instant::now() + rearm_after);
         }
-        let removed = change.remove_where(|_, _| true);
+        let removed = change.remove_where(EndReason::Halted, |_, _| true);
         let lock = match rearm_after {
             Some(span) => json!({ "rearm_after": brownout_fault::units::show_duration(span) }),
             None => Value::Null,
@@ -35,7 +35,7 @@ impl Ops {
     pub fn disarm_for_good(&self) -> Vec<String> {
         let mut change = self.change(Caller::of("shutdown"));
         change.state.stopping = true;
-        let gone = change.remove_where(|_, _| true);
+        let gone = change.remove_where(EndReason::Shutdown, |_, _| true);
         change.done("fault.remove", gone.clone(), Value::Null);
         gone
     }

@@ -9,7 +9,7 @@ use brownout_fault::{Moment, read::Problem};
 use brownout_wire::{FaultTags, LeaseSpec};
 use serde_json::{Value, json};
 
-use super::{Change, OpError, Ops, State, now};
+use super::{Change, EndReason, OpError, Ops, State, now};
 use crate::{
     audit::Caller,
     words::{listed, nearest},
@@ -113,7 +113,9 @@ impl Change<'_> {
     }
 
     fn remove_leased(&mut self, lease: &str) {
-        let gone = self.remove_where(|_, tags| tags.lease.as_deref() == Some(lease));
+        let gone = self.remove_where(EndReason::Lease, |_, tags| {
+            tags.lease.as_deref() == Some(lease)
+        });
         self.done("fault.remove", gone, json!({ "lease": lease }));
     }
 }

@@ -8,7 +8,7 @@ use brownout_wire::FaultDraft;
 use serde_json::{Value, json};
 
 use super::{
-    Change, OpError, Ops,
+    Change, EndReason, OpError, Ops,
     fit::{cannot_carry, no_route},
 };
 use crate::audit::Caller;
@@ -175,7 +175,9 @@ impl Change<'_> {
             self.move_routes(&before.routes, &wanted.routes, &mut undo, &mut reloaded)
         {
             self.take_back(undo);
-            self.remove_where(|spec, _| spec.id.as_ref().is_some_and(|id| armed.contains(id)));
+            self.remove_where(EndReason::Removed, |spec, _| {
+                spec.id.as_ref().is_some_and(|id| armed.contains(id))
+            });
             return Err(error);
         }
 
@@ -186,7 +188,7 @@ impl Change<'_> {
         for draft in &changed {
             let Some(id) = &draft.spec.id else { continue };
             // It is there, so it needs no further place.
-            if self.state.writer.put(id, draft.spec.clone(), now).is_ok() {
+            if self.put_fault(id, draft.spec.clone()).is_ok() {
                 self.keep_tags(id, draft.tags.clone());
                 reloaded.faults_changed.push(id.clone());
             }
@@ -198,7 +200,7 @@ impl Change<'_> {
             .filter(|id| doomed(id))
             .map(|id| (*id).to_owned())
             .collect();
-        reloaded.faults_removed = self.remove_where(|spec, _| {
+        reloaded.faults_removed = self.remove_where(EndReason::Removed, |spec, _| {
             let id = spec.id.as_ref();
             id.is_some_and(|id| doomed.contains(id) && !armed.contains(id))
         });

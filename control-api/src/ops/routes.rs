@@ -4,7 +4,7 @@ use brownout_fault::Routes;
 use brownout_proxy::{Journal, NewRoute, RouteChange, RouteStatus};
 use serde_json::{Map, Value, json};
 
-use super::{Change, OpError, Ops};
+use super::{Change, EndReason, OpError, Ops};
 use crate::audit::Caller;
 
 impl Ops {
@@ -87,7 +87,7 @@ impl Change<'_> {
     pub(super) fn remove_strays(&mut self, removed: &[String]) -> Vec<String> {
         let gateway = &self.ops.gateway;
         let is_left = |named: &String| gateway.route(named).is_some();
-        self.remove_where(|spec, _| match &spec.route {
+        self.remove_where(EndReason::Route, |spec, _| match &spec.route {
             Routes::All => false,
             Routes::Named(names) => {
                 names.iter().any(|named| removed.contains(named)) && !names.iter().any(is_left)

@@ -6,7 +6,7 @@ use brownout_fault::{FaultSpec, FaultStatus, Layer, Routes};
 use serde_json::{Map, Value, json};
 
 pub use self::kind::{Attributes, InvalidToxic, ToxicKind};
-use super::{Change, OpError, Ops};
+use super::{Change, EndReason, OpError, Ops};
 use crate::audit::Caller;
 
 /// A toxic. As a fault it has the id `PROXY.TOXIC`.
@@ -135,7 +135,7 @@ impl Ops {
             patched = change.state.writer.patch(&id, &patch, now).is_ok();
         }
         if !patched {
-            change.state.writer.put(&id, spec, now)?;
+            change.put_fault(&id, spec)?;
         }
         change.state.toxics.keep(proxy, toxic.clone());
         change.done("fault.put", vec![id], shown);
@@ -155,7 +155,7 @@ impl Ops {
             .of(proxy)
             .find(|toxic| toxic.name == name);
         let id = toxic.ok_or(OpError::NoToxic)?.id(proxy);
-        let gone = change.remove_where(|spec, _| spec.id.as_ref() == Some(&id));
+        let gone = change.remove_where(EndReason::Removed, |spec, _| spec.id.as_ref() == Some(&id));
         change.done("fault.remove", gone, Value::Null);
         Ok(())
     }
@@ -167,8 +167,9 @@ impl Ops {
     pub fn reset_toxics(&self, caller: Caller) -> Result<(), OpError> {
         let mut change = self.change(caller);
         let ids = change.state.toxics.ids();
-        let gone =
-            change.remove_where(|spec, _| spec.id.as_ref().is_some_and(|id| ids.contains(id)));
+        let gone = change.remove_where(EndReason::Removed, |spec, _| {
+            spec.id.as_ref().is_some_and(|id| ids.contains(id))
+        });
         change.done("fault.remove", gone, json!("toxics"));
         let mut enabled = Vec::new();
         let mut failed = None;

@@ -216,7 +216,7 @@ async fn an_expired_fault_is_gone_and_lets_go_what_it_holds() {
 
     // Nobody asks for anything: the control thread's own timer ends it.
     assert_eq!(client.ended().await.how, How::Reset);
-    assert_eq!(world.get("/faults/x").await.0, 404);
+    assert_eq!(world.get("/faults/x").await.1["reason"], "expired");
     let again = json!({ "id": "x", "route": "web", "abort": 503 });
     assert_eq!(world.call("POST", "/faults", again).await.0, 201);
 }

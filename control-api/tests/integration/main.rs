@@ -4,6 +4,8 @@
 
 mod attacks;
 mod calling;
+mod ended;
+mod events;
 mod faults;
 mod guarding;
 mod halting;

@@ -141,7 +141,7 @@ async fn a_fault_goes_with_the_last_of_its_routes() {
     assert_eq!(patched.await.0, 200, "the patch names no route");
     world.delete("/routes/web").await;
 
-    assert_eq!(world.get("/faults/both").await.0, 404);
+    assert_eq!(world.get("/faults/both").await.1["reason"], "route");
 }
 
 #[tokio::test]

@@ -292,7 +292,7 @@ async fn a_lease_that_nobody_renews_takes_its_faults_with_it() {
     assert_eq!(world.get("/faults/leased").await.0, 200);
 
     assert_eq!(held.ended().await.how, How::Reset);
-    let gone = async { while world.get("/faults/leased").await.0 != 404 {} };
+    let gone = async { while world.get("/faults/leased").await.1["reason"] != "lease" {} };
     within("the lease to end", gone).await;
     assert_eq!(world.get("/faults/free").await.0, 200);
     assert_eq!(
@@ -338,5 +338,5 @@ async fn leases_are_checked_named_and_given_back() {
 
     assert_eq!(world.delete("/leases/ci").await.0, 204);
     assert_eq!(world.delete("/leases/ci").await.0, 404);
-    assert_eq!(world.get("/faults/x").await.0, 404);
+    assert_eq!(world.get("/faults/x").await.1["reason"], "lease");
 }

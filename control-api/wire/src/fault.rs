@@ -1,7 +1,7 @@
 //! Faults as they are shown: the spec as understood, and what became of it.
 
 use brownout_fault::{
-    FaultSpec, FaultStatus, Magnitude, State,
+    Counters, EndedFault, FaultSpec, FaultStatus, Magnitude, Moment, State,
     units::{show_duration, show_rate},
 };
 use jiff::Timestamp;
@@ -33,12 +33,41 @@ pub struct FaultAnswer {
     pub counters: CountersAnswer,
     /// What it achieved.
     pub magnitude: MagnitudeAnswer,
+    /// When it did so, on the clock of the records of requests.
+    pub times: Option<FaultTimes>,
+    /// When and why it ended, if it has.
+    pub end: Option<FaultEnd>,
+}
+
+/// When a fault did something, in µs on the proxy's clock, as in `GET /requests`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultTimes {
+    /// When it was armed.
+    pub armed_us: u64,
+    /// When it had its first effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_struck_us: Option<u64>,
+    /// When it had its last effect so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_struck_us: Option<u64>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_us: Option<u64>,
+}
+
+/// The end of a fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaultEnd {
+    /// When.
+    pub at: Timestamp,
+    /// Why: `removed`, `replaced`, `expired`, `spent`, `halted`, `lease`, `route` or `shutdown`.
+    pub reason: String,
 }
 
 /// Faults, as `GET /faults` and the arming of a list answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FaultList {
-    /// In the order of creation.
+    /// In the order of creation; of those that have ended, the last one first.
     pub faults: Vec<FaultAnswer>,
 }
 
@@ -121,25 +150,28 @@ struct Beside {
     revision: u64,
     counters: CountersAnswer,
     magnitude: MagnitudeAnswer,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    times: Option<FaultTimes>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ended_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
-const BESIDE: [&str; 6] = [
+const BESIDE: [&str; 9] = [
     "state",
     "created_at",
     "expires_at",
     "revision",
     "counters",
     "magnitude",
+    "times",
+    "ended_at",
+    "reason",
 ];
 
 impl From<FaultStatus> for FaultAnswer {
     fn from(status: FaultStatus) -> Self {
-        let counters = status.counters;
-        let timestamp = |moment: brownout_fault::Moment| {
-            // Before 9999, as no ttl is longer than a year.
-            let exact = Timestamp::try_from(moment.wall).unwrap_or(Timestamp::MAX);
-            exact.round(jiff::Unit::Millisecond).unwrap_or(exact)
-        };
         Self {
             id: status.id,
             spec: status.spec,
@@ -148,17 +180,55 @@ impl From<FaultStatus> for FaultAnswer {
             created_at: timestamp(status.created_at),
             expires_at: status.expires_at.map(timestamp),
             revision: status.revision,
-            counters: CountersAnswer {
-                matched: counters.matched,
-                injected: counters.injected,
-                skipped: counters.skipped,
-                overflow: counters.overflow,
-                active: counters.active,
-                client_gave_up: counters.client_gave_up,
-            },
+            counters: status.counters.into(),
             magnitude: status.magnitude.into(),
+            times: None,
+            end: None,
         }
     }
+}
+
+impl FaultAnswer {
+    /// Of a fault that has ended.
+    #[must_use]
+    pub fn ended(fault: EndedFault, tags: FaultTags, ended_at: Moment, reason: &str) -> Self {
+        let (counters, magnitude, _) = fault.counts();
+        Self {
+            id: fault.id,
+            spec: fault.spec,
+            tags,
+            state: State::Ended,
+            created_at: timestamp(fault.created_at),
+            expires_at: fault.expires_at.map(timestamp),
+            revision: fault.revision,
+            counters: counters.into(),
+            magnitude: magnitude.into(),
+            times: None,
+            end: Some(FaultEnd {
+                at: timestamp(ended_at),
+                reason: reason.to_owned(),
+            }),
+        }
+    }
+}
+
+impl From<Counters> for CountersAnswer {
+    fn from(counters: Counters) -> Self {
+        Self {
+            matched: counters.matched,
+            injected: counters.injected,
+            skipped: counters.skipped,
+            overflow: counters.overflow,
+            active: counters.active,
+            client_gave_up: counters.client_gave_up,
+        }
+    }
+}
+
+/// Before 9999, as no ttl is longer than a year.
+fn timestamp(moment: Moment) -> Timestamp {
+    let exact = Timestamp::try_from(moment.wall).unwrap_or(Timestamp::MAX);
+    exact.round(jiff::Unit::Millisecond).unwrap_or(exact)
 }
 
 impl Serialize for FaultAnswer {
@@ -170,6 +240,9 @@ impl Serialize for FaultAnswer {
             revision: self.revision,
             counters: self.counters,
             magnitude: self.magnitude.clone(),
+            times: self.times,
+            ended_at: self.end.as_ref().map(|end| end.at),
+            reason: self.end.as_ref().map(|end| end.reason.clone()),
         };
         let beside = serde_json::to_value(beside).map_err(serde::ser::Error::custom)?;
         let mut all = Map::new();
@@ -214,6 +287,8 @@ impl<'de> Deserialize<'de> for FaultAnswer {
             revision: beside.revision,
             counters: beside.counters,
             magnitude: beside.magnitude,
+            times: beside.times,
+            end: (beside.ended_at.zip(beside.reason)).map(|(at, reason)| FaultEnd { at, reason }),
         })
     }
 }
@@ -222,7 +297,7 @@ impl<'de> Deserialize<'de> for FaultAnswer {
 mod tests {
     use std::time::{Duration, Instant, SystemTime};
 
-    use brownout_fault::{Moment, store};
+    use brownout_fault::store;
     use serde_json::json;
 
     use super::*;
@@ -268,6 +343,16 @@ mod tests {
         let mut shown = answer(&fault);
         shown.tags.labels = vec!["run-42".to_owned()];
         shown.tags.lease = Some("ci-1".to_owned());
+        shown.state = State::Ended;
+        shown.times = Some(FaultTimes {
+            armed_us: 1,
+            ended_us: Some(2),
+            ..FaultTimes::default()
+        });
+        shown.end = Some(FaultEnd {
+            at: shown.created_at,
+            reason: "removed".to_owned(),
+        });
 
         let text = serde_json::to_string(&shown).unwrap();
 

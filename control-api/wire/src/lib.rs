@@ -6,6 +6,7 @@
 mod answers;
 mod connection;
 mod draft;
+mod event;
 mod fault;
 mod lease;
 mod problem;
@@ -16,7 +17,8 @@ mod tags;
 pub use answers::{Halt, Health, Removed, Version};
 pub use connection::{ConnectionEnd, ConnectionList, ConnectionQuery, ConnectionRecord};
 pub use draft::FaultDraft;
-pub use fault::{CountersAnswer, FaultAnswer, FaultList, MagnitudeAnswer};
+pub use event::EventRecord;
+pub use fault::{CountersAnswer, FaultAnswer, FaultEnd, FaultList, FaultTimes, MagnitudeAnswer};
 pub use lease::{LeaseAnswer, LeaseList, LeaseRenewal, LeaseSpec};
 pub use problem::{ErrorAnswer, ProblemAnswer};
 pub use request::{RequestEnd, RequestList, RequestPhase, RequestQuery, RequestRecord};

@@ -21,6 +21,8 @@ pub(crate) const AS_PROXY: &str = "--as-proxy";
 const FAULTS_ELSEWHERE: &str = "elsewhere";
 /// With as many on the route that is asked, none of which fits.
 const FAULTS_HERE: &str = "same route";
+/// Without records of requests.
+const NO_EVIDENCE: &str = "no evidence";
 
 /// One way to the backend.
 pub(crate) struct Contender {
@@ -70,6 +72,7 @@ pub(crate) fn all(upstream: SocketAddr, protocol: &str) -> Vec<Contender> {
     ];
     let mut others = vec![("haproxy", haproxy(upstream, protocol))];
     if protocol == "http" {
+        contenders.push(brownout(upstream, protocol, NO_EVIDENCE));
         contenders.push(brownout(upstream, protocol, FAULTS_ELSEWHERE));
         contenders.push(brownout(upstream, protocol, FAULTS_HERE));
         others.push(("nginx", nginx(upstream)));
@@ -114,7 +117,7 @@ fn brownout(upstream: SocketAddr, protocol: &str, name: &'static str) -> Contend
 /// Runs the proxy until standard input ends.
 ///
 /// By its name it has no fault armed, or as many as can be: on another route, or on this one with a path that no
-/// request has.
+/// request has; or it keeps no records of requests.
 pub(crate) fn be_the_proxy(upstream: &str, name: &str) {
     pin(1);
     let (mut writer, reader) = store(0);
@@ -128,6 +131,10 @@ pub(crate) fn be_the_proxy(upstream: &str, name: &str) {
     }
     let gateway = Gateway::start(GatewayConfig {
         cores: 1,
+        journal_capacity: match name {
+            NO_EVIDENCE => 0,
+            _ => GatewayConfig::JOURNAL_CAPACITY,
+        },
         ..GatewayConfig::new(reader)
     })
     .unwrap();

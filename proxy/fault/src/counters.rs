@@ -3,14 +3,20 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use histogram::AtomicHistogram;
+use tokio::sync::Notify;
 
-use crate::{atomics::take_below, injection::MatchOutcome, told::ToldToWait};
+use crate::{
+    atomics::take_below,
+    injection::MatchOutcome,
+    store::{Strikes, micros_after, micros_between},
+    told::ToldToWait,
+};
 
 /// The counters of a fault. `matched` is the sum of `injected`, `skipped` and `overflow`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,9 +81,62 @@ pub(crate) struct FaultCounters {
     bytes_took_nanos: AtomicU64,
     early_returns: AtomicU64,
     told: ToldToWait,
+    first_strike: OnceLock<Instant>,
+    /// Counted from the first one, in µs.
+    last_strike: AtomicU64,
+    /// Whether the first strike was told, and that its limit is used up.
+    strike_is_told: AtomicBool,
+    spent_is_told: AtomicBool,
+    /// Is notified of the first strike and of the last one that the limit allows.
+    news: Arc<Notify>,
 }
 
 impl FaultCounters {
+    /// Counters that begin at 0. `news` is notified of what is told once.
+    pub(crate) fn new(news: &Arc<Notify>) -> Self {
+        Self {
+            news: Arc::clone(news),
+            ..Self::default()
+        }
+    }
+
+    /// Notes that the fault has an effect, now.
+    pub(crate) fn note_strike(&self, limit: Option<u64>, now: Instant) {
+        let mut is_first = false;
+        let first = *self.first_strike.get_or_init(|| {
+            is_first = true;
+            now
+        });
+        if is_first || self.is_spent(limit) {
+            self.news.notify_one();
+        }
+        let micros = micros_between(first, now);
+        if micros > self.last_strike.load(Ordering::Relaxed) {
+            self.last_strike.fetch_max(micros, Ordering::Relaxed);
+        }
+    }
+
+    /// When the fault had an effect.
+    pub(crate) fn strikes(&self) -> Strikes {
+        let first = self.first_strike.get().copied();
+        let last = |first| micros_after(first, self.last_strike.load(Ordering::Relaxed));
+        Strikes {
+            first,
+            last: first.map(last),
+        }
+    }
+
+    /// When it had its first effect, for the first caller.
+    pub(crate) fn take_first_strike(&self) -> Option<Instant> {
+        let first = *self.first_strike.get()?;
+        (!self.strike_is_told.swap(true, Ordering::Relaxed)).then_some(first)
+    }
+
+    /// True for the first caller.
+    pub(crate) fn take_spent(&self) -> bool {
+        !self.spent_is_told.swap(true, Ordering::Relaxed)
+    }
+
     /// Counts a match and gives its number, from 0.
     pub(crate) fn count_match(&self) -> u64 {
         self.matched.fetch_add(1, Ordering::Relaxed)

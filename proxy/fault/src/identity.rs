@@ -17,6 +17,8 @@ pub(crate) struct FaultIdentity {
     pub(crate) marker: Option<String>,
     /// The number of the change that made this revision.
     pub(crate) revision: u64,
+    /// The most injections, if there is a limit.
+    pub(crate) limit: Option<u64>,
     /// The call that made this revision, if it is known.
     pub(crate) origin: Option<Origin>,
     pub(crate) counters: Arc<FaultCounters>,

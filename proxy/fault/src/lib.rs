@@ -90,7 +90,7 @@ pub use schedule::{
 };
 pub use spec::{FaultSpec, Routes};
 pub use store::{
-    ArmError, FaultReader, FaultStatus, FaultWriter, PatchError,
+    ArmError, EndedFault, FaultReader, FaultStatus, FaultWriter, News, PatchError, Strikes,
     patch::{PatchBase, PatchedFault},
     store,
 };

@@ -89,6 +89,7 @@ impl FaultPlan {
             fault.counters().count_match();
             let outcome = if fault.spec().fault.at_listener() == Some(what) {
                 fault.counters().take_injection(None);
+                fault.counters().note_strike(None, now);
                 MatchOutcome::Injected
             } else {
                 fault.counters().count_skipped();

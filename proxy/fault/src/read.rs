@@ -149,8 +149,11 @@ pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     }
     let word = word.to_lowercase();
     let slips = |candidate: &&'k str| strsim::damerau_levenshtein(&word, candidate);
-    let allowed = (word.chars().count() / 3).max(1);
-    let near = known.iter().copied().min_by_key(slips)?;
+    let length = word.chars().count();
+    let allowed = (length / 3).max(1);
+    // Each character too many is a slip: a word of a megabyte is like none, and comparing it would take seconds.
+    let comparable = |candidate: &&'k str| candidate.chars().count().abs_diff(length) <= allowed;
+    let near = (known.iter().copied().filter(comparable)).min_by_key(slips)?;
     (slips(&near) <= allowed).then_some(near)
 }
 
@@ -281,6 +284,14 @@ mod tests {
 
         let detail = problem.unwrap_err().detail;
         assert_eq!(detail, "unknown key `latencey`; did you mean `latency`?");
+    }
+
+    #[test]
+    fn a_word_that_is_far_too_long_is_like_none() {
+        let long = "latency".repeat(100_000);
+
+        assert_eq!(nearest(&long, &["latency", "abort"]), None);
+        assert_eq!(nearest("abrt", &["latency", "abort"]), Some("abort"));
     }
 
     #[test]

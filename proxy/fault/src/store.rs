@@ -1,11 +1,16 @@
 //! What is armed: one writer, many readers.
 
 mod behalf;
+mod ended;
 mod errors;
 mod expressions;
 pub(crate) mod patch;
 
-pub use self::errors::{ArmError, PatchError};
+pub(crate) use self::ended::{micros_after, micros_between};
+pub use self::{
+    ended::{EndedFault, News, Strikes},
+    errors::{ArmError, PatchError},
+};
 
 use std::{
     collections::HashMap,
@@ -15,7 +20,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     counters::{Counters, FaultCounters, Magnitude},
@@ -43,6 +48,7 @@ pub fn store(seed: u64) -> (FaultWriter, FaultReader) {
         entries: Vec::new(),
         made: HashMap::new(),
         held: Arc::default(),
+        news: Arc::default(),
         revision: 0,
         origin: None,
     };
@@ -131,6 +137,8 @@ pub struct FaultStatus {
     pub counters: Counters,
     /// What it was to do and achieved.
     pub magnitude: Magnitude,
+    /// When it struck.
+    pub strikes: Strikes,
 }
 
 struct Entry {
@@ -150,6 +158,7 @@ impl Entry {
             revision: fault.revision(),
             counters: fault.counters().counters(),
             magnitude: fault.counters().magnitude(fault.spec().fault.rate()),
+            strikes: fault.counters().strikes(),
         }
     }
 }
@@ -169,6 +178,8 @@ pub struct FaultWriter {
     made: HashMap<&'static str, u64>,
     /// Requests held in the whole process.
     held: Arc<AtomicU64>,
+    /// Is notified when a fault did something that is told once.
+    news: Arc<Notify>,
     revision: u64,
     /// Of what is armed or changed next.
     origin: Option<Origin>,
@@ -259,6 +270,13 @@ impl FaultWriter {
 
     /// Removes every fault of which `doomed` says so, given its id and spec. The ids that are gone.
     pub fn remove_where(&mut self, doomed: impl Fn(&str, &FaultSpec) -> bool) -> Vec<String> {
+        let gone = self.take_where(doomed);
+        gone.iter()
+            .map(|entry| entry.fault.id().to_owned())
+            .collect()
+    }
+
+    fn take_where(&mut self, doomed: impl Fn(&str, &FaultSpec) -> bool) -> Vec<Entry> {
         let (gone, kept): (Vec<Entry>, Vec<Entry>) = std::mem::take(&mut self.entries)
             .into_iter()
             .partition(|entry| doomed(entry.fault.id(), entry.fault.spec()));
@@ -270,9 +288,7 @@ impl FaultWriter {
                 entry.fault.hold().release();
             }
         }
-        gone.iter()
-            .map(|entry| entry.fault.id().to_owned())
-            .collect()
+        gone
     }
 
     /// Removes every fault. The ids that are gone.
@@ -284,6 +300,11 @@ impl FaultWriter {
     /// gone, and when to call again.
     pub fn expire(&mut self, now: Instant) -> (Vec<String>, Option<Instant>) {
         let gone = self.forget_expired(now);
+        (gone, self.follow_schedules(now))
+    }
+
+    /// Lets listeners follow the schedules of what is armed. When to do so again.
+    fn follow_schedules(&self, now: Instant) -> Option<Instant> {
         let ends = self
             .entries
             .iter()
@@ -292,7 +313,7 @@ impl FaultWriter {
         let plan = self.plan.load();
         let look_again = plan.look_again(now);
         self.watchers.call(&plan);
-        (gone, ends.chain(look_again).min())
+        ends.chain(look_again).min()
     }
 
     /// The fault `id` at one moment.
@@ -339,7 +360,7 @@ impl FaultWriter {
     }
 
     fn entry(&self, id: String, spec: FaultSpec, now: Moment) -> Entry {
-        let counters = Arc::new(FaultCounters::default());
+        let counters = Arc::new(FaultCounters::new(&self.news));
         let arming = Arming {
             id: id.clone(),
             kind: None,

@@ -198,9 +198,10 @@ impl Record {
 
     /// Notes that the fault `by` has an effect, if the answer was to decide that.
     pub(crate) fn acts(&mut self, by: usize) {
-        if !self.fired[by].mark_injected() {
+        if !self.fired[by].is_undecided() {
             return;
         }
+        self.fired[by].mark_injected(Instant::now());
         self.evidence.struck(self.fired[by].id());
         if let Some(metrics) = self.scope.route.faults(self.fired[by].kind()) {
             metrics.injected.add(1);

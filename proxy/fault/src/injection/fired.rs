@@ -47,9 +47,13 @@ impl Fired {
         self.is_undecided
     }
 
-    /// Notes that it has an effect. Returns whether that was undecided until now.
-    pub fn mark_injected(&mut self) -> bool {
-        std::mem::take(&mut self.is_undecided)
+    /// Notes that it has an effect, now. Returns whether that was undecided until now.
+    pub fn mark_injected(&mut self, now: Instant) -> bool {
+        let was_undecided = std::mem::take(&mut self.is_undecided);
+        if was_undecided {
+            self.fault.counters.note_strike(self.fault.limit, now);
+        }
+        was_undecided
     }
 
     /// Notes that it has no effect, if that was undecided until now: it then counts as skipped, its injection is given

@@ -79,6 +79,7 @@ impl ArmedFault {
                 choice: Choice::of(&spec.matching, spec.percent),
                 marker: (!spec.stealth).then_some(marker),
                 revision,
+                limit: spec.limit,
                 origin,
                 counters,
                 hold,

@@ -100,6 +100,10 @@ impl ArmedFault {
         into.fired
             .push(Fired::new(self.identity(), held, Asker::of(subject)));
         self.armed_kind().inject(&mut decision, into);
+        // What the answer decides is noted when it has an effect.
+        if into.fired.last().is_some_and(|fired| !fired.is_undecided()) {
+            self.counters().note_strike(self.spec().limit, now);
+        }
         MatchOutcome::Injected
     }
 }

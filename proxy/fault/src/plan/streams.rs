@@ -143,7 +143,7 @@ impl StreamFaults {
             });
             met.fault = Arc::clone(fault);
             met.scale = intensity.value;
-            let outcome = met.settle(intensity);
+            let outcome = met.settle(intensity, now);
             if met.note(outcome) {
                 let kind = fault.kind();
                 look.considered.push(Considered { kind, outcome });
@@ -196,7 +196,7 @@ impl Met {
     }
 
     /// What becomes of the connection, by the draw it has kept.
-    fn settle(&mut self, intensity: Intensity) -> MatchOutcome {
+    fn settle(&mut self, intensity: Intensity, now: Instant) -> MatchOutcome {
         let spec = self.fault.spec();
         let (count, is_bad) = self.count;
         let drawn = self.roll.clone().draw();
@@ -220,6 +220,9 @@ impl Met {
         if !self.is_taken && !self.fault.counters().take_injection(spec.limit) {
             self.held = None;
             return MatchOutcome::Skipped;
+        }
+        if !self.is_taken {
+            self.fault.counters().note_strike(spec.limit, now);
         }
         self.is_taken = true;
         MatchOutcome::Injected

@@ -61,10 +61,18 @@ pub enum State {
     Spent,
     /// Its ttl is over; it is about to be forgotten.
     Expired,
+    /// It is armed no more; what it did is kept for a while.
+    Ended,
 }
 
 impl State {
-    const ALL: [Self; 4] = [Self::Waiting, Self::Active, Self::Spent, Self::Expired];
+    const ALL: [Self; 5] = [
+        Self::Waiting,
+        Self::Active,
+        Self::Spent,
+        Self::Expired,
+        Self::Ended,
+    ];
 
     /// The state of that name.
     #[must_use]
@@ -80,6 +88,7 @@ impl State {
             Self::Active => "active",
             Self::Spent => "spent",
             Self::Expired => "expired",
+            Self::Ended => "ended",
         }
     }
 }
