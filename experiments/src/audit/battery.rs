@@ -17,11 +17,9 @@ use super::{
     seen::Seen,
     words::in_words,
 };
-use crate::{
-    forensics::{
-        Calm, FindingId as Id, Scale,
-        rules::{Battery, Trial},
-    },
+use crate::forensics::{
+    Calm, FindingId as Id, Scale,
+    rules::{Battery, Trial},
 };
 
 /// So long a client may take until it is well again, besides the time for which its breaker stays open.
@@ -329,7 +327,7 @@ impl<'b, 'l> Battle<'b, 'l> {
             id: id.to_owned(),
             route: self.lab.route.clone(),
             form: trial.form.clone(),
-            fault: in_words(faults, &trial.form),
+            fault: in_words(faults, &trial.form, self.calm.paths.len() > 1),
             at_ms: began / 1_000,
             pages: trial.pages.len(),
             attempts: trial.attempts.len(),

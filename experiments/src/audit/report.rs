@@ -15,6 +15,9 @@ pub struct AuditReport {
     pub schema: u32,
     /// What is said of the service.
     pub verdict: AuditVerdict,
+    /// When it began, by the wall clock; empty where that was not recorded.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub started_at: String,
     /// The page that was asked for.
     pub page: PageAddress,
     /// How long a page may take.
@@ -108,6 +111,9 @@ impl AuditReport {
         Self {
             schema: 1,
             verdict: AuditVerdict::Inconclusive,
+            started_at: jiff::Timestamp::now()
+                .strftime("%Y-%m-%dT%H:%M:%SZ")
+                .to_string(),
             page: PageAddress {
                 origin: format!("http://{}", options.page.host),
                 path: options.page.path.clone(),
@@ -156,7 +162,12 @@ impl AuditReport {
 
     /// Says the verdict.
     pub(super) fn closed(mut self) -> Self {
-        let first = self.experiments.iter().map(|it| it.at_ms).min().unwrap_or(0);
+        let first = self
+            .experiments
+            .iter()
+            .map(|it| it.at_ms)
+            .min()
+            .unwrap_or(0);
         for record in &mut self.experiments {
             record.at_ms -= first;
         }

@@ -16,7 +16,9 @@ pub fn audit_schema() -> Value {
     let object = |required: &[&str], properties: Value| json!({ "type": "object", "required": required, "properties": properties });
     let ids: Vec<&str> = FindingId::ALL.iter().map(|it| it.as_str()).collect();
     let attempt = object(
-        &["method", "path", "from_ms", "to_ms", "end", "status", "struck"],
+        &[
+            "method", "path", "from_ms", "to_ms", "end", "status", "struck",
+        ],
         json!({
             "method": text, "path": text, "from_ms": number, "to_ms": number, "status": maybe("integer"), "struck": yes,
             "end": { "enum": ["answered", "upstream_error", "fault", "client_fin", "client_rst", "still_open"] },
@@ -52,6 +54,7 @@ pub fn audit_schema() -> Value {
         "properties": {
             "schema": { "const": 1 },
             "verdict": { "enum": ["pass", "fail", "inconclusive"] },
+            "started_at": { "type": "string", "format": "date-time" },
             "page": object(&["origin", "path"], json!({ "origin": text, "path": text })),
             "budget": { "description": "how long a page may take, such as 1s", "type": "string" },
             "joined_by": { "description": "how attempts were joined to pages", "enum": ["id", "serial", "totals"] },

@@ -3,10 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::forensics::{
-    AttemptEnd, AttemptRecord, PageRecord,
-    derive::all_gaps,
-    join::join,
-    rules::Trial,
+    AttemptEnd, AttemptRecord, PageRecord, derive::all_gaps, join::join, rules::Trial,
 };
 
 /// Attempts of the page that is shown; more are counted.
@@ -31,7 +28,7 @@ pub struct Seen {
     pub left: usize,
     /// Pages that took longer than the budget, or never ended.
     pub late: usize,
-    /// The longest page, in ms; those that never ended until the experiment did.
+    /// The longest that a page was waited for, in ms.
     pub page_max_ms: f64,
     /// From the end of an attempt to the start of the next for the same, in ms; at most 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -130,7 +127,14 @@ impl Seen {
     /// `began` is when the experiment did; times are µs of one clock.
     pub(super) fn of(trial: &Trial, began: u64, budget: u64, at_a_rate: bool) -> Self {
         let is_late = |page: &&PageRecord| page.left.is_none() && took(page, trial.until) > budget;
-        let count = |outcome: Outcome| trial.pages.iter().filter(|it| Outcome::of(it) == outcome).count();
+        let count = |outcome: Outcome| {
+            trial
+                .pages
+                .iter()
+                .filter(|it| Outcome::of(it) == outcome)
+                .count()
+        };
+        let longest = trial.pages.iter().map(|it| took(it, trial.until)).max();
         let waits = all_gaps(&trial.chains()).into_iter().take(WAITS_MAX);
         Self {
             whole: count(Outcome::Whole),
@@ -138,10 +142,14 @@ impl Seen {
             failed: count(Outcome::Failed),
             left: count(Outcome::Left),
             late: trial.pages.iter().filter(is_late).count(),
-            page_max_ms: ms(trial.longest_page()),
+            page_max_ms: ms(longest.unwrap_or(0)),
             waits_ms: waits.map(ms).collect(),
             exemplar: exemplar(trial),
-            over_time: if at_a_rate { over_time(trial, began) } else { None },
+            over_time: if at_a_rate {
+                over_time(trial, began)
+            } else {
+                None
+            },
         }
     }
 }
@@ -166,15 +174,19 @@ impl Outcome {
     }
 }
 
+/// How long a page was waited for.
 fn took(page: &PageRecord, until: u64) -> u64 {
-    let open = until.saturating_sub(page.intended);
-    page.duration().unwrap_or(open)
+    let end = page.ended.or(page.left).unwrap_or(until);
+    end.saturating_sub(page.intended)
 }
 
 /// The page with the most attempts among those that the fault struck, and of these the longest.
 fn exemplar(trial: &Trial) -> Option<ExemplarPage> {
     let joined = join(&trial.pages, &trial.attempts);
-    let with_calls = joined.pages.iter().filter(|(_, attempts)| !attempts.is_empty());
+    let with_calls = joined
+        .pages
+        .iter()
+        .filter(|(_, attempts)| !attempts.is_empty());
     let (page, attempts) = with_calls.max_by_key(|(page, attempts)| {
         let is_struck = attempts.iter().any(|it| !it.faults.is_empty());
         (is_struck, attempts.len(), took(page, trial.until))
@@ -182,7 +194,10 @@ fn exemplar(trial: &Trial) -> Option<ExemplarPage> {
     let mut sorted = attempts.clone();
     sorted.sort_by_key(|it| (it.t_head, it.number));
     let since = |moment: u64| ms_between(page.sent, moment);
-    let shown = sorted.iter().take(ATTEMPTS_MAX).map(|it| attempt(it, since));
+    let shown = sorted
+        .iter()
+        .take(ATTEMPTS_MAX)
+        .map(|it| attempt(it, since));
     Some(ExemplarPage {
         took_ms: page.ended.map(since),
         left_ms: page.left.map(since),
@@ -221,10 +236,14 @@ fn over_time(trial: &Trial, began: u64) -> Option<OverTime> {
         return None;
     }
     let step_ms = length_ms.div_ceil(STEPS_MAX).max(STEP_MIN_MS);
-    let place = |moment: u64| usize::try_from(moment.saturating_sub(began) / 1_000 / step_ms).unwrap_or(usize::MAX);
+    let place = |moment: u64| {
+        usize::try_from(moment.saturating_sub(began) / 1_000 / step_ms).unwrap_or(usize::MAX)
+    };
     let mut steps = vec![Moment::default(); place(began + length_ms * 1_000).saturating_add(1)];
     for page in &trial.pages {
-        let Some(step) = steps.get_mut(place(page.sent)) else { continue };
+        let Some(step) = steps.get_mut(place(page.sent)) else {
+            continue;
+        };
         match Outcome::of(page) {
             Outcome::Whole => step.whole += 1,
             Outcome::Degraded => step.degraded += 1,

@@ -6,8 +6,8 @@ use crate::run::describe_fault;
 
 /// The first of the faults of an experiment in words; empty without one.
 ///
-/// `form` is the form of the experiment, which names what an answer is replaced by.
-pub(super) fn in_words(faults: &[Value], form: &str) -> String {
+/// `form` is the form of the experiment, which names what an answer is replaced by. `several`: the page calls several paths.
+pub(super) fn in_words(faults: &[Value], form: &str, several: bool) -> String {
     let Some(fault) = faults.first() else {
         return String::new();
     };
@@ -19,7 +19,7 @@ pub(super) fn in_words(faults: &[Value], form: &str) -> String {
     };
     // An experiment on one path alone is named by it.
     match fault["match"]["path"].as_str() {
-        Some(path) if path == form => format!("{told} (calls of {path})"),
+        Some(path) if path == form && several => format!("{told} (calls of {path})"),
         _ => told,
     }
 }
@@ -59,7 +59,9 @@ fn told(fault: &Value, form: &str) -> Option<String> {
             _ => "and looks whole",
         };
         let share = it["fraction"].as_f64()? * 100.0;
-        return Some(format!("each answer ends after {share:.0} % of its body, {end}"));
+        return Some(format!(
+            "each answer ends after {share:.0} % of its body, {end}"
+        ));
     }
     if let Some(it) = kinds.get("dribble") {
         return Some(format!(
@@ -104,31 +106,79 @@ mod tests {
     #[test]
     fn what_is_broken_is_told_in_words() {
         for (fault, form, words) in [
-            (json!({ "blackhole": {}, "match": { "path": "/items" } }), "/items", "no call is answered (calls of /items)"),
-            (json!({ "blackhole": { "at": "syn" } }), "connecting", "no connection is accepted, and none refused"),
-            (json!({ "latency": "60ms" }), "60ms", "each answer comes 60ms later"),
-            (json!({ "reset": {}, "limit": 1 }), "reset", "one connection is reset before an answer"),
-            (json!({ "reset": { "at": "response_head" } }), "a reset", "each connection is reset after the work is done"),
-            (json!({ "abort": 503, "percent": 40 }), "40 %", "40 % of the calls: each call is answered with 503"),
-            (json!({ "abort": { "status": 429, "retry_after": "2s" } }), "429", "each call is answered with 429, with Retry-After: 2"),
+            (
+                json!({ "blackhole": {}, "match": { "path": "/items" } }),
+                "/items",
+                "no call is answered (calls of /items)",
+            ),
+            (
+                json!({ "blackhole": { "at": "syn" } }),
+                "connecting",
+                "no connection is accepted, and none refused",
+            ),
+            (
+                json!({ "latency": "60ms" }),
+                "60ms",
+                "each answer comes 60ms later",
+            ),
+            (
+                json!({ "reset": {}, "limit": 1 }),
+                "reset",
+                "one connection is reset before an answer",
+            ),
+            (
+                json!({ "reset": { "at": "response_head" } }),
+                "a reset",
+                "each connection is reset after the work is done",
+            ),
+            (
+                json!({ "abort": 503, "percent": 40 }),
+                "40 %",
+                "40 % of the calls: each call is answered with 503",
+            ),
+            (
+                json!({ "abort": { "status": 429, "retry_after": "2s" } }),
+                "429",
+                "each call is answered with 429, with Retry-After: 2",
+            ),
             (
                 json!({ "abort": { "status": 503, "retry_after": "date:3s" } }),
                 "503 with a date",
                 "each call is answered with 503, with the date 3s ahead as Retry-After",
             ),
-            (json!({ "abort": { "status": 503, "at": "after" } }), "a 503", "each call is answered with 503, after its work is done"),
-            (json!({ "corrupt": { "how": "json" } }), "broken JSON", "each answer is broken JSON"),
-            (json!({ "mutate": { "response": { "body": "{}" } } }), "an empty object", "each answer is an empty object"),
+            (
+                json!({ "abort": { "status": 503, "at": "after" } }),
+                "a 503",
+                "each call is answered with 503, after its work is done",
+            ),
+            (
+                json!({ "corrupt": { "how": "json" } }),
+                "broken JSON",
+                "each answer is broken JSON",
+            ),
+            (
+                json!({ "mutate": { "response": { "body": "{}" } } }),
+                "an empty object",
+                "each answer is an empty object",
+            ),
             (
                 json!({ "truncate": { "fraction": 0.5, "ending": "clean" } }),
                 "clean",
                 "each answer ends after 50 % of its body, and looks whole",
             ),
-            (json!({ "dribble": { "chunks": 15, "duration": "1.8s" } }), "/", "each answer comes in 15 pieces over 1.8s"),
-            (json!({ "stall": { "after_bytes": "764B" } }), "/", "each answer stops after 764 bytes of its body"),
+            (
+                json!({ "dribble": { "chunks": 15, "duration": "1.8s" } }),
+                "/",
+                "each answer comes in 15 pieces over 1.8s",
+            ),
+            (
+                json!({ "stall": { "after_bytes": "764B" } }),
+                "/",
+                "each answer stops after 764 bytes of its body",
+            ),
         ] {
-            assert_eq!(in_words(&[fault], form), words);
+            assert_eq!(in_words(&[fault], form, true), words);
         }
-        assert_eq!(in_words(&[], "no fault"), "");
+        assert_eq!(in_words(&[], "no fault", true), "");
     }
 }

@@ -36,12 +36,16 @@ impl AuditTerminal {
                 self.last = told;
                 experiment(record)
             }
-            AuditEvent::Restarted { why, .. } => {
-                wrapped("  !", &format!("the service was started anew: {why}"), Tone::Unsure)
-            }
-            AuditEvent::Stopped { route, why } => {
-                wrapped("  !", &format!("no more can be tried on {route}: {why}"), Tone::Unsure)
-            }
+            AuditEvent::Restarted { why, .. } => wrapped(
+                "  !",
+                &format!("the service was started anew: {why}"),
+                Tone::Unsure,
+            ),
+            AuditEvent::Stopped { route, why } => wrapped(
+                "  !",
+                &format!("no more can be tried on {route}: {why}"),
+                Tone::Unsure,
+            ),
         }
     }
 
@@ -53,14 +57,19 @@ impl AuditTerminal {
             let found = report.findings.iter();
             found.filter(move |it| it.verdict == verdict)
         };
-        for finding in of(Verdict::Defect) {
+        for finding in worst_first(report) {
             lines.push(plain(""));
             lines.extend(defect(finding));
         }
         // With one dependency its name would be noise.
         let several = report.calm.len() > 1;
         for (verdict, heading, label, tone) in [
-            (Verdict::Undetermined, "Could not be told", "  ?", Tone::Unsure),
+            (
+                Verdict::Undetermined,
+                "Could not be told",
+                "  ?",
+                Tone::Unsure,
+            ),
             (Verdict::NotApplicable, "Does not apply", "  -", Tone::Plain),
             (Verdict::Ok, "Holds", "  ok", Tone::Plain),
         ] {
@@ -108,17 +117,24 @@ fn experiment(record: &ExperimentRecord) -> Vec<Line> {
         true => &record.form,
         false => &record.fault,
     };
+    let all = u64::try_from(record.attempts).unwrap_or(u64::MAX);
     let struck = match record.struck {
-        Some(0) => ", but the fault never struck",
-        _ => "",
+        Some(0) => ", but the fault never struck".to_owned(),
+        Some(some) if some < all => format!(", {some} of them struck"),
+        _ => String::new(),
     };
-    let busy = if record.busy { "; this machine was too busy to judge by it" } else { "" };
+    let busy = if record.busy {
+        "; this machine was too busy to judge by it"
+    } else {
+        ""
+    };
     let pages = match served(record) {
         how if how.is_empty() => counted(record.pages, "page"),
-        how => format!("{} {how}", counted(record.pages, "page")),
+        how if record.pages == 1 => format!("1 page, {how}"),
+        how => format!("{} ({how})", counted(record.pages, "page")),
     };
     let text = format!(
-        "{what}: {pages}, {}{struck}{busy}",
+        "{what}: {pages}; {}{struck}{busy}",
         counted(record.attempts, "call")
     );
     wrapped(&format!("  {}", record.id), &text, Tone::Plain)
@@ -128,7 +144,12 @@ fn defect(finding: &Finding) -> Vec<Line> {
     let severity = format!("{:?}", finding.severity).to_uppercase();
     let mut lines = wrapped(
         &severity,
-        &format!("{} ({}, {})", title(finding.id), finding.id.as_str(), finding.route),
+        &format!(
+            "{} ({}, {})",
+            title(finding.id),
+            finding.id.as_str(),
+            finding.route
+        ),
         Tone::Bad,
     );
     lines.extend(wrapped("", &finding.sentence, Tone::Plain));
@@ -143,8 +164,19 @@ fn defect(finding: &Finding) -> Vec<Line> {
     lines
 }
 
+/// The defects, the worst first.
+pub(super) fn worst_first(report: &AuditReport) -> Vec<&Finding> {
+    let found = report.findings.iter();
+    let mut defects: Vec<&Finding> = found.filter(|it| it.verdict == Verdict::Defect).collect();
+    defects.sort_by_key(|it| it.severity as u8);
+    defects
+}
+
 /// Findings of which the same is told, with their ids.
-pub(super) fn by_reason(findings: &[&Finding], several_routes: bool) -> Vec<(String, Vec<&'static str>)> {
+pub(super) fn by_reason(
+    findings: &[&Finding],
+    several_routes: bool,
+) -> Vec<(String, Vec<&'static str>)> {
     let mut reasons: Vec<(String, Vec<&'static str>)> = Vec::new();
     for finding in findings {
         let reason = match finding.why.is_empty() {
@@ -166,8 +198,13 @@ pub(super) fn by_reason(findings: &[&Finding], several_routes: bool) -> Vec<(Str
 
 /// The verdict in one sentence.
 pub(super) fn sentence(report: &AuditReport) -> String {
-    let count = |verdict: Verdict| report.findings.iter().filter(|it| it.verdict == verdict).count();
-    let defects = report.findings.iter().filter(|it| it.verdict == Verdict::Defect);
+    let count = |verdict: Verdict| {
+        report
+            .findings
+            .iter()
+            .filter(|it| it.verdict == verdict)
+            .count()
+    };
     let untold = match count(Verdict::Undetermined) {
         0 => String::new(),
         1 => ", 1 could not be told".to_owned(),
@@ -177,7 +214,10 @@ pub(super) fn sentence(report: &AuditReport) -> String {
     let found = match count(Verdict::Defect) {
         0 => "no defect was found".to_owned(),
         all => {
-            let ids: Vec<&str> = defects.map(|it| it.id.as_str()).collect();
+            let ids: Vec<&str> = worst_first(report)
+                .iter()
+                .map(|it| it.id.as_str())
+                .collect();
             let low = match report.verdict {
                 AuditVerdict::Pass => " of low severity",
                 AuditVerdict::Fail | AuditVerdict::Inconclusive => "",

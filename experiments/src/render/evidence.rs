@@ -144,7 +144,13 @@ fn list(key: &str, values: &[Value]) -> String {
         numbers.sort_by(f64::total_cmp);
         let at = |index: usize| number_of(key, numbers[index]);
         let last = numbers.len() - 1;
-        return format!("{}, from {} to {}, median {}", numbers.len(), at(0), at(last), at(last / 2));
+        return format!(
+            "{}, from {} to {}, median {}",
+            numbers.len(),
+            at(0),
+            at(last),
+            at(last / 2)
+        );
     }
     let each = values.iter().filter_map(|it| shown(key, it));
     each.collect::<Vec<_>>().join(", ")
@@ -163,7 +169,7 @@ pub(super) fn counted(count: usize, one: &str) -> String {
     }
 }
 
-/// How the pages of an experiment were served: `2 whole, 1 degraded`.
+/// How the pages of an experiment were served: `whole`, `all 15 whole`, `2 whole, 1 by a fallback`.
 pub(super) fn served(record: &ExperimentRecord) -> String {
     let seen = &record.seen;
     let parts = [
@@ -176,26 +182,39 @@ pub(super) fn served(record: &ExperimentRecord) -> String {
     let told: Vec<String> = some.map(|(count, how)| format!("{count} {how}")).collect();
     match (told.as_slice(), record.pages) {
         ([], _) => String::new(),
-        // All alike.
-        ([_], 1) => {
-            let (_, how) = parts.iter().find(|(count, _)| *count > 0).expect("there is one");
-            (*how).to_owned()
-        }
+        ([only], 1) => only.trim_start_matches("1 ").to_owned(),
+        ([only], _) => format!("all {only}"),
         _ => told.join(", "),
     }
 }
 
 /// The experiment that shows a finding best: of those that tell of it the one with the most attempts for a page.
-pub(super) fn shown_by<'r>(report: &'r AuditReport, finding: &Finding) -> Option<&'r ExperimentRecord> {
+pub(super) fn shown_by<'r>(
+    report: &'r AuditReport,
+    finding: &Finding,
+) -> Option<&'r ExperimentRecord> {
     let ids = experiments_of(finding.id);
     let of_route = |it: &&ExperimentRecord| it.route == finding.route && it.struck != Some(0);
     ids.iter().find_map(|id| {
-        let own = report.experiments.iter().filter(of_route).filter(|it| it.id == *id);
+        let own = report
+            .experiments
+            .iter()
+            .filter(of_route)
+            .filter(|it| it.id == *id);
         // A form that the evidence names is what the finding is about.
         let evidence = finding.evidence.to_string();
-        let named = own.clone().filter(|it| !it.form.is_empty() && evidence.contains(&it.form));
-        let attempts = |it: &&ExperimentRecord| it.seen.exemplar.as_ref().map_or(0, |it| it.attempts.len() + it.more);
-        named.max_by_key(attempts).or_else(|| own.max_by_key(attempts))
+        let named = own
+            .clone()
+            .filter(|it| !it.form.is_empty() && evidence.contains(&it.form));
+        let attempts = |it: &&ExperimentRecord| {
+            it.seen
+                .exemplar
+                .as_ref()
+                .map_or(0, |it| it.attempts.len() + it.more)
+        };
+        named
+            .max_by_key(attempts)
+            .or_else(|| own.max_by_key(attempts))
     })
 }
 

@@ -9,7 +9,10 @@ use super::{JSON_BYTES_MAX, Page, STYLE, escape};
 use crate::{
     audit::{AuditReport, AuditVerdict},
     forensics::{Finding, Verdict},
-    render::evidence::{counted, title},
+    render::{
+        audit::worst_first,
+        evidence::{counted, title},
+    },
 };
 
 const OWN_STYLE: &str = include_str!("audit.css");
@@ -55,7 +58,11 @@ fn header(page: &mut Page, report: &AuditReport) {
         AuditVerdict::Inconclusive => ("unsure", "Unclear."),
     };
     let routes: Vec<&str> = report.calm.iter().map(|it| it.route.as_str()).collect();
-    let about = format!("What {} does when {} fails", report.page.path, routes.join(" or "));
+    let about = format!(
+        "What {} does when {} fails",
+        report.page.path,
+        routes.join(" or ")
+    );
     let count = |verdict: Verdict| of(report, verdict).len();
     page.put(format_args!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -63,9 +70,13 @@ fn header(page: &mut Page, report: &AuditReport) {
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{word} {about}</title>\n<style>\n{STYLE}{OWN_STYLE}</style>\n\
          </head>\n<body>\n<header class=\"{class}\">\n<p class=\"kicker\">brownout audit</p>\n<h1>{about}</h1>\n\
          <p class=\"verdict\"><strong>{word}</strong> {}</p>\n\
-         <p class=\"facts\">{} looked for · {} found · {} not there · {} could not be told · {} do not apply · a page may take {}</p>\n</header>\n",
+         <p class=\"facts\">{}{} looked for · {} found · {} not there · {} could not be told · {} not applicable · a page may take {}</p>\n</header>\n",
         escape(&verdict(report)),
-        counted(report.findings.len(), "defect"),
+        match report.started_at.as_str() {
+            "" => String::new(),
+            at => format!("{} · ", escape(&at.replace('T', " ").replace('Z', " UTC"))),
+        },
+        counted(report.findings.len(), "kind of defect").replace("kind of defects", "kinds of defects"),
         count(Verdict::Defect),
         count(Verdict::Ok),
         count(Verdict::Undetermined),
@@ -77,10 +88,13 @@ fn header(page: &mut Page, report: &AuditReport) {
 
 /// In one sentence, for somebody who does not know what was looked for.
 fn verdict(report: &AuditReport) -> String {
-    let defects = sorted_defects(report);
-    let rest = match defects.len() {
-        0 | 1 => String::new(),
-        more => format!(" {} in all.", counted(more, "defect")),
+    let defects = worst_first(report);
+    let rest = match defects.len().saturating_sub(1) {
+        0 => String::new(),
+        more => format!(
+            "; and {more} more {}",
+            if more == 1 { "defect" } else { "defects" }
+        ),
     };
     match (report.verdict, defects.first()) {
         (AuditVerdict::Inconclusive, None) => {
@@ -89,9 +103,11 @@ fn verdict(report: &AuditReport) -> String {
         (AuditVerdict::Pass | AuditVerdict::Fail, None) => {
             "Whatever was broken, no defect was found.".to_owned()
         }
-        (AuditVerdict::Pass, Some(worst)) => format!("Only a small defect: {}.{rest}", lower(title(worst.id))),
+        (AuditVerdict::Pass, Some(worst)) => {
+            format!("Only a small defect: {}{rest}.", lower(title(worst.id)))
+        }
         (AuditVerdict::Fail | AuditVerdict::Inconclusive, Some(worst)) => {
-            format!("{}: {}.{rest}", title(worst.id), worst.sentence)
+            format!("{}: {}{rest}.", title(worst.id), worst.sentence)
         }
     }
 }
@@ -105,11 +121,4 @@ fn lower(text: &str) -> String {
 fn of(report: &AuditReport, verdict: Verdict) -> Vec<&Finding> {
     let found = report.findings.iter();
     found.filter(|it| it.verdict == verdict).collect()
-}
-
-/// The worst first.
-fn sorted_defects(report: &AuditReport) -> Vec<&Finding> {
-    let mut defects = of(report, Verdict::Defect);
-    defects.sort_by_key(|it| it.severity as u8);
-    defects
 }

@@ -1,6 +1,6 @@
 //! Each defect with its evidence and what to change, and in short what else was looked for.
 
-use super::{AuditReport, Page, attempts, escape, of, sorted_defects};
+use super::{AuditReport, Page, attempts, escape, of, worst_first};
 use crate::{
     forensics::{Finding, Severity, Verdict},
     render::{
@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub(super) fn write(page: &mut Page, report: &AuditReport) {
-    let defects = sorted_defects(report);
+    let defects = worst_first(report);
     if !defects.is_empty() {
         page.put(format_args!("<section aria-labelledby=\"defects\">\n<h2 id=\"defects\">What is wrong, and what to change</h2>\n"));
         for finding in defects {
@@ -20,7 +20,11 @@ pub(super) fn write(page: &mut Page, report: &AuditReport) {
     }
     let several = report.calm.len() > 1;
     for (verdict, id, heading) in [
-        (Verdict::Undetermined, "untold", "What could not be told, and why"),
+        (
+            Verdict::Undetermined,
+            "untold",
+            "What could not be told, and why",
+        ),
         (Verdict::Ok, "holds", "What holds"),
         (Verdict::NotApplicable, "apart", "What does not apply"),
     ] {
@@ -69,18 +73,23 @@ fn defect(page: &mut Page, report: &AuditReport, finding: &Finding) {
         page.put(format_args!("</dl>\n"));
     }
     if let Some(record) = shown_by(report, finding) {
-        let how = match served(record) {
-            how if how.is_empty() => String::new(),
-            how => format!(" Pages: {how}."),
+        let what = if record.fault.is_empty() {
+            "nothing was broken"
+        } else {
+            &record.fault
         };
-        page.put(format_args!(
-            "<p class=\"note\">Seen while {}.{how}</p>\n",
-            escape(if record.fault.is_empty() { "nothing was broken" } else { &record.fault })
-        ));
         if let Some(over_time) = &record.seen.over_time {
-            attempts::over_time(page, over_time);
+            attempts::over_time(page, over_time, what);
         } else if let Some(exemplar) = &record.seen.exemplar {
-            attempts::waterfall(page, exemplar, &record.fault);
+            let budget = brownout_fault::units::parse_duration(&report.budget);
+            let budget = budget.map_or(0.0, |it| it.as_secs_f64() * 1e3);
+            attempts::waterfall(page, exemplar, what, budget);
+        } else {
+            page.put(format_args!(
+                "<p class=\"note\">Seen while {}. Pages: {}.</p>\n",
+                escape(what),
+                served(record)
+            ));
         }
         let waits: Vec<f64> = report
             .experiments

@@ -11,7 +11,11 @@ pub(super) fn write(page: &mut Page, report: &AuditReport) {
         return;
     }
     let several = report.calm.len() > 1;
-    let dependency = if several { "<th scope=\"col\">dependency</th>" } else { "" };
+    let dependency = if several {
+        "<th scope=\"col\">dependency</th>"
+    } else {
+        ""
+    };
     page.put(format_args!(
         "<section aria-labelledby=\"tried\">\n<h2 id=\"tried\">What was tried</h2>\n\
          <div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"tried\"><table class=\"tried\">\n\
@@ -66,7 +70,10 @@ fn row(page: &mut Page, rounds: &[&ExperimentRecord], several: bool) {
         false => "",
     };
     let dependency = match several {
-        true => format!("<td data-label=\"dependency\">{}</td>", escape(&first.route)),
+        true => format!(
+            "<td data-label=\"dependency\">{}</td>",
+            escape(&first.route)
+        ),
         false => String::new(),
     };
     let pages = match served(&sum) {
