@@ -70,7 +70,7 @@ pub enum AuditEvent {
     /// What was seen of a dependency in calm.
     Calm(CalmRecord),
     /// An experiment is over.
-    Experiment(ExperimentRecord),
+    Experiment(Box<ExperimentRecord>),
     /// The service was started anew.
     Restarted {
         /// The dependency that was being audited.

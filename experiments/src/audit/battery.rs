@@ -336,7 +336,7 @@ impl<'b, 'l> Battle<'b, 'l> {
             busy: trial.busy,
             seen: Seen::of(&trial, began, self.scale.budget, at_a_rate),
         };
-        (self.tell)(AuditEvent::Experiment(record.clone()));
+        (self.tell)(AuditEvent::Experiment(Box::new(record.clone())));
         self.records.push(record);
         Ok(trial)
     }

@@ -13,7 +13,10 @@ pub(super) fn in_words(faults: &[Value], form: &str, several: bool) -> String {
     };
     let told = told(fault, form).unwrap_or_else(|| describe_fault(fault));
     let told = match (&fault["percent"], &fault["limit"]) {
-        (Value::Number(percent), _) => format!("{percent} % of the calls: {told}"),
+        (Value::Number(percent), _) => match told.strip_prefix("each call is") {
+            Some(rest) => format!("{percent} % of the calls are{rest}"),
+            None => format!("{percent} % of the calls: {told}"),
+        },
         (_, Value::Number(_)) => told.replacen("each", "one", 1),
         _ => told,
     };
@@ -134,7 +137,7 @@ mod tests {
             (
                 json!({ "abort": 503, "percent": 40 }),
                 "40 %",
-                "40 % of the calls: each call is answered with 503",
+                "40 % of the calls are answered with 503",
             ),
             (
                 json!({ "abort": { "status": 429, "retry_after": "2s" } }),

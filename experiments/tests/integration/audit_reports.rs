@@ -58,6 +58,7 @@ fn an_audit_on_a_terminal() {
         .experiments
         .iter()
         .cloned()
+        .map(Box::new)
         .map(AuditEvent::Experiment);
     let stopped = AuditEvent::Stopped {
         route: "up".to_owned(),
@@ -82,6 +83,7 @@ fn lines_of_an_audit_fit_a_terminal_of_80_columns() {
         .experiments
         .iter()
         .cloned()
+        .map(Box::new)
         .map(AuditEvent::Experiment);
     let mut lines: Vec<Line> = experiments
         .flat_map(|event| terminal.lines(&event))

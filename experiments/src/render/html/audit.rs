@@ -18,6 +18,9 @@ use crate::{
 const OWN_STYLE: &str = include_str!("audit.css");
 
 /// An audit as one HTML page that needs no network, for a person who was not there.
+///
+/// # Panics
+/// Never: a report is always JSON.
 #[must_use]
 pub fn audit_html(report: &AuditReport) -> String {
     let mut page = Page(String::new());

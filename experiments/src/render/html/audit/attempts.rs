@@ -105,9 +105,7 @@ fn attempt_end(attempt: &ExemplarAttempt) -> (String, &'static str) {
         (AttemptEnding::Answered, None) => ("answered".to_owned(), "ok"),
         (AttemptEnding::Fault, _) => ("broken off by the fault".to_owned(), "error"),
         (AttemptEnding::UpstreamError, _) => ("the dependency broke".to_owned(), "error"),
-        (AttemptEnding::ClientFin | AttemptEnding::ClientRst, _) => {
-            ("the service gave up".to_owned(), "left")
-        }
+        (AttemptEnding::ClientFin | AttemptEnding::ClientRst, _) => ("given up".to_owned(), "left"),
         (AttemptEnding::StillOpen, _) => ("still open".to_owned(), "error"),
     }
 }
@@ -116,7 +114,7 @@ fn row(page: &mut Page, what: &str, (from, to): (f64, f64), how: &str, class: &s
     let left = (from / length * 100.0).clamp(0.0, 99.0);
     let width = ((to - from) / length * 100.0).clamp(0.6, 100.0 - left);
     page.put(format_args!(
-        "<tr><th scope=\"row\">{what}</th><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td>\
+        "<tr><th scope=\"row\">{what}</th><td class=\"n\" data-label=\"at\">{}</td><td class=\"n\" data-label=\"for\">{}</td><td>{}</td>\
          <td class=\"bars\" aria-hidden=\"true\"><span class=\"bar {class}\" style=\"margin-left:{left:.1}%;width:{width:.1}%\"></span></td></tr>\n",
         time(from),
         time(to - from),

@@ -164,14 +164,14 @@ fn noticed(own: &[&ExperimentRecord], budget: &str) -> String {
     else {
         return "Nobody.".to_owned();
     };
-    let mut told = format!(
+    let mut told = vec![format!(
         "Callers asked for {}: {} failed, {} came with less on them, {} took longer than {}.",
         counted(pages, "page"),
         none(failed),
         none(degraded),
         none(late),
         escape(budget)
-    );
+    )];
     if late > 0 {
         let end = match longest
             .seen
@@ -182,8 +182,8 @@ fn noticed(own: &[&ExperimentRecord], budget: &str) -> String {
             true => "had not ended after",
             false => "took",
         };
-        told.push_str(&format!(
-            " The longest {end} {} ({}).",
+        told.push(format!(
+            "The longest {end} {} ({}).",
             time(longest.seen.page_max_ms),
             escape(&longest.fault)
         ));
@@ -208,13 +208,10 @@ fn noticed(own: &[&ExperimentRecord], budget: &str) -> String {
         };
         ways.truncate(WAYS_MAX);
         if !ways.is_empty() {
-            told.push_str(&format!(
-                " {what} where {}{more}.",
-                escape(&ways.join("; "))
-            ));
+            told.push(format!("{what} where {}{more}.", escape(&ways.join("; "))));
         }
     }
-    told
+    told.join(" ")
 }
 
 fn saved(own: &[&ExperimentRecord]) -> String {
