@@ -14,6 +14,7 @@ mod lab;
 mod options;
 mod report;
 mod schema;
+mod second;
 mod seen;
 mod words;
 
@@ -23,7 +24,7 @@ use brownout_client::{Client, ClientError};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    battery::{Battle, Stop},
+    battery::{Experiments, Stop},
     lab::Lab,
 };
 pub use self::{
@@ -33,7 +34,7 @@ pub use self::{
     seen::{AttemptEnding, ExemplarAttempt, ExemplarPage, Moment, OverTime, Seen},
 };
 use crate::{
-    forensics::{Finding, rules},
+    forensics::{Calm, Finding, rules},
     run::{JournalError, Proxy, RunError},
 };
 
@@ -174,7 +175,14 @@ async fn audit(
     lab.wait_until_ready().await?;
     tell(AuditEvent::Ready);
     lab.warm_up().await?;
-    for route in &options.routes {
+    let second = options.second_source.as_deref();
+    let mut first: Option<(&str, Calm)> = None;
+    // The second source comes last, as it is looked at through the first.
+    let (last, routes): (Vec<&String>, Vec<&String>) = options
+        .routes
+        .iter()
+        .partition(|it| Some(it.as_str()) == second);
+    for route in routes.into_iter().chain(last) {
         lab.turn_to(route);
         let calm = lab.calibrate().await?;
         let told = CalmRecord::of(route, &calm);
@@ -184,17 +192,22 @@ async fn audit(
             report.joined(by);
         }
         if calm.paths.is_empty() {
-            report.findings(rules::unseen(route, "no call was seen in calm"));
+            report.findings(match &first {
+                Some((primary, calm)) if Some(route.as_str()) == second => {
+                    second::audit(&mut lab, primary, route, calm).await?
+                }
+                _ => rules::unseen(route, "no call was seen in calm"),
+            });
             continue;
         }
-        let mut battle = Battle::new(&mut lab, &calm, tell);
-        let stopped = battle.fight().await;
-        let Battle {
+        let mut experiments = Experiments::new(&mut lab, &calm, tell);
+        let stopped = experiments.do_all().await;
+        let Experiments {
             scale,
             battery,
             records,
             ..
-        } = battle;
+        } = experiments;
         report.experiments(records);
         match stopped {
             Ok(()) => {}
@@ -209,6 +222,7 @@ async fn audit(
         }
         let findings: Vec<Finding> = rules::findings_by_path(route, &calm, &scale, &battery);
         report.findings(findings);
+        first.get_or_insert((route, calm));
     }
     Ok(report.closed())
 }

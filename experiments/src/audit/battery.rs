@@ -5,7 +5,7 @@
 mod load;
 mod serial;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -18,7 +18,7 @@ use super::{
     words::in_words,
 };
 use crate::forensics::{
-    Calm, FindingId as Id, Scale,
+    Calm, FindingId as Id, PathCalm, Scale,
     rules::{Battery, Trial},
 };
 
@@ -49,7 +49,7 @@ const OUTAGES: &[Id] = &[
 ];
 
 /// The experiments of one dependency in progress.
-pub(super) struct Battle<'b, 'l> {
+pub(super) struct Experiments<'b, 'l> {
     pub(super) lab: &'b mut Lab<'l>,
     pub(super) calm: &'b Calm,
     pub(super) scale: Scale,
@@ -80,7 +80,7 @@ impl<E: Into<AuditError>> From<E> for Stop {
     }
 }
 
-impl<'b, 'l> Battle<'b, 'l> {
+impl<'b, 'l> Experiments<'b, 'l> {
     pub(super) fn new(
         lab: &'b mut Lab<'l>,
         calm: &'b Calm,
@@ -101,7 +101,7 @@ impl<'b, 'l> Battle<'b, 'l> {
     }
 
     /// Does all experiments that are wanted, the smallest dose first.
-    pub(super) async fn fight(&mut self) -> Result<(), Stop> {
+    pub(super) async fn do_all(&mut self) -> Result<(), Stop> {
         let slow = !self.lab.options.fast;
         if self.calm.scale.background {
             if slow && self.wants(OUTAGES) {
@@ -166,6 +166,10 @@ impl<'b, 'l> Battle<'b, 'l> {
         if self.wants(&[Id::NoBulkhead, Id::Serialised]) {
             self.slow_under_load().await?;
         }
+        if self.never_asks_again() {
+            // What comes after an outage is what comes after one failure: nothing.
+            return Ok(());
+        }
         if self.wants(OUTAGES) {
             self.outages().await?;
         }
@@ -178,6 +182,12 @@ impl<'b, 'l> Battle<'b, 'l> {
         Ok(())
     }
 
+    /// Whether one failure was enough for the client not to ask again.
+    fn never_asks_again(&self) -> bool {
+        let after = self.battery.after_failure.as_ref();
+        after.is_some_and(|it| it.struck > Some(0) && it.comes_back().is_none())
+    }
+
     fn wants(&self, ids: &[Id]) -> bool {
         ids.iter().any(|it| self.lab.options.wants(*it))
     }
@@ -185,13 +195,15 @@ impl<'b, 'l> Battle<'b, 'l> {
     /// Arms a fault for each path of the page that is asked for.
     pub(super) fn on_paths(&self, fault: &Value) -> Vec<Value> {
         let paths = self.calm.paths.iter().filter(|it| !it.scale.background);
-        paths.map(|it| on_path(fault, &it.path)).collect()
+        paths.map(|it| on_path(fault, it)).collect()
     }
 
-    /// A fault that strikes every call but orders.
-    pub(super) fn on_all(fault: &Value) -> Vec<Value> {
+    /// A fault that strikes every call that pages make, also of paths that calm pages do not ask for; but no order.
+    pub(super) fn on_all(&self, fault: &Value) -> Vec<Value> {
+        let methods = self.calm.paths.iter().flat_map(|it| &it.methods);
+        let methods: BTreeSet<&str> = methods.map(String::as_str).chain(["GET", "HEAD"]).collect();
         let mut fault = fault.clone();
-        fault["match"] = json!({ "method": ["GET", "HEAD", "OPTIONS"] });
+        fault["match"] = json!({ "method": methods });
         vec![fault]
     }
 
@@ -356,9 +368,9 @@ impl<'b, 'l> Battle<'b, 'l> {
 }
 
 /// A fault that strikes calls of one path.
-pub(super) fn on_path(fault: &Value, path: &str) -> Value {
+pub(super) fn on_path(fault: &Value, path: &PathCalm) -> Value {
     let mut fault = fault.clone();
-    fault["match"] = json!({ "path": path, "method": ["GET", "HEAD", "OPTIONS"] });
+    fault["match"] = json!({ "path": path.path, "method": path.methods });
     fault
 }
 

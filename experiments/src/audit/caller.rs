@@ -23,7 +23,7 @@ use tokio::{
 use super::{Endpoint, clock::Clock};
 use crate::{
     experiment::{Predicate, template_mix},
-    forensics::{Content, PageRecord},
+    forensics::{Content, PageRecord, derive::quantile},
     load::{Answer, Connection, open_loop},
 };
 
@@ -194,6 +194,16 @@ impl Load {
         pages.append(&mut seen.open);
         pages.sort_by_key(|it| it.number);
         pages
+    }
+
+    /// The median of what pages took so far, those that are open included.
+    pub(super) fn median(&self, now: u64) -> u64 {
+        let seen = self.lock();
+        let took = seen.ended.iter().chain(&seen.open);
+        let took: Vec<u64> = took
+            .map(|it| it.ended.unwrap_or(now).saturating_sub(it.intended))
+            .collect();
+        quantile(&took, 0.5).unwrap_or(0)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {

@@ -152,7 +152,17 @@ impl<'l> Lab<'l> {
         faults: &[Value],
     ) -> Result<(), AuditError> {
         let route = self.route.clone();
-        let (bodies, ids) = self.prepare(&route, faults);
+        self.arm_on(probe, &route, faults).await
+    }
+
+    /// As [`arm`](Self::arm), on any route.
+    pub(super) async fn arm_on(
+        &mut self,
+        probe: &mut Probe,
+        route: &str,
+        faults: &[Value],
+    ) -> Result<(), AuditError> {
+        let (bodies, ids) = self.prepare(route, faults);
         self.proxy.arm_bodies("audit", bodies, LIFE).await?;
         probe.armed.extend(ids);
         if probe.trial.armed == 0 {
@@ -340,7 +350,7 @@ impl<'l> Lab<'l> {
             }
         }
         for mut attempt in seen.into_values() {
-            if attempt.method != "POST" && self.asked_once.contains(&attempt.path) {
+            if self.asked_once.contains(&attempt.path) {
                 attempt.fp = hash(&attempt.path);
             }
             if attempt.route == self.route {

@@ -190,13 +190,16 @@ pub fn burst_after_silence(
     bursts.max()
 }
 
-/// Of the attempts that were told to wait, those whose next attempt at the same path came earlier; and all of them.
+/// Of the attempts that were told to wait, those whose next attempt at the same path came earlier by more than `slack`; and
+/// all of them.
 #[must_use]
-pub fn early_returns(chains: &[Chain<'_>]) -> (usize, usize) {
+pub fn early_returns(chains: &[Chain<'_>], slack: u64) -> (usize, usize) {
     let told = chains.iter().flat_map(|chain| {
         chain.iter().enumerate().filter_map(|(index, it)| {
             let due = it.t_end + it.retry_after_us?;
-            let early = chain.get(index + 1).is_some_and(|next| next.t_head < due);
+            let early = chain
+                .get(index + 1)
+                .is_some_and(|next| next.t_head + slack < due);
             Some(early)
         })
     });

@@ -205,6 +205,17 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// The same, of a dependency that no page waits for: what was not tried for that reason does not apply.
+    #[must_use]
+    pub(super) fn of_background(self, not_tried: &str) -> Self {
+        match self.verdict == Verdict::Undetermined && self.why == not_tried {
+            true => {
+                Outcome::not_applicable(self.id, "calls do not come of pages").of_route(&self.route)
+            }
+            false => self,
+        }
+    }
+
     /// The same id, of which nothing is said.
     #[must_use]
     pub(crate) fn untold(self, why: &str) -> Self {

@@ -112,6 +112,14 @@ pub fn unseen(route: &str, why: &str) -> Vec<Finding> {
         .collect()
 }
 
+/// What is said of a dependency that pages do not call in calm, by design.
+#[must_use]
+pub fn not_called(route: &str, why: &str) -> Vec<Finding> {
+    let ids = FindingId::ALL.iter();
+    ids.map(|id| Outcome::not_applicable(*id, why).of_route(route))
+        .collect()
+}
+
 /// Everything that can be said of one dependency, each of its paths by itself: of each id what is worst.
 ///
 /// `scale` is that of all paths, with the time-out that was seen; `calm` tells the paths apart.
@@ -128,7 +136,8 @@ pub fn findings_by_path(
         .filter(|it| !it.scale.background)
         .collect();
     if paths.is_empty() {
-        return findings(route, scale, battery);
+        let all = findings(route, scale, battery).into_iter();
+        return all.map(|it| it.of_background(NOT_TRIED)).collect();
     }
     let whole = findings(route, scale, battery);
     let each: Vec<(&str, Vec<Finding>)> = paths
@@ -189,9 +198,12 @@ struct Case<'r> {
     battery: &'r Battery,
 }
 
+/// Why nothing is said of what no trial was made for.
+const NOT_TRIED: &str = "it was not tried";
+
 /// A trial that may be judged, or why not.
 fn usable(trial: Option<&Trial>) -> Result<&Trial, String> {
-    let trial = trial.ok_or("it was not tried")?;
+    let trial = trial.ok_or(NOT_TRIED)?;
     if trial.busy {
         return Err("the machine was too busy".to_owned());
     }
@@ -207,7 +219,7 @@ fn usable(trial: Option<&Trial>) -> Result<&Trial, String> {
 /// The trials of a list that may be judged, or why there are none.
 fn usable_of(trials: &[Trial]) -> Result<Vec<&Trial>, String> {
     let mut good = Vec::new();
-    let mut why = "it was not tried".to_owned();
+    let mut why = NOT_TRIED.to_owned();
     for trial in trials {
         match usable(Some(trial)) {
             Ok(trial) => good.push(trial),
@@ -368,6 +380,10 @@ impl Trial {
     fn is_as_before(&self, calls_per_page: f64) -> Option<u64> {
         const SECOND_US: u64 = 1_000_000;
         let removed = self.removed?;
+        // Where a cache stands in front, one call is all that is needed.
+        if calls_per_page < 0.9 {
+            return self.comes_back();
+        }
         let mut after: Vec<u64> = self
             .attempts
             .iter()

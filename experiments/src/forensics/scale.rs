@@ -57,6 +57,8 @@ pub struct PathCalm {
     pub path: String,
     /// Its scale.
     pub scale: Scale,
+    /// The methods of its calls.
+    pub methods: BTreeSet<String>,
     /// How long its shortest answer was, in bytes.
     pub bytes: u64,
     /// Whether all calls of a page to it asked for the same.
@@ -91,7 +93,7 @@ impl Calm {
             ..Scale::default()
         };
         let mut by_path: BTreeMap<&str, Vec<&AttemptRecord>> = BTreeMap::new();
-        for attempt in calm.attempts.iter().filter(|it| !changes(it)) {
+        for attempt in &calm.attempts {
             by_path.entry(&attempt.path).or_default().push(attempt);
         }
         let paths = by_path.into_iter();
@@ -152,6 +154,7 @@ impl PathCalm {
         });
         Self {
             path: path.to_owned(),
+            methods: attempts.iter().map(|it| it.method.clone()).collect(),
             bytes: ended
                 .map(|it| it.bytes)
                 .filter(|it| *it > 0)
@@ -167,9 +170,4 @@ impl PathCalm {
             },
         }
     }
-}
-
-/// Whether a request changes something, so that no page makes it.
-fn changes(attempt: &AttemptRecord) -> bool {
-    !matches!(attempt.method.as_str(), "GET" | "HEAD" | "OPTIONS")
 }

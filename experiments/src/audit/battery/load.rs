@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{Battle, Probe, Stop, duration};
+use super::{Experiments, Probe, Stop, duration};
 use crate::{audit::caller::Patience, forensics::rules::Trial};
 
 /// Between two looks at the journal.
@@ -31,7 +31,7 @@ struct Silences {
     now: Duration,
 }
 
-impl Battle<'_, '_> {
+impl Experiments<'_, '_> {
     /// S12 and S13: one page fails, or hangs; then all is well.
     pub(super) async fn after_one(&mut self) -> Result<(), Stop> {
         let faults = self.on_paths(&json!({ "abort": 503 }));
@@ -82,10 +82,10 @@ impl Battle<'_, '_> {
 
     /// S21: every call is answered with 404.
     pub(super) async fn storm_404(&mut self) -> Result<(), Stop> {
-        let faults = Self::on_all(&json!({ "abort": 404 }));
+        let faults = self.on_all(&json!({ "abort": 404 }));
         let rate = self.rate(40.0);
         let trial = self
-            .under_load("S21", "404", &faults, rate, Duration::from_millis(2_500))
+            .under_load("S21", "404", &faults, rate, Duration::from_secs(4))
             .await?;
         self.battery.storm_404 = Some(trial);
         Ok(())
@@ -93,7 +93,7 @@ impl Battle<'_, '_> {
 
     /// S19: no call is answered, for long enough that a breaker opens.
     pub(super) async fn hang_under_load(&mut self) -> Result<(), Stop> {
-        let faults = Self::on_all(&json!({ "blackhole": {} }));
+        let faults = self.on_all(&json!({ "blackhole": {} }));
         let page = self.battery.hang.iter().map(Trial::longest_page).max();
         let page = Duration::from_micros(page.unwrap_or(0)).min(self.lab.patience());
         let length = (page * 3 + Duration::from_secs(2)).max(Duration::from_millis(4_500));
@@ -128,42 +128,59 @@ impl Battle<'_, '_> {
 
     /// S20: calls are slow, and below the time-out; more of them than a client has places. Another endpoint is watched.
     pub(super) async fn slow_under_load(&mut self) -> Result<(), Stop> {
-        const BEFORE: Duration = Duration::from_millis(1_200);
-        const FOR: Duration = Duration::from_secs(3);
         /// More than a client should give to one dependency.
         const PLACES: f64 = 24.0;
         for share in [0.4, 0.8] {
             let latency = self.timeout().mul_f64(share).min(Duration::from_secs(2));
             let told = self.lab.options.rate.unwrap_or(150.0);
-            let rate = (PLACES / latency.as_secs_f64()).clamp(10.0, told);
-            let form = duration(latency);
-            let faults = Self::on_all(&json!({ "latency": form }));
+            let call = latency + Duration::from_micros(self.calm.scale.call_p50);
+            let rate = (PLACES / call.as_secs_f64()).clamp(5.0, told);
+            if let Some(trial) = self.slow_at(latency, rate).await? {
+                self.battery.slow_under_load.push(trial);
+            }
+        }
+        Ok(())
+    }
+
+    /// At a rate that the service bears while nothing is broken: half of it where it does not. None where it bears none that
+    /// would fill its places.
+    async fn slow_at(&mut self, latency: Duration, mut rate: f64) -> Result<Option<Trial>, Stop> {
+        const BEFORE: Duration = Duration::from_millis(1_200);
+        const FOR: Duration = Duration::from_secs(3);
+        let form = duration(latency);
+        let faults = self.on_all(&json!({ "latency": form }));
+        let bearable = self.calm.scale.page_p50 * 3 + 20_000;
+        for _ in 0..3 {
             self.prove("S20").await?;
             let mut probe = self.lab.begin(&form).await?;
             let load = self.lab.load(&mut probe, rate);
             let patience = Patience::of(self.lab.patience());
             let watch = self.lab.watch.as_ref().map(|it| it.load(10.0, patience));
             sleep(BEFORE).await;
+            if load.median(self.lab.clock.now()) > bearable {
+                self.lab.end_load(&mut probe, load).await;
+                rate /= 2.0;
+                continue;
+            }
             self.lab.arm(&mut probe, &faults).await?;
             sleep(FOR.max(latency * 3)).await;
             if let Some(watch) = watch {
                 probe.trial.watched = watch.stop(Duration::from_secs(1)).await;
             }
             self.lab.end_load(&mut probe, load).await;
-            let trial = self.finish("S20", probe, &faults).await?;
-            self.battery.slow_under_load.push(trial);
+            return self.finish("S20", probe, &faults).await.map(Some);
         }
-        Ok(())
+        Ok(None)
     }
 
     /// S15, S16 and S17: outages of 503s and of resets, for as long as it takes to see how the client waits, and the return
     /// from each.
     pub(super) async fn outages(&mut self) -> Result<(), Stop> {
-        let faults = Self::on_all(&json!({ "abort": 503 }));
+        let faults = self.on_all(&json!({ "abort": 503 }));
         let trial = self.outage("S15", "503", &faults, OPEN_MAX).await?;
         let comes_back = trial.comes_back().is_some();
         self.battery.outage_503 = Some(trial);
-        let faults = Self::on_all(&json!({ "reset": {} }));
+        let faults = self.on_all(&json!({ "reset": {} }));
         // Who does not come back from the first need not be waited for as long again.
         let longest = if comes_back { OPEN_MAX } else { WATCH_MIN };
         let trial = self.outage("S16", "reset", &faults, longest).await?;
@@ -261,7 +278,11 @@ impl Battle<'_, '_> {
             let starts = self.lab.starts(probe);
             let of_late = |it: &&u64| **it >= removed && **it + SECOND_US >= now;
             let lately = starts.iter().filter(of_late).count() as f64;
-            let is_back = now >= removed + SECOND_US && lately >= (usual * 0.7).max(1.0);
+            let enough = match self.calm.scale.calls_per_page < 0.9 {
+                true => 1.0,
+                false => (usual * 0.7).max(1.0),
+            };
+            let is_back = now >= removed + SECOND_US && lately >= enough;
             if is_back || began.elapsed() >= limit {
                 return Ok(is_back);
             }
@@ -303,7 +324,7 @@ impl Battle<'_, '_> {
         // So many pages that a stampede has at least eight of them while the first answer is waited for.
         let told = self.lab.options.rate.unwrap_or(200.0);
         let rate = (10.0 / slow.as_secs_f64()).clamp(60.0, 200.0).min(told);
-        let faults = Self::on_all(&json!({ "abort": 503 }));
+        let faults = self.on_all(&json!({ "abort": 503 }));
         self.prove("S18").await?;
         let mut probe = self.lab.begin(&duration(slow)).await?;
         let load = self.lab.load(&mut probe, rate);
@@ -316,7 +337,7 @@ impl Battle<'_, '_> {
             is_open = self.silences(&probe, rate).now >= SILENT;
         }
         self.lab.disarm(&mut probe).await?;
-        let slowly = Self::on_all(&json!({ "latency": duration(slow) }));
+        let slowly = self.on_all(&json!({ "latency": duration(slow) }));
         self.lab.arm(&mut probe, &slowly).await?;
         let begins = self.lab.clock.now();
         let limit = self.open_time.mul_f64(2.5).max(Duration::from_secs(3));

@@ -5,10 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{Battle, Probe, Stop, duration, on_path};
+use super::{Experiments, Probe, Stop, duration, on_path};
 use crate::{
     audit::caller::Patience,
     forensics::{
+        PathCalm,
         derive::{client_timeouts, gaps, quantile},
         rules::Trial,
     },
@@ -19,16 +20,15 @@ const SINGLE_FAILURES: usize = 15;
 /// So many single failures without a retry, and the client does not retry.
 const WITHOUT_RETRY: usize = 4;
 
-impl Battle<'_, '_> {
+impl Experiments<'_, '_> {
     /// S4, and S5 where it is needed: calls of each path hang, alone.
     pub(super) async fn hang(&mut self) -> Result<(), Stop> {
         let fault = json!({ "blackhole": {} });
         let patience = Patience::of(self.lab.patience());
-        let paths = self.page_paths();
-        for path in &paths {
-            let faults = [on_path(&fault, path)];
-            let mut trial = self.serial("S4", path, &faults, 1, patience).await?;
-            trial.path = Some(path.clone());
+        for path in self.page_paths() {
+            let faults = [on_path(&fault, &path)];
+            let mut trial = self.serial("S4", &path.path, &faults, 1, patience).await?;
+            trial.path = Some(path.path);
             self.battery.hang.push(trial);
         }
         let hangs = self.battery.hang.iter();
@@ -296,23 +296,23 @@ impl Battle<'_, '_> {
         let limit = self.scale.page_limit();
         let patience = Patience::of(self.lab.patience());
         for path in self.page_paths() {
-            let of_path = |it: &&Trial| it.path.as_deref() == Some(&path);
+            let of_path = |it: &&Trial| it.path.as_deref() == Some(&path.path);
             let hang = self.battery.hang.iter().find(of_path);
             let in_time = hang.is_some_and(|it| it.longest_page() <= limit);
             if !in_time {
                 continue;
             }
-            let length = self.calm.path(&path).map_or(0, |it| it.bytes);
+            let length = path.bytes;
             if let Some(dribble) = self.dribble(length) {
                 let faults = [on_path(&dribble, &path)];
-                let mut trial = self.serial("S6", &path, &faults, 1, patience).await?;
-                trial.path = Some(path.clone());
+                let mut trial = self.serial("S6", &path.path, &faults, 1, patience).await?;
+                trial.path = Some(path.path.clone());
                 self.battery.dribble.push(trial);
             }
             let stall = json!({ "stall": { "after_bytes": format!("{}B", length / 2), "for": "until_removed" } });
             let faults = [on_path(&stall, &path)];
-            let mut trial = self.serial("S7", &path, &faults, 1, patience).await?;
-            trial.path = Some(path.clone());
+            let mut trial = self.serial("S7", &path.path, &faults, 1, patience).await?;
+            trial.path = Some(path.path);
             self.battery.stall_in_body.push(trial);
         }
         Ok(())
@@ -384,9 +384,9 @@ impl Battle<'_, '_> {
         Ok(())
     }
 
-    fn page_paths(&self) -> Vec<String> {
+    fn page_paths(&self) -> Vec<PathCalm> {
         let paths = self.calm.paths.iter().filter(|it| !it.scale.background);
-        paths.map(|it| it.path.clone()).collect()
+        paths.cloned().collect()
     }
 }
 

@@ -16,17 +16,15 @@ pub(super) fn outcomes(case: &Case<'_>) -> Vec<Outcome> {
     outcomes
 }
 
-/// Whether calls stopped late in an outage: fewer than a quarter of the usual, or most of them. None between.
+/// Whether a breaker stopped calls late in an outage: fewer than a quarter of the usual, or most of them. None between, and
+/// where they did not come back, as then something else has stopped them.
 pub(super) fn stopped(case: &Case<'_>, trial: &Trial) -> Option<bool> {
     let usual = case.scale.calls_per_page;
     let late = trial.late_calls_per_page()?;
-    let paused = || {
-        silences(&trial.attempts, 250_000)
-            .iter()
-            .filter(|it| it.from >= trial.armed)
-            .count()
-    };
-    if late <= usual * 0.25 || (late <= usual * 0.5 && paused() >= 2) {
+    let is_quiet = late <= usual * 0.25 || (late <= usual * 0.8 && silent_share(trial) >= 0.5);
+    if is_quiet && trial.removed.is_some() && trial.comes_back().is_none() {
+        None
+    } else if is_quiet {
         Some(true)
     } else if late >= usual * 0.8 {
         Some(false)
@@ -35,13 +33,32 @@ pub(super) fn stopped(case: &Case<'_>, trial: &Trial) -> Option<bool> {
     }
 }
 
+/// The part of the fault's time in which no call began for much longer than pages are apart.
+fn silent_share(trial: &Trial) -> f64 {
+    let (from, to) = (trial.armed, trial.fault_end());
+    let pages = trial.pages_in(from, to).len().max(1) as u64;
+    let least = ((to - from) / pages * 5).max(250_000);
+    let silent = silences(&trial.attempts, least).into_iter();
+    let inside = silent.map(|it| it.to.min(to).saturating_sub(it.from.max(from)));
+    inside.sum::<u64>() as f64 / (to - from).max(1) as f64
+}
+
+/// Why calls of pages cannot be compared with calm.
+fn pages_seldom_call(case: &Case<'_>) -> Option<&'static str> {
+    if case.scale.background {
+        Some("calls do not come of pages")
+    } else if case.scale.calls_per_page < 0.9 {
+        Some("most pages make no call")
+    } else {
+        None
+    }
+}
+
 /// `no-effective-breaker` and `breaker-ignores-5xx`: 503s and resets are two kinds.
 fn effective(case: &Case<'_>) -> Vec<Outcome> {
     let ids = [Id::NoEffectiveBreaker, Id::BreakerIgnores5xx];
-    if case.scale.background {
-        return ids
-            .map(|id| Outcome::not_applicable(id, "calls do not come of pages"))
-            .into();
+    if let Some(why) = pages_seldom_call(case) {
+        return ids.map(|id| Outcome::not_applicable(id, why)).into();
     }
     let both = usable(case.battery.outage_503.as_ref())
         .and_then(|first| Ok((first, usable(case.battery.outage_reset.as_ref())?)));
@@ -56,10 +73,12 @@ fn effective(case: &Case<'_>) -> Vec<Outcome> {
     });
     let (on_errors, on_resets) = (stopped(case, errors), stopped(case, resets));
     let none = match (on_errors, on_resets) {
-        (Some(false), Some(false)) if does_no_harm(case, errors) && does_no_harm(case, resets) => {
+        (Some(false), Some(false))
+            if does_no_harm(case, errors) && pages_are_served(case, resets) =>
+        {
             Outcome::ok(
                 Id::NoEffectiveBreaker,
-                "it has no breaker in effect and needs none: one call a page, and every page is served in time",
+                "it has no breaker in effect and needs none: one call a page, and every page is answered in time",
                 evidence.clone(),
             )
         }
@@ -75,7 +94,7 @@ fn effective(case: &Case<'_>) -> Vec<Outcome> {
         ),
         (None, _) | (_, None) => Outcome::unknown(
             Id::NoEffectiveBreaker,
-            "calls went on at a part of their rate",
+            "calls went on at a part of their rate, or did not come back",
         ),
     };
     let ignores = match (on_errors, on_resets) {
@@ -92,6 +111,10 @@ fn effective(case: &Case<'_>) -> Vec<Outcome> {
         (Some(false), Some(false)) => {
             Outcome::not_applicable(Id::BreakerIgnores5xx, "no breaker is in effect")
         }
+        (Some(false), None) if resets.comes_back().is_none() => Outcome::not_applicable(
+            Id::BreakerIgnores5xx,
+            "calls do not come back after resets: pool-leak tells it",
+        ),
         (None, _) | (_, None) => Outcome::unknown(
             Id::BreakerIgnores5xx,
             "calls went on at a part of their rate",
@@ -100,35 +123,50 @@ fn effective(case: &Case<'_>) -> Vec<Outcome> {
     vec![none, ignores]
 }
 
-/// By design is no defect: one call a page, no retries, and every page good, or honest, and inside its budget.
+/// By design is no defect: one call a page, no retries, and every page answered inside its budget: a breaker would change
+/// nothing.
+///
+/// Some libraries ask again by themselves after a reset (java.net.http, aiohttp): calls are counted under 503s alone.
 pub(super) fn does_no_harm(case: &Case<'_>, trial: &Trial) -> bool {
-    let during = trial.pages_in(trial.armed, trial.fault_end());
     let late = trial.late_calls_per_page().unwrap_or(f64::INFINITY);
+    late <= case.scale.calls_per_page * 1.1
+        && case.scale.calls_per_page <= 1.1
+        && pages_are_served(case, trial)
+}
+
+/// Whether pages were answered in time while the fault was there.
+fn pages_are_served(case: &Case<'_>, trial: &Trial) -> bool {
+    let during = trial.pages_in(trial.armed, trial.fault_end());
     // A busy machine makes a page late now and then.
     let harmless = during.iter().filter(|it| {
-        // An honest 503 says that it is for a moment.
-        (it.is_good() || it.status == Some(503))
+        it.status.is_some()
             && it
                 .duration()
                 .is_some_and(|took| took <= case.scale.page_limit())
     });
-    late <= case.scale.calls_per_page * 1.1
-        && case.scale.calls_per_page <= 1.1
-        && !during.is_empty()
-        && harmless.count() * 20 >= during.len() * 19
+    !during.is_empty() && harmless.count() * 20 >= during.len() * 19
 }
 
 fn on_4xx(case: &Case<'_>) -> Outcome {
     let id = Id::BreakerOpensOn4xx;
-    if case.scale.background {
-        return Outcome::not_applicable(id, "calls do not come of pages");
+    if let Some(why) = pages_seldom_call(case) {
+        return Outcome::not_applicable(id, why);
     }
     let trial = match usable(case.battery.storm_404.as_ref()) {
         Ok(trial) => trial,
         Err(why) => return Outcome::unknown(id, why),
     };
     let late = trial.late_calls_per_page();
-    let evidence = json!({ "calls_per_page": case.scale.calls_per_page, "late": late });
+    let struck = trial.starts(trial.armed, trial.fault_end());
+    let evidence =
+        json!({ "calls_per_page": case.scale.calls_per_page, "late": late, "calls": struck });
+    // A breaker must see some failures; a call that needs another one's answer is not made from the first page on.
+    if struck < 3 {
+        return Outcome::unknown(
+            id,
+            "hardly a call was made, as another one failed before it",
+        );
+    }
     match stopped(case, trial) {
         Some(true) => Outcome::defect(id, "calls stop when the answers are 404", evidence),
         Some(false) => Outcome::ok(id, "calls go on when the answers are 404", evidence),
@@ -242,19 +280,29 @@ fn stampede(case: &Case<'_>) -> Outcome {
     let Some(burst) = burst_after_silence(&trial.attempts, least, window, trial.armed) else {
         return Outcome::not_applicable(id, "calls never paused: there is no breaker in effect");
     };
-    // Pages that came in the same time could have made more.
-    let evidence = json!({ "starts_after_a_silence": burst });
+    // Where every page calls, none waits for a probe. Processes that each have a breaker make a probe each.
+    let pages = silences(&trial.attempts, least)
+        .into_iter()
+        .filter(|it| it.to >= trial.armed)
+        .map(|it| trial.pages_in(it.to, it.to + window).len());
+    let pages = pages.max().unwrap_or(0);
+    let evidence = json!({ "starts_after_a_silence": burst, "pages_in_that_time": pages });
     match burst {
         0..=2 => Outcome::ok(
             id,
             format!("{burst} calls try whether the dependency is back"),
             evidence,
         ),
-        3 => Outcome::unknown(id, "3 calls at once may be a hedge and a probe"),
-        _ => Outcome::defect(
+        4.. if burst * 5 >= pages * 3 => Outcome::defect(
             id,
-            format!("{burst} calls at once try whether the dependency is back"),
+            format!("{burst} calls at once try whether the dependency is back, of {pages} pages"),
             evidence,
+        ),
+        _ => Outcome::unknown(
+            id,
+            format!(
+                "{burst} calls at once, of {pages} pages, may be a hedge, or processes that each have a breaker"
+            ),
         ),
     }
 }

@@ -133,6 +133,20 @@ fn returns(trial: Option<&Trial>) -> Result<Option<u64>, String> {
     Ok(trial.comes_back())
 }
 
+/// Pages that are degraded and took as long as an attempt may, long after the one that hung; and all pages of that time.
+fn stuck_pages(case: &Case<'_>, trial: &Trial) -> (usize, usize) {
+    /// What pages that were under way at the hang need to end.
+    const LATER_US: u64 = 1_000_000;
+    let (Some(timeout), Some(removed)) = (case.scale.attempt_timeout, trial.removed) else {
+        return (0, 0);
+    };
+    let pages = trial.pages_in(removed + LATER_US.max(timeout * 2), trial.until);
+    let waited = pages
+        .iter()
+        .filter(|it| !it.is_whole() && it.duration().is_none_or(|took| took * 10 >= timeout * 8));
+    (waited.count(), pages.len())
+}
+
 /// One hang ends all calls, one failure does not.
 fn pinned(case: &Case<'_>) -> Outcome {
     let id = Id::PinnedConnection;
@@ -140,6 +154,22 @@ fn pinned(case: &Case<'_>) -> Outcome {
         Ok(it) => it,
         Err(why) => return Outcome::unknown(id, why),
     };
+    let stuck = case
+        .battery
+        .after_hang
+        .as_ref()
+        .map_or((0, 0), |it| stuck_pages(case, it));
+    if stuck.0 >= 3 && stuck.0 * 10 >= stuck.1 {
+        return Outcome::defect(
+            id,
+            format!(
+                "after one call that hung, {} of {} later pages waited for the whole time-out as well, though calls on other \
+                 connections are answered",
+                stuck.0, stuck.1
+            ),
+            json!({ "pages_that_waited": stuck.0, "pages": stuck.1 }),
+        );
+    }
     if let Some(after) = after_hang {
         let evidence = json!({ "first_call_us": after });
         return Outcome::ok(

@@ -80,7 +80,7 @@ impl View<'_> {
                 Some(value) => plain(value, chains()?.len() as u64),
                 None => return none("no attempt"),
             },
-            E::RetryAfterHonoured => match derive::early_returns(&chains()?) {
+            E::RetryAfterHonoured => match derive::early_returns(&chains()?, 0) {
                 (_, 0) => return none("no attempt that was told to wait"),
                 (early, told) => Measured {
                     value: super::share(told - early, told),

@@ -61,9 +61,23 @@ fn a_breaker_stops_calls_and_closes_again() {
 #[test]
 fn calls_that_go_on_are_a_defect_where_pages_suffer() {
     let always = |_: u64| true;
+    // Each call is made twice.
+    let twice = |mut trial: Trial| {
+        let again = trial.attempts.clone().into_iter().map(|mut it| {
+            it.t_head += 15 * MS;
+            it.t_end += 15 * MS;
+            it
+        });
+        trial.attempts.extend(
+            again
+                .filter(|it| (1_000 * MS..REMOVED * MS).contains(&it.t_head))
+                .collect::<Vec<_>>(),
+        );
+        trial
+    };
     let suffers = outages(
-        outage(Ends::With(503), 500, always),
-        outage(Ends::Reset, 500, always),
+        twice(outage(Ends::With(503), 200, always)),
+        twice(outage(Ends::Reset, 200, always)),
     );
     let serves = outages(
         outage(Ends::With(503), 200, always),

@@ -271,17 +271,23 @@ fn waits_grow_or_do_not() {
 #[test]
 fn two_layers_of_retries_are_a_product_with_two_populations_of_waits() {
     let client = CLIENTS[0];
-    let three = all_503(2, |page| {
+    let three = all_503(4, |page| {
         (0..2)
             .map(|retry| client.wait_before(page, retry))
             .collect()
     });
-    let nine = all_503(2, |_| vec![40, 80, 500, 45, 90, 700, 50, 85]);
-    let four = all_503(2, |_| vec![30, 400, 35]);
-    let four_of_one = all_503(2, |_| vec![40, 85, 170]);
-    let four_alike = all_503(2, |_| vec![40, 41, 40]);
-    let five = all_503(2, |_| vec![25, 50, 100, 200]);
+    let nine = all_503(4, |_| vec![40, 80, 500, 45, 90, 700, 50, 85]);
+    let four = all_503(4, |_| vec![30, 400, 35]);
+    let four_of_one = all_503(4, |_| vec![40, 85, 170]);
+    let four_alike = all_503(4, |_| vec![40, 41, 40]);
+    let five = all_503(4, |_| vec![25, 50, 100, 200]);
 
+    // The first retry of the inner layer does not wait, as urllib3's.
+    let at_once = all_503(4, |page| vec![0, 200, 90 + page * 20, 1, 205, 260, 0, 195]);
+    let capped = all_503(4, |page| vec![100, 90 + page, 110, 105 - page, 95]);
+
+    assert_told(client, &at_once, Id::NestedRetries, Verdict::Defect);
+    assert_told(client, &capped, Id::NestedRetries, Verdict::Undetermined);
     assert_told(client, &three, Id::NestedRetries, Verdict::Ok);
     assert_told(client, &nine, Id::NestedRetries, Verdict::Defect);
     assert_told(client, &four, Id::NestedRetries, Verdict::Defect);
