@@ -208,7 +208,7 @@ fn what_holds_can_be_kept_as_an_experiment() {
     assert!(
         fs::read_to_string(html)
             .unwrap()
-            .contains("What happens when up fails")
+            .contains("What /page does when up fails")
     );
     let junit = fs::read_to_string(junit).unwrap();
     assert!(
@@ -267,7 +267,7 @@ async fn an_interrupted_audit_removes_its_faults_and_ends_its_command() {
     let command = brownout(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     let mut server = Server::spawn_with(command, Stdio::null());
     // The first experiment hangs for seconds.
-    while !server.line().contains("up: a page makes 1.00") {}
+    while !server.line().contains("up: a page makes 1 call to") {}
 
     server.signal("-INT");
 

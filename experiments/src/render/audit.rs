@@ -2,7 +2,7 @@
 
 use super::{
     Line, Tone,
-    evidence::{counted, in_one_line, served, time, title},
+    evidence::{calls_of, counted, in_one_line, served, time, title},
 };
 use crate::{
     audit::{AuditEvent, AuditReport, AuditVerdict, CalmRecord, ExperimentRecord},
@@ -92,16 +92,7 @@ impl AuditTerminal {
 }
 
 fn calm_lines(calm: &CalmRecord) -> Vec<Line> {
-    let calls: Vec<String> = calm
-        .calls_per_page
-        .iter()
-        .map(|(path, calls)| format!("{calls:.2} to {path}"))
-        .collect();
-    let told = match (calls.is_empty(), calm.background) {
-        (true, _) => "no call to it was seen, so nothing can be said of it".to_owned(),
-        (false, true) => "it is called in the background, not by pages".to_owned(),
-        (false, false) => format!("calls for each page: {}", calls.join(", ")),
-    };
+    let told = calls_of(calm, str::to_owned);
     let told = format!(
         "{}: {told}; without a fault a page takes {}",
         calm.route,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    audit::{AuditReport, ExperimentRecord},
+    audit::{AuditReport, CalmRecord, ExperimentRecord},
     expectation::Unit,
     forensics::{Finding, FindingId as Id},
 };
@@ -166,6 +166,22 @@ pub(super) fn counted(count: usize, one: &str) -> String {
     match count {
         1 => format!("1 {one}"),
         more => format!("{more} {one}s"),
+    }
+}
+
+/// What a page calls without a fault: `a page makes 1 call to /items and 0.5 calls to /prices`.
+pub(super) fn calls_of(calm: &CalmRecord, path: impl Fn(&str) -> String) -> String {
+    let calls = calm.calls_per_page.iter().map(|(called, calls)| {
+        let calls = format!("{calls:.2}");
+        let calls = calls.trim_end_matches('0').trim_end_matches('.');
+        let unit = if calls == "1" { "call" } else { "calls" };
+        format!("{calls} {unit} to {}", path(called))
+    });
+    let calls: Vec<String> = calls.collect();
+    match (calls.is_empty(), calm.background) {
+        (true, _) => "no call to it was seen, so nothing can be said of it".to_owned(),
+        (false, true) => "it is called in the background, not by pages".to_owned(),
+        (false, false) => format!("a page makes {}", calls.join(" and ")),
     }
 }
 

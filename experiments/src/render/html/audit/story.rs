@@ -4,7 +4,7 @@ use super::{AuditReport, Page, escape, worst_first};
 use crate::{
     audit::{CalmRecord, ExperimentRecord},
     forensics::Verdict,
-    render::evidence::{counted, time, title},
+    render::evidence::{calls_of, counted, time, title},
 };
 
 /// More ways of breaking than this are only counted.
@@ -78,21 +78,7 @@ pub(super) fn write(page: &mut Page, report: &AuditReport) {
 }
 
 fn before(calm: &CalmRecord) -> String {
-    let calls: Vec<String> = calm
-        .calls_per_page
-        .iter()
-        .map(|(path, calls)| {
-            let calls = format!("{calls:.2}");
-            let calls = calls.trim_end_matches('0').trim_end_matches('.');
-            let unit = if calls == "1" { "call" } else { "calls" };
-            format!("{calls} {unit} to <code>{}</code>", escape(path))
-        })
-        .collect();
-    let told = match (calls.is_empty(), calm.background) {
-        (true, _) => "no call to it was seen, so nothing can be said of it".to_owned(),
-        (false, true) => "it is called in the background, not by pages".to_owned(),
-        (false, false) => format!("a page makes {}", calls.join(" and ")),
-    };
+    let told = calls_of(calm, |path| format!("<code>{}</code>", escape(path)));
     format!(
         "<code>{}</code>: {told}. The median page takes {}, one in twenty takes {} or longer; the median call takes {}.",
         escape(&calm.route),
