@@ -13,7 +13,10 @@ mod clock;
 mod lab;
 mod options;
 mod report;
+mod schema;
 mod second;
+mod seen;
+mod words;
 
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 
@@ -27,6 +30,8 @@ use self::{
 pub use self::{
     options::{Endpoint, Options},
     report::{AuditReport, AuditVerdict, CalmRecord, ExperimentRecord, PageAddress},
+    schema::audit_schema,
+    seen::{AttemptEnding, ExemplarAttempt, ExemplarPage, Moment, OverTime, Seen},
 };
 use crate::{
     forensics::{Calm, Finding, rules},
@@ -66,7 +71,7 @@ pub enum AuditEvent {
     /// What was seen of a dependency in calm.
     Calm(CalmRecord),
     /// An experiment is over.
-    Experiment(ExperimentRecord),
+    Experiment(Box<ExperimentRecord>),
     /// The service was started anew.
     Restarted {
         /// The dependency that was being audited.

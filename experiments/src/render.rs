@@ -5,6 +5,7 @@
 
 mod audit;
 mod audit_experiment;
+mod evidence;
 mod html;
 mod junit;
 mod markdown;

@@ -106,4 +106,6 @@ pub(crate) enum SchemaOf {
     Experiment,
     /// The result of a run as JSON
     Result,
+    /// The result of an audit as JSON
+    Audit,
 }

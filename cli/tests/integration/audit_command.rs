@@ -117,6 +117,37 @@ fn a_service_with_a_time_out_passes() {
 }
 
 #[test]
+fn the_report_of_an_audit_is_as_its_published_schema_says() {
+    let audited = Audited::waiting(Duration::from_millis(150));
+
+    let (ran, report) = audited.audit(&["--only", "timeouts,retries-4xx", "--fast"]);
+    let schema = run(&["schema", "audit"]);
+
+    assert_eq!(ran.code(), 0, "{}{}", ran.out(), ran.err());
+    let schema: Value = serde_json::from_str(&schema.out()).unwrap();
+    let mut schemas = boon::Schemas::new();
+    let mut compiler = boon::Compiler::new();
+    compiler.add_resource("audit.json", schema).unwrap();
+    let compiled = compiler.compile("audit.json", &mut schemas).unwrap();
+    schemas
+        .validate(&report, compiled)
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    // The report carries what its page shows: one page, and the attempt that the service gave up.
+    let hang = &report["experiments"][0];
+    let page = &hang["seen"]["exemplar"];
+    assert_eq!(page["degraded"], true, "{hang:#}");
+    assert_eq!(page["attempts"][0]["struck"], true, "{hang:#}");
+    let took = page["attempts"][0]["to_ms"].as_f64().unwrap()
+        - page["attempts"][0]["from_ms"].as_f64().unwrap();
+    assert!(took >= 149.0, "{hang:#}");
+    // No fault is told as its JSON.
+    for experiment in report["experiments"].as_array().unwrap() {
+        let told = experiment["fault"].as_str().unwrap();
+        assert!(!told.contains('{') && told.contains(' '), "{told}");
+    }
+}
+
+#[test]
 fn a_service_that_waits_longer_than_its_page_may_take_fails_with_what_to_change() {
     let audited = Audited::waiting(Duration::from_millis(1_200));
 
@@ -177,7 +208,7 @@ fn what_holds_can_be_kept_as_an_experiment() {
     assert!(
         fs::read_to_string(html)
             .unwrap()
-            .contains("What happens when up fails")
+            .contains("What /page does when up fails")
     );
     let junit = fs::read_to_string(junit).unwrap();
     assert!(
@@ -236,7 +267,7 @@ async fn an_interrupted_audit_removes_its_faults_and_ends_its_command() {
     let command = brownout(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     let mut server = Server::spawn_with(command, Stdio::null());
     // The first experiment hangs for seconds.
-    while !server.line().contains("up: a page makes 1.00") {}
+    while !server.line().contains("up: a page makes 1 call to") {}
 
     server.signal("-INT");
 

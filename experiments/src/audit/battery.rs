@@ -14,13 +14,12 @@ use super::{
     AuditError, AuditEvent, ExperimentRecord,
     caller::Patience,
     lab::{Lab, Probe},
+    seen::Seen,
+    words::in_words,
 };
-use crate::{
-    forensics::{
-        Calm, FindingId as Id, PathCalm, Scale,
-        rules::{Battery, Trial},
-    },
-    run::describe_fault,
+use crate::forensics::{
+    Calm, FindingId as Id, PathCalm, Scale,
+    rules::{Battery, Trial},
 };
 
 /// So long a client may take until it is well again, besides the time for which its breaker stays open.
@@ -345,25 +344,22 @@ impl<'b, 'l> Experiments<'b, 'l> {
         probe: Probe,
         faults: &[Value],
     ) -> Result<Trial, Stop> {
-        let began = probe.began();
+        let (began, at_a_rate) = (probe.began(), probe.is_at_a_rate());
         let trial = self.lab.finish(probe).await?;
-        let shown = faults.first().map(|fault| {
-            let mut fault = fault.clone();
-            fault["route"] = json!(self.lab.route);
-            describe_fault(&fault)
-        });
         let record = ExperimentRecord {
             id: id.to_owned(),
             route: self.lab.route.clone(),
             form: trial.form.clone(),
-            fault: shown.unwrap_or_default(),
+            fault: in_words(faults, &trial.form, self.calm.paths.len() > 1),
+            at_ms: began / 1_000,
             pages: trial.pages.len(),
             attempts: trial.attempts.len(),
             struck: trial.struck,
             took_ms: trial.until.saturating_sub(began) / 1_000,
             busy: trial.busy,
+            seen: Seen::of(&trial, began, self.scale.budget, at_a_rate),
         };
-        (self.tell)(AuditEvent::Experiment(record.clone()));
+        (self.tell)(AuditEvent::Experiment(Box::new(record.clone())));
         self.records.push(record);
         Ok(trial)
     }

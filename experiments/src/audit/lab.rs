@@ -406,6 +406,11 @@ impl Probe {
     pub(super) fn began(&self) -> u64 {
         self.began
     }
+
+    /// Whether pages came at a rate, not one after the other.
+    pub(super) fn is_at_a_rate(&self) -> bool {
+        self.at_a_rate
+    }
 }
 
 fn is_late(pages: &[PageRecord]) -> bool {

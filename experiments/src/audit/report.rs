@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use brownout_fault::units::show_duration;
 use serde::{Deserialize, Serialize};
 
-use super::Options;
+use super::{Options, Seen};
 use crate::forensics::{Calm, Finding, FindingId, Severity, Verdict, join::JoinedBy};
 
 /// What came of an audit. Its JSON form is `schema` 1.
@@ -15,6 +15,9 @@ pub struct AuditReport {
     pub schema: u32,
     /// What is said of the service.
     pub verdict: AuditVerdict,
+    /// When it began, by the wall clock; empty where that was not recorded.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub started_at: String,
     /// The page that was asked for.
     pub page: PageAddress,
     /// How long a page may take.
@@ -91,10 +94,16 @@ pub struct ExperimentRecord {
     pub attempts: usize,
     /// How often the fault struck; none without one.
     pub struck: Option<u64>,
+    /// When it began, since the first one did.
+    #[serde(default)]
+    pub at_ms: u64,
     /// How long it took.
     pub took_ms: u64,
     /// Whether this machine was too busy to judge by it.
     pub busy: bool,
+    /// What the callers and the proxy saw.
+    #[serde(default)]
+    pub seen: Seen,
 }
 
 impl AuditReport {
@@ -102,6 +111,9 @@ impl AuditReport {
         Self {
             schema: 1,
             verdict: AuditVerdict::Inconclusive,
+            started_at: jiff::Timestamp::now()
+                .strftime("%Y-%m-%dT%H:%M:%SZ")
+                .to_string(),
             page: PageAddress {
                 origin: format!("http://{}", options.page.host),
                 path: options.page.path.clone(),
@@ -150,6 +162,15 @@ impl AuditReport {
 
     /// Says the verdict.
     pub(super) fn closed(mut self) -> Self {
+        let first = self
+            .experiments
+            .iter()
+            .map(|it| it.at_ms)
+            .min()
+            .unwrap_or(0);
+        for record in &mut self.experiments {
+            record.at_ms -= first;
+        }
         let wanted = self.findings.iter().filter(|it| self.wants(it));
         let is = |wanted: Verdict| move |it: &&Finding| it.verdict == wanted;
         let all = wanted.clone().count();

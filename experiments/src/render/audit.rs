@@ -1,6 +1,9 @@
 //! An audit on a terminal.
 
-use super::{Line, Tone};
+use super::{
+    Line, Tone,
+    evidence::{calls_of, counted, in_one_line, served, time, title},
+};
 use crate::{
     audit::{AuditEvent, AuditReport, AuditVerdict, CalmRecord, ExperimentRecord},
     forensics::{Finding, Verdict},
@@ -31,16 +34,18 @@ impl AuditTerminal {
                     return Vec::new();
                 }
                 self.last = told;
-                vec![plain(&experiment(record))]
+                experiment(record)
             }
-            AuditEvent::Restarted { why, .. } => vec![Line {
-                text: format!("  started anew: {why}"),
-                tone: Tone::Unsure,
-            }],
-            AuditEvent::Stopped { route, why } => vec![Line {
-                text: format!("  no more can be tried on {route}: {why}"),
-                tone: Tone::Unsure,
-            }],
+            AuditEvent::Restarted { why, .. } => wrapped(
+                "  !",
+                &format!("the service was started anew: {why}"),
+                Tone::Unsure,
+            ),
+            AuditEvent::Stopped { route, why } => wrapped(
+                "  !",
+                &format!("no more can be tried on {route}: {why}"),
+                Tone::Unsure,
+            ),
         }
     }
 
@@ -52,87 +57,97 @@ impl AuditTerminal {
             let found = report.findings.iter();
             found.filter(move |it| it.verdict == verdict)
         };
-        for finding in of(Verdict::Defect) {
+        for finding in worst_first(report) {
             lines.push(plain(""));
             lines.extend(defect(finding));
         }
-        let untold: Vec<&Finding> = of(Verdict::Undetermined).collect();
-        if !untold.is_empty() {
+        // With one dependency its name would be noise.
+        let several = report.calm.len() > 1;
+        for (verdict, heading, label, tone) in [
+            (
+                Verdict::Undetermined,
+                "Could not be told",
+                "  ?",
+                Tone::Unsure,
+            ),
+            (Verdict::NotApplicable, "Does not apply", "  -", Tone::Plain),
+            (Verdict::Ok, "Holds", "  ok", Tone::Plain),
+        ] {
+            let found: Vec<&Finding> = of(verdict).collect();
+            if found.is_empty() {
+                continue;
+            }
             lines.push(plain(""));
-            lines.push(strong(&format!("Could not be told ({}):", untold.len())));
-            lines.extend(by_reason(&untold, Tone::Unsure));
-        }
-        let apart: Vec<&Finding> = of(Verdict::NotApplicable).collect();
-        if !apart.is_empty() {
-            lines.push(plain(""));
-            lines.push(strong(&format!("Does not apply ({}):", apart.len())));
-            lines.extend(by_reason(&apart, Tone::Plain));
-        }
-        let good: Vec<&Finding> = of(Verdict::Ok).collect();
-        if !good.is_empty() {
-            lines.push(plain(""));
-            lines.push(strong(&format!("Holds ({}):", good.len())));
-            for finding in good {
-                let text = format!("{}: {}", finding.id.as_str(), finding.sentence);
-                lines.extend(wrapped("  ok", &text, Tone::Plain));
+            lines.push(strong(&format!("{heading} ({}):", found.len())));
+            for (told, ids) in by_reason(&found, several) {
+                lines.extend(wrapped(label, &format!("{}: {told}", ids.join(", ")), tone));
             }
         }
         lines.push(plain(""));
-        lines.push(verdict(report));
+        lines.extend(verdict(report));
+        // A command to paste is not broken into lines.
         lines.push(plain(&format!("again     {}", report.reproduce)));
         lines
     }
 }
 
 fn calm_lines(calm: &CalmRecord) -> Vec<Line> {
-    let calls: Vec<String> = calm
-        .calls_per_page
-        .iter()
-        .map(|(path, calls)| format!("{calls:.2} of {path}"))
-        .collect();
-    let told = match (calls.is_empty(), calm.background) {
-        (true, _) => "no call of it was seen: nothing can be said of it".to_owned(),
-        (false, true) => "it is called in the background, not by pages".to_owned(),
-        (false, false) => format!("a page makes {} calls", calls.join(", ")),
-    };
-    vec![
-        plain(""),
-        strong(&format!(
-            "{}: {told}; a page takes {:.1} ms",
-            calm.route, calm.page_p50_ms
-        )),
-    ]
+    let told = calls_of(calm, str::to_owned);
+    let told = format!(
+        "{}: {told}; without a fault a page takes {}",
+        calm.route,
+        time(calm.page_p50_ms)
+    );
+    let mut lines = vec![plain("")];
+    lines.extend(wrapped_at(0, "", &told, Tone::Strong));
+    lines
 }
 
-fn experiment(record: &ExperimentRecord) -> String {
-    let struck = match record.struck {
-        None => String::new(),
-        Some(0) => "; it never struck".to_owned(),
-        Some(times) => format!("; struck {times}x"),
-    };
-    let busy = if record.busy {
-        "; this machine was busy"
-    } else {
-        ""
-    };
-    let fault = match record.fault.is_empty() {
+fn experiment(record: &ExperimentRecord) -> Vec<Line> {
+    let what = match record.fault.is_empty() {
         true => &record.form,
         false => &record.fault,
     };
-    format!(
-        "  {:<5} {fault}: {} pages, {} calls{struck}{busy}",
-        record.id, record.pages, record.attempts
-    )
+    let all = u64::try_from(record.attempts).unwrap_or(u64::MAX);
+    let struck = match record.struck {
+        Some(0) => ", but the fault never struck".to_owned(),
+        Some(some) if some < all => format!(", {some} of them struck"),
+        _ => String::new(),
+    };
+    let busy = if record.busy {
+        "; this machine was too busy to judge by it"
+    } else {
+        ""
+    };
+    let pages = match served(record) {
+        how if how.is_empty() => counted(record.pages, "page"),
+        how if record.pages == 1 => format!("1 page, {how}"),
+        how => format!("{} ({how})", counted(record.pages, "page")),
+    };
+    let text = format!(
+        "{what}: {pages}; {}{struck}{busy}",
+        counted(record.attempts, "call")
+    );
+    wrapped(&format!("  {}", record.id), &text, Tone::Plain)
 }
 
 fn defect(finding: &Finding) -> Vec<Line> {
     let severity = format!("{:?}", finding.severity).to_uppercase();
-    let mut lines = vec![Line {
-        text: format!("{severity:<9} {} ({})", finding.id.as_str(), finding.route),
-        tone: Tone::Bad,
-    }];
+    let mut lines = wrapped(
+        &severity,
+        &format!(
+            "{} ({}, {})",
+            title(finding.id),
+            finding.id.as_str(),
+            finding.route
+        ),
+        Tone::Bad,
+    );
     lines.extend(wrapped("", &finding.sentence, Tone::Plain));
-    lines.extend(wrapped("seen", &finding.evidence.to_string(), Tone::Plain));
+    let seen = in_one_line(&finding.evidence);
+    if !seen.is_empty() {
+        lines.extend(wrapped("seen", &seen, Tone::Plain));
+    }
     lines.extend(wrapped("change", &finding.fix, Tone::Good));
     if !finding.hint.is_empty() {
         lines.extend(wrapped("known", &finding.hint, Tone::Plain));
@@ -140,53 +155,93 @@ fn defect(finding: &Finding) -> Vec<Line> {
     lines
 }
 
-/// Findings of one reason on one line.
-fn by_reason(findings: &[&Finding], tone: Tone) -> Vec<Line> {
-    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
-    for finding in findings {
-        let id = finding.id.as_str();
-        match reasons.iter_mut().find(|(why, _)| *why == finding.why) {
-            Some((_, ids)) => ids.push(id),
-            None => reasons.push((&finding.why, vec![id])),
-        }
-    }
-    let lines = reasons.into_iter().flat_map(|(why, ids)| {
-        let text = format!("{}: {why}", ids.join(", "));
-        wrapped("  -", &text, tone)
-    });
-    lines.collect()
+/// The defects, the worst first.
+pub(super) fn worst_first(report: &AuditReport) -> Vec<&Finding> {
+    let found = report.findings.iter();
+    let mut defects: Vec<&Finding> = found.filter(|it| it.verdict == Verdict::Defect).collect();
+    defects.sort_by_key(|it| it.severity as u8);
+    defects
 }
 
-fn verdict(report: &AuditReport) -> Line {
-    let defects = report
-        .findings
-        .iter()
-        .filter(|it| it.verdict == Verdict::Defect)
-        .count();
-    let counted = match defects {
-        1 => "1 defect".to_owned(),
-        more => format!("{more} defects"),
-    };
-    let (text, tone) = match report.verdict {
-        AuditVerdict::Pass if defects == 0 => {
-            ("PASS      no defect was found".to_owned(), Tone::Good)
+/// Findings of which the same is told, with their ids.
+pub(super) fn by_reason(
+    findings: &[&Finding],
+    several_routes: bool,
+) -> Vec<(String, Vec<&'static str>)> {
+    let mut reasons: Vec<(String, Vec<&'static str>)> = Vec::new();
+    for finding in findings {
+        let reason = match finding.why.is_empty() {
+            true => &finding.sentence,
+            false => &finding.why,
+        };
+        let reason = match several_routes {
+            true => format!("{reason} ({})", finding.route),
+            false => reason.clone(),
+        };
+        let id = finding.id.as_str();
+        match reasons.iter_mut().find(|(told, _)| *told == reason) {
+            Some((_, ids)) => ids.push(id),
+            None => reasons.push((reason, vec![id])),
         }
-        AuditVerdict::Pass => (format!("PASS      {counted}, of low severity"), Tone::Good),
-        AuditVerdict::Fail => (format!("FAIL      {counted}"), Tone::Bad),
-        AuditVerdict::Inconclusive => (
-            "UNCLEAR   too much could not be told".to_owned(),
-            Tone::Unsure,
-        ),
+    }
+    reasons
+}
+
+/// The verdict in one sentence.
+pub(super) fn sentence(report: &AuditReport) -> String {
+    let count = |verdict: Verdict| {
+        report
+            .findings
+            .iter()
+            .filter(|it| it.verdict == verdict)
+            .count()
     };
-    Line { text, tone }
+    let untold = match count(Verdict::Undetermined) {
+        0 => String::new(),
+        1 => ", 1 could not be told".to_owned(),
+        more => format!(", {more} could not be told"),
+    };
+    let held = format!("{} held{untold}", counted(count(Verdict::Ok), "check"));
+    let found = match count(Verdict::Defect) {
+        0 => "no defect was found".to_owned(),
+        all => {
+            let ids: Vec<&str> = worst_first(report)
+                .iter()
+                .map(|it| it.id.as_str())
+                .collect();
+            let low = match report.verdict {
+                AuditVerdict::Pass => " of low severity",
+                AuditVerdict::Fail | AuditVerdict::Inconclusive => "",
+            };
+            format!("{}{low} ({})", counted(all, "defect"), ids.join(", "))
+        }
+    };
+    match report.verdict {
+        AuditVerdict::Inconclusive => format!("too much could not be told: {found}; {held}"),
+        AuditVerdict::Pass | AuditVerdict::Fail => format!("{found}; {held}"),
+    }
+}
+
+fn verdict(report: &AuditReport) -> Vec<Line> {
+    let (word, tone) = match report.verdict {
+        AuditVerdict::Pass => ("PASS", Tone::Good),
+        AuditVerdict::Fail => ("FAIL", Tone::Bad),
+        AuditVerdict::Inconclusive => ("UNCLEAR", Tone::Unsure),
+    };
+    wrapped(word, &sentence(report), tone)
 }
 
 /// A label and a text, wrapped at the terminal's usual width.
 fn wrapped(label: &str, text: &str, tone: Tone) -> Vec<Line> {
+    wrapped_at(TEXT, label, text, tone)
+}
+
+/// The same with the text at a column.
+fn wrapped_at(column: usize, label: &str, text: &str, tone: Tone) -> Vec<Line> {
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::new();
     for word in text.split_whitespace() {
-        if !line.is_empty() && TEXT + line.chars().count() + 1 + word.chars().count() > WIDTH {
+        if !line.is_empty() && column + line.chars().count() + 1 + word.chars().count() > WIDTH {
             lines.push(std::mem::take(&mut line));
         }
         if !line.is_empty() {
@@ -196,7 +251,7 @@ fn wrapped(label: &str, text: &str, tone: Tone) -> Vec<Line> {
     }
     lines.push(line);
     let lines = lines.into_iter().enumerate().map(|(index, line)| Line {
-        text: format!("{:<TEXT$}{line}", if index == 0 { label } else { "" }),
+        text: format!("{:<column$}{line}", if index == 0 { label } else { "" }),
         tone,
     });
     lines.collect()

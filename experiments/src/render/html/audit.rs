@@ -1,117 +1,127 @@
 //! An audit as one HTML page.
 
-use super::{Page, STYLE, escape};
+mod attempts;
+mod findings;
+mod story;
+mod tried;
+
+use super::{JSON_BYTES_MAX, Page, STYLE, escape};
 use crate::{
     audit::{AuditReport, AuditVerdict},
     forensics::{Finding, Verdict},
+    render::{
+        audit::worst_first,
+        evidence::{counted, title},
+    },
 };
 
+const OWN_STYLE: &str = include_str!("audit.css");
+
 /// An audit as one HTML page that needs no network, for a person who was not there.
+///
+/// # Panics
+/// Never: a report is always JSON.
 #[must_use]
 pub fn audit_html(report: &AuditReport) -> String {
     let mut page = Page(String::new());
-    let (class, word) = match report.verdict {
-        AuditVerdict::Pass => ("good", "Passed"),
-        AuditVerdict::Fail => ("bad", "Failed"),
-        AuditVerdict::Inconclusive => ("unsure", "Unclear"),
-    };
-    let of = |verdict: Verdict| {
-        report
-            .findings
-            .iter()
-            .filter(move |it| it.verdict == verdict)
-    };
-    let routes: Vec<&str> = report.calm.iter().map(|it| it.route.as_str()).collect();
-    let title = format!("What happens when {} fails", routes.join(" or "));
+    header(&mut page, report);
+    page.put(format_args!("<main>\n"));
+    story::write(&mut page, report);
+    findings::write(&mut page, report);
+    tried::write(&mut page, report);
     page.put(format_args!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{word}: {title}</title>\n<style>\n{STYLE}</style>\n\
-         </head>\n<body>\n<header class=\"{class}\">\n<p class=\"kicker\">brownout audit</p>\n<h1>{title}</h1>\n\
-         <p class=\"verdict\"><strong>{word}</strong> {} of {} checks found a defect; {} hold, {} could not be told, {} do not apply.</p>\n\
-         <p class=\"facts\">a page may take {}</p>\n</header>\n<main>\n",
-        of(Verdict::Defect).count(),
-        report.findings.len(),
-        of(Verdict::Ok).count(),
-        of(Verdict::Undetermined).count(),
-        of(Verdict::NotApplicable).count(),
-        escape(&report.budget),
-        title = escape(&title),
-    ));
-    for (verdict, heading) in [
-        (Verdict::Defect, "Defects"),
-        (Verdict::Undetermined, "Could not be told"),
-        (Verdict::Ok, "Holds"),
-        (Verdict::NotApplicable, "Does not apply"),
-    ] {
-        let found: Vec<&Finding> = of(verdict).collect();
-        if !found.is_empty() {
-            findings(&mut page, heading, &found);
+        "<section aria-labelledby=\"again\">\n<h2 id=\"again\">Do it again</h2>\n<pre><code>{}</code></pre>\n\
+         <p class=\"note\">The page was <code>{}{}</code>. Attempts were joined to pages {}. Times are those of one clock.</p>\n\
+         </section>\n</main>\n",
+        escape(&report.reproduce),
+        escape(&report.page.origin),
+        escape(&report.page.path),
+        match report.joined_by {
+            crate::forensics::join::JoinedBy::Id => "by an id that the service passes on",
+            crate::forensics::join::JoinedBy::Serial => "by asking for one page at a time",
+            crate::forensics::join::JoinedBy::Totals => "by totals alone",
         }
-    }
-    experiments(&mut page, report);
-    page.put(format_args!(
-        "<section>\n<h2>Again</h2>\n<pre>{}</pre>\n</section>\n</main>\n</body>\n</html>\n",
-        escape(&report.reproduce)
     ));
+    let text = serde_json::to_string(report).expect("a report is JSON");
+    if text.len() <= JSON_BYTES_MAX {
+        // Nothing in it may begin or end an element.
+        let text = text.replace('<', "\\u003c");
+        page.put(format_args!(
+            "<script type=\"application/json\" id=\"result\">{text}</script>\n"
+        ));
+    }
+    page.put(format_args!("</body>\n</html>\n"));
     page.0
 }
 
-fn findings(page: &mut Page, heading: &str, found: &[&Finding]) {
-    page.put(format_args!("<section>\n<h2>{heading}</h2>\n"));
+fn header(page: &mut Page, report: &AuditReport) {
+    let (class, word) = match report.verdict {
+        AuditVerdict::Pass => ("good", "Passed."),
+        AuditVerdict::Fail => ("bad", "Failed."),
+        AuditVerdict::Inconclusive => ("unsure", "Unclear."),
+    };
+    let routes: Vec<&str> = report.calm.iter().map(|it| it.route.as_str()).collect();
+    let about = format!(
+        "What {} does when {} fails",
+        report.page.path,
+        routes.join(" or ")
+    );
+    let count = |verdict: Verdict| of(report, verdict).len();
     page.put(format_args!(
-        "<table>\n<thead><tr><th>Check</th><th>Dependency</th><th>What was seen</th></tr></thead>\n<tbody>\n"
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{word} {about}</title>\n<style>\n{STYLE}{OWN_STYLE}</style>\n\
+         </head>\n<body>\n<header class=\"{class}\">\n<p class=\"kicker\">brownout audit</p>\n<h1>{about}</h1>\n\
+         <p class=\"verdict\"><strong>{word}</strong> {}</p>\n\
+         <p class=\"facts\">{}{} looked for · {} found · {} not there · {} could not be told · {} not applicable · a page may take {}</p>\n</header>\n",
+        escape(&verdict(report)),
+        match report.started_at.as_str() {
+            "" => String::new(),
+            at => format!("{} · ", escape(&at.replace('T', " ").replace('Z', " UTC"))),
+        },
+        counted(report.findings.len(), "kind of defect").replace("kind of defects", "kinds of defects"),
+        count(Verdict::Defect),
+        count(Verdict::Ok),
+        count(Verdict::Undetermined),
+        count(Verdict::NotApplicable),
+        escape(&report.budget),
+        about = escape(&about),
     ));
-    for finding in found {
-        page.put(format_args!(
-            "<tr><th scope=\"row\"><code>{}</code></th><td>{}</td><td>{}",
-            finding.id.as_str(),
-            escape(&finding.route),
-            escape(&finding.sentence)
-        ));
-        if !finding.fix.is_empty() {
-            page.put(format_args!(
-                "<br><strong>Change:</strong> {}",
-                escape(&finding.fix)
-            ));
-        }
-        if !finding.hint.is_empty() {
-            page.put(format_args!(
-                "<br><em>Known:</em> {}",
-                escape(&finding.hint)
-            ));
-        }
-        if finding.verdict == Verdict::Defect {
-            page.put(format_args!(
-                "<br><code>{}</code>",
-                escape(&finding.evidence.to_string())
-            ));
-        }
-        page.put(format_args!("</td></tr>\n"));
-    }
-    page.put(format_args!("</tbody>\n</table>\n</section>\n"));
 }
 
-fn experiments(page: &mut Page, report: &AuditReport) {
-    page.put(format_args!(
-        "<section>\n<h2>What was tried</h2>\n<table>\n<thead><tr><th>Experiment</th><th>Dependency</th><th>Fault</th>\
-         <th>Pages</th><th>Calls</th><th>Struck</th></tr></thead>\n<tbody>\n"
-    ));
-    for record in &report.experiments {
-        let fault = if record.fault.is_empty() {
-            &record.form
-        } else {
-            &record.fault
-        };
-        page.put(format_args!(
-            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-            record.id,
-            escape(&record.route),
-            escape(fault),
-            record.pages,
-            record.attempts,
-            record.struck.map_or_else(String::new, |it| it.to_string())
-        ));
+/// In one sentence, for somebody who does not know what was looked for.
+fn verdict(report: &AuditReport) -> String {
+    let defects = worst_first(report);
+    let rest = match defects.len().saturating_sub(1) {
+        0 => String::new(),
+        more => format!(
+            "; and {more} more {}",
+            if more == 1 { "defect" } else { "defects" }
+        ),
+    };
+    match (report.verdict, defects.first()) {
+        (AuditVerdict::Inconclusive, None) => {
+            "No defect was found, but too much could not be told.".to_owned()
+        }
+        (AuditVerdict::Pass | AuditVerdict::Fail, None) => {
+            "Whatever was broken, no defect was found.".to_owned()
+        }
+        (AuditVerdict::Pass, Some(worst)) => {
+            format!("Only a small defect: {}{rest}.", lower(title(worst.id)))
+        }
+        (AuditVerdict::Fail | AuditVerdict::Inconclusive, Some(worst)) => {
+            format!("{}: {}{rest}.", title(worst.id), worst.sentence)
+        }
     }
-    page.put(format_args!("</tbody>\n</table>\n</section>\n"));
+}
+
+fn lower(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|it| it.to_lowercase().to_string());
+    first.unwrap_or_default() + letters.as_str()
+}
+
+fn of(report: &AuditReport, verdict: Verdict) -> Vec<&Finding> {
+    let found = report.findings.iter();
+    found.filter(|it| it.verdict == verdict).collect()
 }

@@ -1,0 +1,244 @@
+//! What broke, when, who noticed and what saved the page: in sentences.
+
+use super::{AuditReport, Page, escape, worst_first};
+use crate::{
+    audit::{CalmRecord, ExperimentRecord},
+    forensics::Verdict,
+    render::evidence::{calls_of, counted, time, title},
+};
+
+/// More ways of breaking than this are only counted.
+const WAYS_MAX: usize = 4;
+
+pub(super) fn write(page: &mut Page, report: &AuditReport) {
+    page.put(format_args!(
+        "<section aria-labelledby=\"story\">\n<h2 id=\"story\">What happened</h2>\n<ol class=\"story\">\n"
+    ));
+    for calm in &report.calm {
+        page.put(format_args!(
+            "<li><strong>Before anything was broken.</strong> {}</li>\n",
+            before(calm)
+        ));
+        let own: Vec<&ExperimentRecord> = report
+            .experiments
+            .iter()
+            .filter(|it| it.route == calm.route)
+            .collect();
+        if own.is_empty() {
+            continue;
+        }
+        page.put(format_args!(
+            "<li><strong>What broke, and when.</strong> {}</li>\n",
+            broke(calm, &own)
+        ));
+        page.put(format_args!(
+            "<li><strong>Who noticed.</strong> {}</li>\n",
+            noticed(&own, &report.budget)
+        ));
+        page.put(format_args!(
+            "<li><strong>What saved the page.</strong> {}</li>\n",
+            saved(&own)
+        ));
+        if let Some(why) = report.stopped.get(&calm.route) {
+            page.put(format_args!(
+                "<li><strong>It ended early.</strong> {}.</li>\n",
+                escape(why)
+            ));
+        }
+    }
+    let defects = worst_first(report);
+    let told: Vec<String> = defects
+        .iter()
+        .map(|it| {
+            format!(
+                "<a href=\"#{}-{}\">{}</a>",
+                it.id.as_str(),
+                escape(&it.route),
+                title(it.id)
+            )
+        })
+        .collect();
+    let untold = report
+        .findings
+        .iter()
+        .filter(|it| it.verdict == Verdict::Undetermined)
+        .count();
+    let rest = match untold {
+        0 => String::new(),
+        1 => " Of 1 defect it could not be told whether it is there.".to_owned(),
+        more => format!(" Of {more} defects it could not be told whether they are there."),
+    };
+    page.put(format_args!(
+        "<li><strong>What is wrong.</strong> {}.{rest}</li>\n</ol>\n</section>\n",
+        match told.is_empty() {
+            true => "Nothing was found".to_owned(),
+            false => told.join("; "),
+        }
+    ));
+}
+
+fn before(calm: &CalmRecord) -> String {
+    let told = calls_of(calm, |path| format!("<code>{}</code>", escape(path)));
+    format!(
+        "<code>{}</code>: {told}. The median page takes {}, one in twenty takes {} or longer; the median call takes {}.",
+        escape(&calm.route),
+        time(calm.page_p50_ms),
+        time(calm.page_p95_ms),
+        time(calm.call_p50_ms)
+    )
+}
+
+fn broke(calm: &CalmRecord, own: &[&ExperimentRecord]) -> String {
+    let with_fault: Vec<_> = own.iter().filter(|it| it.struck.is_some()).collect();
+    let from = with_fault.iter().map(|it| it.at_ms).min().unwrap_or(0);
+    let to = with_fault
+        .iter()
+        .map(|it| it.at_ms + it.took_ms)
+        .max()
+        .unwrap_or(0);
+    let mut ways: Vec<&str> = with_fault.iter().map(|it| it.fault.as_str()).collect();
+    ways.sort_unstable();
+    ways.dedup();
+    let struck: u64 = with_fault.iter().filter_map(|it| it.struck).sum();
+    format!(
+        "Within {}, brownout broke <code>{}</code> in {}, one at a time, and struck {}: {}. \
+         Before each it waited until the service was well. <a href=\"#tried\">Each one with its time is below.</a>",
+        time((to - from) as f64),
+        escape(&calm.route),
+        counted(ways.len(), "way"),
+        counted(usize::try_from(struck).unwrap_or(usize::MAX), "call"),
+        kinds(&ways),
+    )
+}
+
+/// What the ways have in common.
+fn kinds(ways: &[&str]) -> String {
+    let kinds = [
+        ("no answer", "is answered|no connection"),
+        ("slow answers", "later"),
+        ("error statuses", "answered with"),
+        ("resets", "is reset before|is reset after"),
+        ("damaged answers", "answer is"),
+        ("answers that end early", "ends after"),
+        ("answers that dribble or stop", "pieces|stops"),
+    ];
+    let is_there = |words: &str| {
+        ways.iter().any(|way| {
+            let mut words = words.split('|');
+            words.any(|word| match word {
+                "is answered" => way.starts_with("no call"),
+                word => way.contains(word),
+            })
+        })
+    };
+    let told = kinds
+        .iter()
+        .filter(|(_, words)| is_there(words))
+        .map(|(kind, _)| *kind);
+    told.collect::<Vec<_>>().join(", ")
+}
+
+fn noticed(own: &[&ExperimentRecord], budget: &str) -> String {
+    let sum = |of: fn(&ExperimentRecord) -> usize| own.iter().map(|it| of(it)).sum::<usize>();
+    let pages = sum(|it| it.pages) - sum(|it| it.seen.left);
+    let failed = sum(|it| it.seen.failed);
+    let degraded = sum(|it| it.seen.degraded);
+    let late = sum(|it| it.seen.late);
+    let Some(longest) = own
+        .iter()
+        .max_by(|one, other| one.seen.page_max_ms.total_cmp(&other.seen.page_max_ms))
+    else {
+        return "Nobody.".to_owned();
+    };
+    let mut told = vec![format!(
+        "Callers asked for {}: {} failed, {} came with less on them, {} took longer than {}.",
+        counted(pages, "page"),
+        none(failed),
+        none(degraded),
+        none(late),
+        escape(budget)
+    )];
+    if late > 0 {
+        let end = match longest
+            .seen
+            .exemplar
+            .as_ref()
+            .is_some_and(|it| it.took_ms.is_none())
+        {
+            true => "had not ended after",
+            false => "took",
+        };
+        told.push(format!(
+            "The longest {end} {} ({}).",
+            time(longest.seen.page_max_ms),
+            escape(&longest.fault)
+        ));
+    }
+    for (what, of) in [
+        (
+            "Pages failed",
+            (|it| it.seen.failed) as fn(&ExperimentRecord) -> usize,
+        ),
+        ("Pages were late", |it| it.seen.late),
+    ] {
+        let mut ways: Vec<&str> = own
+            .iter()
+            .filter(|it| of(it) > 0)
+            .map(|it| it.fault.as_str())
+            .collect();
+        ways.sort_unstable();
+        ways.dedup();
+        let more = match ways.len().saturating_sub(WAYS_MAX) {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        ways.truncate(WAYS_MAX);
+        if !ways.is_empty() {
+            told.push(format!("{what} where {}{more}.", escape(&ways.join("; "))));
+        }
+    }
+    told.join(" ")
+}
+
+fn saved(own: &[&ExperimentRecord]) -> String {
+    let sum = |of: fn(&ExperimentRecord) -> usize| own.iter().map(|it| of(it)).sum::<usize>();
+    let degraded = sum(|it| it.seen.degraded);
+    let failed = sum(|it| it.seen.failed);
+    // A page that is whole though one of its attempts failed.
+    let retried = own.iter().filter(|it| {
+        let saved = it.seen.exemplar.as_ref().filter(|page| {
+            let good = page.status.is_some_and(|it| it < 300) && !page.degraded;
+            good && page.attempts.len() > 1 && page.attempts.iter().any(|it| it.struck)
+        });
+        saved.is_some() && matches!(it.id.as_str(), "S2" | "S3" | "S11" | "S14" | "S24" | "S23")
+    });
+    let ways: Vec<&str> = retried.map(|it| it.fault.as_str()).collect();
+    let retries = match ways.is_empty() {
+        true => "No retry was seen to save a page.".to_owned(),
+        false => {
+            let mut ways = ways;
+            ways.sort_unstable();
+            ways.dedup();
+            format!("A retry, where {}.", escape(&ways.join("; or ")))
+        }
+    };
+    let fallback = match degraded {
+        0 => "No page was seen to be served by a fallback.".to_owned(),
+        pages => format!(
+            "A fallback: {} came without what the dependency gives.",
+            counted(pages, "page")
+        ),
+    };
+    let nothing = match failed {
+        0 => String::new(),
+        pages => format!(" Nothing saved {}.", counted(pages, "page")),
+    };
+    format!("{fallback} {retries}{nothing}")
+}
+
+fn none(count: usize) -> String {
+    match count {
+        0 => "none".to_owned(),
+        more => more.to_string(),
+    }
+}

@@ -1,0 +1,158 @@
+//! Reports of an audit that was recorded: two layers retry, and no breaker takes effect.
+
+use brownout_experiment::{
+    audit::{AuditEvent, AuditReport, audit_schema},
+    render::{AuditTerminal, Line, audit_html},
+};
+
+const REPORT: &str = include_str!("../data/audit.json");
+
+fn report() -> AuditReport {
+    serde_json::from_str(REPORT).unwrap()
+}
+
+fn text(lines: Vec<Line>) -> String {
+    lines.into_iter().map(|line| line.text + "\n").collect()
+}
+
+/// What a page says: without its markup, and with a line for each block, as a browser shows it.
+fn read(page: &str) -> String {
+    let body = page.split_once("<body>").unwrap().1;
+    let body = body.split_once("<script").map_or(body, |(body, _)| body);
+    let mut text = String::new();
+    let mut rest = body;
+    while let Some((before, after)) = rest.split_once('<') {
+        text.push_str(before);
+        let (tag, after) = after.split_once('>').unwrap();
+        let name = tag
+            .trim_start_matches('/')
+            .split([' ', '\n'])
+            .next()
+            .unwrap();
+        match name {
+            "td" | "th" | "dt" | "dd" if tag.starts_with('/') => text.push_str(" | "),
+            "code" | "strong" | "span" | "a" | "td" | "th" | "dt" | "dd" | "text" | "rect" => {}
+            _ => text.push('\n'),
+        }
+        // The labels of a chart are drawn, not said.
+        rest = match name {
+            "svg" if !tag.starts_with('/') => after.split_once("</svg>").unwrap().1,
+            _ => after,
+        };
+    }
+    let lines = text.lines().map(str::trim).filter(|it| !it.is_empty());
+    let lines: Vec<&str> = lines.collect();
+    lines
+        .join("\n")
+        .replace("&#39;", "'")
+        .replace("&quot;", "\"")
+        .replace("&amp;", "&")
+}
+
+#[test]
+fn an_audit_on_a_terminal() {
+    let report = report();
+    let mut terminal = AuditTerminal::default();
+    let calm = report.calm.iter().cloned().map(AuditEvent::Calm);
+    let experiments = report
+        .experiments
+        .iter()
+        .cloned()
+        .map(Box::new)
+        .map(AuditEvent::Experiment);
+    let stopped = AuditEvent::Stopped {
+        route: "up".to_owned(),
+        why: "it did not come back within 8.00s after S15".to_owned(),
+    };
+    let events = [AuditEvent::Ready]
+        .into_iter()
+        .chain(calm)
+        .chain(experiments)
+        .chain([stopped]);
+    let mut told = text(events.flat_map(|event| terminal.lines(&event)).collect());
+    told.push_str(&text(AuditTerminal::report(&report)));
+
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn lines_of_an_audit_fit_a_terminal_of_80_columns() {
+    let report = report();
+    let mut terminal = AuditTerminal::default();
+    let experiments = report
+        .experiments
+        .iter()
+        .cloned()
+        .map(Box::new)
+        .map(AuditEvent::Experiment);
+    let mut lines: Vec<Line> = experiments
+        .flat_map(|event| terminal.lines(&event))
+        .collect();
+    lines.extend(AuditTerminal::report(&report));
+
+    // A command to paste is not broken.
+    let long = lines
+        .iter()
+        .filter(|it| it.text.chars().count() > 80 && !it.text.starts_with("again"));
+    assert_eq!(
+        long.map(|it| &it.text).collect::<Vec<_>>(),
+        Vec::<&String>::new()
+    );
+}
+
+#[test]
+fn an_audit_as_a_page() {
+    insta::assert_snapshot!(read(&audit_html(&report())));
+}
+
+#[test]
+fn the_page_of_an_audit_needs_no_network_and_is_small() {
+    let page = audit_html(&report());
+
+    std::fs::write(
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("audit.html"),
+        &page,
+    )
+    .unwrap();
+    assert!(page.len() < 300_000, "{}", page.len());
+    for word in ["src=", "@import", "url(", "<link"] {
+        assert!(!page.contains(word), "{word}");
+    }
+    // No raw JSON where people read.
+    let read = read(&page);
+    assert!(!read.contains('{') && !read.contains("_us"), "{read}");
+}
+
+#[test]
+fn text_of_the_service_is_no_markup_on_the_page() {
+    let mut report = report();
+    for finding in &mut report.findings {
+        finding.sentence = "<script>alert(1)</script>".to_owned();
+    }
+    report.reproduce = "</code><img src=x onerror=alert(1)>".to_owned();
+    report.experiments[0].fault = "</script><script>alert(1)".to_owned();
+
+    let page = audit_html(&report);
+
+    assert!(
+        !page.contains("<script>alert") && !page.contains("<img"),
+        "{page}"
+    );
+}
+
+#[test]
+fn an_audit_is_as_its_schema_says_and_reads_back() {
+    let value = serde_json::to_value(report()).unwrap();
+    let mut schemas = boon::Schemas::new();
+    let mut compiler = boon::Compiler::new();
+    compiler.add_resource("audit.json", audit_schema()).unwrap();
+    let compiled = compiler.compile("audit.json", &mut schemas).unwrap();
+
+    schemas
+        .validate(&value, compiled)
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    assert_eq!(
+        serde_json::from_value::<AuditReport>(value).unwrap(),
+        report()
+    );
+}
