@@ -1,6 +1,6 @@
 //! The request goes to the upstream, over a kept connection or a new one, and its answer comes back.
 
-use std::{pin::pin, sync::Arc, time::Instant};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
 
 use super::{
     After, Exchange,
@@ -252,11 +252,21 @@ impl Exchange<'_> {
             };
             let responding = self.respond(responding, after);
             let mut responding = pin!(responding);
-            let raced = tokio::select! {
-                biased;
-                end = &mut sending => Err(end),
-                answered = &mut responding => Ok(answered),
-            };
+            // Once all is sent, only a client that leaves is to be seen there: the answer goes first.
+            let raced = poll_fn(|cx| {
+                let was_sent = upload.is_sent();
+                if !was_sent && let Poll::Ready(end) = sending.as_mut().poll(cx) {
+                    return Poll::Ready(Err(end));
+                }
+                if let Poll::Ready(answered) = responding.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(answered));
+                }
+                if was_sent {
+                    return sending.as_mut().poll(cx).map(Err);
+                }
+                Poll::Pending
+            });
+            let raced = raced.await;
             match raced {
                 Ok(Answered::Whole(how)) => {
                     let end = match upload.is_sent() {

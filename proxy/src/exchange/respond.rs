@@ -113,23 +113,12 @@ impl Exchange<'_> {
         let limits = &self.scope.head_limits;
         loop {
             let mut head = ResponseHead::spare();
-            {
-                let reading = read_head(from.transport, from.input, &mut head, self.clock, limits);
-                let mut reading = pin!(reading);
-                if from.upload.gate.is_closed() {
-                    tokio::select! {
-                        biased;
-                        read = &mut reading => read?,
-                        () = self.scope.timer.sleep(CONTINUE_TIMEOUT) => {
-                            from.upload.gate.open_by_proxy();
-                            let own = b"HTTP/1.1 100 Continue\r\n\r\n";
-                            self.inform(from.upload, own).await;
-                            reading.await?;
-                        }
-                    }
-                } else {
-                    reading.await?;
-                }
+            let reading = read_head(from.transport, from.input, &mut head, self.clock, limits);
+            if from.upload.gate.is_closed() {
+                // Boxed here and below, as most answers need no room for it.
+                Box::pin(self.or_continue(from.upload, reading)).await?;
+            } else {
+                reading.await?;
             }
             from.upload.was_informed.set(true);
             match head.status {
@@ -137,8 +126,8 @@ impl Exchange<'_> {
                     let awaited = from.upload.gate.is_closed();
                     if from.upload.gate.upstream_continues() {
                         // The client waits for this one before it goes on.
-                        self.informational(from.upload, &mut head, holds && !awaited, held)
-                            .await;
+                        let holds = holds && !awaited;
+                        Box::pin(self.informational(from.upload, &mut head, holds, held)).await;
                     }
                 }
                 101 if self.asked.upgrades => return Ok(head),
@@ -146,12 +135,28 @@ impl Exchange<'_> {
                     return Err(NoAnswer::of(BadAnswer::UNASKED_SWITCH));
                 }
                 _ if head.is_informational() => {
-                    self.informational(from.upload, &mut head, holds, held)
-                        .await;
+                    Box::pin(self.informational(from.upload, &mut head, holds, held)).await;
                 }
                 _ => return Ok(head),
             }
         }
+    }
+
+    /// Lets the client go on with its content if the upstream says nothing in time.
+    async fn or_continue(
+        &self,
+        upload: &Upload,
+        reading: impl Future<Output = Result<(), NoAnswer>>,
+    ) -> Result<(), NoAnswer> {
+        let mut reading = pin!(reading);
+        tokio::select! {
+            biased;
+            read = &mut reading => return read,
+            () = self.scope.timer.sleep(CONTINUE_TIMEOUT) => {}
+        }
+        upload.gate.open_by_proxy();
+        self.inform(upload, b"HTTP/1.1 100 Continue\r\n\r\n").await;
+        reading.await
     }
 
     /// Passes a 1xx on, or keeps it. HTTP/1.0 knows none.
@@ -301,7 +306,7 @@ impl Exchange<'_> {
                 .pass_verbatim(to, self.clock, Way::Download, |bytes| {
                     record.borrow_mut().sent_body(bytes);
                 });
-            if let Err(error) = passed.await {
+            if let Err(error) = Box::pin(passed).await {
                 return Box::pin(self.broken(error, answer.length)).await;
             }
         }

@@ -199,7 +199,8 @@ impl ClientSocket {
                 Ok(_) => {}
             }
         }
-        self.gone().await;
+        // Boxed, as few clients send so much ahead.
+        Box::pin(self.gone()).await;
     }
 
     /// As [`left`](Self::left), without reading anything.

@@ -57,10 +57,11 @@ pub(super) fn poll_write(
     bytes: &[u8],
 ) -> Poll<io::Result<usize>> {
     loop {
-        ready!(tcp.poll_write_ready(cx))?;
+        // The kernel is asked unless the socket is known to be full.
         match tcp.try_write(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             result => return Poll::Ready(result),
         }
+        ready!(tcp.poll_write_ready(cx))?;
     }
 }
