@@ -17,7 +17,7 @@ use std::{
 
 use smallvec::SmallVec;
 
-use self::{by_route::ByRoute, path_prefix::PathStart, planned::PlannedFault};
+use self::{by_route::ByRoute, planned::PlannedFault};
 use crate::{
     injection::{Considered, Injection, MatchOutcome},
     subject::Subject,
@@ -111,8 +111,8 @@ impl FaultPlan {
 
     /// Says what is done to one request.
     ///
-    /// Does no I/O and reads no clock. It allocates nothing as long as at most two faults of the route match, and
-    /// those that act do so before the request is forwarded.
+    /// Does no I/O and reads no clock. It allocates nothing as long as at most two faults of the route match, at
+    /// most eight are meant for paths that begin as this one, and those that act do so before the request is forwarded.
     /// Its one side effect is in the counters of the faults: matches are counted and injections taken.
     /// To be called once for each request.
     #[must_use]
@@ -121,13 +121,10 @@ impl FaultPlan {
         if self.requests.is_empty() {
             return injection;
         }
-        let path = PathStart::of(subject.path);
-        for planned in self.requests.on(subject.route) {
-            if planned.path_prefix.may_fit(path) {
-                planned
-                    .fault
-                    .consider(&planned.position, subject, now, &mut injection);
-            }
+        for planned in self.requests.fitting(subject.route, subject.path) {
+            planned
+                .fault
+                .consider(&planned.position, subject, now, &mut injection);
         }
         injection
     }
