@@ -51,8 +51,8 @@ pub(super) struct Whole {
     pub(super) keeps_upstream: bool,
 }
 
-/// Content goes with the head of its answer in one write, up to so many bytes.
-const WITH_HEAD_MAX: usize = 32 * 1024;
+/// Content that came with the head is copied behind it up to so many bytes: that costs less than to write two pieces.
+const COPIED_MAX: usize = 4 * 1024;
 
 impl Exchange<'_> {
     /// Reads the upstream's answer and passes it on, as faults say.
@@ -273,27 +273,30 @@ impl Exchange<'_> {
         self.note_retry_after(&answer.head);
         write_response(&answer.head, out.bytes_mut());
         std::mem::take(&mut answer.head).recycle();
-        let begun = answer.source.take_verbatim(WITH_HEAD_MAX, out.bytes_mut());
-        let (content, flaw) = match begun {
-            Ok(content) => (content, None),
+        let (mut begun, flaw) = match answer.source.track() {
+            Ok(begun) => (begun, None),
             // What came before goes out first: a client learns the same however the bytes are cut.
             Err(bad) => {
-                let (length, out) = (answer.length, out.bytes_mut());
-                let content = answer.source.take_up_to_flaw(length, WITH_HEAD_MAX, out);
-                if content == 0 {
+                let begun = answer.source.track_up_to_flaw(answer.length);
+                if begun.data == 0 {
                     return Answered::Failed(NoAnswer::of(bad.into())); // Nothing was sent.
                 }
-                (content, Some(bad))
+                (begun, Some(bad))
             }
         };
         answer.upload.answer_has_begun.set(true);
         let record = self.record;
-        record.borrow_mut().begins_answer(content);
+        record.borrow_mut().begins_answer(begun.data);
+        if begun.used <= COPIED_MAX {
+            out.extend(&answer.source.input.bytes()[..begun.used]);
+            answer.source.input.consume(begun.used);
+            begun.used = 0;
+        }
         let to = self.client.transport();
-        if write_all(to, out.bytes(), self.clock, Way::Download)
-            .await
-            .is_err()
-        {
+        let written = (answer.source)
+            .write_behind(out.bytes(), begun.used, to, self.clock, Way::Download)
+            .await;
+        if written.is_err() {
             return Answered::Over(After::Drop);
         }
         drop(out);
