@@ -68,7 +68,7 @@ struct Exchange<'e> {
     asked: Asked,
 }
 
-/// Serves one request: decide, record, inject, forward, follow the answer to its end.
+/// Serves one request, whose head came whole `now`: decide, record, inject, forward, follow the answer to its end.
 ///
 /// `input` has what was read behind the head. When the client leaves, the exchange ends; the record is written all the
 /// same, as it is when this future is dropped.
@@ -76,6 +76,7 @@ pub(crate) async fn exchange(
     scope: &Rc<Scope>,
     client: &Downstream,
     number: u64,
+    now: Instant,
     head: &mut RequestHead,
     length: BodyLength,
     input: &mut Input,
@@ -88,8 +89,8 @@ pub(crate) async fn exchange(
         upgrades: false,
     };
     head.use_origin_form();
-    let clock = Rc::new(Clock::start(Instant::now()));
-    let mut record = Record::begin(scope, client, number, &clock);
+    let clock = Rc::new(Clock::start(now));
+    let record = RefCell::new(Record::begin(scope, client, number, &clock));
     let injection = scope.faults.plan().decide(
         &Subject {
             route: scope.route.name(),
@@ -112,9 +113,7 @@ pub(crate) async fn exchange(
         forward,
         after,
     } = injection;
-    record.decided(head, &considered, fired, ended_by);
-
-    let record = RefCell::new(record);
+    (record.borrow_mut()).decided(head, &considered, fired, ended_by);
     let exchange = Exchange {
         scope,
         client,

@@ -1,6 +1,6 @@
 //! The request goes to the upstream, over a kept connection or a new one, and its answer comes back.
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use super::{
     After, Exchange,
@@ -184,7 +184,7 @@ impl Exchange<'_> {
         &self,
         upstream: &Arc<Upstream>,
         input: &mut Input,
-    ) -> Option<Result<UpstreamConnection, UpstreamError>> {
+    ) -> Option<Result<Box<UpstreamConnection>, UpstreamError>> {
         self.clock.enter(Part::Upstream);
         let opened = tokio::select! {
             biased;
@@ -219,7 +219,7 @@ impl Exchange<'_> {
     /// other.
     async fn attempt(
         &self,
-        mut connection: UpstreamConnection,
+        mut connection: Box<UpstreamConnection>,
         outbound: &Outbound<'_>,
         body: &mut Source<'_>,
         paced: Option<&mut Paced>,
@@ -231,7 +231,7 @@ impl Exchange<'_> {
         let (answered, end) = {
             let UpstreamConnection {
                 transport, input, ..
-            } = &mut connection;
+            } = &mut *connection;
             let sending = self.upload(
                 &upload,
                 outbound.bytes.bytes(),
@@ -305,7 +305,9 @@ impl Exchange<'_> {
             Answered::Whole(whole) => {
                 let request_is_whole = upload.is_sent();
                 if request_is_whole && whole.keeps_upstream {
-                    self.scope.pool.give_back(connection, Instant::now());
+                    self.scope
+                        .pool
+                        .give_back(connection, self.clock.last_turn());
                 }
                 match end {
                     None => {}

@@ -24,7 +24,7 @@ impl Exchange<'_> {
     /// Hands both sides over, behind the 101 of `head`.
     pub(super) fn upgrade(
         &self,
-        connection: UpstreamConnection,
+        connection: Box<UpstreamConnection>,
         mut head: ResponseHead,
         body: &mut Source<'_>,
     ) -> After {

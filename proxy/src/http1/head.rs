@@ -12,7 +12,7 @@ mod search;
 mod spare;
 
 pub(crate) use fields::Fields;
-pub(crate) use kind::FieldKind;
+pub(crate) use kind::{FieldKind, FieldKinds};
 pub(crate) use request::RequestHead;
 pub(crate) use response::ResponseHead;
 pub(crate) use search::HeadSearch;

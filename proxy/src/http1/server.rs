@@ -97,23 +97,22 @@ async fn converse_within_limits(
     let mut conversation = pin!(converse(scope, client));
     let mut ended_by_fault = pin!(client.layered().ended_by_fault());
     let mut overdue = pin!(overdue(client));
-    // The route wakes its connections when it closes, so no request pays for a waiter. Looked at behind the registration of
-    // the waker, so that nothing is missed.
-    let closes = poll_fn(|cx| {
+    let end = poll_fn(|cx| {
+        if let Poll::Ready(end) = conversation.as_mut().poll(cx) {
+            return Poll::Ready(Ok(end));
+        }
+        if let Poll::Ready(end) = ended_by_fault.as_mut().poll(cx) {
+            return Poll::Ready(Err(end));
+        }
+        // The route wakes its connections when it closes, so no request pays for a waiter. Looked at behind the
+        // registration of the waker, so that nothing is missed.
         if closing.is_cancelled() && !client.is_last() {
             client.close_after_this();
             cx.waker().wake_by_ref();
         }
-        Poll::<()>::Pending
+        overdue.as_mut().poll(cx).map(Ok)
     });
-    let mut closes = pin!(closes);
-    tokio::select! {
-        biased;
-        end = &mut conversation => Ok(end),
-        end = &mut ended_by_fault => Err(end),
-        () = &mut closes => Ok(Conversation::Close),
-        how = &mut overdue => Ok(how),
-    }
+    end.await
 }
 
 /// Reads requests and has them served, one after the other.
@@ -135,12 +134,22 @@ async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>) -> Conversation 
             Next::End => return Conversation::Close,
             Next::Broken => return Conversation::Drop,
         };
-        client.begins_request();
+        let now = Instant::now();
+        client.begins_request(now);
         // Boxed, so that an idle connection keeps no room for it.
-        let exchange = exchange(scope, &downstream, number, &mut head, length, &mut input);
+        let exchange = exchange(
+            scope,
+            &downstream,
+            number,
+            now,
+            &mut head,
+            length,
+            &mut input,
+        );
         let after = Box::pin(exchange).await;
         head.recycle();
-        client.ends_request();
+        let now = Instant::now();
+        client.ends_request(now);
         match after {
             After::Next if client.is_last() => return Conversation::Close,
             After::Next => {}
@@ -148,11 +157,9 @@ async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>) -> Conversation 
             After::Drop => return Conversation::Drop,
             After::Upgrade(upgrade) => return Conversation::Upgrade(upgrade),
         }
-        let doing = match input.is_empty() {
-            true => Doing::Idle,
-            false => Doing::Head,
-        };
-        client.activity.set(doing, Instant::now());
+        if !input.is_empty() {
+            client.activity.set(Doing::Head, now);
+        }
         number += 1;
     }
 }
@@ -182,6 +189,9 @@ async fn next_request(scope: &Scope, client: &ClientSocket, input: &mut Input) -
                 }
                 Ok(None) => {
                     head.recycle();
+                    if client.activity.now().0 == Doing::Idle {
+                        client.activity.set(Doing::Head, Instant::now());
+                    }
                     // The rest may be long in coming.
                     input.shrink();
                 }
@@ -195,12 +205,7 @@ async fn next_request(scope: &Scope, client: &ClientSocket, input: &mut Input) -
         match read.await {
             // What came of a head that is not whole is for nobody.
             Ok(0) => return Next::End,
-            Ok(_) => {
-                let (doing, _) = client.activity.now();
-                if doing == Doing::Idle {
-                    client.activity.set(Doing::Head, Instant::now());
-                }
-            }
+            Ok(_) => {}
             Err(_) => return Next::Broken,
         }
     }

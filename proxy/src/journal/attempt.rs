@@ -219,8 +219,14 @@ impl OpenAttempt {
     }
 
     /// Notes that the answer begins, with so many bytes of content in its first piece.
-    pub(crate) fn answers(&self, status: Option<u16>, told: Option<Duration>, content: u64) {
-        let now = self.journal.shared.micros(Instant::now());
+    pub(crate) fn answers(
+        &self,
+        status: Option<u16>,
+        told: Option<Duration>,
+        content: u64,
+        now: Instant,
+    ) {
+        let now = self.journal.shared.micros(now);
         self.change(|attempt| {
             attempt.status = status;
             attempt.retry_after = told;

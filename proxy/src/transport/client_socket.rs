@@ -109,8 +109,7 @@ impl ClientSocket {
     }
 
     /// A request begins to be served.
-    pub(crate) fn begins_request(&self) {
-        let now = Instant::now();
+    pub(crate) fn begins_request(&self, now: Instant) {
         self.activity.set(Doing::Exchange, now);
         if let Some(evidence) = &self.evidence {
             evidence.request_begins(now);
@@ -118,8 +117,7 @@ impl ClientSocket {
     }
 
     /// The request was served; another may follow.
-    pub(crate) fn ends_request(&self) {
-        let now = Instant::now();
+    pub(crate) fn ends_request(&self, now: Instant) {
         self.activity.set(Doing::Idle, now);
         if let Some(evidence) = &self.evidence {
             evidence.request_ends(now);

@@ -1,6 +1,8 @@
 //! Field lines, in order, as they came.
 
-use super::{FieldKind, HeadLimits, Span, diagnosis, grammar, is_token, is_value_byte, offset};
+use super::{
+    FieldKind, FieldKinds, HeadLimits, Span, diagnosis, grammar, is_token, is_value_byte, offset,
+};
 use crate::http1::refusal::HeadFlaw;
 
 /// Where a field line and its parts are in the buffer.
@@ -80,6 +82,11 @@ impl Fields {
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.lines.is_empty()
+    }
+
+    /// Whether there may be a field of one of these kinds, told without a look at the fields.
+    pub(crate) fn may_have(&self, kinds: FieldKinds) -> bool {
+        self.kinds & kinds.0 != 0
     }
 
     pub(crate) fn has_kind(&self, kind: FieldKind) -> bool {

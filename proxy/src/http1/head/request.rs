@@ -247,8 +247,8 @@ fn absolute(target: &str) -> Option<(&str, &str)> {
 
 fn split_target(target: &str) -> (&str, Option<&str>) {
     let rest = absolute(target).map_or(target, |(_, rest)| rest);
-    let (path, query) = match rest.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
+    let (path, query) = match memchr::memchr(b'?', rest.as_bytes()) {
+        Some(at) => (&rest[..at], Some(&rest[at + 1..])),
         None => (rest, None),
     };
     (if path.is_empty() { "/" } else { path }, query)
