@@ -91,20 +91,25 @@ pub(crate) async fn exchange(
     head.use_origin_form();
     let clock = Rc::new(Clock::start(now));
     let record = RefCell::new(Record::begin(scope, client, number, &clock));
-    let injection = scope.faults.plan().decide(
-        &Subject {
-            route: scope.route.name(),
-            method: head.method(),
-            path: head.path(),
-            query: head.query(),
-            host: head.host(),
-            fields: &head.fields,
-            peer: client.peer(),
-            connection: client.connection(),
-            request: number,
-        },
-        clock.started(),
-    );
+    let plan = scope.faults.plan();
+    let injection = match plan.has_request_faults() {
+        true => plan.decide(
+            &Subject {
+                route: scope.route.name(),
+                method: head.method(),
+                path: head.path(),
+                query: head.query(),
+                host: head.host(),
+                fields: &head.fields,
+                peer: client.peer(),
+                connection: client.connection(),
+                request: number,
+            },
+            clock.started(),
+        ),
+        false => Injection::default(),
+    };
+    drop(plan);
     let ended_by = injection.ended_by();
     let Injection {
         considered,
@@ -114,6 +119,7 @@ pub(crate) async fn exchange(
         after,
     } = injection;
     (record.borrow_mut()).decided(head, &considered, fired, ended_by);
+    drop(considered);
     let exchange = Exchange {
         scope,
         client,
@@ -127,7 +133,9 @@ pub(crate) async fn exchange(
         input,
         decoder: &mut decoder,
     };
-    if !before.delays.is_empty() || before.ending.is_some() {
+    if before.delays.is_empty() && before.ending.is_none() {
+        drop(before); // Now, as it would be kept to the end.
+    } else {
         // Boxed, as every exchange would have to keep room for it.
         let before = Box::pin(exchange.before_upstream(before, head, &mut body));
         match before.await {

@@ -42,7 +42,7 @@ pub(super) enum Answered {
     /// There was none.
     Failed(NoAnswer),
     /// The connection changes its protocol behind this head.
-    Upgrade(ResponseHead),
+    Upgrade(Box<ResponseHead>),
 }
 
 /// What connections outlive an answer that was passed on whole.
@@ -86,7 +86,7 @@ impl Exchange<'_> {
             input: from.input,
             decoder: &mut decoder,
         };
-        let answer = Answer {
+        let mut answer = Answer {
             head,
             length,
             source,
@@ -95,8 +95,16 @@ impl Exchange<'_> {
         };
         match faults.take() {
             None if answer.head.status == 101 => Answered::Upgrade(answer.head),
-            None => self.pass_on(answer).await,
-            // Boxed, as every exchange would have to keep room for it.
+            // Boxed here and below, as every exchange would have to keep room for it.
+            None if answer.needs_framing(self.asked.is_http10) => {
+                let shaped = self.pass_shaped(answer, Content::Upstream, SmallVec::new(), None);
+                Box::pin(shaped).await
+            }
+            None => {
+                let answered = self.pass_on(&mut answer).await;
+                answer.head.recycle();
+                answered
+            }
             Some(faults) => {
                 Box::pin(self.respond_with_faults(answer, *faults, from.request, &held)).await
             }
@@ -109,7 +117,7 @@ impl Exchange<'_> {
         from: &mut Responding<'_>,
         holds: bool,
         held: &mut Vec<u8>,
-    ) -> Result<ResponseHead, NoAnswer> {
+    ) -> Result<Box<ResponseHead>, NoAnswer> {
         let limits = &self.scope.head_limits;
         loop {
             let mut head = ResponseHead::spare();
@@ -257,13 +265,9 @@ impl Exchange<'_> {
         self.pass_shaped(answer, content, shapes, keep).await
     }
 
-    /// Passes an answer on as it is, framed anew only where the client could not read its framing.
-    async fn pass_on(&self, mut answer: Answer<'_>) -> Answered {
-        if answer.needs_framing(self.asked.is_http10) {
-            return Box::pin(self.pass_shaped(answer, Content::Upstream, SmallVec::new(), None))
-                .await;
-        }
-        let keeps_client = self.keeps_client(&answer, answer.length);
+    /// Passes an answer on as it is.
+    async fn pass_on(&self, answer: &mut Answer<'_>) -> Answered {
+        let keeps_client = self.keeps_client(answer, answer.length);
         let mut out = Output::new();
         to_client(
             &mut answer.head,
@@ -272,7 +276,6 @@ impl Exchange<'_> {
         );
         self.note_retry_after(&answer.head);
         write_response(&answer.head, out.bytes_mut());
-        std::mem::take(&mut answer.head).recycle();
         let (mut begun, flaw) = match answer.source.track() {
             Ok(begun) => (begun, None),
             // What came before goes out first: a client learns the same however the bytes are cut.
@@ -440,7 +443,7 @@ impl Exchange<'_> {
 
 /// An upstream's answer, of which the head was read.
 pub(super) struct Answer<'a> {
-    pub(super) head: ResponseHead,
+    pub(super) head: Box<ResponseHead>,
     pub(super) length: BodyLength,
     pub(super) source: Source<'a>,
     pub(super) upload: &'a Upload,

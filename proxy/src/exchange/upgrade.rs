@@ -25,7 +25,7 @@ impl Exchange<'_> {
     pub(super) fn upgrade(
         &self,
         connection: Box<UpstreamConnection>,
-        mut head: ResponseHead,
+        mut head: Box<ResponseHead>,
         body: &mut Source<'_>,
     ) -> After {
         self.record.borrow_mut().begins_answer(0);

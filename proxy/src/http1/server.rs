@@ -165,9 +165,9 @@ async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>) -> Conversation 
 }
 
 enum Next {
-    Request(RequestHead, BodyLength),
+    Request(Box<RequestHead>, BodyLength),
     /// With what could be read of it.
-    Refused(RequestHead, Refusal),
+    Refused(Box<RequestHead>, Refusal),
     /// There are no more.
     End,
     Broken,

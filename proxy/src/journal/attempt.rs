@@ -133,27 +133,52 @@ impl Attempt {
         }
     }
 
-    /// Forgets everything, and keeps the memory.
-    fn clear(&mut self) {
-        let mut kept = std::mem::take(self);
-        let texts = [
-            &mut kept.route,
-            &mut kept.ended_by,
-            &mut kept.method,
-            &mut kept.path,
-            &mut kept.request_id,
-        ];
-        texts.into_iter().for_each(String::clear);
-        kept.faults.clear();
-        *self = Self {
-            route: kept.route,
-            ended_by: kept.ended_by,
-            method: kept.method,
-            path: kept.path,
-            request_id: kept.request_id,
-            faults: kept.faults,
-            ..Self::default()
-        };
+    /// Makes it the record of another request, and keeps the memory of its texts.
+    fn begin_anew(&mut self, number: u64, route: &str, on: OnConnection, t_head: u64) {
+        // In place, as it is large. The rest is read from the request's head.
+        let Self {
+            number: own_number,
+            seq,
+            route: own_route,
+            connection,
+            connection_seq,
+            peer,
+            t_open,
+            t_head: own_t_head,
+            t_first_out,
+            t_last_out,
+            t_end,
+            end,
+            ended_by,
+            is_whole,
+            bytes,
+            status,
+            faults,
+            retry_after,
+            method,
+            path,
+            fingerprint,
+            trace,
+            request_id,
+            idempotency_key,
+            retry_count,
+            in_flight,
+        } = self;
+        for text in [&mut *own_route, ended_by, method, path, request_id] {
+            text.clear();
+        }
+        faults.clear();
+        own_route.push_str(route);
+        *own_number = number;
+        *connection = on.connection;
+        *connection_seq = on.seq;
+        *peer = Some(on.peer);
+        *t_open = on.opened;
+        *own_t_head = t_head;
+        (*seq, *bytes, *fingerprint, *in_flight) = (0, 0, 0, 0);
+        (*t_first_out, *t_last_out, *t_end) = (None, None, None);
+        (*end, *is_whole, *status, *retry_after) = (AttemptEnd::StillOpen, false, None, None);
+        (*trace, *idempotency_key, *retry_count) = (None, None, None);
     }
 
     fn strike<'f>(&mut self, ids: impl Iterator<Item = &'f str>) {
@@ -169,7 +194,8 @@ impl Attempt {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OnConnection {
     pub(crate) connection: u64,
-    pub(crate) opened: Instant,
+    /// When it was accepted, on the journal's clock.
+    pub(crate) opened: u64,
     pub(crate) peer: SocketAddr,
     /// The request's place on it.
     pub(crate) seq: u64,
@@ -195,14 +221,7 @@ impl OpenAttempt {
         let shared = &journal.shared;
         let number = shared.number.fetch_add(1, Ordering::Relaxed);
         let at = journal.attempts().begin(|attempt| {
-            attempt.clear();
-            attempt.number = number;
-            attempt.route.push_str(route.name());
-            attempt.connection = on.connection;
-            attempt.connection_seq = on.seq;
-            attempt.peer = Some(on.peer);
-            attempt.t_open = shared.micros(on.opened);
-            attempt.t_head = shared.micros(began);
+            attempt.begin_anew(number, route.name(), on, shared.micros(began));
             attempt.in_flight = u32::try_from(route.in_flight.value()).unwrap_or(0);
             attempt.strike(faults);
             evidence::read(request, &shared.hasher, attempt);

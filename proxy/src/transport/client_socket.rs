@@ -35,7 +35,6 @@ pub(crate) struct ClientSocket {
     peer: SocketAddr,
     /// Its number among the connections of its route, in the order of acceptance.
     number: u64,
-    accepted: Instant,
     /// Its record in the journal, if there is one.
     evidence: Option<OpenConnection>,
     /// Who ended it, once that is known.
@@ -58,14 +57,12 @@ impl ClientSocket {
     ) -> Rc<Self> {
         let route = &scope.route;
         let layered = LayeredTcp::new(tcp, peer, number, scope, route.open(number));
-        let accepted = Instant::now();
         let evidence = (scope.journal.as_ref())
-            .map(|journal| OpenConnection::begin(journal, route.name(), peer, accepted));
+            .map(|journal| OpenConnection::begin(journal, route.name(), peer, Instant::now()));
         Rc::new(Self {
             transport: Transport::Layered(layered),
             peer,
             number,
-            accepted,
             evidence,
             ended: Cell::new(None),
             route: Arc::clone(route),
@@ -102,7 +99,7 @@ impl ClientSocket {
     pub(crate) fn as_evidence(&self, seq: u64) -> OnConnection {
         OnConnection {
             connection: (self.evidence.as_ref()).map_or(0, OpenConnection::number),
-            opened: self.accepted,
+            opened: (self.evidence.as_ref()).map_or(0, OpenConnection::opened),
             peer: self.peer,
             seq,
         }
