@@ -276,17 +276,12 @@ impl Exchange<'_> {
         );
         self.note_retry_after(&answer.head);
         write_response(&answer.head, out.bytes_mut());
-        let (mut begun, flaw) = match answer.source.track() {
-            Ok(begun) => (begun, None),
-            // What came before goes out first: a client learns the same however the bytes are cut.
-            Err(bad) => {
-                let begun = answer.source.track_up_to_flaw(answer.length);
-                if begun.data == 0 {
-                    return Answered::Failed(NoAnswer::of(bad.into())); // Nothing was sent.
-                }
-                (begun, Some(bad))
-            }
-        };
+        let (mut begun, flaw) = answer.source.track();
+        if let Some(bad) = flaw
+            && begun.data == 0
+        {
+            return Answered::Failed(NoAnswer::of(bad.into())); // Nothing was sent.
+        }
         answer.upload.answer_has_begun.set(true);
         let record = self.record;
         record.borrow_mut().begins_answer(begun.data);

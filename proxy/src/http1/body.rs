@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::task::yield_now;
 
 use super::{
-    BadBody, BodyLength, Input,
+    BadBody, Input,
     decoder::{Decoder, Tracked},
 };
 use crate::{
@@ -109,32 +109,16 @@ impl Source<'_> {
         Ok(tracked.data)
     }
 
-    /// How much of what was read is to be [passed on](Self::write_behind) byte for byte.
-    ///
-    /// # Errors
-    /// When what was read is not framed as its head says.
-    pub(crate) fn track(&mut self) -> Result<Tracked, BadBody> {
-        match self.input.is_empty() || self.decoder.is_ended() {
-            true => Ok(Tracked::default()),
-            false => self.decoder.track(self.input.bytes()),
+    /// How much of what was read is to be [passed on](Self::write_behind) byte for byte, and what is wrong about the framing
+    /// behind that, if something is: the receiver learns the same however the bytes are cut.
+    pub(crate) fn track(&mut self) -> (Tracked, Option<BadBody>) {
+        if self.input.is_empty() || self.decoder.is_ended() {
+            return (Tracked::default(), None);
         }
-    }
-
-    /// What came before the flaw that [`track`](Self::track) found at the beginning of a body of this length: as much as
-    /// would have passed if it had come byte by byte.
-    #[cold]
-    pub(crate) fn track_up_to_flaw(&self, length: BodyLength) -> Tracked {
-        let bytes = self.input.bytes();
-        let mut decoder = Decoder::new(length);
-        let mut sound = Tracked::default();
-        for end in 1..=bytes.len() {
-            let Ok(tracked) = decoder.track(&bytes[sound.used..end]) else {
-                break;
-            };
-            sound.used += tracked.used;
-            sound.data += tracked.data;
+        match self.decoder.track(self.input.bytes()) {
+            Ok(tracked) => (tracked, None),
+            Err(bad) => (self.decoder.before_flaw(), Some(bad)),
         }
-        sound
     }
 
     /// Reads and forgets a piece of the body. Gives its bytes, framing included. Without a `clock` the time is somebody
@@ -213,13 +197,15 @@ impl Source<'_> {
         mut count: impl FnMut(u64),
     ) -> Result<(), BodyError> {
         loop {
-            if !self.input.is_empty() {
-                let tracked = self.decoder.track(self.input.bytes());
-                let tracked = tracked.map_err(BodyError::Malformed)?;
+            let (tracked, flaw) = self.track();
+            if tracked.used > 0 {
                 // Before the receiver can know of it.
                 count(tracked.data);
                 let written = self.write_behind(&[], tracked.used, to, clock, way).await;
                 written.map_err(BodyError::Write)?;
+            }
+            if let Some(bad) = flaw {
+                return Err(BodyError::Malformed(bad));
             }
             if self.decoder.is_ended() {
                 return Ok(());
