@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     journal::Journal,
-    limits::PIPE_DESCRIPTORS_MAX,
+    limits::{ClientTimeouts, PIPE_DESCRIPTORS_MAX},
     listener::{ListenAddress, Listening, Serve},
     route::Route,
     upstream::Upstream,
@@ -46,6 +46,10 @@ pub struct GatewayConfig {
     /// some 600 B as a rule.
     /// 0 keeps none, nor those in progress.
     pub journal_capacity: usize,
+    /// A client of an `http` route has so long to send a request's head. Then its connection is closed.
+    pub head_timeout: Duration,
+    /// A client connection of an `http` route may be idle for so long between two requests. Then it is closed.
+    pub idle_timeout: Duration,
 }
 
 impl GatewayConfig {
@@ -53,6 +57,10 @@ impl GatewayConfig {
     pub const CONNECTIONS_MAX: usize = 20_000;
     /// The default of `journal_capacity`.
     pub const JOURNAL_CAPACITY: usize = 10_000;
+    /// The default of `head_timeout`.
+    pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+    /// The default of `idle_timeout`.
+    pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
     /// Descriptors that each core may take besides two for each connection.
     pub const CORE_DESCRIPTORS: usize = PIPE_DESCRIPTORS_MAX;
 
@@ -67,6 +75,8 @@ impl GatewayConfig {
             tracer: Tracer::off(),
             access_log: false,
             journal_capacity: Self::JOURNAL_CAPACITY,
+            head_timeout: Self::HEAD_TIMEOUT,
+            idle_timeout: Self::IDLE_TIMEOUT,
         }
     }
 }
@@ -113,6 +123,10 @@ impl Gateway {
             metrics: config.metrics,
             tracer: config.tracer,
             access_log: config.access_log,
+            client_timeouts: ClientTimeouts {
+                head: config.head_timeout,
+                idle: config.idle_timeout,
+            },
             journal: Journal::new(cores.len(), config.journal_capacity),
             stop: stop.clone(),
         };
@@ -181,6 +195,7 @@ struct Shared {
     metrics: Metrics,
     tracer: Tracer,
     access_log: bool,
+    client_timeouts: ClientTimeouts,
     journal: Option<Journal>,
     stop: CancellationToken,
 }
@@ -410,6 +425,7 @@ impl Shared {
                 accepting: token.clone(),
                 faults: self.faults.clone(),
                 tracer: self.tracer.clone(),
+                client_timeouts: self.client_timeouts,
                 journal: self
                     .journal
                     .as_ref()

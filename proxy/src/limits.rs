@@ -1,6 +1,6 @@
 //! The limits of the data plane: how long it waits and how much it keeps.
 //!
-//! Each is a default that cannot be changed at run time. The buffers of a single stage of
+//! Each is fixed, unless it says who sets it. The buffers of a single stage of
 //! [`shaping`](crate::shaping) are said where the stage is.
 
 use std::time::Duration;
@@ -27,12 +27,15 @@ pub(crate) const CLOSE_BYTES_MAX: usize = 1024 * 1024;
 
 // --- Requests ----------------------------------------------------------------------------------------------------
 
-/// A client has so long to send a request's head, from the first byte or from the beginning of the connection. Then its
-/// connection is closed. Time in which a fault holds the connection does not count.
-pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// A client connection may be idle for so long between two requests. Then it is closed.
-pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long a client may take. The gateway is told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClientTimeouts {
+    /// To send a request's head, from the first byte or from the beginning of the connection. Then its connection is closed.
+    /// Time in which a fault holds the connection does not count.
+    pub(crate) head: Duration,
+    /// Between two requests. Then its connection is closed.
+    pub(crate) idle: Duration,
+}
 
 /// The body of a request that was answered without it is read to its end within these bytes and within
 /// [`UNWANTED_TIME_MAX`], so that the connection can be used again. If it is longer, the connection is closed.

@@ -20,6 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     http1::{self, HeadLimits},
     journal::CoreJournal,
+    limits::ClientTimeouts,
     relay,
     route::Route,
     scope::Scope,
@@ -162,6 +163,7 @@ pub(crate) struct Serve {
     pub(crate) accepting: CancellationToken,
     pub(crate) faults: FaultReader,
     pub(crate) tracer: Tracer,
+    pub(crate) client_timeouts: ClientTimeouts,
     /// The core's part of the journal, if there is one.
     pub(crate) journal: Option<Arc<CoreJournal>>,
     /// A permit for each connection of the process.
@@ -180,6 +182,7 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker)
         accepting,
         faults,
         tracer,
+        client_timeouts,
         journal,
         connections,
     } = serve_route;
@@ -197,6 +200,7 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker)
         tracer,
         pool: Rc::new(Pool::default()),
         head_limits: HeadLimits::default(),
+        client_timeouts,
         timer,
         journal,
         tasks: tasks.clone(),

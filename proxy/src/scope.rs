@@ -7,7 +7,8 @@ use brownout_telemetry::Tracer;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    http1::HeadLimits, journal::CoreJournal, route::Route, timer::Timer, upstream::SharedPool,
+    http1::HeadLimits, journal::CoreJournal, limits::ClientTimeouts, route::Route, timer::Timer,
+    upstream::SharedPool,
 };
 
 /// One route on one core. It never crosses a thread.
@@ -19,6 +20,7 @@ pub(crate) struct Scope {
     pub(crate) pool: SharedPool,
     /// How large the heads of requests and answers may be.
     pub(crate) head_limits: HeadLimits,
+    pub(crate) client_timeouts: ClientTimeouts,
     /// The core's clock, on which faults wait.
     pub(crate) timer: Timer,
     /// Where requests are kept as evidence, if they are.

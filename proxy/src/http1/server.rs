@@ -11,10 +11,11 @@ use crate::{
     downstream::Downstream,
     exchange::{After, Upgrade, exchange, refuse},
     journal::ConnectionEnd,
-    limits::{DRAIN, HEAD_TIMEOUT, IDLE_TIMEOUT},
+    limits::{ClientTimeouts, DRAIN},
     relay,
     scope::Scope,
     shaping::StreamShaper,
+    timer::later,
     transport::{ClientSocket, Doing, StreamEnd, close_in_order},
 };
 
@@ -96,7 +97,7 @@ async fn converse_within_limits(
 ) -> Result<Conversation, StreamEnd> {
     let mut conversation = pin!(converse(scope, client));
     let mut ended_by_fault = pin!(client.layered().ended_by_fault());
-    let mut overdue = pin!(overdue(client));
+    let mut overdue = pin!(overdue(client, scope.client_timeouts));
     let end = poll_fn(|cx| {
         if let Poll::Ready(end) = conversation.as_mut().poll(cx) {
             return Poll::Ready(Ok(end));
@@ -109,6 +110,9 @@ async fn converse_within_limits(
         if closing.is_cancelled() && !client.is_last() {
             client.close_after_this();
             cx.waker().wake_by_ref();
+        }
+        if client.activity.now().0 == Doing::Exchange {
+            return Poll::Pending; // It is looked at behind the exchange: nothing is overdue before.
         }
         overdue.as_mut().poll(cx).map(Ok)
     });
@@ -227,20 +231,21 @@ async fn refuse_connection(
 /// Ends when the client has taken too long over a head, or has been idle for too long.
 ///
 /// It sleeps to the earliest time at which that could be, looks, and sleeps again: no timer is touched by a request.
-async fn overdue(client: &ClientSocket) -> Conversation {
+async fn overdue(client: &ClientSocket, timeouts: ClientTimeouts) -> Conversation {
+    let soonest = timeouts.head.min(timeouts.idle);
     let mut held_up_at = None;
     loop {
         let (doing, since) = client.activity.now();
         let now = Instant::now();
         let since = held_up_at.map_or(since, |held: Instant| since.max(held));
         let deadline = match doing {
-            Doing::Head => since + HEAD_TIMEOUT,
-            Doing::Idle => since + IDLE_TIMEOUT,
-            Doing::Exchange => now + HEAD_TIMEOUT,
+            Doing::Head => later(since, timeouts.head),
+            Doing::Idle => later(since, timeouts.idle),
+            Doing::Exchange => later(now, soonest),
         };
         if now < deadline {
-            // A head may begin meanwhile, and nobody is woken for that.
-            sleep_until(deadline.min(now + HEAD_TIMEOUT).into()).await;
+            // A head or an idle time may begin meanwhile, and nobody is woken for that.
+            sleep_until(deadline.min(later(now, soonest)).into()).await;
             continue;
         }
         if client.layered().is_held_up() {

@@ -39,6 +39,8 @@ pub struct TestProxyBuilder {
     metrics: Metrics,
     access_log: bool,
     journal_capacity: usize,
+    head_timeout: Duration,
+    idle_timeout: Duration,
 }
 
 impl TestProxy {
@@ -71,6 +73,8 @@ impl TestProxy {
             metrics: Metrics::new(),
             access_log: false,
             journal_capacity: GatewayConfig::JOURNAL_CAPACITY,
+            head_timeout: GatewayConfig::HEAD_TIMEOUT,
+            idle_timeout: GatewayConfig::IDLE_TIMEOUT,
         }
     }
 
@@ -260,6 +264,20 @@ impl TestProxyBuilder {
         self
     }
 
+    /// Gives clients so long to send a head.
+    #[must_use]
+    pub fn with_head_timeout(mut self, head_timeout: Duration) -> Self {
+        self.head_timeout = head_timeout;
+        self
+    }
+
+    /// Keeps idle connections for so long.
+    #[must_use]
+    pub fn with_idle_timeout(mut self, idle_timeout: Duration) -> Self {
+        self.idle_timeout = idle_timeout;
+        self
+    }
+
     /// Starts it.
     ///
     /// # Panics
@@ -274,6 +292,8 @@ impl TestProxyBuilder {
             tracer: self.tracer,
             access_log: self.access_log,
             journal_capacity: self.journal_capacity,
+            head_timeout: self.head_timeout,
+            idle_timeout: self.idle_timeout,
             ..GatewayConfig::new(reader)
         };
         let gateway = Gateway::start(config).expect("threads can be made");

@@ -39,6 +39,7 @@ mod strictness;
 mod table;
 mod tcp_faults;
 mod tcp_routes;
+mod timeouts;
 mod times;
 mod traces;
 mod transparency;
