@@ -218,17 +218,17 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker)
             }
         };
         match accepted {
-            Ok((tcp, _)) => {
+            Ok((tcp, peer)) => {
                 let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
                     return; // The gateway is gone.
                 };
                 let (scope, closing) = (Rc::clone(&scope), closing.clone());
                 match protocol {
                     Protocol::Http => {
-                        tasks.spawn_local(http1::serve(tcp, permit, scope, closing));
+                        tasks.spawn_local(http1::serve(tcp, peer, permit, scope, closing));
                     }
                     Protocol::Tcp => {
-                        tasks.spawn_local(relay::serve(tcp, permit, scope, closing));
+                        tasks.spawn_local(relay::serve(tcp, peer, permit, scope, closing));
                     }
                 }
             }

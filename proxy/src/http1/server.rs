@@ -1,6 +1,6 @@
 //! One client's connection: requests one after the other, and the timers that end it.
 
-use std::{future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Instant};
+use std::{future::poll_fn, net::SocketAddr, pin::pin, rc::Rc, task::Poll, time::Instant};
 
 use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -31,13 +31,11 @@ enum Conversation {
 /// Serves a connection until either side ends it. After `closing` the exchange in progress is its last.
 pub(crate) async fn serve(
     tcp: TcpStream,
+    peer: SocketAddr,
     permit: OwnedSemaphorePermit,
     scope: Rc<Scope>,
     closing: CancellationToken,
 ) {
-    let Ok(peer) = tcp.peer_addr() else {
-        return; // It is gone already.
-    };
     if let Err(error) = tcp.set_nodelay(true) {
         tracing::debug!(%error, %peer, "could not set TCP_NODELAY");
     }
