@@ -26,8 +26,8 @@ pub(crate) struct Decoder {
     /// The lines of the trailer section that have come.
     section: Vec<u8>,
     trailers: Option<Box<Fields>>,
-    /// See [`before_flaw`](Self::before_flaw).
-    before_flaw: Tracked,
+    /// See [`before_flaw`](Self::before_flaw). Boxed, as few bodies have one.
+    before_flaw: Option<Box<Tracked>>,
     /// Is shown the content as it comes, up to its end.
     watch: Option<Box<BodyWatch>>,
 }
@@ -137,7 +137,7 @@ impl Decoder {
             limits: *limits,
             section: Vec::new(),
             trailers: None,
-            before_flaw: Tracked::default(),
+            before_flaw: None,
             watch: None,
         }
     }
@@ -177,7 +177,7 @@ impl Decoder {
                     if released > 0 {
                         tracked.used = at + released;
                     }
-                    self.before_flaw = tracked;
+                    self.before_flaw = Some(Box::new(tracked));
                     return Err(bad);
                 }
             };
@@ -201,7 +201,7 @@ impl Decoder {
     /// What came before the flaw for which [`track`](Self::track) refused its input: as much as would have passed if it had
     /// come byte by byte.
     pub(crate) fn before_flaw(&self) -> Tracked {
-        self.before_flaw
+        self.before_flaw.as_deref().copied().unwrap_or_default()
     }
 
     /// Finds the next piece of content. To be called again with the input behind the used bytes, until it uses all of
