@@ -221,10 +221,14 @@ async fn an_answer_that_breaks_in_its_chunks_is_never_completed() {
 #[tokio::test]
 async fn what_came_before_a_flaw_passes_though_both_came_in_one_piece() {
     const BEGINNING: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+    const EVENTS: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+        Transfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
     const REST: &[u8] = b"6\r\nsecond\r\nzz\r\nmore\r\n0\r\n\r\n";
     for pieces in [
         vec![BEGINNING.to_vec(), REST.to_vec()],
         vec![[BEGINNING, REST].concat()],
+        vec![EVENTS.to_vec(), REST.to_vec()],
+        vec![[EVENTS, REST].concat()],
     ] {
         let upstream = answering(pieces).await;
         let proxy = TestProxy::to(&upstream).with_cores(1).start();
