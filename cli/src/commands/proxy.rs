@@ -2,7 +2,10 @@
 
 mod print_ready;
 
-use std::hash::{BuildHasher, RandomState};
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::SocketAddr,
+};
 
 use brownout_control_api::{ControlConfig, Reloaded, Wanted, new_route};
 use brownout_fault::{is_name, units::show_duration};
@@ -257,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_route_is_a_name_an_address_and_an_upstream() {
-        let route = parse_route("web=127.0.0.1:0=http://127.0.0.1:9000").unwrap();
+        let route = one_route("web=127.0.0.1:0=http://127.0.0.1:9000").unwrap();
 
         assert_eq!(route.name, "web");
         assert_eq!(route.upstream.to_string(), "http://127.0.0.1:9000");
@@ -279,7 +282,7 @@ mod tests {
             ("web=127.0.0.1:0=127.0.0.1:1", "upstream is not an upstream"),
         ];
         for (word, wanted) in cases {
-            let why = parse_route(word).unwrap_err();
+            let why = one_route(word).unwrap_err();
             assert!(why.contains(wanted), "{why}");
         }
     }
