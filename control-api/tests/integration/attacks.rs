@@ -380,7 +380,8 @@ async fn halt_is_answered_beside_patches_that_compile_expressions() {
     let fault = json!({ "id": "slow", "route": "web", "reset": {}, "percent": 0 });
     assert_eq!(world.call("POST", "/faults", fault).await.0, 201);
     let patching = std::sync::Arc::clone(&world);
-    let patching = tokio::spawn(async move {
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move {
         let mut longest = Duration::ZERO;
         for round in 0.. {
             let patch = json!({ "match": { "path": expressions(round) } });
@@ -413,7 +414,7 @@ async fn halt_is_answered_beside_patches_that_compile_expressions() {
     told("patches that compile expressions", &took);
 
     assert_eq!(world.call("POST", "/halt", Value::Null).await.0, 200);
-    let longest = patching.await.unwrap();
+    let longest = tasks.join_next().await.unwrap().unwrap();
 
     println!("PATCH of 16 expressions: at most {longest:?}");
     assert!(world.ops.faults(&Filter::default()).is_empty());
