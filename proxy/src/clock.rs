@@ -70,6 +70,11 @@ impl Clock {
         self.started
     }
 
+    /// When it last became somebody else's time. Since then this exchange has not waited, so it is hardly past.
+    pub(crate) fn last_turn(&self) -> Instant {
+        self.now.get().1
+    }
+
     /// Time from now on is spent on `part`. Gives the time.
     pub(crate) fn enter(&self, part: Part) -> Instant {
         let now = Instant::now();

@@ -70,7 +70,7 @@ struct Exchange<'e> {
     asked: Asked,
 }
 
-/// Serves one request: decide, record, inject, forward, follow the answer to its end.
+/// Serves one request, whose head came whole `now`: decide, record, inject, forward, follow the answer to its end.
 ///
 /// `input` has what was read behind the head. When the client leaves, the exchange ends; the record is written all the
 /// same, as it is when this future is dropped.
@@ -78,6 +78,7 @@ pub(crate) async fn exchange(
     scope: &Rc<Scope>,
     client: &Downstream,
     number: u64,
+    now: Instant,
     head: &mut RequestHead,
     length: BodyLength,
     input: &mut Input,
@@ -90,22 +91,27 @@ pub(crate) async fn exchange(
         upgrades: false,
     };
     head.use_origin_form();
-    let clock = Rc::new(Clock::start(Instant::now()));
-    let mut record = Record::begin(scope, client, number, &clock);
-    let injection = scope.faults.plan().decide(
-        &Subject {
-            route: scope.route.name(),
-            method: head.method(),
-            path: head.path(),
-            query: head.query(),
-            host: head.host(),
-            fields: &head.fields,
-            peer: client.peer(),
-            connection: client.connection(),
-            request: number,
-        },
-        clock.started(),
-    );
+    let clock = Rc::new(Clock::start(now));
+    let record = RefCell::new(Record::begin(scope, client, number, &clock));
+    let plan = scope.faults.plan();
+    let injection = match plan.has_request_faults() {
+        true => plan.decide(
+            &Subject {
+                route: scope.route.name(),
+                method: head.method(),
+                path: head.path(),
+                query: head.query(),
+                host: head.host(),
+                fields: &head.fields,
+                peer: client.peer(),
+                connection: client.connection(),
+                request: number,
+            },
+            clock.started(),
+        ),
+        false => Injection::default(),
+    };
+    drop(plan);
     let ended_by = injection.ended_by();
     let Injection {
         considered,
@@ -114,9 +120,8 @@ pub(crate) async fn exchange(
         forward,
         after,
     } = injection;
-    record.decided(head, length, &considered, fired, ended_by);
-
-    let record = RefCell::new(record);
+    (record.borrow_mut()).decided(head, length, &considered, fired, ended_by);
+    drop(considered);
     let exchange = Exchange {
         scope,
         client,
@@ -133,7 +138,9 @@ pub(crate) async fn exchange(
         input,
         decoder: &mut decoder,
     };
-    if !before.delays.is_empty() || before.ending.is_some() {
+    if before.delays.is_empty() && before.ending.is_none() {
+        drop(before); // Now, as it would be kept to the end.
+    } else {
         // Boxed, as every exchange would have to keep room for it.
         let before = Box::pin(exchange.before_upstream(before, head, &mut body));
         match before.await {

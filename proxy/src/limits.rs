@@ -1,7 +1,7 @@
 //! The limits of the data plane: how long it waits and how much it keeps.
 //!
-//! Each cannot be changed at run time; those of [`ClientTimeouts`] are defaults, so that tests need not wait for them. The
-//! buffers of a single stage of
+//! Each is fixed, but for [`ClientTimeouts`], of which these are the defaults: so tests need not wait for them. The buffers
+//! of a single stage of
 //! [`shaping`](crate::shaping) are said where the stage is.
 
 use std::time::Duration;

@@ -228,12 +228,12 @@ pub(crate) struct Serve {
     pub(crate) accepting: CancellationToken,
     pub(crate) faults: FaultReader,
     pub(crate) tracer: Tracer,
+    pub(crate) client_timeouts: ClientTimeouts,
     /// The core's part of the journal, if there is one.
     pub(crate) journal: Option<Arc<CoreJournal>>,
     /// A permit for each connection of the process.
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) hops: Arc<Hops>,
-    pub(crate) client_timeouts: ClientTimeouts,
 }
 
 /// Accepts connections on one core until the listener is shut down.
@@ -248,10 +248,10 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker)
         accepting,
         faults,
         tracer,
+        client_timeouts,
         journal,
         connections,
         hops,
-        client_timeouts,
     } = serve_route;
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
@@ -286,7 +286,7 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker)
             }
         };
         match accepted {
-            Ok((tcp, _)) => {
+            Ok((tcp, peer)) => {
                 // One connection waits for a place here, the others in the kernel's queue. All end with the route.
                 let permit = tokio::select! {
                     biased;
@@ -299,10 +299,10 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker)
                 let (scope, closing) = (Rc::clone(&scope), closing.clone());
                 match protocol {
                     Protocol::Http => {
-                        tasks.spawn_local(http1::serve(tcp, permit, scope, closing));
+                        tasks.spawn_local(http1::serve(tcp, peer, permit, scope, closing));
                     }
                     Protocol::Tcp => {
-                        tasks.spawn_local(relay::serve(tcp, permit, scope, closing));
+                        tasks.spawn_local(relay::serve(tcp, peer, permit, scope, closing));
                     }
                 }
             }

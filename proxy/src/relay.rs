@@ -202,13 +202,11 @@ impl Relay<'_> {
 /// A client whose upstream cannot be reached is reset: it was accepted before that was known.
 pub(crate) async fn serve(
     client: TcpStream,
+    peer: SocketAddr,
     _permit: OwnedSemaphorePermit,
     scope: Rc<Scope>,
     closing: CancellationToken,
 ) {
-    let Ok(peer) = client.peer_addr() else {
-        return; // It is gone already.
-    };
     let _open = CountedConnection::new(scope.route.connections.clone());
     if let Err(error) = client.set_nodelay(true) {
         tracing::debug!(%error, %peer, "could not set TCP_NODELAY");

@@ -19,7 +19,7 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use self::tcp::{poll_read_again, poll_write, shutdown};
+use self::tcp::{poll_read_again, poll_write, poll_write_both, shutdown};
 
 /// A connection's bytes, as they are on the socket or with faults of the stream layer between.
 ///
@@ -73,6 +73,20 @@ impl Transport {
         match self {
             Self::Plain(tcp) => poll_write(tcp, cx, bytes),
             Self::Layered(layered) => layered.poll_write(cx, bytes),
+        }
+    }
+
+    /// Writes some of two texts of which one may be empty, the second behind the first, at least one byte.
+    pub(crate) fn poll_write_both(
+        &self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match (first, second) {
+            ([], only) | (only, []) => self.poll_write(cx, only),
+            (_, _) if self.is_plain() => poll_write_both(self.tcp(), cx, first, second),
+            (first, _) => self.poll_write(cx, first),
         }
     }
 

@@ -305,25 +305,36 @@ impl<'b, 'l> Experiments<'b, 'l> {
             }
             sleep(PAUSE).await;
         }
-        self.settle_after(patience).await?;
+        self.settle_after(&probe, patience).await?;
         let trial = self.finish(id, probe, faults).await?;
         Ok(trial)
     }
 
-    /// Sees what a client still does for a page that is over, under the fault.
-    async fn settle_after(&mut self, patience: Patience) -> Result<(), Stop> {
-        let budget = self.lab.options.budget;
-        let limit = match patience.leaves {
+    /// Sees what a client still does for a page that is over, under the fault: until it has been quiet for more than twice
+    /// as long as its calls were apart, as a back-off doubles.
+    async fn settle_after(&mut self, probe: &Probe, patience: Patience) -> Result<(), Stop> {
+        const CALM: Duration = Duration::from_millis(150);
+        const CALM_MAX: Duration = Duration::from_millis(1_500);
+        const LIMIT: Duration = Duration::from_secs(4);
+        if patience.leaves {
             // Attempts that begin later than a budget after the caller has left are what is looked for.
-            true => budget.mul_f64(1.3) + Duration::from_millis(800),
-            false => Duration::from_millis(500),
-        };
-        let calm = match patience.leaves {
-            true => limit,
-            false => Duration::from_millis(150),
-        };
-        self.lab.settle(calm, limit).await?;
-        Ok(())
+            let whole = self.lab.options.budget.mul_f64(1.3) + Duration::from_millis(800);
+            self.lab.settle(whole, whole).await?;
+            return Ok(());
+        }
+        let began = Instant::now();
+        loop {
+            self.lab.read().await?;
+            let starts = self.lab.starts(probe);
+            let apart = starts.windows(2).map(|pair| pair[1] - pair[0]).max();
+            let apart = Duration::from_micros(apart.unwrap_or(0));
+            let calm = apart.mul_f64(2.2).clamp(CALM, CALM_MAX);
+            let left = LIMIT.saturating_sub(began.elapsed());
+            self.lab.settle(calm, calm.min(left)).await?;
+            if self.lab.starts(probe).len() == starts.len() || left.is_zero() {
+                return Ok(());
+            }
+        }
     }
 
     /// Ends an experiment and tells of it.

@@ -172,7 +172,7 @@ impl Caller {
                     connection
                 }
             };
-            open_loop(rate, address, ask).await
+            open_loop(rate, address, ask).await;
         });
         Load { tasks, seen }
     }

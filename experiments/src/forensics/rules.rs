@@ -161,10 +161,10 @@ pub fn findings_by_path(
             .iter()
             .map(|(path, findings)| (*path, &findings[index]));
         // The first of those that are equally bad.
-        let (path, finding) = of_paths
-            .rev()
-            .max_by_key(|(_, it)| it.verdict.badness())
-            .expect("there is a path");
+        let worst = of_paths.rev().max_by_key(|(_, it)| it.verdict.badness());
+        let Some((path, finding)) = worst else {
+            return whole;
+        };
         let mut finding = finding.clone();
         if paths.len() > 1 && finding.verdict == super::Verdict::Defect {
             finding.sentence = format!("calls of {path}: {}", finding.sentence);

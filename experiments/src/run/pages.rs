@@ -212,7 +212,7 @@ impl Pages {
                             connection
                         }
                     })
-                    .await
+                    .await;
                 });
             }
             Arrivals::Closed(connections) => {

@@ -17,7 +17,7 @@ use std::{
 
 use smallvec::SmallVec;
 
-use self::{by_route::ByRoute, path_prefix::PathStart, planned::PlannedFault};
+use self::{by_route::ByRoute, planned::PlannedFault};
 use crate::{
     faults::AtListener,
     injection::{Considered, Injection, MatchOutcome},
@@ -124,25 +124,25 @@ impl FaultPlan {
         self.revision
     }
 
+    /// Whether some fault may act on requests, of whatever route. If not, nobody needs to [decide](Self::decide).
+    #[must_use]
+    pub fn has_request_faults(&self) -> bool {
+        !self.requests.is_empty()
+    }
+
     /// Says what is done to one request.
     ///
-    /// Does no I/O and reads no clock. It allocates nothing as long as at most two faults of the route match, and
-    /// those that act do so before the request is forwarded.
+    /// Does no I/O and reads no clock. It allocates nothing as long as at most two faults of the route match, at
+    /// most eight are meant for paths that begin as this one, and those that act do so before the request is forwarded.
     /// Its one side effect is in the counters of the faults: matches are counted and injections taken.
     /// To be called once for each request.
     #[must_use]
     pub fn decide(&self, subject: &Subject<'_>, now: Instant) -> Injection {
         let mut injection = Injection::default();
-        if self.requests.is_empty() {
-            return injection;
-        }
-        let path = PathStart::of(subject.path);
-        for planned in self.requests.on(subject.route) {
-            if planned.path_prefix.may_fit(path) {
-                planned
-                    .fault
-                    .consider(&planned.position, subject, now, &mut injection);
-            }
+        for planned in self.requests.fitting(subject.route, subject.path) {
+            planned
+                .fault
+                .consider(&planned.position, subject, now, &mut injection);
         }
         injection
     }

@@ -84,7 +84,7 @@ async fn send_copy(
     let broken = |source| UpstreamError::Broken { source };
     let UpstreamConnection {
         transport, input, ..
-    } = &mut connection;
+    } = &mut *connection;
     (write_all(transport, message, &clock, Way::Upload).await).map_err(broken)?;
     let mut head = ResponseHead::default();
     loop {

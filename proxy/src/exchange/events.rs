@@ -11,7 +11,7 @@ impl Exchange<'_> {
     /// Passes the rest of a stream of events on.
     pub(super) async fn pass_events(
         &self,
-        mut answer: Answer<'_>,
+        answer: &mut Answer<'_>,
         tail: EventTail,
         keeps_client: bool,
     ) -> Answered {

@@ -1,6 +1,6 @@
 //! The request goes to the upstream, over a kept connection or a new one, and its answer comes back.
 
-use std::{pin::pin, sync::Arc, time::Instant};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use super::{
     After, Exchange,
@@ -184,7 +184,7 @@ impl Exchange<'_> {
         &self,
         upstream: &Arc<Upstream>,
         input: &mut Input,
-    ) -> Option<Result<UpstreamConnection, UpstreamError>> {
+    ) -> Option<Result<Box<UpstreamConnection>, UpstreamError>> {
         self.clock.enter(Part::Upstream);
         let opened = tokio::select! {
             biased;
@@ -223,7 +223,7 @@ impl Exchange<'_> {
     /// other.
     async fn attempt(
         &self,
-        mut connection: UpstreamConnection,
+        mut connection: Box<UpstreamConnection>,
         outbound: &Outbound<'_>,
         body: &mut Source<'_>,
         paced: Option<&mut Paced>,
@@ -235,7 +235,7 @@ impl Exchange<'_> {
         let (answered, end) = {
             let UpstreamConnection {
                 transport, input, ..
-            } = &mut connection;
+            } = &mut *connection;
             let sending = self.upload(
                 &upload,
                 outbound.bytes.bytes(),
@@ -256,11 +256,21 @@ impl Exchange<'_> {
             };
             let responding = self.respond(responding, after);
             let mut responding = pin!(responding);
-            let raced = tokio::select! {
-                biased;
-                end = &mut sending => Err(end),
-                answered = &mut responding => Ok(answered),
-            };
+            // Once all is sent, only a client that leaves is to be seen there: the answer goes first.
+            let raced = poll_fn(|cx| {
+                let was_sent = upload.is_sent();
+                if !was_sent && let Poll::Ready(end) = sending.as_mut().poll(cx) {
+                    return Poll::Ready(Err(end));
+                }
+                if let Poll::Ready(answered) = responding.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(answered));
+                }
+                if was_sent {
+                    return sending.as_mut().poll(cx).map(Err);
+                }
+                Poll::Pending
+            });
+            let raced = raced.await;
             match raced {
                 Ok(Answered::Whole(how)) => {
                     let end = match upload.is_sent() {
@@ -299,7 +309,9 @@ impl Exchange<'_> {
             Answered::Whole(whole) => {
                 let request_is_whole = upload.is_sent();
                 if request_is_whole && whole.keeps_upstream {
-                    self.scope.pool.give_back(connection, Instant::now());
+                    self.scope
+                        .pool
+                        .give_back(connection, self.clock.last_turn());
                 }
                 match end {
                     None => {}

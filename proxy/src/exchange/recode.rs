@@ -140,11 +140,24 @@ impl<'e> Recoding<'e> {
             }
             self.write(&ahead, &mut encoder).await?;
         }
-        if let Rest::Broken(error) = rest {
-            return Err(error);
+        match rest {
+            Rest::Broken(error) => return Err(error),
+            Rest::Nothing => {}
+            Rest::Follows => self.pass_rest(source, &mut encoder).await?,
         }
-        while matches!(rest, Rest::Follows) {
-            let exchange = self.exchange;
+        self.put();
+        self.finish(source, &encoder).await?;
+        Ok(None)
+    }
+
+    /// Passes on what is still to be read, as it comes.
+    async fn pass_rest(
+        &mut self,
+        source: &mut Source<'_>,
+        encoder: &mut Encoder,
+    ) -> Result<(), BodyError> {
+        let exchange = self.exchange;
+        loop {
             let events = self.events.as_ref();
             let may_end = events.is_some_and(EventTail::is_between_events);
             let ends_here = || may_end && exchange.client.is_last();
@@ -159,14 +172,12 @@ impl<'e> Recoding<'e> {
             if source.decoder.is_ended() {
                 self.put();
             }
-            self.write(&piece, &mut encoder).await?;
+            self.write(&piece, encoder).await?;
         }
-        if matches!(rest, Rest::Follows) && !source.decoder.is_ended() {
+        if !source.decoder.is_ended() {
             self.kept = None; // There would have been more.
         }
-        self.put();
-        self.finish(source, &encoder).await?;
-        Ok(None)
+        Ok(())
     }
 
     async fn pass_shaped(

@@ -365,7 +365,8 @@ impl Record {
         self.has_answered = true;
         self.scope.route.responses(self.status).add(1);
         self.count_body(content);
-        self.evidence.answers(self.status, self.bytes);
+        let now = self.clock.last_turn();
+        self.evidence.answers(self.status, self.bytes, now);
     }
 
     /// Notes content that is handed on to the client.
@@ -406,7 +407,8 @@ impl Record {
     /// logged when that ends.
     pub(crate) fn upgraded(&mut self) -> Option<ConnectionLine> {
         self.done();
-        self.evidence.answers(self.status, 0);
+        self.evidence
+            .answers(self.status, 0, self.clock.last_turn());
         let access = self.access.take()?;
         let (trace_id, span_id) = (self.span.trace_id(), self.span.span_id());
         Some(ConnectionLine::of_upgrade(

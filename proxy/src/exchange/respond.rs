@@ -43,7 +43,7 @@ pub(super) enum Answered {
     /// There was none.
     Failed(NoAnswer),
     /// The connection changes its protocol behind this head.
-    Upgrade(ResponseHead),
+    Upgrade(Box<ResponseHead>),
 }
 
 /// What connections outlive an answer that was passed on whole.
@@ -52,8 +52,8 @@ pub(super) struct Whole {
     pub(super) keeps_upstream: bool,
 }
 
-/// Content goes with the head of its answer in one write, up to so many bytes.
-const WITH_HEAD_MAX: usize = 32 * 1024;
+/// Content that came with the head is copied behind it up to so many bytes: that costs less than to write two pieces.
+const COPIED_MAX: usize = 4 * 1024;
 
 impl Exchange<'_> {
     /// Reads the upstream's answer and passes it on, as faults say.
@@ -87,7 +87,7 @@ impl Exchange<'_> {
             input: from.input,
             decoder: &mut decoder,
         };
-        let answer = Answer {
+        let mut answer = Answer {
             head,
             length,
             source,
@@ -96,8 +96,16 @@ impl Exchange<'_> {
         };
         match faults.take() {
             None if answer.head.status == 101 => Answered::Upgrade(answer.head),
-            None => self.pass_on(answer).await,
-            // Boxed, as every exchange would have to keep room for it.
+            // Boxed here and below, as every exchange would have to keep room for it.
+            None if answer.needs_framing(self.asked.is_http10) => {
+                let shaped = self.pass_shaped(answer, Content::Upstream, SmallVec::new(), None);
+                Box::pin(shaped).await
+            }
+            None => {
+                let answered = self.pass_on(&mut answer).await;
+                answer.head.recycle();
+                answered
+            }
             Some(faults) => {
                 Box::pin(self.respond_with_faults(answer, *faults, from.request, &held)).await
             }
@@ -110,27 +118,16 @@ impl Exchange<'_> {
         from: &mut Responding<'_>,
         holds: bool,
         held: &mut Vec<u8>,
-    ) -> Result<ResponseHead, NoAnswer> {
+    ) -> Result<Box<ResponseHead>, NoAnswer> {
         let limits = &self.scope.head_limits;
         loop {
             let mut head = ResponseHead::spare();
-            {
-                let reading = read_head(from.transport, from.input, &mut head, self.clock, limits);
-                let mut reading = pin!(reading);
-                if from.upload.gate.is_closed() {
-                    tokio::select! {
-                        biased;
-                        read = &mut reading => read?,
-                        () = self.scope.timer.sleep(CONTINUE_TIMEOUT) => {
-                            from.upload.gate.open_by_proxy();
-                            let own = b"HTTP/1.1 100 Continue\r\n\r\n";
-                            self.inform(from.upload, own).await;
-                            reading.await?;
-                        }
-                    }
-                } else {
-                    reading.await?;
-                }
+            let reading = read_head(from.transport, from.input, &mut head, self.clock, limits);
+            if from.upload.gate.is_closed() {
+                // Boxed here and below, as most answers need no room for it.
+                Box::pin(self.or_continue(from.upload, reading)).await?;
+            } else {
+                reading.await?;
             }
             from.upload.was_informed.set(true);
             match head.status {
@@ -138,8 +135,8 @@ impl Exchange<'_> {
                     let awaited = from.upload.gate.is_closed();
                     if from.upload.gate.upstream_continues() {
                         // The client waits for this one before it goes on.
-                        self.informational(from.upload, &mut head, holds && !awaited, held)
-                            .await;
+                        let holds = holds && !awaited;
+                        Box::pin(self.informational(from.upload, &mut head, holds, held)).await;
                     }
                 }
                 101 if self.asked.upgrades => return Ok(head),
@@ -147,12 +144,28 @@ impl Exchange<'_> {
                     return Err(NoAnswer::of(BadAnswer::UNASKED_SWITCH));
                 }
                 _ if head.is_informational() => {
-                    self.informational(from.upload, &mut head, holds, held)
-                        .await;
+                    Box::pin(self.informational(from.upload, &mut head, holds, held)).await;
                 }
                 _ => return Ok(head),
             }
         }
+    }
+
+    /// Lets the client go on with its content if the upstream says nothing in time.
+    async fn or_continue(
+        &self,
+        upload: &Upload,
+        reading: impl Future<Output = Result<(), NoAnswer>>,
+    ) -> Result<(), NoAnswer> {
+        let mut reading = pin!(reading);
+        tokio::select! {
+            biased;
+            read = &mut reading => return read,
+            () = self.scope.timer.sleep(CONTINUE_TIMEOUT) => {}
+        }
+        upload.gate.open_by_proxy();
+        self.inform(upload, b"HTTP/1.1 100 Continue\r\n\r\n").await;
+        reading.await
     }
 
     /// Passes a 1xx on, or keeps it. HTTP/1.0 knows none.
@@ -258,14 +271,9 @@ impl Exchange<'_> {
         self.pass_shaped(answer, content, shapes, keep).await
     }
 
-    /// Passes an answer on as it is, framed anew only where the client could not read its framing.
-    async fn pass_on(&self, mut answer: Answer<'_>) -> Answered {
-        if answer.needs_framing(self.asked.is_http10) {
-            return Box::pin(self.pass_shaped(answer, Content::Upstream, SmallVec::new(), None))
-                .await;
-        }
-        let keeps_client = self.keeps_client(&answer, answer.length);
-        let has_events = answer.length == BodyLength::Chunked && answer.head.has_events();
+    /// Passes an answer on as it is.
+    async fn pass_on(&self, answer: &mut Answer<'_>) -> Answered {
+        let keeps_client = self.keeps_client(answer, answer.length);
         let mut out = Output::new();
         to_client(
             &mut answer.head,
@@ -274,43 +282,37 @@ impl Exchange<'_> {
         );
         self.note_retry_after(&answer.head);
         write_response(&answer.head, out.bytes_mut());
-        std::mem::take(&mut answer.head).recycle();
-        let begun = answer.source.take_verbatim(WITH_HEAD_MAX, out.bytes_mut());
-        let (content, flaw) = match begun {
-            Ok(content) => (content, None),
-            // What came before goes out first: a client learns the same however the bytes are cut.
-            Err(bad) => {
-                let (length, out) = (answer.length, out.bytes_mut());
-                let content = answer.source.take_up_to_flaw(length, WITH_HEAD_MAX, out);
-                if content == 0 {
-                    return Answered::Failed(NoAnswer::of(bad.into())); // Nothing was sent.
-                }
-                (content, Some(bad))
-            }
-        };
+        let (mut begun, flaw) = answer.source.track();
+        if let Some(bad) = flaw
+            && begun.data == 0
+        {
+            return Answered::Failed(NoAnswer::of(bad.into())); // Nothing was sent.
+        }
         answer.upload.answer_has_begun.set(true);
         let record = self.record;
-        record.borrow_mut().begins_answer(content);
-        let to = self.client.transport();
-        if write_all(to, out.bytes(), self.clock, Way::Download)
-            .await
-            .is_err()
-        {
-            return Answered::Over(After::Drop);
+        record.borrow_mut().begins_answer(begun.data);
+        let events = answer.follows_events().then(|| {
+            let mut tail = EventTail::default();
+            tail.follow(&answer.source.input.bytes()[..begun.used]);
+            tail
+        });
+        if begun.used <= COPIED_MAX {
+            out.extend(&answer.source.input.bytes()[..begun.used]);
+            answer.source.input.consume(begun.used);
+            begun.used = 0;
         }
-        let mut events = has_events.then(EventTail::default);
-        if let Some(tail) = &mut events
-            && content > 0
-        {
-            tail.follow(out.bytes());
+        let to = self.client.transport();
+        let written = (answer.source)
+            .write_behind(out.bytes(), begun.used, to, self.clock, Way::Download)
+            .await;
+        if written.is_err() {
+            return Answered::Over(After::Drop);
         }
         drop(out);
         if let Some(bad) = flaw {
             return Box::pin(self.broken(BodyError::Malformed(bad), answer.length)).await;
         }
-        if let Some(tail) = events
-            && !answer.source.decoder.is_ended()
-        {
+        if let Some(tail) = events {
             return Box::pin(self.pass_events(answer, tail, keeps_client)).await;
         }
         if !answer.source.decoder.is_ended() {
@@ -319,7 +321,7 @@ impl Exchange<'_> {
                 .pass_verbatim(to, self.clock, Way::Download, |bytes| {
                     record.borrow_mut().sent_body(bytes);
                 });
-            if let Err(error) = passed.await {
+            if let Err(error) = Box::pin(passed).await {
                 return Box::pin(self.broken(error, answer.length)).await;
             }
         }
@@ -462,7 +464,7 @@ impl Exchange<'_> {
 
 /// An upstream's answer, of which the head was read.
 pub(super) struct Answer<'a> {
-    pub(super) head: ResponseHead,
+    pub(super) head: Box<ResponseHead>,
     pub(super) length: BodyLength,
     pub(super) source: Source<'a>,
     pub(super) upload: &'a Upload,
@@ -477,6 +479,13 @@ impl Answer<'_> {
             BodyLength::Chunked => is_http10,
             BodyLength::UntilClose => true,
         }
+    }
+
+    /// Whether server-sent events are still to come, in chunks.
+    fn follows_events(&self) -> bool {
+        self.length == BodyLength::Chunked
+            && !self.source.decoder.is_ended()
+            && self.head.has_events()
     }
 
     /// The content up to its end, or as far as it was read: up to `bytes_max` and a piece more, or until it broke.

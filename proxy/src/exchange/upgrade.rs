@@ -24,8 +24,8 @@ impl Exchange<'_> {
     /// Hands both sides over, behind the 101 of `head`.
     pub(super) fn upgrade(
         &self,
-        connection: UpstreamConnection,
-        mut head: ResponseHead,
+        connection: Box<UpstreamConnection>,
+        mut head: Box<ResponseHead>,
         body: &mut Source<'_>,
     ) -> After {
         self.record.borrow_mut().begins_answer(0);

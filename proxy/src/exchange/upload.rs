@@ -186,21 +186,51 @@ impl Exchange<'_> {
         to: &Transport,
     ) -> UploadEnd {
         let mut unwritten = head;
+        match poll_fn(|cx| Poll::Ready(to.poll_write(cx, head))).await {
+            Poll::Ready(Ok(written)) => unwritten = &head[written..],
+            Poll::Ready(Err(error)) => return UploadEnd::Unwritten(error),
+            Poll::Pending => {}
+        }
+        if unwritten.is_empty() && body.decoder.is_ended() {
+            upload.state.set(UploadState::Sent);
+        } else {
+            // Boxed, as most requests are sent at once and need no room for it.
+            let is_unwritten = unwritten.len() == head.len();
+            let rest = self.send_rest(upload, unwritten, is_unwritten, &mut body, paced, to);
+            if let Some(end) = Box::pin(rest).await {
+                return end;
+            }
+        }
+        self.client.left(body.input).await;
+        UploadEnd::Left
+    }
+
+    /// Sends what could not be written at once. Tells what went wrong, unless the upstream just takes no more.
+    async fn send_rest(
+        &self,
+        upload: &Upload,
+        mut unwritten: &[u8],
+        mut is_unwritten: bool,
+        body: &mut Source<'_>,
+        paced: Option<&mut Paced>,
+        to: &Transport,
+    ) -> Option<UploadEnd> {
         while !unwritten.is_empty() {
             let written = self
                 .clock
                 .while_sending(Part::Upstream, |cx| to.poll_write(cx, unwritten));
             match written.await {
                 Ok(written) => unwritten = &unwritten[written..],
-                Err(error) if unwritten.len() == head.len() => return UploadEnd::Unwritten(error),
+                Err(error) if is_unwritten => return Some(UploadEnd::Unwritten(error)),
                 // What it answered is read all the same.
                 Err(_) => {
                     upload.state.set(UploadState::Refused);
-                    break;
+                    return None;
                 }
             }
+            is_unwritten = false;
         }
-        if !body.decoder.is_ended() && !upload.is_refused() {
+        if !body.decoder.is_ended() {
             let passing = async {
                 upload.gate.wait().await;
                 match paced {
@@ -209,27 +239,27 @@ impl Exchange<'_> {
                         let count = |bytes| route.bytes_in.add(bytes);
                         body.pass_verbatim(to, self.clock, Way::Upload, count).await
                     }
-                    Some(paced) => Box::pin(self.pass_paced(paced, &mut body, to)).await,
+                    Some(paced) => Box::pin(self.pass_paced(paced, body, to)).await,
                 }
             };
             // While it is not read from, the client may leave unseen.
             let passed = tokio::select! {
                 biased;
                 passed = passing => passed,
-                () = self.client.gone() => return UploadEnd::Left,
+                () = self.client.gone() => return Some(UploadEnd::Left),
             };
             match passed {
                 Ok(()) => {}
-                Err(BodyError::Write(_)) => upload.state.set(UploadState::Refused),
-                Err(BodyError::Malformed(bad)) => return UploadEnd::Malformed(bad),
-                Err(BodyError::Eof | BodyError::Read(_)) => return UploadEnd::Left,
+                Err(BodyError::Write(_)) => {
+                    upload.state.set(UploadState::Refused);
+                    return None;
+                }
+                Err(BodyError::Malformed(bad)) => return Some(UploadEnd::Malformed(bad)),
+                Err(BodyError::Eof | BodyError::Read(_)) => return Some(UploadEnd::Left),
             }
         }
-        if !upload.is_refused() {
-            upload.state.set(UploadState::Sent);
-        }
-        self.client.left(body.input).await;
-        UploadEnd::Left
+        upload.state.set(UploadState::Sent);
+        None
     }
 
     /// Passes content on as fast as faults allow.

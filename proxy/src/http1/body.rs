@@ -9,7 +9,10 @@ use std::{
 use bytes::Bytes;
 use tokio::task::yield_now;
 
-use super::{BadBody, BodyLength, EventTail, Input, decoder::Decoder};
+use super::{
+    BadBody, EventTail, Input,
+    decoder::{Decoder, Tracked},
+};
 use crate::{
     clock::{Clock, Part},
     relay::Pipe,
@@ -106,28 +109,16 @@ impl Source<'_> {
         Ok(tracked.data)
     }
 
-    /// Takes what came before the flaw that [`take_verbatim`](Self::take_verbatim) found at the beginning of a body of
-    /// this length: as much as would have passed if it had come byte by byte. Gives the bytes of content.
-    #[cold]
-    pub(crate) fn take_up_to_flaw(
-        &mut self,
-        length: BodyLength,
-        bytes_max: usize,
-        out: &mut Vec<u8>,
-    ) -> u64 {
-        let bytes = &self.input.bytes()[..self.input.len().min(bytes_max)];
-        let mut decoder = Decoder::new(length);
-        let (mut used, mut data) = (0, 0);
-        for end in 1..=bytes.len() {
-            let Ok(tracked) = decoder.track(&bytes[used..end]) else {
-                break;
-            };
-            used += tracked.used;
-            data += tracked.data;
+    /// How much of what was read is to be [passed on](Self::write_behind) byte for byte, and what is wrong about the framing
+    /// behind that, if something is: the receiver learns the same however the bytes are cut.
+    pub(crate) fn track(&mut self) -> (Tracked, Option<BadBody>) {
+        if self.input.is_empty() || self.decoder.is_ended() {
+            return (Tracked::default(), None);
         }
-        out.extend_from_slice(&bytes[..used]);
-        self.input.consume(used);
-        data
+        match self.decoder.track(self.input.bytes()) {
+            Ok(tracked) => (tracked, None),
+            Err(bad) => (self.decoder.before_flaw(), Some(bad)),
+        }
     }
 
     /// Reads and forgets a piece of the body. Gives its bytes, framing included. Without a `clock` the time is somebody
@@ -242,12 +233,15 @@ impl Source<'_> {
         mut count: impl FnMut(u64),
     ) -> Result<(), BodyError> {
         loop {
-            if !self.input.is_empty() {
-                let tracked = self.decoder.track(self.input.bytes());
-                let tracked = tracked.map_err(BodyError::Malformed)?;
+            let (tracked, flaw) = self.track();
+            if tracked.used > 0 {
                 // Before the receiver can know of it.
                 count(tracked.data);
-                self.write(tracked.used, to, clock, way).await?;
+                let written = self.write_behind(&[], tracked.used, to, clock, way).await;
+                written.map_err(BodyError::Write)?;
+            }
+            if let Some(bad) = flaw {
+                return Err(BodyError::Malformed(bad));
             }
             if self.decoder.is_ended() {
                 return Ok(());
@@ -279,12 +273,15 @@ impl Source<'_> {
     ) -> Result<bool, BodyError> {
         let way = Way::Download;
         loop {
-            if !self.input.is_empty() {
-                let tracked = self.decoder.track(self.input.bytes());
-                let tracked = tracked.map_err(BodyError::Malformed)?;
+            let (tracked, flaw) = self.track();
+            if tracked.used > 0 {
                 count(tracked.data);
                 tail.follow(&self.input.bytes()[..tracked.used]);
-                self.write(tracked.used, to, clock, way).await?;
+                let written = self.write_behind(&[], tracked.used, to, clock, way).await;
+                written.map_err(BodyError::Write)?;
+            }
+            if let Some(bad) = flaw {
+                return Err(BodyError::Malformed(bad));
             }
             if self.decoder.is_ended() {
                 return Ok(false);
@@ -298,22 +295,26 @@ impl Source<'_> {
         }
     }
 
-    /// Writes the first `bytes` of the input, which the decoder has followed. They leave the input with this call, whether
-    /// it fails or is dropped: decoder and input stay in step.
-    async fn write(
+    /// Writes a head, which may be empty, and behind it the first `bytes` of the input, which the decoder has followed. They
+    /// leave the input with this call, whether it fails or is dropped: decoder and input stay in step.
+    pub(crate) async fn write_behind(
         &mut self,
+        mut head: &[u8],
         bytes: usize,
         to: &Transport,
         clock: &Clock,
         way: Way,
-    ) -> Result<(), BodyError> {
+    ) -> io::Result<()> {
         let mut unwritten = Unwritten {
             input: &mut *self.input,
             bytes,
         };
-        while unwritten.bytes > 0 {
-            let written = write_some(to, unwritten.bytes(), clock, way).await;
-            unwritten.consume(written.map_err(BodyError::Write)?);
+        while !head.is_empty() || unwritten.bytes > 0 {
+            let write = |cx: &mut Context<'_>| to.poll_write_both(cx, head, unwritten.bytes());
+            let written = wait(clock, way, way.receiver(), write).await?;
+            let of_head = written.min(head.len());
+            head = &head[of_head..];
+            unwritten.consume(written - of_head);
         }
         Ok(())
     }

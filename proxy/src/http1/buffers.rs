@@ -8,8 +8,8 @@ use std::{
 
 use crate::transport::Transport;
 
-/// How much one read takes at most, until a head needs more room.
-const SIZE: usize = 64 * 1024;
+/// How much one read takes at most, until a head needs more room: 64 KiB of content and a head before it.
+const SIZE: usize = 72 * 1024;
 /// Buffers that a core keeps for the next borrower; those beyond are freed.
 const SPARE_MAX: usize = 32;
 

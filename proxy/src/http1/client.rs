@@ -43,12 +43,13 @@ impl NoAnswer {
 }
 
 impl UpstreamConnection {
-    pub(crate) async fn open(upstream: &Arc<Upstream>) -> Result<Self, UpstreamError> {
-        Ok(Self {
+    /// Opens one. Boxed, as exchanges and the pool hand it to each other.
+    pub(crate) async fn open(upstream: &Arc<Upstream>) -> Result<Box<Self>, UpstreamError> {
+        Ok(Box::new(Self {
             transport: Transport::Plain(upstream.connect().await?),
             input: Input::default(),
             upstream: Arc::clone(upstream),
-        })
+        }))
     }
 
     /// Whether it waits for a request: the upstream has neither closed it nor sent anything. Asks the kernel only if

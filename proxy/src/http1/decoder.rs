@@ -26,6 +26,8 @@ pub(crate) struct Decoder {
     /// The lines of the trailer section that have come.
     section: Vec<u8>,
     trailers: Option<Box<Fields>>,
+    /// See [`before_flaw`](Self::before_flaw). Boxed, as few bodies have one.
+    before_flaw: Option<Box<Tracked>>,
     /// Is shown the content as it comes, up to its end.
     watch: Option<Box<BodyWatch>>,
 }
@@ -135,6 +137,7 @@ impl Decoder {
             limits: *limits,
             section: Vec::new(),
             trailers: None,
+            before_flaw: None,
             watch: None,
         }
     }
@@ -162,12 +165,22 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// Returns what is wrong about the framing; none of this input is to be passed on then.
+    /// Returns what is wrong about the framing. Of this input only what came [before](Self::before_flaw) is to be passed on
+    /// then.
     pub(crate) fn track(&mut self, input: &[u8]) -> Result<Tracked, BadBody> {
         let mut at = self.held.min(input.len());
         let mut tracked = Tracked::default();
         loop {
-            let step = self.step(&input[at..])?;
+            let step = match self.step(&input[at..]) {
+                Ok(step) => step,
+                Err((bad, released)) => {
+                    if released > 0 {
+                        tracked.used = at + released;
+                    }
+                    self.before_flaw = Some(Box::new(tracked));
+                    return Err(bad);
+                }
+            };
             if step.released > 0 {
                 tracked.used = at + step.released;
             }
@@ -185,6 +198,12 @@ impl Decoder {
         }
     }
 
+    /// What came before the flaw for which [`track`](Self::track) refused its input: as much as would have passed if it had
+    /// come byte by byte.
+    pub(crate) fn before_flaw(&self) -> Tracked {
+        self.before_flaw.as_deref().copied().unwrap_or_default()
+    }
+
     /// Finds the next piece of content. To be called again with the input behind the used bytes, until it uses all of
     /// it or the message has ended.
     ///
@@ -193,7 +212,7 @@ impl Decoder {
     /// Returns what is wrong about the framing.
     pub(crate) fn decode(&mut self, input: &[u8]) -> Result<Decoded, BadBody> {
         let held = mem::take(&mut self.held).min(input.len());
-        let step = self.step(&input[held..])?;
+        let step = self.step(&input[held..]).map_err(|(bad, _)| bad)?;
         if let Some(watch) = &mut self.watch {
             watch.content(&input[held..][step.data.clone()]);
         }
@@ -261,12 +280,13 @@ impl Decoder {
         self.trailers.take().map(|trailers| *trailers)
     }
 
-    fn step(&mut self, input: &[u8]) -> Result<Step, BadBody> {
+    /// Takes a step. A flaw comes with how many of the bytes before it may be passed on.
+    fn step(&mut self, input: &[u8]) -> Result<Step, (BadBody, usize)> {
         let (mut at, mut released) = (0, 0);
         loop {
             let rest = &input[at..];
             let data = match &mut self.state {
-                State::Bad(bad) => return Err(*bad),
+                State::Bad(bad) => return Err((*bad, released)),
                 State::Ended | State::Sized(0) => 0,
                 _ if rest.is_empty() => 0,
                 State::UntilClose => rest.len(),
@@ -288,7 +308,7 @@ impl Decoder {
                     }
                     Err(bad) => {
                         self.state = State::Bad(bad);
-                        return Err(bad);
+                        return Err((bad, released));
                     }
                 },
             };

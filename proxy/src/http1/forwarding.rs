@@ -1,6 +1,16 @@
 //! What a hop changes about a message's head, and nothing else: the order of the fields stays.
 
-use super::head::{FieldKind, Fields, RequestHead, ResponseHead};
+use super::head::{FieldKind, FieldKinds, Fields, RequestHead, ResponseHead};
+
+/// What concerns one connection alone. Most messages have none of it.
+const OF_CONNECTION: FieldKinds = FieldKind::set(&[
+    FieldKind::Connection,
+    FieldKind::KeepAlive,
+    FieldKind::ProxyConnection,
+    FieldKind::Te,
+    FieldKind::Upgrade,
+    FieldKind::Http2Settings,
+]);
 
 /// Which framing fields go out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,16 +48,19 @@ pub(crate) fn to_upstream(
     framing: Outgoing,
 ) -> bool {
     head.use_origin_form();
-    let asks = !head.is_http10() && head.fields.lists(FieldKind::Connection, "upgrade");
-    let upgrades = asks && keep_upgrades(&mut head.fields);
-    let accepts_trailers = head.fields.lists(FieldKind::Te, "trailers");
-    strip_hop_by_hop(&mut head.fields, upgrades);
-    head.fields.remove_kind(FieldKind::Http2Settings);
-    if accepts_trailers {
-        // What else TE says is between the client and this hop (RFC 9110 §10.1.4).
-        say_only(&mut head.fields, FieldKind::Te, "TE", "trailers");
-    } else {
-        head.fields.remove_kind(FieldKind::Te);
+    let mut upgrades = false;
+    if head.fields.may_have(OF_CONNECTION) {
+        let asks = !head.is_http10() && head.fields.lists(FieldKind::Connection, "upgrade");
+        upgrades = asks && keep_upgrades(&mut head.fields);
+        let accepts_trailers = head.fields.lists(FieldKind::Te, "trailers");
+        strip_hop_by_hop(&mut head.fields, upgrades);
+        head.fields.remove_kind(FieldKind::Http2Settings);
+        if accepts_trailers {
+            // What else TE says is between the client and this hop (RFC 9110 §10.1.4).
+            say_only(&mut head.fields, FieldKind::Te, "TE", "trailers");
+        } else {
+            head.fields.remove_kind(FieldKind::Te);
+        }
     }
     frame(&mut head.fields, framing);
     if !head.fields.has_kind(FieldKind::Host) {
@@ -58,9 +71,11 @@ pub(crate) fn to_upstream(
 
 /// Makes an upstream's answer into one of this hop. `Upgrade` stays where it means something: in a 101 and a 426.
 pub(crate) fn to_client(head: &mut ResponseHead, framing: Outgoing, persistence: Persistence) {
-    let upgrades = matches!(head.status, 101 | 426) && head.fields.has_kind(FieldKind::Upgrade);
-    strip_hop_by_hop(&mut head.fields, upgrades);
-    head.fields.remove_kind(FieldKind::Te);
+    if head.fields.may_have(OF_CONNECTION) {
+        let upgrades = matches!(head.status, 101 | 426) && head.fields.has_kind(FieldKind::Upgrade);
+        strip_hop_by_hop(&mut head.fields, upgrades);
+        head.fields.remove_kind(FieldKind::Te);
+    }
     // RFC 9110 §8.6, RFC 9112 §6.1: neither has content, nor may say how much.
     let framing = match head.status {
         100..=199 | 204 => Outgoing::None,

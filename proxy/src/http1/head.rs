@@ -3,6 +3,7 @@
 mod as_fault_fields;
 mod diagnosis;
 mod fields;
+mod grammar;
 mod host;
 mod kind;
 mod request;
@@ -10,10 +11,8 @@ mod response;
 mod search;
 mod spare;
 
-use std::mem::MaybeUninit;
-
 pub(crate) use fields::Fields;
-pub(crate) use kind::FieldKind;
+pub(crate) use kind::{FieldKind, FieldKinds};
 pub(crate) use request::RequestHead;
 pub(crate) use response::ResponseHead;
 pub(crate) use search::HeadSearch;
@@ -53,12 +52,6 @@ impl Span {
             start: offset(start),
             end: offset(end),
         }
-    }
-
-    /// Where `part` is in `whole`, of which it is a part.
-    fn of(part: &[u8], whole: &[u8]) -> Self {
-        let start = part.as_ptr().addr() - whole.as_ptr().addr();
-        Self::new(start, start + part.len())
     }
 
     fn in_bytes(self, bytes: &[u8]) -> &[u8] {
@@ -105,22 +98,4 @@ pub(super) fn is_token(text: &[u8]) -> bool {
 /// A byte that may stand in a field value: HTAB, SP, visible ASCII or obs-text (RFC 9110 §5.5).
 const fn is_value_byte(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
-}
-
-/// Fields of a head that is read without an allocation; a head with more of them is read a second time.
-const USUAL_FIELDS: usize = 64;
-
-/// Parses with room for the usual number of fields, and once more with room for `limit` if they are more.
-fn with_room<'b, T>(
-    limit: usize,
-    mut parse: impl FnMut(&mut [MaybeUninit<httparse::Header<'b>>]) -> Result<T, httparse::Error>,
-) -> Result<T, httparse::Error> {
-    let mut few = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
-    match parse(&mut few[..limit.min(USUAL_FIELDS)]) {
-        Err(httparse::Error::TooManyHeaders) if limit > USUAL_FIELDS => {
-            let mut many = vec![MaybeUninit::uninit(); limit];
-            parse(&mut many)
-        }
-        parsed => parsed,
-    }
 }

@@ -1,6 +1,6 @@
 //! One client's connection: requests one after the other, and the timers that end it.
 
-use std::{future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Instant};
+use std::{future::poll_fn, net::SocketAddr, pin::pin, rc::Rc, task::Poll, time::Instant};
 
 use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use crate::{
     relay,
     scope::Scope,
     shaping::StreamShaper,
+    timer::later,
     transport::{ClientSocket, Doing, StreamEnd, close_in_order},
 };
 
@@ -30,13 +31,11 @@ enum Conversation {
 /// Serves a connection until either side ends it. After `closing` the exchange in progress is its last.
 pub(crate) async fn serve(
     tcp: TcpStream,
+    peer: SocketAddr,
     permit: OwnedSemaphorePermit,
     scope: Rc<Scope>,
     closing: CancellationToken,
 ) {
-    let Ok(peer) = tcp.peer_addr() else {
-        return; // It is gone already.
-    };
     if let Err(error) = tcp.set_nodelay(true) {
         tracing::debug!(%error, %peer, "could not set TCP_NODELAY");
     }
@@ -97,23 +96,25 @@ async fn converse_within_limits(
     let mut conversation = pin!(converse(scope, client));
     let mut ended_by_fault = pin!(client.layered().ended_by_fault());
     let mut overdue = pin!(overdue(client, scope.client_timeouts));
-    // The route wakes its connections when it closes, so no request pays for a waiter. Looked at behind the registration of
-    // the waker, so that nothing is missed.
-    let closes = poll_fn(|cx| {
+    let end = poll_fn(|cx| {
+        if let Poll::Ready(end) = conversation.as_mut().poll(cx) {
+            return Poll::Ready(Ok(end));
+        }
+        if let Poll::Ready(end) = ended_by_fault.as_mut().poll(cx) {
+            return Poll::Ready(Err(end));
+        }
+        // The route wakes its connections when it closes, so no request pays for a waiter. Looked at behind the
+        // registration of the waker, so that nothing is missed.
         if closing.is_cancelled() && !client.is_last() {
             client.close_after_this();
             cx.waker().wake_by_ref();
         }
-        Poll::<()>::Pending
+        if client.activity.now().0 == Doing::Exchange {
+            return Poll::Pending; // It is looked at behind the exchange: nothing is overdue before.
+        }
+        overdue.as_mut().poll(cx).map(Ok)
     });
-    let mut closes = pin!(closes);
-    tokio::select! {
-        biased;
-        end = &mut conversation => Ok(end),
-        end = &mut ended_by_fault => Err(end),
-        () = &mut closes => Ok(Conversation::Close),
-        how = &mut overdue => Ok(how),
-    }
+    end.await
 }
 
 /// Reads requests and has them served, one after the other.
@@ -135,12 +136,22 @@ async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>) -> Conversation 
             Next::End => return Conversation::Close,
             Next::Broken => return Conversation::Drop,
         };
-        client.begins_request();
+        let now = Instant::now();
+        client.begins_request(now);
         // Boxed, so that an idle connection keeps no room for it.
-        let exchange = exchange(scope, &downstream, number, &mut head, length, &mut input);
+        let exchange = exchange(
+            scope,
+            &downstream,
+            number,
+            now,
+            &mut head,
+            length,
+            &mut input,
+        );
         let after = Box::pin(exchange).await;
         head.recycle();
-        client.ends_request();
+        let now = Instant::now();
+        client.ends_request(now);
         match after {
             After::Next if client.is_last() => return Conversation::Close,
             After::Next => {}
@@ -148,19 +159,17 @@ async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>) -> Conversation 
             After::Drop => return Conversation::Drop,
             After::Upgrade(upgrade) => return Conversation::Upgrade(upgrade),
         }
-        let doing = match input.is_empty() {
-            true => Doing::Idle,
-            false => Doing::Head,
-        };
-        client.activity.set(doing, Instant::now());
+        if !input.is_empty() {
+            client.activity.set(Doing::Head, now);
+        }
         number += 1;
     }
 }
 
 enum Next {
-    Request(RequestHead, BodyLength),
+    Request(Box<RequestHead>, BodyLength),
     /// With what could be read of it.
-    Refused(RequestHead, Refusal),
+    Refused(Box<RequestHead>, Refusal),
     /// There are no more.
     End,
     Broken,
@@ -169,9 +178,6 @@ enum Next {
 /// Reads the head of the next request. Holds no memory while nothing comes.
 async fn next_request(scope: &Scope, client: &ClientSocket, input: &mut Input) -> Next {
     let mut search = HeadSearch::default();
-    if !input.is_empty() {
-        client.note_first_byte(Instant::now());
-    }
     loop {
         if !input.is_empty() {
             let mut head = RequestHead::spare();
@@ -185,13 +191,13 @@ async fn next_request(scope: &Scope, client: &ClientSocket, input: &mut Input) -
                 }
                 Ok(None) => {
                     head.recycle();
+                    client.begins_head();
                     // The rest may be long in coming.
                     input.shrink();
                 }
                 Err(refusal) => return Next::Refused(head, refusal),
             }
         }
-        let is_first = input.is_empty();
         let read = poll_fn(|cx| match input.poll_fill(client.transport(), cx) {
             Poll::Pending if client.is_last() && input.is_empty() => Poll::Ready(Ok(0)),
             polled => polled,
@@ -199,16 +205,7 @@ async fn next_request(scope: &Scope, client: &ClientSocket, input: &mut Input) -
         match read.await {
             // What came of a head that is not whole is for nobody.
             Ok(0) => return Next::End,
-            Ok(_) => {
-                if is_first {
-                    let now = Instant::now();
-                    client.note_first_byte(now);
-                    let (doing, _) = client.activity.now();
-                    if doing == Doing::Idle {
-                        client.activity.set(Doing::Head, now);
-                    }
-                }
-            }
+            Ok(_) => {}
             Err(_) => return Next::Broken,
         }
     }
@@ -231,19 +228,20 @@ async fn refuse_connection(
 ///
 /// It sleeps to the earliest time at which that could be, looks, and sleeps again: no timer is touched by a request.
 async fn overdue(client: &ClientSocket, timeouts: ClientTimeouts) -> Conversation {
+    let soonest = timeouts.head.min(timeouts.idle);
     let mut held_up_at = None;
     loop {
         let (doing, since) = client.activity.now();
         let now = Instant::now();
         let since = held_up_at.map_or(since, |held: Instant| since.max(held));
         let deadline = match doing {
-            Doing::Head => since + timeouts.head,
-            Doing::Idle => since + timeouts.idle,
-            Doing::Exchange => now + timeouts.head,
+            Doing::Head => later(since, timeouts.head),
+            Doing::Idle => later(since, timeouts.idle),
+            Doing::Exchange => later(now, soonest),
         };
         if now < deadline {
-            // A head may begin meanwhile, and nobody is woken for that.
-            sleep_until(deadline.min(now + timeouts.head).into()).await;
+            // A head or an idle time may begin meanwhile, and nobody is woken for that.
+            sleep_until(deadline.min(later(now, soonest)).into()).await;
             continue;
         }
         if client.layered().is_held_up() {

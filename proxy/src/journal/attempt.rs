@@ -143,27 +143,57 @@ impl Attempt {
         }
     }
 
-    /// Forgets everything, and keeps the memory.
-    fn clear(&mut self) {
-        let mut kept = std::mem::take(self);
-        let texts = [
-            &mut kept.route,
-            &mut kept.ended_by,
-            &mut kept.method,
-            &mut kept.path,
-            &mut kept.request_id,
-        ];
-        texts.into_iter().for_each(String::clear);
-        kept.faults.clear();
-        *self = Self {
-            route: kept.route,
-            ended_by: kept.ended_by,
-            method: kept.method,
-            path: kept.path,
-            request_id: kept.request_id,
-            faults: kept.faults,
-            ..Self::default()
-        };
+    /// Makes it the record of another request, and keeps the memory of its texts.
+    fn begin_anew(&mut self, number: u64, route: &str, on: OnConnection, t_head: u64) {
+        // In place, as it is large. The rest is read from the request's head.
+        let Self {
+            number: own_number,
+            seq,
+            route: own_route,
+            connection,
+            connection_seq,
+            peer,
+            t_open,
+            t_head: own_t_head,
+            t_req_end,
+            t_first_out,
+            t_last_out,
+            t_end,
+            end,
+            ended_by,
+            is_in_head,
+            is_whole,
+            bytes,
+            status,
+            faults,
+            retry_after,
+            method,
+            path,
+            fingerprint,
+            content_hashed,
+            trace,
+            request_id,
+            idempotency_key,
+            retry_count,
+            in_flight,
+        } = self;
+        for text in [&mut *own_route, ended_by, method, path, request_id] {
+            text.clear();
+        }
+        faults.clear();
+        own_route.push_str(route);
+        *own_number = number;
+        *connection = on.connection;
+        *connection_seq = on.seq;
+        *peer = Some(on.peer);
+        *t_open = on.opened;
+        *own_t_head = t_head;
+        (*seq, *bytes, *fingerprint, *in_flight) = (0, 0, 0, 0);
+        (*t_req_end, *content_hashed) = (None, None);
+        (*t_first_out, *t_last_out, *t_end) = (None, None, None);
+        (*is_in_head, *is_whole) = (false, false);
+        (*end, *status, *retry_after) = (AttemptEnd::StillOpen, None, None);
+        (*trace, *idempotency_key, *retry_count) = (None, None, None);
     }
 
     fn strike<'f>(&mut self, ids: impl Iterator<Item = &'f str>) {
@@ -179,9 +209,10 @@ impl Attempt {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OnConnection {
     pub(crate) connection: u64,
-    pub(crate) opened: Instant,
-    /// When the first byte of the request was read.
-    pub(crate) request_began: Instant,
+    /// When it was accepted, on the journal's clock.
+    pub(crate) opened: u64,
+    /// When the first byte of the request's head was read, if it did not come whole.
+    pub(crate) head_began: Option<Instant>,
     pub(crate) peer: SocketAddr,
     /// The request's place on it.
     pub(crate) seq: u64,
@@ -208,16 +239,11 @@ impl OpenAttempt {
         let shared = &journal.shared;
         let number = shared.number.fetch_add(1, Ordering::Relaxed);
         let at = journal.attempts().begin(|attempt| {
-            attempt.clear();
-            attempt.number = number;
-            attempt.route.push_str(route.name());
-            attempt.connection = on.connection;
-            attempt.connection_seq = on.seq;
-            attempt.peer = Some(on.peer);
-            attempt.t_open = shared.micros(on.opened);
-            attempt.t_head = shared.micros(on.request_began);
+            let t_read = shared.micros(read);
+            let t_head = on.head_began.map_or(t_read, |began| shared.micros(began));
+            attempt.begin_anew(number, route.name(), on, t_head);
             if !has_content {
-                attempt.t_req_end = Some(shared.micros(read));
+                attempt.t_req_end = Some(t_read);
                 attempt.content_hashed = Some(0);
             }
             attempt.in_flight = u32::try_from(route.in_flight.value()).unwrap_or(0);
@@ -241,8 +267,14 @@ impl OpenAttempt {
     }
 
     /// Notes that the answer begins, with so many bytes of content in its first piece.
-    pub(crate) fn answers(&self, status: Option<u16>, told: Option<Duration>, content: u64) {
-        let now = self.journal.shared.micros(Instant::now());
+    pub(crate) fn answers(
+        &self,
+        status: Option<u16>,
+        told: Option<Duration>,
+        content: u64,
+        now: Instant,
+    ) {
+        let now = self.journal.shared.micros(now);
         self.change(|attempt| {
             attempt.status = status;
             attempt.retry_after = told;

@@ -80,6 +80,7 @@ pub(crate) struct OpenConnection {
     journal: Arc<CoreJournal>,
     at: usize,
     number: u64,
+    opened: u64,
 }
 
 impl OpenConnection {
@@ -109,11 +110,17 @@ impl OpenConnection {
             journal: Arc::clone(journal),
             at,
             number,
+            opened,
         }
     }
 
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// When it was accepted, on the journal's clock.
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened
     }
 
     pub(crate) fn request_begins(&self, now: Instant) {

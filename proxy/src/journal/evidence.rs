@@ -1,7 +1,7 @@
 //! What a request's head, and an answer's, tell of themselves. Secrets are left where they are.
 
 use std::{
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, Hasher, RandomState},
     time::{Duration, SystemTime},
 };
 
@@ -21,7 +21,7 @@ pub(super) fn read(request: &RequestHead, hasher: &RandomState, attempt: &mut At
         .path
         .push_str(clipped(request.path(), PATH_BYTES_MAX));
     let length = request.fields.get_kind(FieldKind::ContentLength);
-    attempt.fingerprint = hasher.hash_one((request.method(), request.target(), length));
+    attempt.fingerprint = fingerprint(request, length, hasher);
     let mut parents = request.fields.all_kind(FieldKind::Traceparent);
     if let (Some(parent), None) = (parents.next(), parents.next()) {
         attempt.trace = trace(parent);
@@ -44,6 +44,18 @@ pub(super) fn read(request: &RequestHead, hasher: &RandomState, attempt: &mut At
             _ => {}
         }
     }
+}
+
+/// Of method, target and Content-Length, of which none but the last has a space in it.
+fn fingerprint(request: &RequestHead, length: Option<&[u8]>, hasher: &RandomState) -> u64 {
+    let mut hash = hasher.build_hasher();
+    hash.write(request.method().as_bytes());
+    hash.write(request.target().as_bytes());
+    if let Some(length) = length {
+        hash.write(b" ");
+        hash.write(length);
+    }
+    hash.finish()
 }
 
 /// How long a `Retry-After` says to wait (RFC 9110 §10.2.3): seconds, or until a date; zero for one that has passed.

@@ -35,15 +35,14 @@ pub(crate) struct ClientSocket {
     peer: SocketAddr,
     /// Its number among the connections of its route, in the order of acceptance.
     number: u64,
-    accepted: Instant,
     /// Its record in the journal, if there is one.
     evidence: Option<OpenConnection>,
     /// Who ended it, once that is known.
     ended: Cell<Option<ConnectionEnd>>,
     route: Arc<Route>,
     pub(crate) activity: Activity,
-    /// When the first byte of the last request was read.
-    request_began: Cell<Instant>,
+    /// When the first byte of a head was read that did not come whole.
+    head_began: Cell<Option<Instant>>,
     /// No further request is to be served on it.
     is_last: Cell<bool>,
     _permit: OwnedSemaphorePermit,
@@ -60,19 +59,17 @@ impl ClientSocket {
     ) -> Rc<Self> {
         let route = &scope.route;
         let layered = LayeredTcp::new(tcp, peer, number, scope, route.open(number));
-        let accepted = Instant::now();
         let evidence = (scope.journal.as_ref())
-            .map(|journal| OpenConnection::begin(journal, route.name(), peer, accepted));
+            .map(|journal| OpenConnection::begin(journal, route.name(), peer, Instant::now()));
         Rc::new(Self {
             transport: Transport::Layered(layered),
             peer,
             number,
-            accepted,
             evidence,
             ended: Cell::new(None),
             route: Arc::clone(route),
             activity: Activity::new(),
-            request_began: Cell::new(accepted),
+            head_began: Cell::new(None),
             is_last: Cell::new(false),
             _permit: permit,
         })
@@ -105,21 +102,27 @@ impl ClientSocket {
     pub(crate) fn as_evidence(&self, seq: u64) -> OnConnection {
         OnConnection {
             connection: (self.evidence.as_ref()).map_or(0, OpenConnection::number),
-            opened: self.accepted,
-            request_began: self.request_began.get(),
+            opened: (self.evidence.as_ref()).map_or(0, OpenConnection::opened),
+            head_began: self.head_began.get(),
             peer: self.peer,
             seq,
         }
     }
 
-    /// Notes that the first byte of a request was read.
-    pub(crate) fn note_first_byte(&self, at: Instant) {
-        self.request_began.set(at);
+    /// The head of a request has begun, and the rest may be long in coming.
+    pub(crate) fn begins_head(&self) {
+        if self.head_began.get().is_some() {
+            return;
+        }
+        let now = Instant::now();
+        self.head_began.set(Some(now));
+        if self.activity.now().0 == Doing::Idle {
+            self.activity.set(Doing::Head, now);
+        }
     }
 
     /// A request begins to be served.
-    pub(crate) fn begins_request(&self) {
-        let now = Instant::now();
+    pub(crate) fn begins_request(&self, now: Instant) {
         self.activity.set(Doing::Exchange, now);
         if let Some(evidence) = &self.evidence {
             evidence.request_begins(now);
@@ -127,9 +130,9 @@ impl ClientSocket {
     }
 
     /// The request was served; another may follow.
-    pub(crate) fn ends_request(&self) {
-        let now = Instant::now();
+    pub(crate) fn ends_request(&self, now: Instant) {
         self.activity.set(Doing::Idle, now);
+        self.head_began.set(None);
         if let Some(evidence) = &self.evidence {
             evidence.request_ends(now);
         }
@@ -208,7 +211,8 @@ impl ClientSocket {
                 Ok(_) => {}
             }
         }
-        self.gone().await;
+        // Boxed, as few clients send so much ahead.
+        Box::pin(self.gone()).await;
     }
 
     /// As [`left`](Self::left), without reading anything.

@@ -1,7 +1,7 @@
 //! A socket as it is: reads and writes that ask the kernel no more than they need.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     net::Shutdown,
     task::{Context, Poll, ready},
 };
@@ -56,11 +56,31 @@ pub(super) fn poll_write(
     cx: &mut Context<'_>,
     bytes: &[u8],
 ) -> Poll<io::Result<usize>> {
+    poll_written(tcp, cx, || tcp.try_write(bytes))
+}
+
+/// Writes some of both, one behind the other, with one call of the kernel.
+pub(super) fn poll_write_both(
+    tcp: &TcpStream,
+    cx: &mut Context<'_>,
+    first: &[u8],
+    second: &[u8],
+) -> Poll<io::Result<usize>> {
+    let both = [IoSlice::new(first), IoSlice::new(second)];
+    poll_written(tcp, cx, || tcp.try_write_vectored(&both))
+}
+
+fn poll_written(
+    tcp: &TcpStream,
+    cx: &mut Context<'_>,
+    write: impl Fn() -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
     loop {
-        ready!(tcp.poll_write_ready(cx))?;
-        match tcp.try_write(bytes) {
+        // The kernel is asked unless the socket is known to be full.
+        match write() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             result => return Poll::Ready(result),
         }
+        ready!(tcp.poll_write_ready(cx))?;
     }
 }

@@ -16,13 +16,13 @@ pub(crate) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    connection: UpstreamConnection,
+    connection: Box<UpstreamConnection>,
     since: Instant,
 }
 
 impl Pool {
     /// The most recently used connection to `upstream` that is still open.
-    pub(crate) fn take(&self, upstream: &Arc<Upstream>) -> Option<UpstreamConnection> {
+    pub(crate) fn take(&self, upstream: &Arc<Upstream>) -> Option<Box<UpstreamConnection>> {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { mut connection, .. }) = idle.pop() {
             // The route may have got another upstream since.
@@ -34,7 +34,7 @@ impl Pool {
     }
 
     /// Keeps a connection whose exchange is over, unless there are plenty or something came behind the answer.
-    pub(crate) fn give_back(&self, connection: UpstreamConnection, now: Instant) {
+    pub(crate) fn give_back(&self, connection: Box<UpstreamConnection>, now: Instant) {
         let mut idle = self.idle.borrow_mut();
         if connection.input.is_empty() && idle.len() < POOL_CONNECTIONS_MAX {
             idle.push(Idle {

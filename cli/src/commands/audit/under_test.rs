@@ -24,7 +24,7 @@ impl Routes {
     pub(super) fn of_own(house: &House) -> Result<Self, Failure> {
         let routes = house.routes().iter();
         let all = routes.map(|it| (it.name.clone(), it.protocol.to_string(), it.listen));
-        Self::of(house.control(), all.collect())
+        Self::of(house.control(), &all.collect::<Vec<_>>())
     }
 
     /// Those of a running proxy: the ones that are named, or all.
@@ -48,7 +48,7 @@ impl Routes {
         }
         let address = client.base().trim_start_matches("http://").parse();
         let address = address.unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
-        let mut routes = Self::of(address, found)?;
+        let mut routes = Self::of(address, &found)?;
         for name in &args.routes {
             routes.must_have(name)?;
         }
@@ -58,7 +58,7 @@ impl Routes {
         Ok((client, routes))
     }
 
-    fn of(control: SocketAddr, routes: Vec<(String, String, SocketAddr)>) -> Result<Self, Failure> {
+    fn of(control: SocketAddr, routes: &[(String, String, SocketAddr)]) -> Result<Self, Failure> {
         let http = routes.iter().filter(|(_, protocol, _)| protocol == "http");
         let names: Vec<String> = http.map(|(name, _, _)| name.clone()).collect();
         if names.is_empty() {
@@ -67,7 +67,7 @@ impl Routes {
         }
         Ok(Self {
             names,
-            variables: route_variables(control, &routes)?,
+            variables: route_variables(control, routes)?,
         })
     }
 

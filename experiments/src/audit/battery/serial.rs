@@ -9,7 +9,7 @@ use super::{Experiments, Probe, Stop, duration, on_path};
 use crate::{
     audit::caller::Patience,
     forensics::{
-        PathCalm,
+        PageRecord, PathCalm,
         derive::{client_timeouts, gaps, quantile},
         rules::Trial,
     },
@@ -248,7 +248,7 @@ impl Experiments<'_, '_> {
                 self.lab.arm(&mut probe, &faults).await?;
             }
             self.lab.place_order(&mut probe, patience).await;
-            self.settle_after(patience).await?;
+            self.settle_after(&probe, patience).await?;
             let trial = self.finish("S10", probe, &faults).await?;
             self.battery.orders.push(trial);
         }
@@ -342,7 +342,7 @@ impl Experiments<'_, '_> {
             .await?;
         self.battery.caller_leaves.push(trial);
         let failing = self.battery.all_503.as_ref().and_then(|it| {
-            let took: Vec<u64> = it.pages.iter().filter_map(|page| page.duration()).collect();
+            let took: Vec<u64> = it.pages.iter().filter_map(PageRecord::duration).collect();
             quantile(&took, 0.5)
         });
         // Nobody can leave a page that fails at once.

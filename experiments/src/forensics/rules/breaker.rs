@@ -22,7 +22,8 @@ pub(super) fn stopped(case: &Case<'_>, trial: &Trial) -> Option<bool> {
     let usual = case.scale.calls_per_page;
     let late = trial.late_calls_per_page()?;
     let is_quiet = late <= usual * 0.25 || (late <= usual * 0.8 && silent_share(trial) >= 0.5);
-    if is_quiet && trial.removed.is_some() && trial.comes_back().is_none() {
+    let was_watched = trial.until.saturating_sub(trial.fault_end()) >= WATCHED_US;
+    if is_quiet && was_watched && trial.comes_back().is_none() {
         None
     } else if is_quiet {
         Some(true)
@@ -32,6 +33,9 @@ pub(super) fn stopped(case: &Case<'_>, trial: &Trial) -> Option<bool> {
         None
     }
 }
+
+/// So long after a fault a return would have been seen.
+const WATCHED_US: u64 = 2_000_000;
 
 /// The part of the fault's time in which no call began for much longer than pages are apart.
 fn silent_share(trial: &Trial) -> f64 {

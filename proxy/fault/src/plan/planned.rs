@@ -8,7 +8,7 @@ use crate::schedule::GroupIndex;
 /// A fault in a plan.
 #[derive(Debug, Clone)]
 pub(crate) struct PlannedFault {
-    /// Compared first: for most requests that a fault is not meant for, nothing else is looked at.
+    /// What it is found by: of most faults that a request is not meant for, nothing is looked at.
     pub(super) path_prefix: PathPrefix,
     pub(super) fault: Arc<ArmedFault>,
     pub(super) position: GroupPosition,

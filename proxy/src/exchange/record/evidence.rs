@@ -77,9 +77,9 @@ impl Evidence {
         }
     }
 
-    pub(super) fn answers(&self, status: Option<u16>, bytes: u64) {
+    pub(super) fn answers(&self, status: Option<u16>, bytes: u64, now: Instant) {
         if let Some(attempt) = &self.attempt {
-            attempt.answers(status, self.retry_after, bytes);
+            attempt.answers(status, self.retry_after, bytes, now);
         }
     }
 

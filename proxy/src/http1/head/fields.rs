@@ -1,6 +1,8 @@
 //! Field lines, in order, as they came.
 
-use super::{FieldKind, HeadLimits, Span, diagnosis, is_token, is_value_byte, offset};
+use super::{
+    FieldKind, FieldKinds, HeadLimits, Span, diagnosis, grammar, is_token, is_value_byte, offset,
+};
 use crate::http1::refusal::HeadFlaw;
 
 /// Where a field line and its parts are in the buffer.
@@ -80,6 +82,11 @@ impl Fields {
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.lines.is_empty()
+    }
+
+    /// Whether there may be a field of one of these kinds, told without a look at the fields.
+    pub(crate) fn may_have(&self, kinds: FieldKinds) -> bool {
+        self.kinds & kinds.0 != 0
     }
 
     pub(crate) fn has_kind(&self, kind: FieldKind) -> bool {
@@ -211,12 +218,6 @@ impl Fields {
         span.in_bytes(&self.bytes)
     }
 
-    /// Where the first line of the buffer ends, without its CRLF.
-    pub(super) fn first_line(&self) -> usize {
-        let end = memchr::memchr(b'\n', &self.bytes).unwrap_or(self.bytes.len());
-        end.saturating_sub(1)
-    }
-
     /// Offsets have 32 bits: a head is limited to far less, and so are the changes that faults make.
     fn check_size(&self) {
         assert!(
@@ -233,78 +234,31 @@ impl Fields {
         Span::new(start, self.bytes.len())
     }
 
-    /// Takes over a head whose fields httparse has found in it, if each of its lines ends with CRLF.
-    pub(super) fn load(
-        &mut self,
-        head: &[u8],
-        found: &[httparse::Header<'_>],
-    ) -> Result<(), HeadFlaw> {
+    /// Reads field lines from `start` up to their empty line, and takes over the input up to there, `fields_max` lines at
+    /// most. Gives its end; `None` if what stands there is not that, or not whole.
+    pub(super) fn load(&mut self, input: &[u8], start: usize, fields_max: usize) -> Option<usize> {
         self.clear();
-        self.bytes.extend_from_slice(head);
-        self.check_size();
-        let blank = head.len().checked_sub(2).ok_or(HeadFlaw::BareLf)?;
-        let start_of = |field: &httparse::Header<'_>| start_in(head, field.name.as_bytes());
-        let mut start = found.first().map_or(blank, start_of);
-        let mut is_clean = head[blank] == b'\r' && (start == 0 || ends_line(head, start));
-        self.lines.reserve(found.len());
-        for (index, field) in found.iter().enumerate() {
-            let end = found.get(index + 1).map_or(blank, start_of);
-            let name_end = start + field.name.len();
-            is_clean &= ends_line(head, end) & (head[name_end] == b':');
-            let kind = FieldKind::of(field.name.as_bytes());
+        let mut at = start;
+        while !input[at..].starts_with(b"\r\n") {
+            let line = grammar::field_line(&input[at..])?;
+            if self.lines.len() == fields_max {
+                return None;
+            }
+            let name_end = at + line.name;
+            let kind = FieldKind::of(&input[at..name_end]);
             self.kinds |= kind.bit();
             self.lines.push(Field {
-                line: Span::new(start, end),
+                line: Span::new(at, at + line.bytes),
                 name_end: offset(name_end),
-                value: Span::of(field.value, head),
+                value: Span::new(at + line.value.0, at + line.value.1),
                 kind,
             });
-            start = end;
+            at += line.bytes;
         }
-        if is_clean {
-            Ok(())
-        } else {
-            Err(HeadFlaw::BareLf)
-        }
-    }
-
-    /// Takes over a head whose lines may end with a bare LF or have white space before the colon, without these.
-    /// The first line is kept but for its end.
-    #[cold]
-    pub(super) fn load_mended(&mut self, head: &[u8], found: &[httparse::Header<'_>]) {
-        self.clear();
-        assert!(
-            u32::try_from(head.len()).is_ok_and(|len| len < u32::MAX / 2),
-            "a head is below 2 GiB"
-        );
-        let first_end = memchr::memchr(b'\n', head).map_or(head.len(), |at| at + 1);
-        self.bytes
-            .extend_from_slice(without_end(&head[..first_end]));
-        self.bytes.extend_from_slice(b"\r\n");
-        for field in found {
-            let name = field.name.as_bytes();
-            let start = start_in(head, name);
-            let line_end =
-                memchr::memchr(b'\n', &head[start..]).map_or(head.len(), |at| start + at + 1);
-            let line = without_end(&head[start..line_end]);
-            let colon = memchr::memchr(b':', line).unwrap_or(name.len());
-            let moved = self.bytes.len();
-            self.bytes.extend_from_slice(name);
-            self.bytes.extend_from_slice(&line[colon..]);
-            self.bytes.extend_from_slice(b"\r\n");
-            // An empty value may be said to begin behind its line.
-            let value = Span::of(field.value, head).start as usize;
-            let value = (value - start).clamp(colon + 1, line.len().max(colon + 1));
-            let value = moved + name.len() + value - colon;
-            let kind = FieldKind::of(name);
-            self.kinds |= kind.bit();
-            self.lines.push(Field {
-                line: Span::new(moved, self.bytes.len()),
-                name_end: offset(moved + name.len()),
-                value: Span::new(value, value + field.value.len()),
-                kind,
-            });
-        }
+        let end = at + 2;
+        self.bytes.extend_from_slice(&input[..end]);
+        self.check_size();
+        Some(end)
     }
 
     /// Reads a trailer section, up to its empty line.
@@ -313,16 +267,12 @@ impl Fields {
         section: &[u8],
         limits: &HeadLimits,
     ) -> Result<(), HeadFlaw> {
-        if let Some(flaw) = diagnosis::trailers(section, limits.fields) {
-            return Err(flaw);
-        }
-        let count = section.iter().filter(|byte| **byte == b'\n').count();
-        let mut found = vec![httparse::EMPTY_HEADER; count];
-        match httparse::parse_headers(section, &mut found) {
-            Ok(httparse::Status::Complete((used, found))) if used == section.len() => {
-                self.load(section, found)
+        match self.load(section, 0, limits.fields) {
+            Some(used) if used == section.len() => Ok(()),
+            Some(_) | None => {
+                let flaw = diagnosis::trailers(section, limits.fields);
+                Err(flaw.unwrap_or(HeadFlaw::FieldName))
             }
-            Ok(_) | Err(_) => Err(HeadFlaw::FieldName),
         }
     }
 
@@ -367,18 +317,4 @@ impl Fields {
             kind: FieldKind::of(name.in_bytes(&self.bytes)),
         }
     }
-}
-
-/// Whether a line with its CRLF ends here.
-fn ends_line(head: &[u8], end: usize) -> bool {
-    end >= 2 && head[end - 2] == b'\r' && head[end - 1] == b'\n'
-}
-
-fn start_in(whole: &[u8], part: &[u8]) -> usize {
-    part.as_ptr().addr() - whole.as_ptr().addr()
-}
-
-fn without_end(line: &[u8]) -> &[u8] {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    line.strip_suffix(b"\r").unwrap_or(line)
 }

@@ -5,7 +5,8 @@ use std::net::Ipv6Addr;
 /// Whether this is `uri-host [ ":" port ]` (RFC 9110 §7.2, RFC 3986 §3.2.2). An empty one is.
 pub(super) fn is_valid(host: &[u8]) -> bool {
     let Some(literal) = host.strip_prefix(b"[") else {
-        let (name, port) = match memchr::memchr(b':', host) {
+        let colon = host.iter().position(|byte| *byte == b':');
+        let (name, port) = match colon {
             Some(colon) => (&host[..colon], &host[colon + 1..]),
             None => (host, &[][..]),
         };

@@ -20,6 +20,10 @@ pub(crate) enum FieldKind {
     Other,
 }
 
+/// A set of kinds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FieldKinds(pub(super) u16);
+
 impl FieldKind {
     /// The kind of the field with this name, in any case.
     pub(crate) fn of(name: &[u8]) -> Self {
@@ -46,5 +50,15 @@ impl FieldKind {
     /// A set with this kind alone.
     pub(super) const fn bit(self) -> u16 {
         1 << self as u8
+    }
+
+    /// A set with these kinds.
+    pub(crate) const fn set(kinds: &[Self]) -> FieldKinds {
+        let (mut set, mut index) = (0, 0);
+        while index < kinds.len() {
+            set |= kinds[index].bit();
+            index += 1;
+        }
+        FieldKinds(set)
     }
 }

@@ -1,11 +1,8 @@
 //! The head of a request.
 
-use httparse::{ParserConfig, Status};
-
 use super::{
-    FieldKind, Fields, HeadLimits, HeadSearch, diagnosis, host, is_token_byte,
+    FieldKind, Fields, HeadLimits, HeadSearch, diagnosis, grammar, host, is_token_byte,
     search::{Before, Found},
-    with_room,
 };
 use crate::http1::refusal::{HeadFlaw, Refusal};
 
@@ -49,53 +46,43 @@ impl RequestHead {
             [first, ..] if !is_token_byte(*first) => return Err(Refusal::FIRST_LINE),
             _ => {}
         }
-        let end = match search.end_of(input, limits) {
-            Found::End(end) => end,
-            Found::NotYet if input.len() > limits.target && has_long_target(input, limits) => {
-                return Err(Refusal::TARGET_BYTES);
-            }
-            Found::NotYet => return Ok(None),
-            Found::TooLong => return Err(too_long(input, limits)),
+        // Most heads come whole, and their end is found by reading them.
+        let whole = if search.is_new() {
+            self.read(&input[..input.len().min(limits.bytes)], limits)
+        } else {
+            None
         };
-        self.clear();
-        let head = &input[..end];
-        self.read(head, limits)?;
+        let end = match whole {
+            Some(end) => end,
+            None => match search.end_of(input, limits) {
+                Found::End(end) => self
+                    .read(&input[..end], limits)
+                    .filter(|read| *read == end)
+                    .ok_or_else(|| self.refused(&input[..end], limits))?,
+                Found::NotYet if input.len() > limits.target && has_long_target(input, limits) => {
+                    return Err(Refusal::TARGET_BYTES);
+                }
+                Found::NotYet => return Ok(None),
+                Found::TooLong => return Err(too_long(input, limits)),
+            },
+        };
         self.check(limits)?;
         Ok(Some(start + end))
     }
 
-    fn read(&mut self, head: &[u8], limits: &HeadLimits) -> Result<(), Refusal> {
-        let parsed = with_room(limits.fields, |room| {
-            let mut request = httparse::Request::new(&mut []);
-            let status = ParserConfig::default().parse_request_with_uninit_headers(
-                &mut request,
-                head,
-                room,
-            )?;
-            let (Status::Complete(used), Some(method), Some(target), Some(minor)) =
-                (status, request.method, request.path, request.version)
-            else {
-                return Ok(None);
-            };
-            self.method.push_str(method);
-            self.target.push_str(target);
-            self.minor = minor;
-            let loaded = self.fields.load(head, request.headers);
-            Ok((used == head.len() && loaded.is_ok()).then_some(()))
-        });
-        match parsed {
-            Ok(Some(())) => Ok(()),
-            Ok(None) => Err(self.refused(head, limits, HeadFlaw::BareLf)),
-            Err(httparse::Error::TooManyHeaders) => {
-                Err(self.refused(head, limits, HeadFlaw::TooManyFields))
-            }
-            Err(_) => Err(self.refused(head, limits, HeadFlaw::FirstLine)),
-        }
+    /// Takes over the head that `input` begins with, and tells where it ends; `None` if there is none, or not all of it.
+    fn read(&mut self, input: &[u8], limits: &HeadLimits) -> Option<usize> {
+        self.clear();
+        let line = grammar::request_line(input)?;
+        self.method.push_str(line.method);
+        self.target.push_str(line.target);
+        self.minor = line.minor;
+        self.fields.load(input, line.bytes, limits.fields)
     }
 
     /// Finds out why a head is no head, and keeps its first line for the logs if it is one.
     #[cold]
-    fn refused(&mut self, head: &[u8], limits: &HeadLimits, otherwise: HeadFlaw) -> Refusal {
+    fn refused(&mut self, head: &[u8], limits: &HeadLimits) -> Refusal {
         self.clear();
         let line = diagnosis::request_line(head);
         if let Ok((method, target, minor)) = line {
@@ -110,7 +97,7 @@ impl RequestHead {
         let flaw = line
             .err()
             .or_else(|| diagnosis::field_lines(head, limits.fields));
-        Refusal::of_flaw(flaw.unwrap_or(otherwise))
+        Refusal::of_flaw(flaw.unwrap_or(HeadFlaw::FirstLine))
     }
 
     /// What the grammar of a head leaves open: target and Host.
@@ -260,8 +247,8 @@ fn absolute(target: &str) -> Option<(&str, &str)> {
 
 fn split_target(target: &str) -> (&str, Option<&str>) {
     let rest = absolute(target).map_or(target, |(_, rest)| rest);
-    let (path, query) = match rest.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
+    let (path, query) = match memchr::memchr(b'?', rest.as_bytes()) {
+        Some(at) => (&rest[..at], Some(&rest[at + 1..])),
         None => (rest, None),
     };
     (if path.is_empty() { "/" } else { path }, query)

@@ -1,8 +1,6 @@
 //! The head of an answer.
 
-use httparse::{ParserConfig, Status};
-
-use super::{FieldKind, Fields, HeadLimits, HeadSearch, Span, diagnosis, search::Found, with_room};
+use super::{FieldKind, Fields, HeadLimits, HeadSearch, Span, diagnosis, grammar, search::Found};
 use crate::http1::{
     framing,
     refusal::{BadAnswer, HeadFlaw},
@@ -41,13 +39,20 @@ impl ResponseHead {
         if input[..begins] != BEGINNING[..begins] {
             return Err(BadAnswer::STATUS_LINE);
         }
-        let end = match search.end_of(input, limits) {
-            Found::End(end) => end,
-            Found::NotYet => return Ok(None),
-            Found::TooLong => return Err(BadAnswer::HEAD_BYTES),
+        // Most heads come whole, and their end is found by reading them.
+        let whole = if search.is_new() {
+            self.read(&input[..input.len().min(limits.bytes)], limits)
+        } else {
+            None
         };
-        self.clear();
-        let used = self.read(&input[..end], limits)?;
+        let used = match whole {
+            Some(used) => used,
+            None => match search.end_of(input, limits) {
+                Found::End(end) => self.read_or_mend(&input[..end], limits)?,
+                Found::NotYet => return Ok(None),
+                Found::TooLong => return Err(BadAnswer::HEAD_BYTES),
+            },
+        };
         if !(100..=599).contains(&self.status) {
             return Err(BadAnswer::STATUS);
         }
@@ -55,37 +60,29 @@ impl ResponseHead {
         Ok(Some(used))
     }
 
-    fn read(&mut self, head: &[u8], limits: &HeadLimits) -> Result<usize, BadAnswer> {
-        let mut config = ParserConfig::default();
-        config.allow_spaces_after_header_name_in_responses(true);
-        let parsed = with_room(limits.fields, |room| {
-            let mut response = httparse::Response::new(&mut []);
-            let status = config.parse_response_with_uninit_headers(&mut response, head, room)?;
-            let (Status::Complete(used), Some(code), Some(minor)) =
-                (status, response.code, response.version)
-            else {
-                return Err(httparse::Error::NewLine);
-            };
-            self.status = code;
-            self.minor = minor;
-            if self.fields.load(&head[..used], response.headers).is_err() {
-                self.fields.load_mended(&head[..used], response.headers);
-            }
-            Ok(used)
-        });
-        let used = match parsed {
-            Ok(used) => used,
-            Err(error) => return Err(bad(head, limits, error)),
-        };
-        self.reason = self.find_reason();
-        Ok(used)
+    /// Takes over the head that `input` begins with, and tells where it ends; `None` if there is none, or not all of it.
+    fn read(&mut self, input: &[u8], limits: &HeadLimits) -> Option<usize> {
+        /// What stands before a reason.
+        const BEFORE: usize = b"HTTP/1.1 200 ".len();
+        self.clear();
+        let line = grammar::status_line(input)?;
+        self.minor = line.minor;
+        self.status = line.status;
+        let end = line.bytes - 2;
+        self.reason = Span::new(BEFORE.min(end), end);
+        self.fields.load(input, line.bytes, limits.fields)
     }
 
-    /// What stands behind `HTTP/1.1 200 ` in the first line: any bytes but control bytes.
-    fn find_reason(&self) -> Span {
-        const BEFORE: usize = b"HTTP/1.1 200 ".len();
-        let line = self.fields.first_line();
-        Span::new(BEFORE.min(line), line)
+    /// As [`read`](Self::read), of a head that may have to be mended.
+    fn read_or_mend(&mut self, head: &[u8], limits: &HeadLimits) -> Result<usize, BadAnswer> {
+        if let Some(used) = self.read(head, limits) {
+            return Ok(used);
+        }
+        let (mended, used) = mended(head);
+        match self.read(&mended, limits) {
+            Some(end) if end == mended.len() => Ok(used),
+            Some(_) | None => Err(bad(head, limits)),
+        }
     }
 
     /// Makes one Content-Length of equal ones.
@@ -174,16 +171,48 @@ fn digit(value: u16) -> u8 {
     b'0' + u8::try_from(value).expect("a digit is below 10")
 }
 
+/// A head without the white space before its colons, and with a CR before each LF, up to its empty line. Also how much of
+/// `head` that is.
 #[cold]
-fn bad(head: &[u8], limits: &HeadLimits, error: httparse::Error) -> BadAnswer {
-    let flaw = match error {
-        httparse::Error::Status | httparse::Error::Version | httparse::Error::Token => {
-            return BadAnswer::STATUS_LINE;
+fn mended(head: &[u8]) -> (Vec<u8>, usize) {
+    let (mut mended, mut used) = (Vec::with_capacity(head.len() * 2), 0);
+    for line in head.split_inclusive(|byte| *byte == b'\n') {
+        let is_first = used == 0;
+        used += line.len();
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        match memchr::memchr(b':', line) {
+            Some(colon) if !is_first => {
+                mended.extend_from_slice(without_space(&line[..colon]));
+                mended.extend_from_slice(&line[colon..]);
+            }
+            Some(_) | None => mended.extend_from_slice(line),
         }
-        httparse::Error::TooManyHeaders => HeadFlaw::TooManyFields,
-        httparse::Error::HeaderName | httparse::Error::HeaderValue | httparse::Error::NewLine => {
-            diagnosis::mendable_field_lines(head, limits.fields).unwrap_or(HeadFlaw::FieldName)
+        mended.extend_from_slice(b"\r\n");
+        if line.is_empty() {
+            break;
         }
-    };
-    BadAnswer::of_flaw(flaw)
+    }
+    (mended, used)
+}
+
+#[cold]
+fn bad(head: &[u8], limits: &HeadLimits) -> BadAnswer {
+    let line = head.split_inclusive(|byte| *byte == b'\n').next();
+    let line = line
+        .and_then(|line| line.strip_suffix(b"\n"))
+        .unwrap_or(head);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if grammar::status_line(&[line, b"\r\n"].concat()).is_none() {
+        return BadAnswer::STATUS_LINE;
+    }
+    let flaw = diagnosis::mendable_field_lines(head, limits.fields);
+    BadAnswer::of_flaw(flaw.unwrap_or(HeadFlaw::FieldName))
+}
+
+/// Without the blanks and tabs at its end.
+fn without_space(name: &[u8]) -> &[u8] {
+    let is_other = |byte: &u8| !matches!(byte, b' ' | b'\t');
+    let end = name.iter().rposition(is_other).map_or(0, |last| last + 1);
+    &name[..end]
 }

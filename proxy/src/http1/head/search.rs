@@ -44,6 +44,11 @@ pub(super) enum Found {
 }
 
 impl HeadSearch {
+    /// Whether nothing of the head was looked at yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.looked == 0
+    }
+
     /// Skips the empty lines before a request.
     pub(super) fn skip_empty_lines(&mut self, input: &[u8]) -> Before {
         if self.looked > 0 {

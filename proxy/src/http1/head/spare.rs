@@ -9,19 +9,21 @@ const SPARE_HEADS_MAX: usize = 64;
 /// A head that holds more memory than this, in bytes, is not kept.
 const SPARE_BYTES_MAX: usize = 16 * 1024;
 
+type Spare<T> = RefCell<Vec<Box<T>>>;
+
 thread_local! {
-    static REQUESTS: RefCell<Vec<RequestHead>> = const { RefCell::new(Vec::new()) };
-    static RESPONSES: RefCell<Vec<ResponseHead>> = const { RefCell::new(Vec::new()) };
+    static REQUESTS: Spare<RequestHead> = const { RefCell::new(Vec::new()) };
+    static RESPONSES: Spare<ResponseHead> = const { RefCell::new(Vec::new()) };
 }
 
 impl RequestHead {
     /// An empty one.
-    pub(crate) fn spare() -> Self {
+    pub(crate) fn spare() -> Box<Self> {
         REQUESTS.with_borrow_mut(Vec::pop).unwrap_or_default()
     }
 
     /// Keeps its memory for another request.
-    pub(crate) fn recycle(mut self) {
+    pub(crate) fn recycle(mut self: Box<Self>) {
         if self.capacity() <= SPARE_BYTES_MAX {
             self.clear();
             REQUESTS.with_borrow_mut(|spare| keep(spare, self));
@@ -31,12 +33,12 @@ impl RequestHead {
 
 impl ResponseHead {
     /// An empty one.
-    pub(crate) fn spare() -> Self {
+    pub(crate) fn spare() -> Box<Self> {
         RESPONSES.with_borrow_mut(Vec::pop).unwrap_or_default()
     }
 
     /// Keeps its memory for another answer.
-    pub(crate) fn recycle(mut self) {
+    pub(crate) fn recycle(mut self: Box<Self>) {
         if self.fields.capacity() <= SPARE_BYTES_MAX {
             self.clear();
             RESPONSES.with_borrow_mut(|spare| keep(spare, self));
@@ -44,7 +46,7 @@ impl ResponseHead {
     }
 }
 
-fn keep<T>(spare: &mut Vec<T>, head: T) {
+fn keep<T>(spare: &mut Vec<Box<T>>, head: Box<T>) {
     if spare.len() < SPARE_HEADS_MAX {
         spare.push(head);
     }

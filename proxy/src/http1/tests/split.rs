@@ -93,9 +93,13 @@ pub(crate) fn check(input: &[u8], side: Side, seed: u64) -> Vec<Message> {
     assert_eq!(whole, split, "decoded {}", input.escape_ascii());
     for message in &whole {
         compare_with_grammar(input, message, side);
-        for seed in [0, seed | 1] {
-            compare_tracked(input, message, seed);
-        }
+        let passed = [0, seed | 1].map(|seed| compare_tracked(input, message, seed));
+        assert_eq!(
+            passed[0],
+            passed[1],
+            "passed on of {}",
+            input.escape_ascii()
+        );
     }
     whole
 }
@@ -223,10 +227,10 @@ fn content(pieces: &mut Pieces<'_>, message: &mut Message, length: BodyLength) -
     }
 }
 
-/// Passes the content of a message on as it comes.
-fn compare_tracked(input: &[u8], message: &Message, seed: u64) {
+/// Passes the content of a message on as it comes. Gives how far it came.
+fn compare_tracked(input: &[u8], message: &Message, seed: u64) -> usize {
     let Some(length) = message.length else {
-        return;
+        return 0;
     };
     let mut pieces = Pieces::new(input, seed);
     let mut decoder = Decoder::new(length);
@@ -235,7 +239,12 @@ fn compare_tracked(input: &[u8], message: &Message, seed: u64) {
     let end = loop {
         let tracked = match decoder.track(pieces.from(at)) {
             Ok(tracked) => tracked,
-            Err(bad) => break End::Refused(bad.why),
+            Err(bad) => {
+                let before = decoder.before_flaw();
+                at += before.used;
+                data += before.data;
+                break End::Refused(bad.why);
+            }
         };
         at += tracked.used;
         data += tracked.data;
@@ -255,7 +264,7 @@ fn compare_tracked(input: &[u8], message: &Message, seed: u64) {
             "tracked {}",
             input.escape_ascii()
         );
-        return;
+        return at;
     }
     // What was passed on of a broken message must not look complete, and be content that was sent.
     let passed = &input[message.body_at..at];
@@ -277,6 +286,7 @@ fn compare_tracked(input: &[u8], message: &Message, seed: u64) {
         "tracked {}",
         input.escape_ascii()
     );
+    at
 }
 
 fn compare_with_grammar(input: &[u8], message: &Message, side: Side) {

@@ -218,6 +218,31 @@ async fn an_answer_that_breaks_in_its_chunks_is_never_completed() {
     }
 }
 
+#[tokio::test]
+async fn what_came_before_a_flaw_passes_though_both_came_in_one_piece() {
+    const BEGINNING: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+    const EVENTS: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+        Transfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+    const REST: &[u8] = b"6\r\nsecond\r\nzz\r\nmore\r\n0\r\n\r\n";
+    for pieces in [
+        vec![BEGINNING.to_vec(), REST.to_vec()],
+        vec![[BEGINNING, REST].concat()],
+        vec![EVENTS.to_vec(), REST.to_vec()],
+        vec![[EVENTS, REST].concat()],
+    ] {
+        let upstream = answering(pieces).await;
+        let proxy = TestProxy::to(&upstream).with_cores(1).start();
+        let mut client = proxy.connect().await;
+
+        client.get("/").await;
+
+        client.read_until(b"first\r\n6\r\nsecond\r\n").await;
+        let ended = client.ended().await;
+        let behind = shown(&ended.bytes);
+        assert!(!behind.contains("more"), "{behind:?}");
+    }
+}
+
 /// The answer is whole and good; bytes follow it that nobody asked for.
 async fn check_surplus(request: &'static str, answer: &'static str, surplus: Vec<Vec<u8>>) {
     let mut pieces = surplus;
