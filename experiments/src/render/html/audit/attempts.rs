@@ -35,7 +35,10 @@ pub(super) fn waterfall(page: &mut Page, exemplar: &ExemplarPage, what: &str, bu
         "<figure>\n<figcaption>One page and its {}, while {}. Times are since the page was asked for.</figcaption>\n\
          <table class=\"waterfall\">\n<thead><tr><th scope=\"col\">what</th><th scope=\"col\" class=\"n\">began</th>\
          <th scope=\"col\" class=\"n\">took</th><th scope=\"col\">ended</th><th scope=\"col\" class=\"bars\" aria-hidden=\"true\"></th></tr></thead>\n<tbody>\n",
-        counted(attempts.len() + exemplar.more, "attempt"),
+        match attempts.len() + exemplar.more {
+            1 => "only attempt".to_owned(),
+            more => counted(more, "attempt"),
+        },
         escape(what),
     ));
     if shows_budget {
