@@ -267,7 +267,13 @@ async fn an_interrupted_audit_removes_its_faults_and_ends_its_command() {
     let command = brownout(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     let mut server = Server::spawn_with(command, Stdio::null());
     // The first experiment hangs for seconds.
-    while !server.line().contains("up: a page makes 1 call to") {}
+    loop {
+        let line = server.line();
+        assert!(!line.is_empty(), "it ended before its first experiment");
+        if line.contains("up: a page makes 1 call to") {
+            break;
+        }
+    }
 
     server.signal("-INT");
 

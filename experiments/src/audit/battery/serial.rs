@@ -10,7 +10,7 @@ use crate::{
     audit::caller::Patience,
     forensics::{
         PageRecord, PathCalm,
-        derive::{client_timeouts, gaps, quantile},
+        derive::{gaps, quantile},
         rules::Trial,
     },
 };
@@ -32,13 +32,13 @@ impl Experiments<'_, '_> {
             self.battery.hang.push(trial);
         }
         let hangs = self.battery.hang.iter();
-        let ended: Vec<u64> = hangs.flat_map(|it| client_timeouts(&it.attempts)).collect();
+        let ended: Vec<u64> = hangs.flat_map(Trial::own_timeouts).collect();
         self.scale.attempt_timeout = quantile(&ended, 0.5);
         let most = self.battery.hang.iter().map(|it| it.attempts.len()).max();
         self.hung_attempts = most.unwrap_or(1).max(1) as u64;
         let never_ends = self.battery.hang.iter().any(|trial| {
             let is_open = trial.pages.iter().any(|it| it.ended.is_none());
-            is_open && client_timeouts(&trial.attempts).is_empty()
+            is_open && trial.own_timeouts().is_empty()
         });
         if never_ends {
             self.hang_at_connect().await?;

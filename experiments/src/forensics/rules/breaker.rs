@@ -133,9 +133,7 @@ fn effective(case: &Case<'_>) -> Vec<Outcome> {
 /// Some libraries ask again by themselves after a reset (java.net.http, aiohttp): calls are counted under 503s alone.
 pub(super) fn does_no_harm(case: &Case<'_>, trial: &Trial) -> bool {
     let late = trial.late_calls_per_page().unwrap_or(f64::INFINITY);
-    late <= case.scale.calls_per_page * 1.1
-        && case.scale.calls_per_page <= 1.1
-        && pages_are_served(case, trial)
+    late <= case.scale.calls_per_page * 1.1 && pages_are_served(case, trial)
 }
 
 /// Whether pages were answered in time while the fault was there.

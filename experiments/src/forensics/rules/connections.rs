@@ -137,7 +137,10 @@ fn returns(trial: Option<&Trial>) -> Result<Option<u64>, String> {
 fn stuck_pages(case: &Case<'_>, trial: &Trial) -> (usize, usize) {
     /// What pages that were under way at the hang need to end.
     const LATER_US: u64 = 1_000_000;
-    let (Some(timeout), Some(removed)) = (case.scale.attempt_timeout, trial.removed) else {
+    // Who does not close what timed out ends no attempt; then its page tells.
+    let hang = case.battery.hang.first().map(Trial::longest_page);
+    let (Some(timeout), Some(removed)) = (case.scale.attempt_timeout.or(hang), trial.removed)
+    else {
         return (0, 0);
     };
     let pages = trial.pages_in(removed + LATER_US.max(timeout * 2), trial.until);
