@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use crate::{
     atomics::take_below,
     injection::MatchOutcome,
-    store::{Strikes, micros_after, micros_between},
+    strikes::{Strikes, micros_after, micros_between},
     told::ToldToWait,
 };
 

@@ -57,6 +57,7 @@ mod schedule;
 mod spec;
 mod store;
 mod stream;
+mod strikes;
 mod subject;
 mod told;
 mod wait;
@@ -90,9 +91,10 @@ pub use schedule::{
 };
 pub use spec::{FaultSpec, Routes};
 pub use store::{
-    ArmError, EndedFault, FaultReader, FaultStatus, FaultWriter, News, PatchError, Strikes,
+    ArmError, EndedFault, FaultReader, FaultStatus, FaultWriter, News, PatchError,
     patch::{PatchBase, PatchedFault},
     store,
 };
 pub use stream::{Budget, Chance, Damage, Direction, Layer, Link, Pieces, Stage, Waits};
+pub use strikes::Strikes;
 pub use subject::Subject;

@@ -6,9 +6,8 @@ mod errors;
 mod expressions;
 pub(crate) mod patch;
 
-pub(crate) use self::ended::{micros_after, micros_between};
 pub use self::{
-    ended::{EndedFault, News, Strikes},
+    ended::{EndedFault, News},
     errors::{ArmError, PatchError},
 };
 
@@ -30,6 +29,7 @@ use crate::{
     plan::{ArmedFault, Arming, FaultPlan},
     schedule::{Lifetime, Moment, State},
     spec::FaultSpec,
+    strikes::Strikes,
 };
 
 /// Makes an empty store. Draws repeat for the same `seed`.
@@ -187,9 +187,9 @@ pub struct FaultWriter {
 
 impl FaultWriter {
     /// The most faults that may be armed at a time.
-    pub const FAULTS_MAX: usize = 1_000;
+    pub const FAULTS_MAX: usize = errors::FAULTS_MAX;
     /// The most regular expressions in the `match` of all armed faults together. Each takes up to 256 KiB.
-    pub const EXPRESSIONS_MAX: usize = 256;
+    pub const EXPRESSIONS_MAX: usize = errors::EXPRESSIONS_MAX;
 
     /// Arms all of `specs`, or none. Faults without an id get `<kind>-<n>`, counted per kind since the start.
     ///

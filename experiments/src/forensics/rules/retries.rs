@@ -397,7 +397,9 @@ fn nested(case: &Case<'_>) -> Outcome {
             evidence,
         );
     }
-    match layers(trial) {
+    // Calls that hang tell the same waits, without those of chance where a layer does not wait.
+    let hang = case.battery.hang.first();
+    match layers(trial).or_else(|| hang.and_then(layers_of_one)) {
         Some((outer, inner)) => Outcome::defect(
             id,
             format!("{attempts} attempts for one page: {outer} times {inner}, in two layers"),
@@ -438,6 +440,23 @@ fn layers(trial: &Trial) -> Option<(usize, usize)> {
     let waits = waits_by_place(trial);
     let mut splits = splits(attempts).into_iter();
     splits.find(|(_, inner)| is_layered(&waits, *inner))
+}
+
+/// As [`layers`], of a single page: one layer must not wait at all, and the other for much longer.
+fn layers_of_one(trial: &Trial) -> Option<(usize, usize)> {
+    let attempts = most_attempts(trial);
+    let waits = waits_by_place(trial);
+    let is_plain = |inner: usize| {
+        let place = |(index, wait): (usize, &u64)| ((index + 1) % inner == 0, *wait);
+        let (between, within): (Vec<_>, Vec<_>) =
+            waits.iter().enumerate().map(place).partition(|it| it.0);
+        !within.is_empty()
+            && within.iter().all(|it| it.1 <= AT_ONCE_US)
+            && between.iter().all(|it| it.1 >= AT_ONCE_US * 3)
+    };
+    splits(attempts)
+        .into_iter()
+        .find(|(_, inner)| is_plain(*inner))
 }
 
 /// The median wait at each place of the longest chains.

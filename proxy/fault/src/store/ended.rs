@@ -1,25 +1,14 @@
 //! What is left of a fault that has ended.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use super::{Entry, FaultWriter};
 use crate::{
     counters::{Counters, FaultCounters, Magnitude},
     schedule::Moment,
     spec::FaultSpec,
+    strikes::Strikes,
 };
-
-/// When a fault struck.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Strikes {
-    /// The first time that it had an effect.
-    pub first: Option<Instant>,
-    /// The last time so far, exact to a microsecond.
-    pub last: Option<Instant>,
-}
 
 /// A fault that has ended. Requests that it held may end a little later, and are counted here too.
 #[derive(Debug, Clone)]
@@ -174,16 +163,4 @@ impl FaultWriter {
     pub fn news(&self) -> Arc<tokio::sync::Notify> {
         Arc::clone(&self.news)
     }
-}
-
-/// The time of something, in microseconds since something else that came first.
-pub(crate) fn micros_between(first: Instant, at: Instant) -> u64 {
-    u64::try_from(at.saturating_duration_since(first).as_micros()).unwrap_or(u64::MAX)
-}
-
-/// The reverse of [`micros_between`].
-pub(crate) fn micros_after(first: Instant, micros: u64) -> Instant {
-    first
-        .checked_add(Duration::from_micros(micros))
-        .unwrap_or(first)
 }

@@ -1,7 +1,11 @@
 //! Why a change of what is armed was refused.
 
-use super::FaultWriter;
 use crate::read::Problem;
+
+/// The most faults that may be armed at a time.
+pub(super) const FAULTS_MAX: usize = 1_000;
+/// The most regular expressions of all armed faults together.
+pub(super) const EXPRESSIONS_MAX: usize = 256;
 
 /// Why nothing was armed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,12 +17,12 @@ pub enum ArmError {
         id: String,
     },
     /// More faults than the store holds.
-    #[error("there may be {max} faults at a time", max = FaultWriter::FAULTS_MAX)]
+    #[error("there may be {max} faults at a time", max = FAULTS_MAX)]
     TooMany,
     /// More regular expressions than all faults together may have.
     #[error(
         "all faults together may have {max} regular expressions, and this makes {count}",
-        max = FaultWriter::EXPRESSIONS_MAX
+        max = EXPRESSIONS_MAX
     )]
     TooManyExpressions {
         /// How many there would be.

@@ -246,6 +246,19 @@ fn all_503(pages: u64, waits: impl Fn(u64) -> Vec<u64>) -> Battery {
     }
 }
 
+/// One page whose attempts time out, with these waits between, in ms.
+fn hanging_with_waits(client: Client, waits: &[u64]) -> Trial {
+    let mut records = Records::armed(0);
+    records.page(0, Some(9_000), 200, true);
+    let mut at = 1;
+    records.attempt(at, client.timeout, Ends::ByClient, 1);
+    for wait in waits {
+        at += client.timeout + wait;
+        records.attempt(at, client.timeout, Ends::ByClient, 1);
+    }
+    records.until(20_000)
+}
+
 #[test]
 fn waits_grow_or_do_not() {
     for client in CLIENTS {
@@ -286,6 +299,13 @@ fn two_layers_of_retries_are_a_product_with_two_populations_of_waits() {
     let at_once = all_503(4, |page| vec![0, 200, 90 + page * 20, 1, 205, 260, 0, 195]);
     let capped = all_503(4, |page| vec![100, 90 + page, 110, 105 - page, 95]);
 
+    // Waits of chance hide the layers, and a page whose calls hang shows them.
+    let hidden = Battery {
+        hang: vec![hanging_with_waits(client, &[0, 1, 113, 0, 0, 133, 0, 0])],
+        ..all_503(4, |page| vec![68, 80 + page, 125, 54, 57, 128, 34, 86])
+    };
+
+    assert_told(client, &hidden, Id::NestedRetries, Verdict::Defect);
     assert_told(client, &at_once, Id::NestedRetries, Verdict::Defect);
     assert_told(client, &capped, Id::NestedRetries, Verdict::Undetermined);
     assert_told(client, &three, Id::NestedRetries, Verdict::Ok);
