@@ -2,7 +2,7 @@
 //!
 //! An [`Audit`] calls the service as its users do, breaks its dependencies one at a time through the proxy's control API, and
 //! reads from the proxy's journal what the service did about it. It begins in calm, which gives the scale of every dose and
-//! bound; then come the experiments, each with a client that is proven well; then the [rules](crate::forensics::rules).
+//! bound; then come the experiments, each with a client that is proven well; then the [`rules`].
 //!
 //! Whatever happens, each fault is removed before it returns; if the process dies, each ends by itself within 3 minutes.
 
