@@ -72,7 +72,7 @@ pub(super) struct EndedFaults {
 impl EndedFaults {
     const FAULTS_MAX: usize = 1_000;
     /// They take up to 256 KiB each.
-    const EXPRESSIONS_MAX: usize = 256;
+    const EXPRESSIONS_MAX: usize = 32;
     /// So many are not settled yet: what they held may still be on its way out.
     const LIVE_MAX: usize = 64;
     /// So many settle at a time, as it takes some 50 µs each.
