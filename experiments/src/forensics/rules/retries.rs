@@ -129,7 +129,7 @@ fn growth(case: &Case<'_>) -> Outcome {
         Ok(trial) => trial,
         Err(why) => return Outcome::unknown(id, why),
     };
-    if layers(trial).is_some() {
+    if layers_of(case, trial).is_some() {
         return Outcome::not_applicable(id, "two layers retry: nested-retries tells it");
     }
     let chains = trial.chains();
@@ -397,9 +397,7 @@ fn nested(case: &Case<'_>) -> Outcome {
             evidence,
         );
     }
-    // Calls that hang tell the same waits, without those of chance where a layer does not wait.
-    let hang = case.battery.hang.first();
-    match layers(trial).or_else(|| hang.and_then(layers_of_one)) {
+    match layers_of(case, trial) {
         Some((outer, inner)) => Outcome::defect(
             id,
             format!("{attempts} attempts for one page: {outer} times {inner}, in two layers"),
@@ -421,6 +419,13 @@ fn nested(case: &Case<'_>) -> Outcome {
 fn splits(attempts: usize) -> Vec<(usize, usize)> {
     let inner = (2..attempts).filter(|inner| attempts.is_multiple_of(*inner));
     inner.map(|inner| (attempts / inner, inner)).collect()
+}
+
+/// The two layers that a page of 503s tells of, or one whose calls hang: there the same waits come, without those of chance
+/// where a layer does not wait.
+fn layers_of(case: &Case<'_>, trial: &Trial) -> Option<(usize, usize)> {
+    let hang = case.battery.hang.first();
+    layers(trial).or_else(|| hang.and_then(layers_of_one))
 }
 
 /// The two layers whose waits start anew after each `inner` attempts: outer and inner.
