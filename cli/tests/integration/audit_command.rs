@@ -7,12 +7,14 @@ use std::{
     time::Duration,
 };
 
-use brownout_testkit::within;
+use brownout_testkit::eventually;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    Ran, Server, brownout, run,
+    Ran, Server, brownout,
+    command_behind::is_there,
+    run,
     run_command::world::{Page, ask, free_port},
 };
 
@@ -280,14 +282,7 @@ async fn an_interrupted_audit_removes_its_faults_and_ends_its_command() {
     let (_, status) = server.ended().await;
     assert_eq!(status.code(), Some(130));
     let pid = fs::read_to_string(pid).unwrap();
-    let gone = async {
-        while fs::read_to_string(format!("/proc/{}/status", pid.trim()))
-            .is_ok_and(|it| !it.contains("State:\tZ"))
-        {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    within("the command to end", gone).await;
+    eventually("the command ends", || !is_there(pid.trim())).await;
     TcpListener::bind(audited.route).expect("the route's port is free again");
 }
 

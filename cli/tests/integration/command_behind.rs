@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use brownout_testkit::{TestUpstream, within};
+use brownout_testkit::{TestUpstream, eventually, within};
 
 use crate::{Server, brownout};
 
@@ -34,7 +34,7 @@ fn proxy(upstream: &TestUpstream, script: &str) -> Command {
     ])
 }
 
-fn is_there(pid: &str) -> bool {
+pub(crate) fn is_there(pid: &str) -> bool {
     // A zombie is none.
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status
@@ -97,12 +97,7 @@ async fn a_signal_is_passed_on_and_nothing_is_left_behind() {
             ("told\n", Some(3)),
             "{signal}"
         );
-        let gone = async {
-            while is_there(&grandchild) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        within("the command's own children to end", gone).await;
+        eventually("the command's own children end", || !is_there(&grandchild)).await;
     }
 }
 
@@ -137,10 +132,5 @@ async fn a_second_signal_takes_a_deaf_command_with_it() {
     within("the proxy to end", asking).await;
 
     assert_eq!(ended.await.unwrap().code(), Some(130));
-    let gone = async {
-        while is_there(&command) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    within("the command to end", gone).await;
+    eventually("the command ends", || !is_there(&command)).await;
 }
