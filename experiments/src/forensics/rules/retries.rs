@@ -140,7 +140,11 @@ fn growth(case: &Case<'_>) -> Outcome {
     let chains = trial.chains();
     let (mut first, second) = (gaps(&chains, 1), gaps(&chains, 2));
     if second.is_empty() {
-        return Outcome::not_applicable(id, "it retries once at most");
+        let why = match first.is_empty() {
+            true => "it does not retry a 503",
+            false => "it retries once at most",
+        };
+        return Outcome::not_applicable(id, why);
     }
     let singly = case
         .battery

@@ -17,7 +17,10 @@ pub(super) fn nested(case: &Case<'_>) -> Outcome {
     if attempts <= 3 {
         return Outcome::ok(
             id,
-            format!("a page that meets 503s makes {attempts} attempts"),
+            match attempts {
+                1 => "a page that meets 503s makes 1 attempt".to_owned(),
+                more => format!("a page that meets 503s makes {more} attempts"),
+            },
             evidence,
         );
     }
