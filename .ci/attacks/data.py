@@ -147,7 +147,11 @@ def limits(binary, account, connections):
         leave(clients)
         eventually("all to be gone", lambda: status_of(proxy)["connections"] == 0)
         account.under("descriptors after they left", proxy.descriptors() - descriptors, 8, "more")
-        # The allocator keeps what they had, so the next ones take no more.
+        soon = time.monotonic() + 5
+        while proxy.rss() - before > 16 and time.monotonic() < soon:
+            time.sleep(0.1)
+        account.under("memory that stays after they left", proxy.rss() - before, 16,
+                      "MiB more than before, evidence of them included")
         clients = crowd(proxy.route("web"), connections, GET[:10])
         eventually("all to be open", lambda: status_of(proxy)["connections"] == connections)
         account.under("memory of as many clients after them", proxy.rss() - full, 12, "MiB more")

@@ -90,6 +90,7 @@ impl House {
             metrics: telemetry.metrics(),
             tracer: telemetry.tracer(&plan.service),
             access_log: tracing::enabled!(target: ACCESS_LOG, tracing::Level::INFO),
+            give_memory_back: Some(crate::memory::give_back),
             ..config
         });
         let gateway = gateway.map_err(|error| {

@@ -13,6 +13,7 @@ mod exit;
 mod house;
 mod library_system;
 mod logging;
+mod memory;
 mod policy;
 mod show;
 mod signals;
@@ -29,10 +30,6 @@ use crate::{
     args::{Args, Command},
     exit::{Exit, Failure},
 };
-
-/// Fewer instructions for each of the many small allocations of a request than the system's.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let args = Args::parse_from(toxiproxy_file::with_two_dashes(std::env::args_os()));

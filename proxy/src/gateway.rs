@@ -49,6 +49,9 @@ pub struct GatewayConfig {
     pub journal_capacity: usize,
     /// How long clients may take.
     pub client_timeouts: ClientTimeouts,
+    /// Called on a core's thread within a second after many of its connections have ended: 256 or more, and half of all that it had.
+    /// A program whose allocator keeps freed memory for each thread gives it back to the system here.
+    pub give_memory_back: Option<fn()>,
 }
 
 impl GatewayConfig {
@@ -71,6 +74,7 @@ impl GatewayConfig {
             access_log: false,
             journal_capacity: Self::JOURNAL_CAPACITY,
             client_timeouts: ClientTimeouts::default(),
+            give_memory_back: None,
         }
     }
 }
@@ -102,7 +106,8 @@ impl Gateway {
         for index in 0..config.cores.max(1) {
             let (command, receiver) = mpsc::unbounded_channel();
             let (grace, grace_receiver) = oneshot::channel();
-            let runtime_made = self::core::spawn(index, receiver, grace_receiver)?;
+            let runtime_made =
+                self::core::spawn(index, receiver, grace_receiver, config.give_memory_back)?;
             commands.push(command);
             cores.push(Core {
                 grace: Some(grace),

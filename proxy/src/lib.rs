@@ -13,6 +13,7 @@
 mod access_log;
 mod admit;
 mod clock;
+mod crowd;
 mod downstream;
 mod error;
 mod exchange;

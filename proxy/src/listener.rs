@@ -18,6 +18,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    crowd::Crowd,
     http1::{self, HeadLimits},
     journal::CoreJournal,
     limits::ClientTimeouts,
@@ -237,7 +238,7 @@ pub(crate) struct Serve {
 }
 
 /// Accepts connections on one core until the listener is shut down.
-pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker) {
+pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker, crowd: Rc<Crowd>) {
     const SWEEP: Duration = Duration::from_secs(10);
     /// Out of descriptors, most likely: let some close.
     const BACK_OFF: Duration = Duration::from_millis(100);
@@ -305,6 +306,7 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker)
                         tasks.spawn_local(relay::serve(tcp, peer, permit, scope, closing));
                     }
                 }
+                crowd.grew();
             }
             Err(error) => {
                 tracing::warn!(%error, route = scope.route.name(), "could not accept");

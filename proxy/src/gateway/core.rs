@@ -1,6 +1,6 @@
 //! One core: a thread with a runtime of its own.
 
-use std::{io, thread, time::Duration};
+use std::{io, rc::Rc, thread, time::Duration};
 
 use tokio::{
     runtime::{Builder, LocalOptions},
@@ -10,6 +10,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    crowd::Crowd,
     listener::{Serve, accept},
     timer::Timer,
 };
@@ -19,6 +20,7 @@ pub(super) fn spawn(
     index: usize,
     mut commands: mpsc::UnboundedReceiver<Serve>,
     mut grace: oneshot::Receiver<Duration>,
+    give_memory_back: Option<fn()>,
 ) -> io::Result<thread::JoinHandle<()>> {
     let core = move || {
         let runtime = match Builder::new_current_thread()
@@ -36,10 +38,14 @@ pub(super) fn spawn(
             let timer = Timer::new();
             // Not one of those that a drain waits for: it ends with the runtime.
             tokio::task::spawn_local(timer.clone().run());
+            let crowd = Rc::new(Crowd::new(tasks.clone()));
+            if let Some(give) = give_memory_back {
+                tokio::task::spawn_local(Rc::clone(&crowd).run(give));
+            }
             let grace = loop {
                 tokio::select! {
                     Some(serve) = commands.recv() => {
-                        tasks.spawn_local(accept(serve, timer.clone(), tasks.clone()));
+                        tasks.spawn_local(accept(serve, timer.clone(), tasks.clone(), Rc::clone(&crowd)));
                     }
                     grace = &mut grace => break grace.unwrap_or_default(),
                 }
