@@ -107,7 +107,7 @@ impl Record {
             is_described: false,
             ended_by: None,
             bytes: 0,
-            evidence: Evidence::of_request(number),
+            evidence: Evidence::of_request(number, clock),
             access: None,
             end: ExchangeEnd::Open,
             span: Span::none(),
@@ -365,14 +365,13 @@ impl Record {
         self.has_answered = true;
         self.scope.route.responses(self.status).add(1);
         self.count_body(content);
-        let now = self.clock.last_turn();
-        self.evidence.answers(self.status, self.bytes, now);
+        self.evidence.answers(self.status, self.bytes, &self.clock);
     }
 
     /// Notes content that is handed on to the client.
     pub(crate) fn sent_body(&mut self, bytes: u64) {
         self.count_body(bytes);
-        self.evidence.sent(self.bytes);
+        self.evidence.sent(self.bytes, &self.clock);
     }
 
     fn count_body(&mut self, bytes: u64) {
@@ -407,8 +406,7 @@ impl Record {
     /// logged when that ends.
     pub(crate) fn upgraded(&mut self) -> Option<ConnectionLine> {
         self.done();
-        self.evidence
-            .answers(self.status, 0, self.clock.last_turn());
+        self.evidence.answers(self.status, 0, &self.clock);
         let access = self.access.take()?;
         let (trace_id, span_id) = (self.span.trace_id(), self.span.span_id());
         Some(ConnectionLine::of_upgrade(
