@@ -29,8 +29,8 @@ impl Downstream {
         self.0.number()
     }
 
-    /// What the connection is for the record of its request with this place on it.
-    pub(crate) fn as_evidence(&self, seq: u64) -> OnConnection {
+    /// What the connection is for the record of its request with this place on it, if records are kept.
+    pub(crate) fn as_evidence(&self, seq: u64) -> Option<OnConnection> {
         self.0.as_evidence(seq)
     }
 

@@ -6,6 +6,7 @@ mod copies;
 mod events;
 mod forward;
 mod head_dribble;
+mod interim;
 mod malformed;
 mod own_answer;
 mod recode;

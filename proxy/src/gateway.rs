@@ -44,7 +44,7 @@ pub struct GatewayConfig {
     /// Whether each request is a line in the log, of the target [`ACCESS_LOG`](crate::ACCESS_LOG).
     pub access_log: bool,
     /// How many requests that ended are kept as evidence, over all cores, and how many connections: less than 3 KiB each,
-    /// some 600 B as a rule.
+    /// some 300 B as a rule.
     /// 0 keeps none, nor those in progress.
     pub journal_capacity: usize,
     /// How long clients may take.

@@ -1,39 +1,47 @@
 //! The evidence journal: one record for each request that a route carried, and for each connection, kept in memory for a
 //! while.
 //!
-//! Each core has a ring of its own, written by that core alone and read now and then by others, so its lock is free in
-//! the usual case. Requests in progress are records too: they are kept beside the ring until they end, and then take the
-//! place of the oldest one. Memory of records is used again, so a request allocates nothing once the ring is full, unless
-//! faults strike it.
+//! Each core has records of its own, written by that core alone and read now and then by others, so its lock is free in
+//! the usual case; a request takes it three times: when it begins, when its answer does and when it ends. A record in
+//! progress is at a place that was just used by another, so it is in the core's cache. When it ends it is written once
+//! behind those that ended before, in a packed form, and the oldest makes room without being touched.
 //!
 //! All times are µs on one monotonic clock, which begins with the gateway.
 
 mod attempt;
 mod body_watch;
 mod connection;
+mod ended;
 mod evidence;
+mod open;
+mod packed;
 mod reading;
-mod ring;
 
+pub(crate) use self::{
+    attempt::{AnswerBegins, OnConnection, OpenAttempt},
+    body_watch::BodyWatch,
+    connection::OpenConnection,
+    evidence::retry_after,
+};
 pub use self::{
     attempt::{Attempt, AttemptEnd, AttemptPhase},
     connection::{Connection, ConnectionEnd},
     reading::{JournalPage, JournalQuery, RecordState},
 };
-pub(crate) use self::{
-    attempt::{OnConnection, OpenAttempt},
-    body_watch::BodyWatch,
-    connection::OpenConnection,
-    evidence::retry_after,
-};
 
 use std::{
-    hash::RandomState,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::{Instant, SystemTime},
 };
 
-use self::ring::Ring;
+use self::{
+    attempt::PackedAttempt,
+    connection::PackedConnection,
+    ended::Ended,
+    evidence::Hashes,
+    open::{Open, OpenRecords},
+    packed::Packed,
+};
 
 /// The records of a gateway. Cheap to clone; readable from any thread.
 #[derive(Debug, Clone)]
@@ -46,8 +54,24 @@ pub struct Journal {
 #[derive(Debug)]
 pub(crate) struct CoreJournal {
     shared: Arc<Shared>,
-    attempts: Mutex<Ring<Attempt>>,
-    connections: Mutex<Ring<Connection>>,
+    /// As the journal's, here so that cores do not share a line of memory that is written.
+    began: Instant,
+    hashes: Hashes,
+    records: Mutex<CoreRecords>,
+}
+
+/// The records of one core.
+#[derive(Debug)]
+struct CoreRecords {
+    attempts: Records<PackedAttempt>,
+    connections: Records<PackedConnection>,
+}
+
+/// Records of one sort.
+#[derive(Debug)]
+struct Records<P> {
+    open: OpenRecords<P>,
+    ended: Ended<P>,
 }
 
 /// What all cores share.
@@ -55,18 +79,21 @@ pub(crate) struct CoreJournal {
 struct Shared {
     began: Instant,
     began_at: SystemTime,
-    /// The next number of an attempt.
-    number: AtomicU64,
-    /// The next number of the end of an attempt, from 1.
-    seq: AtomicU64,
-    /// The next number of the end of a connection, from 1.
-    close: AtomicU64,
-    /// The next number of a connection, from 1.
+    numbers: Numbers,
+}
+
+/// The next numbers of all sorts. All cores write them.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Numbers {
+    /// Of an attempt, from 0.
+    attempt: AtomicU64,
+    /// Of the end of an attempt, from 1.
+    attempt_end: AtomicU64,
+    /// Of a connection, from 1.
     connection: AtomicU64,
-    /// Of fingerprints: they can be compared within this process alone, and nobody can look them up in a table.
-    hasher: RandomState,
-    /// Of content, of which there may be much.
-    content_hasher: foldhash::fast::RandomState,
+    /// Of the end of a connection, from 1.
+    connection_end: AtomicU64,
 }
 
 impl Journal {
@@ -75,22 +102,28 @@ impl Journal {
         if capacity == 0 {
             return None;
         }
+        let began = Instant::now();
         let shared = Arc::new(Shared {
-            began: Instant::now(),
+            began,
             began_at: SystemTime::now(),
-            number: AtomicU64::new(0),
-            seq: AtomicU64::new(1),
-            close: AtomicU64::new(1),
-            connection: AtomicU64::new(1),
-            hasher: RandomState::new(),
-            content_hasher: foldhash::fast::RandomState::default(),
+            numbers: Numbers {
+                attempt: AtomicU64::new(0),
+                attempt_end: AtomicU64::new(1),
+                connection: AtomicU64::new(1),
+                connection_end: AtomicU64::new(1),
+            },
         });
+        let hashes = Hashes::new();
         let of_each = capacity.div_ceil(cores.max(1));
         let core = || {
             Arc::new(CoreJournal {
                 shared: Arc::clone(&shared),
-                attempts: Mutex::new(Ring::new(of_each)),
-                connections: Mutex::new(Ring::new(of_each)),
+                began,
+                hashes: hashes.clone(),
+                records: Mutex::new(CoreRecords {
+                    attempts: Records::new(of_each),
+                    connections: Records::new(of_each),
+                }),
             })
         };
         Some(Self {
@@ -118,24 +151,44 @@ impl Journal {
     /// The journal's clock, in µs.
     #[must_use]
     pub fn now(&self) -> u64 {
-        self.shared.micros(Instant::now())
+        micros(self.shared.began, Instant::now())
     }
 }
 
 impl CoreJournal {
-    fn attempts(&self) -> MutexGuard<'_, Ring<Attempt>> {
+    fn records(&self) -> MutexGuard<'_, CoreRecords> {
         // A record is whole, or at least readable, at every point.
-        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn connections(&self) -> MutexGuard<'_, Ring<Connection>> {
-        (self.connections.lock()).unwrap_or_else(PoisonError::into_inner)
+    /// Changes the record of a request in progress.
+    fn change_attempt(&self, place: usize, change: impl FnOnce(&mut Open<PackedAttempt>)) {
+        if let Some(attempt) = self.records().attempts.open.at(place) {
+            change(attempt);
+        }
+    }
+
+    fn numbers(&self) -> &Numbers {
+        &self.shared.numbers
+    }
+
+    /// This time on the journal's clock.
+    fn micros(&self, at: Instant) -> u64 {
+        micros(self.began, at)
     }
 }
 
-impl Shared {
-    fn micros(&self, at: Instant) -> u64 {
-        let since = at.saturating_duration_since(self.began);
-        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+impl<P: Packed> Records<P> {
+    fn new(capacity: usize) -> Self {
+        Self {
+            open: OpenRecords::new(),
+            ended: Ended::new(capacity),
+        }
     }
+}
+
+fn micros(began: Instant, at: Instant) -> u64 {
+    let since = at.saturating_duration_since(began);
+    // `as_micros` counts in 128 bits, and no process runs for so long.
+    (since.as_secs().saturating_mul(1_000_000)).saturating_add(since.subsec_micros().into())
 }

@@ -22,24 +22,30 @@ pub(crate) fn run(protocol: &str, scenarios: &[Scenario]) {
     if args.first().is_some_and(|arg| arg == contender::AS_PROXY) {
         return contender::be_the_proxy(&args[1], &args[2]);
     }
-    let number = |name: &str, default: u64| {
+    let told = |name: &str| {
         let at = args.iter().position(|arg| arg == name);
-        at.and_then(|at| args.get(at + 1)?.parse().ok())
+        at.and_then(|at| args.get(at + 1))
+    };
+    let number = |name: &str, default: u64| {
+        told(name)
+            .and_then(|number| number.parse().ok())
             .unwrap_or(default)
     };
     let rounds = number("--rounds", 5);
-    let seconds = Duration::from_secs(number("--seconds", 2));
+    let seconds = told("--seconds").and_then(|seconds| seconds.parse().ok());
+    let seconds = Duration::from_secs_f64(seconds.unwrap_or(2.0));
 
     let upstream = backend::start();
-    let contenders = contender::all(upstream, protocol);
+    let only: Option<Vec<&str>> = told("--only").map(|names| names.split(',').collect());
+    let contenders = contender::all(upstream, protocol, only.as_deref());
     let base = if contenders.iter().any(|c| c.name == "haproxy") {
         "haproxy"
     } else {
         "brownout"
     };
-    let only = usize::try_from(number("--scenario", 0)).unwrap();
+    let scenario_asked = usize::try_from(number("--scenario", 0)).unwrap();
     for (index, scenario) in scenarios.iter().copied().enumerate() {
-        if only != 0 && only != index + 1 {
+        if scenario_asked != 0 && scenario_asked != index + 1 {
             continue;
         }
         let mut samples: BTreeMap<&str, Vec<Sample>> = BTreeMap::new();

@@ -59,22 +59,30 @@ impl Drop for Contender {
     }
 }
 
-/// Everything that is installed here and carries `protocol`.
-pub(crate) fn all(upstream: SocketAddr, protocol: &str) -> Vec<Contender> {
-    let mut contenders = vec![
-        Contender {
+/// Everything that is installed here and carries `protocol`, or those of it with these names.
+pub(crate) fn all(upstream: SocketAddr, protocol: &str, only: Option<&[&str]>) -> Vec<Contender> {
+    let is_asked = |name: &str| only.is_none_or(|only| only.contains(&name));
+    let ours: &[&str] = match protocol {
+        "http" => &["brownout", NO_EVIDENCE, FAULTS_ELSEWHERE, FAULTS_HERE],
+        _ => &["brownout"],
+    };
+    let mut contenders = Vec::new();
+    if is_asked("direct") {
+        contenders.push(Contender {
             name: "direct",
             address: upstream,
             process: None,
             worker: None,
-        },
-        brownout(upstream, protocol, "brownout"),
-    ];
-    let mut others = vec![("haproxy", haproxy(upstream, protocol))];
-    if protocol == "http" {
-        contenders.push(brownout(upstream, protocol, NO_EVIDENCE));
-        contenders.push(brownout(upstream, protocol, FAULTS_ELSEWHERE));
-        contenders.push(brownout(upstream, protocol, FAULTS_HERE));
+        });
+    }
+    for name in ours.iter().copied().filter(|name| is_asked(name)) {
+        contenders.push(brownout(upstream, protocol, name));
+    }
+    let mut others: Vec<(&str, Option<Contender>)> = Vec::new();
+    if is_asked("haproxy") {
+        others.push(("haproxy", haproxy(upstream, protocol)));
+    }
+    if protocol == "http" && is_asked("nginx") {
         others.push(("nginx", nginx(upstream)));
     }
     for (name, found) in others {

@@ -1,6 +1,6 @@
 //! What a request through the proxy costs, beside going direct, haproxy and nginx, in turns within one run.
 //!
-//! `cargo bench -p brownout-proxy --bench passthrough [-- --rounds 5 --seconds 2 --scenario 1]`
+//! `cargo bench -p brownout-proxy --bench passthrough [-- --rounds 5 --seconds 2 --scenario 1 --only "brownout,no evidence"]`
 //!
 //! The load and the backend share one core, the proxy has another to itself. CPU is user plus system time of the
 //! proxy's process for each request; ratios are taken within a round, against haproxy where it is installed, and

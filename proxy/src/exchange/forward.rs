@@ -272,14 +272,15 @@ impl Exchange<'_> {
             });
             let raced = raced.await;
             match raced {
-                Ok(Answered::Whole(how)) => {
+                // What is on its way belongs to this request: it is sent before the connection carries another protocol.
+                Ok(answered @ (Answered::Whole(_) | Answered::Upgrade(_))) => {
                     let end = match upload.is_sent() {
                         true => None,
                         false => {
                             Box::pin(finish_sending(&upload, self.clock, sending.as_mut())).await
                         }
                     };
-                    (Answered::Whole(how), end)
+                    (answered, end)
                 }
                 Ok(answered) => (answered, None),
                 Err(UploadEnd::Malformed(bad)) => {
@@ -305,7 +306,12 @@ impl Exchange<'_> {
                 Attempt::Failed(failed.error)
             }
             Answered::Over(over) => Attempt::Over(over),
-            Answered::Upgrade(answer) => Attempt::Over(self.upgrade(connection, answer, body)),
+            Answered::Upgrade(answer) => match end {
+                None if upload.is_refused() => Attempt::Over(After::Drop),
+                None => Attempt::Over(self.upgrade(connection, answer, body)),
+                Some(UploadEnd::Malformed(bad)) => Attempt::BadRequest(bad),
+                Some(UploadEnd::Left | UploadEnd::Unwritten(_)) => Attempt::Over(After::Drop),
+            },
             Answered::Whole(whole) => {
                 let request_is_whole = upload.is_sent();
                 if request_is_whole && whole.keeps_upstream {

@@ -2,12 +2,12 @@
 //!
 //! It is the only place that makes metrics and spans of an exchange.
 
+mod end;
 mod evidence;
 mod faults;
 mod sending;
 
 use std::{
-    borrow::Cow,
     rc::Rc,
     time::{Duration, Instant, SystemTime},
 };
@@ -20,7 +20,7 @@ use smallvec::SmallVec;
 
 use self::evidence::Evidence;
 use crate::{
-    access_log::{ConnectionLine, ExchangeLine, RequestLine},
+    access_log::{ConnectionLine, RequestLine},
     clock::Clock,
     downstream::Downstream,
     error::{ErrorKind, UpstreamError},
@@ -28,14 +28,6 @@ use crate::{
     journal::{BodyWatch, retry_after},
     scope::Scope,
 };
-
-/// The attributes of [`Times::parts`](crate::clock::Times::parts).
-const TIME_ATTRIBUTES: [&str; 4] = [
-    attr::BROWNOUT_UPSTREAM_MS,
-    attr::BROWNOUT_FAULT_MS,
-    attr::BROWNOUT_CLIENT_MS,
-    attr::BROWNOUT_OWN_MS,
-];
 
 /// One exchange, from the request's head to the end of the answer's body.
 pub(crate) struct Record {
@@ -107,7 +99,7 @@ impl Record {
             is_described: false,
             ended_by: None,
             bytes: 0,
-            evidence: Evidence::of_request(number),
+            evidence: Evidence::of_request(number, clock),
             access: None,
             end: ExchangeEnd::Open,
             span: Span::none(),
@@ -365,14 +357,13 @@ impl Record {
         self.has_answered = true;
         self.scope.route.responses(self.status).add(1);
         self.count_body(content);
-        let now = self.clock.last_turn();
-        self.evidence.answers(self.status, self.bytes, now);
+        self.evidence.answers(self.status, self.bytes, &self.clock);
     }
 
     /// Notes content that is handed on to the client.
     pub(crate) fn sent_body(&mut self, bytes: u64) {
         self.count_body(bytes);
-        self.evidence.sent(self.bytes);
+        self.evidence.sent(self.bytes, &self.clock);
     }
 
     fn count_body(&mut self, bytes: u64) {
@@ -407,8 +398,7 @@ impl Record {
     /// logged when that ends.
     pub(crate) fn upgraded(&mut self) -> Option<ConnectionLine> {
         self.done();
-        self.evidence
-            .answers(self.status, 0, self.clock.last_turn());
+        self.evidence.answers(self.status, 0, &self.clock);
         let access = self.access.take()?;
         let (trace_id, span_id) = (self.span.trace_id(), self.span.span_id());
         Some(ConnectionLine::of_upgrade(
@@ -420,94 +410,7 @@ impl Record {
     }
 }
 
-impl Record {
-    /// The word for how the exchange ended, where it did not end as it should.
-    fn ending(&self) -> Option<Cow<'static, str>> {
-        match self.end {
-            ExchangeEnd::Done => None,
-            ExchangeEnd::Open => Some(ErrorKind::ClientDisconnect.name().into()),
-            ExchangeEnd::ByFault(by) => Some(faults::ending_of(&self.fired[by]).into()),
-            ExchangeEnd::Failed(kind) => Some(kind.name().into()),
-            ExchangeEnd::BadRequest => Some("request_body".into()),
-            ExchangeEnd::Cut => Some(faults::CUT.into()),
-        }
-    }
-}
-
 fn trace_context<'a>(request: &'a RequestHead, states: &'a [&'a [u8]]) -> TraceContext<'a> {
     let parents = request.fields.all_kind(FieldKind::Traceparent);
     TraceContext::new(parents, TraceState::several(states))
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        let now = Instant::now();
-        let route = &self.scope.route;
-        if self.end == ExchangeEnd::Open && self.client.is_cut() {
-            self.end = ExchangeEnd::Cut;
-        }
-        let by = match self.end {
-            ExchangeEnd::ByFault(by) => Some(self.fired[by].id()),
-            ExchangeEnd::Open
-            | ExchangeEnd::Done
-            | ExchangeEnd::Failed(_)
-            | ExchangeEnd::BadRequest
-            | ExchangeEnd::Cut => None,
-        };
-        self.evidence.end(self.end, by, &self.client, now);
-        match self.end {
-            ExchangeEnd::Done | ExchangeEnd::ByFault(_) | ExchangeEnd::BadRequest => {}
-            ExchangeEnd::Failed(kind) => route.errors(kind).add(1),
-            ExchangeEnd::Cut => faults::cut_beneath(&mut self.span, &mut self.attempt),
-            ExchangeEnd::Open => {
-                route.errors(ErrorKind::ClientDisconnect).add(1);
-                let error = ErrorKind::ClientDisconnect.name();
-                self.attempt.error(error, "");
-                let held_by = self.held_by.map(|(by, _)| by);
-                match held_by.or(self.paused_by) {
-                    Some(by) => self.gave_up(by),
-                    None => self
-                        .span
-                        .error(error, "the client left before the exchange was over"),
-                }
-            }
-        }
-        self.release(None);
-        for by in 0..self.fired.len() {
-            self.skipped(by);
-        }
-        self.count_held(|active| active.sub(1));
-        let times = self.clock.times(now);
-        let route = &self.scope.route;
-        if !self.has_answered {
-            route.responses(None).add(1);
-        }
-        route.record_times(&times);
-        if self.was_sent {
-            route.upstream_latency.record(times.upstream);
-        }
-        route.overhead.record(times.own);
-        route.in_flight.sub(1);
-        if let Some(access) = self.access.take() {
-            access.log(&ExchangeLine {
-                route: route.name(),
-                status: self.status,
-                ending: self.ending().as_deref(),
-                bytes: self.bytes,
-                times,
-                fired: &self.fired,
-                span: &self.span,
-            });
-        }
-        if self.span.is_recording() {
-            for (key, spent) in TIME_ATTRIBUTES.into_iter().zip(times.parts()) {
-                let millis = i64::try_from(spent.as_millis()).unwrap_or(i64::MAX);
-                self.span.set_int(key, millis);
-            }
-        }
-        if !self.delayed.is_zero() {
-            let millis = i64::try_from(self.delayed.as_millis()).unwrap_or(i64::MAX);
-            self.span.set_int(attr::FAULT_DELAY_MS, millis);
-        }
-    }
 }

@@ -1,7 +1,5 @@
 //! The upstream's answer on its way to the client, with what faults do to it.
 
-use std::pin::pin;
-
 use brownout_fault::{Keep, ResponseEnding, ResponseFaults, Shape};
 use bytes::Bytes;
 use http::StatusCode;
@@ -18,11 +16,11 @@ use crate::{
     clock::Part,
     error::ErrorKind,
     http1::{
-        BadAnswer, BodyError, BodyLength, Decoder, Encoder, EventTail, FieldKind, Input, NoAnswer,
-        Outgoing, Output, Persistence, RequestHead, ResponseHead, Source, Way, read_head,
-        response_body, response_keeps_alive, to_client, write_all, write_response,
+        BodyError, BodyLength, Decoder, Encoder, EventTail, FieldKind, Input, NoAnswer, Outgoing,
+        Output, Persistence, RequestHead, ResponseHead, Source, Way, response_body,
+        response_keeps_alive, to_client, write_all, write_response,
     },
-    limits::{CONTINUE_TIMEOUT, DRAIN},
+    limits::DRAIN,
     transport::Transport,
 };
 
@@ -110,95 +108,6 @@ impl Exchange<'_> {
                 Box::pin(self.respond_with_faults(answer, *faults, from.request, &held)).await
             }
         }
-    }
-
-    /// The head of the final answer. 1xx before it are passed on, or kept in `held`.
-    async fn final_head(
-        &self,
-        from: &mut Responding<'_>,
-        holds: bool,
-        held: &mut Vec<u8>,
-    ) -> Result<Box<ResponseHead>, NoAnswer> {
-        let limits = &self.scope.head_limits;
-        loop {
-            let mut head = ResponseHead::spare();
-            let reading = read_head(from.transport, from.input, &mut head, self.clock, limits);
-            if from.upload.gate.is_closed() {
-                // Boxed here and below, as most answers need no room for it.
-                Box::pin(self.or_continue(from.upload, reading)).await?;
-            } else {
-                reading.await?;
-            }
-            from.upload.was_informed.set(true);
-            match head.status {
-                100 => {
-                    let awaited = from.upload.gate.is_closed();
-                    if from.upload.gate.upstream_continues() {
-                        // The client waits for this one before it goes on.
-                        let holds = holds && !awaited;
-                        Box::pin(self.informational(from.upload, &mut head, holds, held)).await;
-                    }
-                }
-                101 if self.asked.upgrades => return Ok(head),
-                101 => {
-                    return Err(NoAnswer::of(BadAnswer::UNASKED_SWITCH));
-                }
-                _ if head.is_informational() => {
-                    Box::pin(self.informational(from.upload, &mut head, holds, held)).await;
-                }
-                _ => return Ok(head),
-            }
-        }
-    }
-
-    /// Lets the client go on with its content if the upstream says nothing in time.
-    async fn or_continue(
-        &self,
-        upload: &Upload,
-        reading: impl Future<Output = Result<(), NoAnswer>>,
-    ) -> Result<(), NoAnswer> {
-        let mut reading = pin!(reading);
-        tokio::select! {
-            biased;
-            read = &mut reading => return read,
-            () = self.scope.timer.sleep(CONTINUE_TIMEOUT) => {}
-        }
-        upload.gate.open_by_proxy();
-        self.inform(upload, b"HTTP/1.1 100 Continue\r\n\r\n").await;
-        reading.await
-    }
-
-    /// Passes a 1xx on, or keeps it. HTTP/1.0 knows none.
-    async fn informational(
-        &self,
-        upload: &Upload,
-        head: &mut ResponseHead,
-        holds: bool,
-        held: &mut Vec<u8>,
-    ) {
-        const HELD_BYTES_MAX: usize = 64 * 1024;
-        if self.asked.is_http10 {
-            return;
-        }
-        to_client(head, Outgoing::None, Persistence::Unsaid);
-        if !holds {
-            let mut out = Output::new();
-            write_response(head, out.bytes_mut());
-            self.inform(upload, out.bytes()).await;
-        } else if held.len() < HELD_BYTES_MAX {
-            write_response(head, held);
-        }
-    }
-
-    async fn inform(&self, upload: &Upload, head: &[u8]) {
-        upload.is_informing.set(true);
-        // A client that has left is noticed where it is watched.
-        if let Err(error) =
-            write_all(self.client.transport(), head, self.clock, Way::Download).await
-        {
-            tracing::debug!(%error, "a client did not take an informational answer");
-        }
-        upload.is_informing.set(false);
     }
 
     /// Waits, ends the exchange or changes the answer, as `faults` say.

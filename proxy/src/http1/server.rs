@@ -137,7 +137,7 @@ async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>) -> Conversation 
             Next::Broken => return Conversation::Drop,
         };
         let now = Instant::now();
-        client.begins_request(now);
+        client.activity.set(Doing::Exchange, now);
         // Boxed, so that an idle connection keeps no room for it.
         let exchange = exchange(
             scope,

@@ -9,36 +9,30 @@ use std::{
 
 use foldhash::fast::FoldHasher;
 
-use super::{CoreJournal, OpenAttempt};
+use super::{CoreJournal, OpenAttempt, open::Open, packed::Maybe};
 
 /// Follows the content of one request as it is read.
 ///
 /// Hashes its first [`HASHED_MAX`](Self::HASHED_MAX) bytes, without the framing: however they are split, the hash is the same.
 pub(crate) struct BodyWatch {
     journal: Arc<CoreJournal>,
-    at: usize,
-    /// The hash of what its head tells.
-    head: u64,
+    /// The place of its record.
+    place: usize,
     content: BlockHasher,
-    hashed: usize,
+    hashed: u16,
     is_noted: bool,
 }
 
 impl BodyWatch {
     /// So many bytes of content are hashed.
-    pub(crate) const HASHED_MAX: usize = 16 * 1024;
+    pub(crate) const HASHED_MAX: u16 = 16 * 1024;
 
     pub(super) fn new(attempt: &OpenAttempt) -> Self {
-        let (journal, at) = (Arc::clone(&attempt.journal), attempt.at);
-        let head = journal
-            .attempts()
-            .open_at(at)
-            .map_or(0, |it| it.fingerprint);
+        let journal = Arc::clone(&attempt.journal);
         Self {
-            content: BlockHasher::new(journal.shared.content_hasher.build_hasher()),
+            content: BlockHasher::new(journal.hashes.content.build_hasher()),
             journal,
-            at,
-            head,
+            place: attempt.place,
             hashed: 0,
             is_noted: false,
         }
@@ -54,9 +48,10 @@ impl BodyWatch {
         if self.is_full() || bytes.is_empty() {
             return;
         }
-        let bytes = &bytes[..bytes.len().min(Self::HASHED_MAX - self.hashed)];
-        self.content.write(bytes);
-        self.hashed += bytes.len();
+        let room = Self::HASHED_MAX - self.hashed;
+        let taken = u16::try_from(bytes.len()).map_or(room, |bytes| bytes.min(room));
+        self.content.write(&bytes[..taken.into()]);
+        self.hashed += taken;
         if self.is_full() {
             self.note(None);
         }
@@ -68,21 +63,21 @@ impl BodyWatch {
     }
 
     fn note(&mut self, end: Option<Instant>) {
-        let shared = &self.journal.shared;
-        let fingerprint = (!self.is_noted).then(|| {
-            let content = self.content.finish();
-            shared.hasher.hash_one((self.head, content))
-        });
+        let content = (!self.is_noted).then(|| self.content.finish());
         self.is_noted = true;
-        if let Some(attempt) = self.journal.attempts().open_at(self.at) {
-            if let Some(fingerprint) = fingerprint {
-                attempt.fingerprint = fingerprint;
-                attempt.content_hashed = Some(self.hashed as u64);
-            }
-            if let Some(end) = end {
-                attempt.t_req_end = Some(shared.micros(end));
-            }
-        }
+        let end = end.map(|end| Maybe::of(self.journal.micros(end)));
+        self.journal
+            .change_attempt(self.place, |Open { packed, .. }| {
+                if let Some(content) = content {
+                    // Until now it is that of the head.
+                    packed.fingerprint =
+                        (self.journal.hashes).with_content(packed.fingerprint, content);
+                    packed.content_hashed = Some(self.hashed);
+                }
+                if let Some(end) = end {
+                    packed.t_req_end = end;
+                }
+            });
     }
 }
 
@@ -102,7 +97,7 @@ struct BlockHasher {
 }
 
 impl BlockHasher {
-    const BLOCK: usize = 64;
+    const BLOCK: usize = 256;
 
     fn new(hasher: FoldHasher<'static>) -> Self {
         Self {
@@ -153,8 +148,8 @@ mod tests {
     proptest! {
         #[test]
         fn however_content_is_split_its_hash_is_the_same(
-            content in prop::collection::vec(any::<u8>(), 0..400),
-            cuts in prop::collection::vec(0_usize..400, 0..6),
+            content in prop::collection::vec(any::<u8>(), 0..1_600),
+            cuts in prop::collection::vec(0_usize..1_600, 0..6),
         ) {
             let state = foldhash::fast::RandomState::default();
             let mut cuts: Vec<usize> = cuts.into_iter().map(|at| at.min(content.len())).collect();

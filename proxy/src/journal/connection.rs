@@ -6,7 +6,11 @@ use std::{
     time::Instant,
 };
 
-use super::{CoreJournal, ring::Entry};
+use super::{
+    CoreJournal, JournalQuery, OnConnection, Records,
+    open::Open,
+    packed::{Maybe, Packed, Texts},
+};
 
 /// One connection of a client to a route. Times are µs on the journal's clock.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,21 +57,70 @@ pub enum ConnectionEnd {
     Unknown,
 }
 
-impl Entry for Connection {
+/// A [`Connection`] without its route, which is the text beside it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PackedConnection {
+    number: u64,
+    seq: u64,
+    peer: SocketAddr,
+    t_open: u64,
+    t_close: Maybe,
+    requests: u64,
+    idle_since: u64,
+    longest_idle: u64,
+    is_busy: bool,
+    end: ConnectionEnd,
+}
+
+impl Packed for PackedConnection {
+    type Record = Connection;
+
     fn seq(&self) -> u64 {
         self.seq
     }
 
-    fn number(&self) -> u64 {
-        self.number
+    fn is_asked_for(&self, texts: &[u8], query: &JournalQuery) -> bool {
+        let is_of_route = |route: &String| route.as_bytes() == texts;
+        query.fault.is_none() && query.route.as_ref().is_none_or(is_of_route)
     }
 
-    fn route(&self) -> &str {
-        &self.route
+    fn unpack(&self, texts: &[u8]) -> Connection {
+        Connection {
+            number: self.number,
+            seq: self.seq,
+            route: Texts(texts).take(texts.len()).to_owned(),
+            peer: Some(self.peer),
+            t_open: self.t_open,
+            t_close: self.t_close.get(),
+            requests: self.requests,
+            is_busy: self.is_busy,
+            idle_since: self.idle_since,
+            longest_idle: self.longest_idle,
+            end: self.end,
+        }
     }
 }
 
-impl Connection {
+impl PackedConnection {
+    pub(super) fn request_begins(&mut self, now: u64) {
+        self.requests += 1;
+        self.is_busy = true;
+        self.was_idle_until(now);
+    }
+
+    pub(super) fn request_ends(&mut self, now: u64) {
+        self.is_busy = false;
+        self.idle_since = now;
+    }
+
+    fn ends(&mut self, now: u64) {
+        self.t_close = Maybe::of(now);
+        if !self.is_busy {
+            self.was_idle_until(now);
+        }
+        self.is_busy = false;
+    }
+
     fn was_idle_until(&mut self, now: u64) {
         let idle = now.saturating_sub(self.idle_since);
         self.longest_idle = self.longest_idle.max(idle);
@@ -78,7 +131,7 @@ impl Connection {
 #[derive(Debug)]
 pub(crate) struct OpenConnection {
     journal: Arc<CoreJournal>,
-    at: usize,
+    place: usize,
     number: u64,
     opened: u64,
 }
@@ -90,68 +143,71 @@ impl OpenConnection {
         peer: SocketAddr,
         accepted: Instant,
     ) -> Self {
-        let shared = &journal.shared;
-        let number = shared.connection.fetch_add(1, Ordering::Relaxed);
-        let opened = shared.micros(accepted);
-        let at = journal.connections().begin(|connection: &mut Connection| {
-            let mut name = std::mem::take(&mut connection.route);
-            name.clear();
-            name.push_str(route);
-            *connection = Connection {
-                number,
-                route: name,
-                peer: Some(peer),
-                t_open: opened,
-                idle_since: opened,
-                ..Connection::default()
-            };
+        let number = journal.numbers().connection.fetch_add(1, Ordering::Relaxed);
+        let opened = journal.micros(accepted);
+        let packed = PackedConnection {
+            number,
+            seq: 0,
+            peer,
+            t_open: opened,
+            t_close: Maybe::NONE,
+            requests: 0,
+            idle_since: opened,
+            longest_idle: 0,
+            is_busy: false,
+            end: ConnectionEnd::StillOpen,
+        };
+        let place = (journal.records().connections.open).begin(packed, |connection| {
+            connection.texts.extend_from_slice(route.as_bytes());
         });
         Self {
             journal: Arc::clone(journal),
-            at,
+            place,
             number,
             opened,
         }
     }
 
-    pub(crate) fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// When it was accepted, on the journal's clock.
-    pub(crate) fn opened(&self) -> u64 {
-        self.opened
-    }
-
-    pub(crate) fn request_begins(&self, now: Instant) {
-        let now = self.journal.shared.micros(now);
-        if let Some(connection) = self.journal.connections().open_at(self.at) {
-            connection.requests += 1;
-            connection.is_busy = true;
-            connection.was_idle_until(now);
-        }
-    }
-
-    pub(crate) fn request_ends(&self, now: Instant) {
-        let now = self.journal.shared.micros(now);
-        if let Some(connection) = self.journal.connections().open_at(self.at) {
-            connection.is_busy = false;
-            connection.idle_since = now;
+    /// What it is for the record of its request with this place on it, whose head began to come at `head_began` if it did
+    /// not come whole.
+    pub(crate) fn of_request(
+        &self,
+        seq: u64,
+        peer: SocketAddr,
+        head_began: Option<Instant>,
+    ) -> OnConnection {
+        OnConnection {
+            place: self.place,
+            connection: self.number,
+            opened: self.opened,
+            head_began,
+            peer,
+            seq,
         }
     }
 
     /// Ends it. Without a call it stays open for ever.
     pub(crate) fn end(&self, end: ConnectionEnd) {
-        let shared = &self.journal.shared;
-        let now = shared.micros(Instant::now());
-        self.journal.connections().end(self.at, |connection| {
-            connection.seq = shared.close.fetch_add(1, Ordering::AcqRel);
-            connection.end = end;
-            connection.t_close = Some(now);
-            if !connection.is_busy {
-                connection.was_idle_until(now);
-            }
-            connection.is_busy = false;
+        let now = self.journal.micros(Instant::now());
+        let mut records = self.journal.records();
+        let Records { open, ended } = &mut records.connections;
+        open.end(self.place, |Open { packed, texts }| {
+            let numbers = self.journal.numbers();
+            packed.seq = numbers.connection_end.fetch_add(1, Ordering::AcqRel);
+            packed.end = end;
+            packed.ends(now);
+            ended.push(*packed, texts);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_takes_the_memory_that_the_docs_tell() {
+        let size = size_of::<PackedConnection>();
+        assert!(size <= 104, "{size}");
     }
 }

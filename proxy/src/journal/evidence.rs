@@ -5,57 +5,94 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::Attempt;
+use super::{
+    attempt::{PackedAttempt, PackedTrace, TextLengths},
+    open::Open,
+    packed::Maybe,
+};
 use crate::http1::{FieldKind, RequestHead};
 
+/// Names of routes have 64 bytes, and 256 where another program names them.
+const ROUTE_BYTES_MAX: usize = 1_024;
 const METHOD_BYTES_MAX: usize = 32;
 const PATH_BYTES_MAX: usize = 256;
 const ID_BYTES_MAX: usize = 128;
 
-/// Reads the head into a record. Only the fields named here are looked at, in one pass.
-pub(super) fn read(request: &RequestHead, hasher: &RandomState, attempt: &mut Attempt) {
-    attempt
-        .method
-        .push_str(clipped(request.method(), METHOD_BYTES_MAX));
-    attempt
-        .path
-        .push_str(clipped(request.path(), PATH_BYTES_MAX));
-    let length = request.fields.get_kind(FieldKind::ContentLength);
-    attempt.fingerprint = fingerprint(request, length, hasher);
-    let mut parents = request.fields.all_kind(FieldKind::Traceparent);
-    if let (Some(parent), None) = (parents.next(), parents.next()) {
-        attempt.trace = trace(parent);
-    }
-    for (name, value) in request.fields.iter() {
-        let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
-        match name.len() {
-            12 if is("x-request-id") => {
-                if attempt.request_id.is_empty()
-                    && let Some(id) = printable(value)
-                {
-                    attempt.request_id.push_str(id);
-                }
-            }
-            15 if is("idempotency-key") => attempt.idempotency_key = Some(hasher.hash_one(value)),
-            13 if is("x-retry-count") => attempt.retry_count = number(value),
-            23 if is("x-stainless-retry-count") => attempt.retry_count = number(value),
-            21 if is("x-envoy-attempt-count") => attempt.retry_count = before(number(value)),
-            15 if is("amz-sdk-request") => attempt.retry_count = before(sdk_attempt(value)),
-            _ => {}
+/// What makes hashes. Their keys are drawn when the process starts: hashes can be compared within it alone.
+#[derive(Debug, Clone)]
+pub(super) struct Hashes {
+    /// Of content, of which there may be much.
+    pub(super) content: foldhash::fast::RandomState,
+    /// Of heads, and of a head together with its content.
+    fingerprints: foldhash::quality::RandomState,
+    /// Of values that may be secrets: nobody can find them by trying.
+    secrets: RandomState,
+}
+
+impl Hashes {
+    pub(super) fn new() -> Self {
+        Self {
+            content: foldhash::fast::RandomState::default(),
+            fingerprints: foldhash::quality::RandomState::default(),
+            secrets: RandomState::new(),
         }
+    }
+
+    /// Of method, target and Content-Length.
+    pub(super) fn fingerprint(&self, request: &RequestHead) -> u64 {
+        let mut hash = self.fingerprints.build_hasher();
+        hash.write(request.method().as_bytes());
+        hash.write(request.target().as_bytes());
+        if let Some(length) = request.fields.get_kind(FieldKind::ContentLength) {
+            hash.write(length);
+        }
+        hash.finish()
+    }
+
+    /// Of a head with this fingerprint and content with this hash.
+    pub(super) fn with_content(&self, fingerprint: u64, content: u64) -> u64 {
+        self.fingerprints.hash_one((fingerprint, content))
     }
 }
 
-/// Of method, target and Content-Length, of which none but the last has a space in it.
-fn fingerprint(request: &RequestHead, length: Option<&[u8]>, hasher: &RandomState) -> u64 {
-    let mut hash = hasher.build_hasher();
-    hash.write(request.method().as_bytes());
-    hash.write(request.target().as_bytes());
-    if let Some(length) = length {
-        hash.write(b" ");
-        hash.write(length);
+/// Reads the head into a record without texts. Only the fields named here are looked at, in one pass.
+pub(super) fn read(
+    request: &RequestHead,
+    route: &str,
+    hashes: &Hashes,
+    attempt: &mut Open<PackedAttempt>,
+) {
+    let Open { packed, texts } = attempt;
+    let mut parents = request.fields.all_kind(FieldKind::Traceparent);
+    if let (Some(parent), None) = (parents.next(), parents.next()) {
+        packed.trace = trace(parent).and_then(PackedTrace::of);
     }
-    hash.finish()
+    let mut request_id = None;
+    for (name, value) in request.fields.iter() {
+        let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
+        match name.len() {
+            12 if is("x-request-id") => request_id = request_id.or_else(|| printable(value)),
+            15 if is("idempotency-key") => {
+                packed.idempotency_key = Maybe::of(hashes.secrets.hash_one(value));
+            }
+            13 if is("x-retry-count") => packed.retry_count = number(value),
+            23 if is("x-stainless-retry-count") => packed.retry_count = number(value),
+            21 if is("x-envoy-attempt-count") => packed.retry_count = before(number(value)),
+            15 if is("amz-sdk-request") => packed.retry_count = before(sdk_attempt(value)),
+            _ => {}
+        }
+    }
+    let mut add = |text: &str, bytes_max: usize| {
+        let text = clipped(text, bytes_max);
+        texts.extend_from_slice(text.as_bytes());
+        text.len()
+    };
+    // The order is that of the packed form.
+    let route = add(route, ROUTE_BYTES_MAX);
+    let method = add(request.method(), METHOD_BYTES_MAX);
+    let path = add(request.path(), PATH_BYTES_MAX);
+    let request_id = add(request_id.unwrap_or_default(), ID_BYTES_MAX);
+    packed.lengths = TextLengths::of(route, method, path, request_id);
 }
 
 /// How long a `Retry-After` says to wait (RFC 9110 §10.2.3): seconds, or until a date; zero for one that has passed.

@@ -1,14 +1,8 @@
 //! Reading a journal, while cores write it.
 
-use std::sync::{
-    MutexGuard,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{
-    Attempt, Connection, CoreJournal, Journal,
-    ring::{Entry, Ring},
-};
+use super::{Attempt, Connection, CoreJournal, CoreRecords, Journal, Records, packed::Packed};
 
 /// Which records to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,43 +51,56 @@ pub struct JournalPage<R> {
 /// So many records are looked at before a core may have its lock back: some 20 µs.
 const CHUNK: usize = 64;
 
-type Locked<'c, R> = MutexGuard<'c, Ring<R>>;
-
 impl Journal {
     /// Requests, as `query` says.
     #[must_use]
     pub fn attempts(&self, query: &JournalQuery) -> JournalPage<Attempt> {
-        self.read(query, &self.shared.seq, CoreJournal::attempts)
+        let end = &self.shared.numbers.attempt_end;
+        self.read(
+            query,
+            end,
+            |records| &records.attempts,
+            |it| it.number,
+            |it| it.seq,
+        )
     }
 
     /// Connections, as `query` says.
     #[must_use]
     pub fn connections(&self, query: &JournalQuery) -> JournalPage<Connection> {
-        self.read(query, &self.shared.close, CoreJournal::connections)
+        let end = &self.shared.numbers.connection_end;
+        self.read(
+            query,
+            end,
+            |records| &records.connections,
+            |it| it.number,
+            |it| it.seq,
+        )
     }
 
-    fn read<R: Entry + Clone>(
+    fn read<P: Packed>(
         &self,
         query: &JournalQuery,
-        seq: &AtomicU64,
-        ring: impl Fn(&CoreJournal) -> Locked<'_, R>,
-    ) -> JournalPage<R> {
-        // Every end below this number is in a ring as soon as that ring's lock can be had.
-        let end = seq.load(Ordering::Acquire);
+        next_end: &AtomicU64,
+        of: impl Fn(&CoreRecords) -> &Records<P>,
+        number: impl Fn(&P::Record) -> u64,
+        seq: impl Fn(&P::Record) -> u64,
+    ) -> JournalPage<P::Record> {
+        // Every end below this number is in a core's records as soon as their lock can be had.
+        let end = next_end.load(Ordering::Acquire);
         let begin = query.after.map_or(1, |after| after.saturating_add(1));
         let (mut open, mut ended) = (Vec::new(), Vec::new());
         let mut kept = 0;
         for core in self.cores.iter() {
-            kept += ring(core).count(begin, end) as u64;
+            kept += of(&core.records()).ended.count(begin, end) as u64;
             if query.state != RecordState::Open {
-                ended.extend(read_ended(|| ring(core), query, begin, end));
+                read_ended(core, query, begin, end, &of, &mut ended);
             }
             if query.state != RecordState::Ended {
-                let ring = ring(core);
-                open.extend(ring.open().filter(|record| query.takes(*record)).cloned());
+                read_open(core, query, &of, &mut open);
             }
         }
-        ended.sort_unstable_by_key(Entry::seq);
+        ended.sort_unstable_by_key(&seq);
         let mut next = end - 1;
         let mut has_more = false;
         if query.after.is_none() {
@@ -101,11 +108,11 @@ impl Journal {
             ended.drain(..older);
         } else if ended.len() > query.limit {
             ended.truncate(query.limit);
-            next = ended.last().map_or(begin - 1, Entry::seq);
+            next = ended.last().map_or(begin - 1, &seq);
             has_more = true;
         }
         ended.reverse();
-        open.sort_unstable_by_key(|record: &R| std::cmp::Reverse(record.number()));
+        open.sort_unstable_by_key(|record| std::cmp::Reverse(number(record)));
         open.truncate(query.limit);
         JournalPage {
             now: self.now(),
@@ -118,42 +125,55 @@ impl Journal {
     }
 }
 
-impl JournalQuery {
-    fn takes(&self, record: &impl Entry) -> bool {
-        (self.route.as_ref()).is_none_or(|route| *route == record.route())
-            && (self.fault.as_ref()).is_none_or(|fault| record.faults().contains(fault))
+/// Adds those in progress. The core may have its lock after each [`CHUNK`] of places: what begins or ends meanwhile may be there
+/// or not.
+fn read_open<P: Packed>(
+    core: &CoreJournal,
+    query: &JournalQuery,
+    of: impl Fn(&CoreRecords) -> &Records<P>,
+    found: &mut Vec<P::Record>,
+) {
+    for first in (0..).step_by(CHUNK) {
+        let records = core.records();
+        let Some(some) = of(&records).open.some(first, CHUNK) else {
+            return;
+        };
+        let asked = some.filter(|it| it.packed.is_asked_for(&it.texts, query));
+        found.extend(asked.map(|it| it.packed.unpack(&it.texts)));
     }
 }
 
-/// One more than the limit, if there are, so that it can be told. The ring is given back after each [`CHUNK`].
-fn read_ended<'c, R: Entry + Clone + 'c>(
-    ring: impl Fn() -> Locked<'c, R>,
+/// Adds those that ended with a number from `begin` to before `end`: one more than the limit, if there are, so that it can be
+/// told. The core may have its lock after each [`CHUNK`].
+fn read_ended<P: Packed>(
+    core: &CoreJournal,
     query: &JournalQuery,
     mut begin: u64,
     mut end: u64,
-) -> Vec<R> {
-    let mut taken = Vec::new();
-    let wanted = query.limit.saturating_add(1);
-    while begin < end && taken.len() < wanted {
+    of: impl Fn(&CoreRecords) -> &Records<P>,
+    found: &mut Vec<P::Record>,
+) {
+    let wanted = found.len() + query.limit.saturating_add(1);
+    while begin < end && found.len() < wanted {
         let mut looked_at = 0;
-        let ring = ring();
-        let mut look = |record: &R| {
+        let records = core.records();
+        let mut look = |(packed, texts): (&P, &[u8])| {
             looked_at += 1;
-            if taken.len() < wanted && query.takes(record) {
-                taken.push(record.clone());
+            if found.len() < wanted && packed.is_asked_for(texts, query) {
+                found.push(packed.unpack(texts));
             }
-            record.seq()
+            packed.seq()
         };
+        let range = of(&records).ended.range(begin, end);
         if query.after.is_some() {
-            let last = ring.ended(begin, end).take(CHUNK).map(&mut look).last();
+            let last = range.take(CHUNK).map(&mut look).last();
             begin = last.map_or(end, |last| last + 1);
         } else {
-            let newest = ring.ended(begin, end).rev().take(CHUNK);
-            end = newest.map(&mut look).last().unwrap_or(begin);
+            let first = range.rev().take(CHUNK).map(&mut look).last();
+            end = first.unwrap_or(begin);
         }
         if looked_at < CHUNK {
             break;
         }
     }
-    taken
 }

@@ -98,15 +98,10 @@ impl ClientSocket {
         self.number
     }
 
-    /// What it is for the record of its request with this place on it.
-    pub(crate) fn as_evidence(&self, seq: u64) -> OnConnection {
-        OnConnection {
-            connection: (self.evidence.as_ref()).map_or(0, OpenConnection::number),
-            opened: (self.evidence.as_ref()).map_or(0, OpenConnection::opened),
-            head_began: self.head_began.get(),
-            peer: self.peer,
-            seq,
-        }
+    /// What it is for the record of its request with this place on it, if records are kept.
+    pub(crate) fn as_evidence(&self, seq: u64) -> Option<OnConnection> {
+        let evidence = self.evidence.as_ref()?;
+        Some(evidence.of_request(seq, self.peer, self.head_began.get()))
     }
 
     /// The head of a request has begun, and the rest may be long in coming.
@@ -121,21 +116,10 @@ impl ClientSocket {
         }
     }
 
-    /// A request begins to be served.
-    pub(crate) fn begins_request(&self, now: Instant) {
-        self.activity.set(Doing::Exchange, now);
-        if let Some(evidence) = &self.evidence {
-            evidence.request_begins(now);
-        }
-    }
-
     /// The request was served; another may follow.
     pub(crate) fn ends_request(&self, now: Instant) {
         self.activity.set(Doing::Idle, now);
         self.head_began.set(None);
-        if let Some(evidence) = &self.evidence {
-            evidence.request_ends(now);
-        }
     }
 
     /// Notes that the connection is about to be ended so, unless its client has ended it, or that was noted before.

@@ -201,6 +201,8 @@ impl LayeredTcp {
     /// Waits until everything written is with the kernel, for at most `limit`.
     pub(crate) async fn drained(&self, limit: Duration) {
         let drained = poll_fn(|cx| {
+            // Each change that is armed meanwhile wakes the task, not the first alone.
+            self.waker.register(cx.waker());
             if self.is_untouched() {
                 return Poll::Ready(());
             }

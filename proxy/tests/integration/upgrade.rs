@@ -1,6 +1,6 @@
 //! A connection that changes its protocol is handed through.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use brownout_testkit::{RawClient, TestProxy, TestUpstream, eventually, within};
 use serde_json::json;
@@ -59,14 +59,52 @@ async fn an_upgrade_that_is_declined_is_an_answer_like_any_other() {
     }
 }
 
+/// An upstream may switch before it has read the request's content. The rest of that still comes, then the other protocol.
+#[tokio::test]
+async fn content_that_is_on_its_way_when_the_protocol_changes_is_not_lost() {
+    const CONTENT: u64 = 32 << 20;
+    /// The upstream reads nothing meanwhile, so that the proxy has bytes it cannot write. Without that the test shows less.
+    const STANDSTILL: Duration = Duration::from_millis(300);
+    let upstream = switching_after(STANDSTILL, |mut upstream| async move {
+        upstream.expect_pattern(CONTENT).await;
+        upstream.send("welcome").await;
+        assert_eq!(upstream.read_exact(4).await, b"ping");
+        upstream.send("pong").await;
+        upstream.ended().await;
+    })
+    .await;
+    let proxy = TestProxy::to(&upstream).start();
+    let mut client = proxy.connect().await;
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: chat\r\nContent-Length: {CONTENT}\r\n\r\n"
+    );
+
+    client.send(head).await;
+    client.send_pattern(CONTENT).await;
+
+    assert_eq!(client.head().await.status(), 101);
+    assert_eq!(client.read_exact(7).await, b"welcome");
+    client.send("ping").await;
+    assert_eq!(client.read_exact(4).await, b"pong");
+}
+
 /// An upstream that switches protocols and then does as `then` says.
 async fn switching<F>(then: fn(RawClient) -> F) -> TestUpstream
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    switching_after(Duration::ZERO, then).await
+}
+
+/// As [`switching`], with a wait between the request's head and the switch.
+async fn switching_after<F>(wait: Duration, then: fn(RawClient) -> F) -> TestUpstream
 where
     F: Future<Output = ()> + Send + 'static,
 {
     TestUpstream::raw(move |stream| async move {
         let mut client = RawClient::over(stream);
         client.head().await;
+        tokio::time::sleep(wait).await;
         let head =
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n";
         client.send(head).await;

@@ -7,7 +7,7 @@ use crate::{
     clock::Clock,
     downstream::Downstream,
     http1::RequestHead,
-    journal::{AttemptEnd, BodyWatch, OpenAttempt, retry_after},
+    journal::{AnswerBegins, AttemptEnd, BodyWatch, OpenAttempt, retry_after},
     scope::Scope,
     sys::ClientEnd,
 };
@@ -17,6 +17,8 @@ pub(super) struct Evidence {
     attempt: Option<OpenAttempt>,
     /// The request's place on its connection.
     number: u64,
+    /// The turn of the clock at which content was sent last.
+    last_turn: Instant,
     /// What the answer's `Retry-After` tells.
     retry_after: Option<Duration>,
     /// The answer was handed on to its end.
@@ -25,10 +27,11 @@ pub(super) struct Evidence {
 
 impl Evidence {
     /// Of the request with this place on its connection.
-    pub(super) fn of_request(number: u64) -> Self {
+    pub(super) fn of_request(number: u64, clock: &Clock) -> Self {
         Self {
             attempt: None,
             number,
+            last_turn: clock.started(),
             retry_after: None,
             is_whole: false,
         }
@@ -44,8 +47,9 @@ impl Evidence {
         has_content: bool,
         faults: impl Iterator<Item = &'f str>,
     ) {
-        if let Some(journal) = &scope.journal {
-            let on = client.as_evidence(self.number);
+        if let Some(journal) = &scope.journal
+            && let Some(on) = client.as_evidence(self.number)
+        {
             let read = clock.started();
             let route = &scope.route;
             let attempt =
@@ -77,15 +81,27 @@ impl Evidence {
         }
     }
 
-    pub(super) fn answers(&self, status: Option<u16>, bytes: u64, now: Instant) {
+    pub(super) fn answers(&mut self, status: Option<u16>, content: u64, clock: &Clock) {
         if let Some(attempt) = &self.attempt {
-            attempt.answers(status, self.retry_after, bytes, now);
+            let answer = AnswerBegins {
+                status,
+                told: self.retry_after,
+                content,
+            };
+            self.last_turn = clock.last_turn();
+            attempt.answers(answer, self.last_turn);
         }
     }
 
-    pub(super) fn sent(&self, bytes: u64) {
+    pub(super) fn sent(&mut self, bytes: u64, clock: &Clock) {
         if let Some(attempt) = &self.attempt {
-            attempt.sent(bytes);
+            // It is hardly past, unless nothing was waited for since content was sent last.
+            let turn = clock.last_turn();
+            let now = match std::mem::replace(&mut self.last_turn, turn) < turn {
+                true => turn,
+                false => Instant::now(),
+            };
+            attempt.sent(bytes, now);
         }
     }
 
