@@ -19,9 +19,13 @@ pub(super) fn problems(experiment: &Experiment) -> Vec<Problem> {
         problems.push(Problem::at(
             "timeout",
             format!(
-                "is {}, and steady state, phases and recovery take {}",
+                "is {}, and steady state, phases and recovery take {}{}",
                 brownout_fault::units::show_duration(experiment.timeout),
-                brownout_fault::units::show_duration(length)
+                brownout_fault::units::show_duration(length),
+                match experiment.verdict.repeat {
+                    1 => String::new(),
+                    count => format!(", done {count} times"),
+                }
             ),
         ));
     }

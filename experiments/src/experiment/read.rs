@@ -464,11 +464,14 @@ impl Reader<'_> {
 impl VerdictRule {
     /// Pages that a phase needs where the file does not say.
     pub const MIN_SAMPLES: u64 = 20;
+    /// The most repetitions of one file.
+    pub const REPEAT_MAX: u32 = 100;
 }
 
 impl Default for VerdictRule {
     fn default() -> Self {
         Self {
+            repeat: 1,
             min_samples: Self::MIN_SAMPLES,
             confidence: 0.95,
             inconclusive_fails: true,

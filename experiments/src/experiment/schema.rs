@@ -3,6 +3,8 @@
 use brownout_fault::FaultSpec;
 use serde_json::{Value, json};
 
+use super::VerdictRule;
+
 /// The JSON Schema (draft 2020-12) of a file, for editors: `#:schema ./experiment.schema.json` in its first line.
 ///
 /// It knows every key and type. What needs the whole file (names of routes and faults, units against measures) is
@@ -122,7 +124,10 @@ pub fn schema() -> Value {
             "verdict": {
                 "type": "object", "additionalProperties": false,
                 "properties": {
-                    "repeat": { "const": 1 },
+                    "repeat": {
+                        "type": "integer", "minimum": 1, "maximum": VerdictRule::REPEAT_MAX,
+                        "description": "How often all is done; an expectation must come out the same each time",
+                    },
                     "confidence": { "type": "number", "minimum": 0.5, "exclusiveMaximum": 1 },
                     "inconclusive": { "enum": ["fail", "skip"] },
                     "min_samples": count,

@@ -147,12 +147,13 @@ fn summary(page: &mut Page, record: &RunRecord) {
             escape(observed)
         ));
     }
+    let all = record.deciding().count();
     let failed = record.judged(JudgementVerdict::Failed).count();
     let unsure = record.judged(JudgementVerdict::Inconclusive).count();
     page.put(format_args!(
         "<li>{} of {} checks held{}{}.</li>\n</ol>\n",
-        record.judgements.len() - failed - unsure,
-        record.judgements.len(),
+        all - failed - unsure,
+        all,
         if failed > 0 {
             format!(", {failed} did not")
         } else {

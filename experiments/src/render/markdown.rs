@@ -100,14 +100,14 @@ fn phases(page: &mut String, record: &RunRecord) {
             continue;
         };
         let name = match phase.kind {
-            PhaseKind::Steady => "steady state",
-            PhaseKind::Fault | PhaseKind::After | PhaseKind::Recovery => &phase.name,
+            PhaseKind::Steady => super::phase_title(&phase.name, phase.kind),
+            PhaseKind::Fault | PhaseKind::After | PhaseKind::Recovery => phase.name.clone(),
         };
         put(
             page,
             format_args!(
                 "| {} | {} | {} | {} | {} | {} |\n",
-                escape(name),
+                escape(&name),
                 hop.requests,
                 percent(hop.error_rate),
                 at(hop, 0.5),

@@ -37,6 +37,12 @@ pub fn plan(experiment: &Experiment, file: &str) -> String {
         span(ms),
         span(limit)
     ));
+    if experiment.verdict.repeat > 1 {
+        say(&format!(
+            "repeats   {} times what follows; a check must come out the same each time",
+            experiment.verdict.repeat
+        ));
+    }
     let guard = &experiment.guard;
     for it in &guard.halt_if {
         say(&format!("halts if  {}", it.expectation));

@@ -274,6 +274,10 @@ pub struct Judgement {
     pub why: Option<String>,
     /// When the phase was over.
     pub at_ms: u64,
+    /// The repetition that it is of, from 1; it does not count for the verdict then. None of what counts: where the file
+    /// is done once, and of what all repetitions come to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repetition: Option<u32>,
 }
 
 /// What is judged.

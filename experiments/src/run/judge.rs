@@ -95,6 +95,7 @@ impl View<'_> {
             interval: found.interval,
             why: found.why,
             at_ms: self.span.to / 1_000,
+            repetition: None,
         }
     }
 

@@ -3,6 +3,7 @@
 mod ending;
 mod phase;
 mod prepare;
+mod repetitions;
 
 pub use self::prepare::planned;
 
@@ -15,6 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::repetitions::Repetition;
 use super::{
     Event, Verdict,
     control::{FaultState, Proxy, RunError},
@@ -149,6 +151,10 @@ impl Runner {
             journal_next: 0,
             tell: &mut tell,
             judgements: Vec::new(),
+            repetition: Repetition {
+                number: 1,
+                of: self.experiment.verdict.repeat,
+            },
             baseline: None,
             deadline,
             seconds_told: 0,
@@ -176,6 +182,7 @@ struct Story<'r> {
     journal_next: u64,
     tell: &'r mut dyn FnMut(&Event),
     judgements: Vec<Judgement>,
+    repetition: Repetition,
     baseline: Option<Span>,
     deadline: Instant,
     /// Seconds that were told of, from the first.
@@ -193,7 +200,20 @@ impl Story<'_> {
     }
 
     async fn go(&mut self) -> Result<(), Halt> {
+        let first = self.proxy.seed;
+        for number in 1..=self.repetition.of {
+            self.repetition.number = number;
+            self.proxy.seed = first.wrapping_add(u64::from(number - 1));
+            self.once().await?;
+        }
+        Ok(())
+    }
+
+    /// Steady state, phases and recovery.
+    async fn once(&mut self) -> Result<(), Halt> {
         let experiment = self.experiment;
+        self.baseline = None;
+        self.guards_since = None;
         if let Some(steady) = &experiment.steady {
             self.steady(steady).await?;
         }
@@ -202,23 +222,18 @@ impl Story<'_> {
             self.phase(phase).await?;
         }
         if let Some(recovery) = &experiment.recovery {
+            let name = self.repetition.named("recovery");
             let from = self.shared.now();
             self.say(&Event::PhaseStarted {
-                phase: "recovery".to_owned(),
+                phase: name.clone(),
                 kind: PhaseKind::Recovery,
                 at_ms: from / 1_000,
             });
-            self.pass(Some(recovery.observe), "recovery").await?;
-            let span = self.close("recovery", from).await?;
+            self.pass(Some(recovery.observe), &name).await?;
+            let span = self.close(&name, from).await?;
             let min_samples = experiment.verdict.min_samples;
-            self.judge(
-                "recovery",
-                span,
-                &recovery.expect,
-                &BTreeMap::new(),
-                min_samples,
-            )
-            .await;
+            self.judge(&name, span, &recovery.expect, &BTreeMap::new(), min_samples)
+                .await;
         }
         Ok(())
     }
@@ -402,7 +417,12 @@ impl Story<'_> {
         }
     }
 
-    fn judged(&mut self, judgement: Judgement) {
+    fn judged(&mut self, mut judgement: Judgement) {
+        judgement.repetition = (!self.repetition.is_only()).then_some(self.repetition.number);
+        self.tell_judged(judgement);
+    }
+
+    fn tell_judged(&mut self, judgement: Judgement) {
         self.say(&Event::Judged(judgement.clone()));
         self.judgements.push(judgement);
     }

@@ -137,6 +137,16 @@ fn every_mistake_is_told_with_its_place_and_the_nearest_word() {
             "3:1: `timeout` is 4s, and steady state, phases and recovery take 5s",
         ),
         (
+            "[[fault]]",
+            "[verdict]\nrepeat = 0\n[[fault]]",
+            "12:1: `repeat` 0 is outside 1 to 100",
+        ),
+        (
+            "name = \"small\"",
+            "name = \"small\"\ntimeout = \"14s\"\nverdict = { repeat = 3 }",
+            "3:1: `timeout` is 14s, and steady state, phases and recovery take 15s, done 3 times",
+        ),
+        (
             "rate = \"10/s\"",
             "rate = \"9000/s\"",
             "7:1: `rate` times `timeout` is more than 10000 requests that wait at once",
@@ -216,7 +226,8 @@ fn the_schema_takes_what_the_reader_takes_and_refuses_unknown_keys() {
         serde_json::to_value(table).unwrap()
     };
 
-    for text in [DOCUMENTED, SMALL] {
+    let repeated = format!("{SMALL}[verdict]\nrepeat = 3\n");
+    for text in [DOCUMENTED, SMALL, &repeated] {
         schemas
             .validate(&value(text), compiled)
             .unwrap_or_else(|error| panic!("{error:#}"));
@@ -238,4 +249,15 @@ fn the_schema_takes_what_the_reader_takes_and_refuses_unknown_keys() {
 #[test]
 fn a_plan_says_what_would_happen() {
     insta::assert_snapshot!(render::plan(&read(SMALL), "small.toml"));
+}
+
+#[test]
+fn a_plan_of_repetitions_says_so_once() {
+    let repeated = read(&format!("{SMALL}[verdict]\nrepeat = 3\n"));
+
+    let plan = render::plan(&repeated, "small.toml");
+
+    assert!(plan.contains("repeats   3 times what follows"), "{plan}");
+    assert!(plan.contains("length    about 15s"), "{plan}");
+    assert_eq!(plan.matches("phase dead").count(), 1, "{plan}");
 }

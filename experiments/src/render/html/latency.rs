@@ -111,9 +111,9 @@ fn routes(page: &mut Page, record: &RunRecord) {
 
 fn label(name: &str, kind: PhaseKind) -> String {
     match kind {
-        PhaseKind::Steady => "before (steady state)".to_owned(),
+        PhaseKind::Steady => format!("before: {}", crate::render::phase_title(name, kind)),
         PhaseKind::Fault => format!("during {name}"),
         PhaseKind::After => name.to_owned(),
-        PhaseKind::Recovery => "after all (recovery)".to_owned(),
+        PhaseKind::Recovery => format!("after all: {name}"),
     }
 }

@@ -7,7 +7,7 @@ use brownout_wire::RouteAnswer;
 use jiff::Timestamp;
 use tokio::{net::lookup_host, time::Instant};
 
-use super::Runner;
+use super::{Runner, repetitions::Repetition};
 use crate::{
     expectation::{Measure, Subject},
     experiment::{Arrivals, Expected, Experiment, Predicate, template_mix},
@@ -62,7 +62,7 @@ impl Runner {
                 control: self.control.base().to_owned(),
                 load: experiment.load.describe(),
                 load_name: experiment.load.name().map(str::to_owned),
-                phases: planned(experiment),
+                phases: planned_for(experiment),
                 reproduce: self.reproduce.clone(),
                 commit: self.commit.clone(),
                 traces: experiment.report.traces.clone(),
@@ -74,7 +74,21 @@ impl Runner {
     }
 }
 
-/// The phases of an experiment, with their faults in words.
+/// The phases of a run: those of all repetitions.
+fn planned_for(experiment: &Experiment) -> Vec<PlannedPhase> {
+    let once = planned(experiment);
+    let of = experiment.verdict.repeat;
+    let all = (1..=of).flat_map(|number| {
+        let repetition = Repetition { number, of };
+        once.iter().map(move |it| PlannedPhase {
+            name: repetition.named(&it.name),
+            ..it.clone()
+        })
+    });
+    all.collect()
+}
+
+/// The phases of an experiment done once, with their faults in words.
 #[must_use]
 pub fn planned(experiment: &Experiment) -> Vec<PlannedPhase> {
     let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
