@@ -17,9 +17,9 @@ use std::{path::PathBuf, time::Duration};
 use brownout_wire::RouteSpec;
 use serde_json::Value;
 
-pub(crate) use self::template::mix as template_mix;
+pub(crate) use self::{load::Asked, template::mix as template_mix};
 pub use self::{
-    load::{Arrivals, Load, Marks, Serial},
+    load::{Arrivals, Load, Marks, Serial, Watch},
     predicate::Predicate,
     read::InvalidExperiment,
     schema::schema,

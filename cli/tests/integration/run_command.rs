@@ -531,3 +531,44 @@ fn what_differs_between_repetitions_is_inconclusive() {
         "{out}"
     );
 }
+
+#[test]
+fn a_watched_endpoint_tells_whether_a_slow_dependency_takes_the_service_along() {
+    let upstream = free_port();
+    let one_at_a_time = Mutex::new(());
+    let world = World {
+        page: Page::serving(
+            move || {
+                let _held = one_at_a_time.lock().unwrap();
+                ask(upstream, Duration::from_secs(1));
+                "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned()
+            },
+            upstream,
+        ),
+        ..World::new(true)
+    };
+    let html = world.path("it.html");
+    let file = world.file(
+        "watch = \"/healthz\"\n[steady]\nduration = \"2s\"\nexpect = [\"watch.p50 < 50ms\"]\n\
+         [[phase]]\nname = \"slow\"\nduration = \"3s\"\nfaults = [{ route = \"up\", latency = \"100ms\" }]\n\
+         expect = [\"watch.p50 < 10x baseline\", \"up.requests >= 1\"]\n",
+    );
+    let json = world.path("it.json");
+
+    let ran = run(&["run", &file, "--html", &html, "--json", &json]);
+
+    assert_eq!(ran.code(), 1, "{}{}", ran.out(), ran.err());
+    assert!(
+        ran.out()
+            .contains("watch GET /healthz on edge: 10 a second"),
+        "{}",
+        ran.out()
+    );
+    let result: Value = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
+    assert_eq!(
+        judged(&result, "watch.p50 < 10x baseline")["verdict"],
+        "failed"
+    );
+    let page = fs::read_to_string(html).unwrap();
+    assert!(page.contains("The watched endpoint meanwhile"), "{page}");
+}

@@ -134,6 +134,7 @@ impl Reader<'_> {
         let load = load.unwrap_or_else(Load::external);
         self.names = Names {
             load: load.name().map(str::to_owned),
+            watch: load.watch.is_some(),
             routes: routes.iter().map(|it| it.name.clone()).collect(),
             faults: Vec::new(),
         };

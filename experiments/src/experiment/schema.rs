@@ -14,6 +14,14 @@ pub fn schema() -> Value {
     let duration = json!({ "type": "string", "pattern": "^\\s*[0-9.]+\\s*[a-zµ]+", "examples": ["250ms", "1.5s", "2m"] });
     let name = json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,63}$" });
     let text = json!({ "type": "string" });
+    let path = json!({ "type": "string", "pattern": "^/" });
+    let watch = json!({
+        "description": "Another endpoint, asked all the while; `watch` in expectations",
+        "anyOf": [path, {
+            "type": "object", "additionalProperties": false, "required": ["path"],
+            "properties": { "path": path, "to": text, "rate": { "type": "string", "examples": ["10/s"] } },
+        }],
+    });
     let positive = json!({ "type": "integer", "minimum": 1 });
     let count = json!({ "type": "integer", "minimum": 0 });
     let expect = json!({
@@ -80,6 +88,7 @@ pub fn schema() -> Value {
                     "external": { "type": "boolean", "description": "Others make the load" },
                     "timeout": { "$ref": "#/$defs/duration" },
                     "mark": { "$ref": "#/$defs/mark" },
+                    "watch": watch,
                 },
             },
             "steady": {

@@ -103,6 +103,9 @@ impl Terminal {
             line(Tone::Strong, format!("{}: {}", run.name, run.title)),
             line(Tone::Plain, format!("{}; seed {}", run.load, run.seed)),
         ];
+        if let Some(watch) = &run.watch {
+            lines.push(line(Tone::Plain, format!("watch {watch}")));
+        }
         if let Some(because) = &run.because {
             lines.push(line(Tone::Plain, format!("because {because}")));
         }

@@ -208,7 +208,7 @@ pub fn result_schema() -> Value {
             "run": object(&["schema", "name", "title", "file", "seed", "brownout", "started_at", "load", "phases", "reproduce"], json!({
                 "schema": { "const": 1 }, "name": text, "title": text, "because": text, "owner": text, "file": text,
                 "seed": whole, "brownout": text, "started_at": { "type": "string", "format": "date-time" },
-                "control": text, "load": text, "load_name": maybe("string"), "reproduce": text, "commit": text,
+                "control": text, "load": text, "load_name": maybe("string"), "watch": text, "reproduce": text, "commit": text,
                 "traces": text, "inconclusive_fails": { "type": "boolean" },
                 "phases": list(object(&["name", "kind", "faults", "expectations"], json!({
                     "name": text, "kind": kinds, "length_ms": maybe("integer"), "faults": list(text.clone()), "expectations": whole,

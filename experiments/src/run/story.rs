@@ -145,6 +145,7 @@ impl Runner {
             stop: self.stop.clone(),
             hops: prepared.hops,
             pages: Pages::start(&shared),
+            watching: Pages::watch(&shared),
             shared,
             proxy,
             journal: self.journal,
@@ -177,6 +178,8 @@ struct Story<'r> {
     hops: Vec<String>,
     shared: Arc<Shared>,
     pages: Pages,
+    /// The watched endpoint is asked by these.
+    watching: JoinSet<()>,
     proxy: Proxy,
     journal: Box<dyn Journal>,
     journal_next: u64,
@@ -302,11 +305,11 @@ impl Story<'_> {
     /// Tells of every second that was over at `until`, in µs.
     fn tell_seconds(&mut self, until: u64) {
         while (u64::from(self.seconds_told) + 1) * SECOND <= until {
-            let load = self.experiment.load.name();
+            let asked = self.experiment.load.asked();
             let seconds = self
                 .shared
                 .recording()
-                .second(self.seconds_told, load, &self.hops);
+                .second(self.seconds_told, &asked, &self.hops);
             for second in seconds {
                 self.say(&Event::Second(second));
             }
@@ -377,7 +380,7 @@ impl Story<'_> {
     ) -> View<'v> {
         View {
             recording,
-            load: self.experiment.load.name(),
+            asked: self.experiment.load.asked(),
             predicates: &self.shared.predicates,
             span,
             by_end: false,

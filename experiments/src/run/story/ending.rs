@@ -11,6 +11,7 @@ impl Story<'_> {
         let halted_at = self.shared.now();
         let left = self.proxy.roll_back().await;
         self.pages = Pages::External; // No more pages.
+        self.watching.abort_all();
         self.tell_seconds(self.shared.now());
         if let Some(Halt::Guard { guard, observed }) = &halted {
             self.say(&Event::GuardTripped {

@@ -273,11 +273,13 @@ impl Story<'_> {
 
     fn summaries(&self, span: Span) -> Vec<HopSummary> {
         let recording = self.shared.recording();
-        let load = self.experiment.load.name();
-        let pages = load.map(|name| recording.load_summary(name, span));
-        let routes = self.hops.iter().filter(|it| load != Some(it.as_str()));
+        let asked = self.experiment.load.asked();
+        let is_asked = |route: &&String| asked.iter().any(|(_, name)| name == route);
+        let routes = self.hops.iter().filter(|it| !is_asked(it));
         let routes = routes.filter_map(|it| recording.route_summary(it, span));
-        pages.into_iter().chain(routes).collect()
+        let pages = asked.iter();
+        let pages = pages.map(|(asked, name)| recording.of(*asked).summary(name, span));
+        pages.chain(routes).collect()
     }
 
     /// A fault that never struck proves nothing.

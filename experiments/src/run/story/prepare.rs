@@ -10,11 +10,11 @@ use tokio::{net::lookup_host, time::Instant};
 use super::{Runner, repetitions::Repetition};
 use crate::{
     expectation::{Measure, Subject},
-    experiment::{Arrivals, Expected, Experiment, Predicate, template_mix},
+    experiment::{Arrivals, Asked, Expected, Experiment, Predicate, template_mix},
     run::{
         PhaseKind, PlannedPhase, RunError, RunStarted,
         control::{Proxy, describe},
-        pages::Shared,
+        pages::{Endpoint, Shared},
     },
 };
 
@@ -34,15 +34,22 @@ impl Runner {
         let address = match experiment.load.arrivals {
             Arrivals::External => SocketAddr::from(([127, 0, 0, 1], 0)),
             Arrivals::Open(_) | Arrivals::Closed(_) | Arrivals::Serial(_) => {
-                address(&experiment.load.to, &routes).await?
+                address_of(&experiment.load.to, &routes).await?
             }
         };
         let now = Timestamp::now();
         let started = now.as_microsecond().unsigned_abs();
         let run_key = template_mix(started ^ self.seed);
+        let watch = match experiment.load.watched() {
+            Some(watched) => {
+                let address = address_of(&watched.to, &routes).await?;
+                Some(Endpoint::new(watched, address, Asked::Watch))
+            }
+            None => None,
+        };
         let shared = Shared::new(
-            experiment.load.clone(),
-            address,
+            Endpoint::new(experiment.load.clone(), address, Asked::Load),
+            watch,
             predicates(experiment),
             self.seed,
             run_key,
@@ -62,6 +69,7 @@ impl Runner {
                 control: self.control.base().to_owned(),
                 load: experiment.load.describe(),
                 load_name: experiment.load.name().map(str::to_owned),
+                watch: experiment.load.watched().map(|it| it.describe()),
                 phases: planned_for(experiment),
                 reproduce: self.reproduce.clone(),
                 commit: self.commit.clone(),
@@ -171,7 +179,7 @@ fn measured(experiment: &Experiment, routes: &[RouteAnswer]) -> Result<Vec<Strin
 }
 
 /// Where the load goes.
-async fn address(to: &str, routes: &[RouteAnswer]) -> Result<SocketAddr, RunError> {
+async fn address_of(to: &str, routes: &[RouteAnswer]) -> Result<SocketAddr, RunError> {
     let wrong = |why: String| RunError::Target {
         to: to.to_owned(),
         why,
