@@ -17,9 +17,9 @@ use std::{path::PathBuf, time::Duration};
 use brownout_wire::RouteSpec;
 use serde_json::Value;
 
-pub(crate) use self::template::mix as template_mix;
+pub(crate) use self::{load::Asked, template::mix as template_mix};
 pub use self::{
-    load::{Arrivals, Load, Marks, Serial},
+    load::{Arrivals, Load, Marks, Serial, Watch},
     predicate::Predicate,
     read::InvalidExperiment,
     schema::schema,
@@ -154,6 +154,8 @@ pub struct Guard {
 /// How numbers become a verdict.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerdictRule {
+    /// How often all is done, from the steady state to the recovery: 1 to [`REPEAT_MAX`](Self::REPEAT_MAX). Default 1.
+    pub repeat: u32,
     /// Fewer pages than this in a phase make its expectations on the load inconclusive. Default 20.
     pub min_samples: u64,
     /// Of the interval within which a measured share may be a coin toss. Default 0.95.
@@ -187,8 +189,8 @@ impl Experiment {
     /// The version of the file's form.
     pub const SCHEMA: u64 = 1;
 
-    /// How long the run lasts at least: steady state, phases and recovery. Serial phases count their pages as one
-    /// tenth of a second each.
+    /// How long the run lasts at least: steady state, phases and recovery, as often as they are done. Serial phases
+    /// count their pages as one tenth of a second each.
     #[must_use]
     pub fn expected_length(&self) -> Duration {
         let steady = self.steady.as_ref().map(|it| it.warmup + it.duration);
@@ -197,7 +199,8 @@ impl Experiment {
             phase.duration.unwrap_or_else(|| self.load.serial_length()) + after
         });
         let recovery = self.recovery.as_ref().map(|it| it.observe);
-        steady.into_iter().chain(phases).chain(recovery).sum()
+        let once: Duration = steady.into_iter().chain(phases).chain(recovery).sum();
+        once.saturating_mul(self.verdict.repeat)
     }
 }
 

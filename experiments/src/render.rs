@@ -37,6 +37,20 @@ fn span(ms: u64) -> String {
     crate::expectation::show_span(std::time::Duration::from_millis(ms))
 }
 
+/// A phase as a heading says it; its name tells its repetition.
+fn phase_title(name: &str, kind: PhaseKind) -> String {
+    match kind {
+        PhaseKind::Steady => {
+            format!(
+                "steady state{}",
+                name.strip_prefix("steady").unwrap_or_default()
+            )
+        }
+        PhaseKind::Fault => format!("phase {name}"),
+        PhaseKind::After | PhaseKind::Recovery => name.to_owned(),
+    }
+}
+
 fn kind_word(kind: PhaseKind) -> &'static str {
     match kind {
         PhaseKind::Steady => "steady state",

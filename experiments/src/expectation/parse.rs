@@ -11,7 +11,7 @@ use super::{
     Condition, Expectation, FaultCounter, Measure, Op, Source, Subject, Threshold,
     measure::{self, Argument, Takes},
 };
-use crate::experiment::Predicate;
+use crate::experiment::{Predicate, Watch};
 
 /// The longest expectation, in bytes.
 const LENGTH_MAX: usize = 300;
@@ -21,6 +21,8 @@ const LENGTH_MAX: usize = 300;
 pub struct Names {
     /// What the load is called; none when others make it.
     pub load: Option<String>,
+    /// Whether another endpoint is watched, which is called `watch`.
+    pub watch: bool,
     /// The routes.
     pub routes: Vec<String>,
     /// The ids of faults.
@@ -39,7 +41,7 @@ pub struct WrongExpectation {
 
 impl Names {
     fn source(&self, hop: &str) -> Option<Source> {
-        if self.load.as_deref() == Some(hop) {
+        if self.load.as_deref() == Some(hop) || (self.watch && hop == Watch::NAME) {
             return Some(Source::Load);
         }
         self.routes
@@ -50,7 +52,8 @@ impl Names {
 
     fn hops(&self) -> Vec<&str> {
         let all = self.load.iter().chain(&self.routes);
-        let mut all: Vec<&str> = all.map(String::as_str).collect();
+        let watch = self.watch.then_some(Watch::NAME);
+        let mut all: Vec<&str> = all.map(String::as_str).chain(watch).collect();
         all.sort_unstable();
         all.dedup();
         all
@@ -344,6 +347,7 @@ mod tests {
         let owned = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect();
         Names {
             load: Some("edge".to_owned()),
+            watch: false,
             routes: owned(&["edge", "recommendations", "a.b"]),
             faults: owned(&["reco-dead", "reco-slow"]),
         }

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use brownout_fault::read::Problem;
 
-use super::{Arrivals, Expected, Experiment, Load};
+use super::{Arrivals, Expected, Experiment, Load, Watch};
 use crate::expectation::{Condition, Measure, Subject};
 
 /// Every such problem.
 pub(super) fn problems(experiment: &Experiment) -> Vec<Problem> {
     let mut problems = Vec::new();
     load(experiment, &mut problems);
+    watch(experiment, &mut problems);
     pages(experiment, &mut problems);
     expectations(experiment, &mut problems);
     phases(experiment, &mut problems);
@@ -19,9 +20,13 @@ pub(super) fn problems(experiment: &Experiment) -> Vec<Problem> {
         problems.push(Problem::at(
             "timeout",
             format!(
-                "is {}, and steady state, phases and recovery take {}",
+                "is {}, and steady state, phases and recovery take {}{}",
                 brownout_fault::units::show_duration(experiment.timeout),
-                brownout_fault::units::show_duration(length)
+                brownout_fault::units::show_duration(length),
+                match experiment.verdict.repeat {
+                    1 => String::new(),
+                    count => format!(", done {count} times"),
+                }
             ),
         ));
     }
@@ -57,6 +62,42 @@ fn load(experiment: &Experiment, problems: &mut Vec<Problem>) {
         .collect();
     if !names.is_empty() && !names.contains(&to.as_str()) {
         problems.push(at_to(brownout_fault::read::unknown("route", to, &names)));
+    }
+}
+
+fn watch(experiment: &Experiment, problems: &mut Vec<Problem>) {
+    let Some(watch) = &experiment.load.watch else {
+        return;
+    };
+    let mut tell = |detail: String| problems.push(Problem::at("watch", detail).under("load"));
+    let names: Vec<&str> = experiment
+        .routes
+        .iter()
+        .map(|it| it.name.as_str())
+        .collect();
+    if names.contains(&Watch::NAME) || experiment.load.to == Watch::NAME {
+        tell("is what expectations call it, and a route has that name".to_owned());
+    }
+    // The load's own address has been looked at.
+    if watch.to == experiment.load.to {
+        return;
+    }
+    match watch.to.strip_prefix("http://") {
+        Some(authority)
+            if authority
+                .trim_end_matches('/')
+                .parse::<http::uri::Authority>()
+                .is_err() =>
+        {
+            tell(format!(
+                "`{}` is not of the form http://HOST:PORT",
+                watch.to
+            ));
+        }
+        None if !names.is_empty() && !names.contains(&watch.to.as_str()) => {
+            tell(brownout_fault::read::unknown("route", &watch.to, &names));
+        }
+        _ => {}
     }
 }
 

@@ -30,6 +30,28 @@ pub struct Load {
     pub timeout: Duration,
     /// What each request carries so that attempts can be joined to it.
     pub mark: Marks,
+    /// Another endpoint that is asked all the while, to see whether what is broken takes it along.
+    pub watch: Option<Watch>,
+}
+
+/// Another endpoint, asked at a rate of its own for as long as pages are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Watch {
+    /// As [`Load::to`]. Default where the load goes.
+    pub to: String,
+    /// Path and query, asked by GET.
+    pub path: Template,
+    /// How often a second. Default 10, at most [`RATE_MAX`](Self::RATE_MAX).
+    pub rate: f64,
+}
+
+/// Whose pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Those of the load.
+    Load,
+    /// Those of the endpoint that is watched.
+    Watch,
 }
 
 /// When pages are asked for.
@@ -72,7 +94,7 @@ impl Load {
     pub const IN_FLIGHT_MAX: f64 = 10_000.0;
     const TIMEOUT: Duration = Duration::from_secs(5);
     const TIMEOUT_MAX: Duration = Duration::from_secs(600);
-    const KEYS: [&'static str; 11] = [
+    const KEYS: [&'static str; 12] = [
         "to",
         "path",
         "method",
@@ -84,6 +106,7 @@ impl Load {
         "external",
         "timeout",
         "mark",
+        "watch",
     ];
     const SERIAL_KEYS: [&'static str; 6] = ["to", "path", "pages", "patience", "pause", "mark"];
 
@@ -99,7 +122,21 @@ impl Load {
             body: None,
             timeout: Self::TIMEOUT,
             mark: Marks::BOTH,
+            watch: None,
         }
+    }
+
+    /// The watched endpoint as a load of its own, whose requests carry no marks.
+    pub(crate) fn watched(&self) -> Option<Self> {
+        let watch = self.watch.as_ref()?;
+        Some(Self {
+            arrivals: Arrivals::Open(watch.rate),
+            to: watch.to.clone(),
+            path: watch.path.clone(),
+            timeout: self.timeout,
+            mark: Marks::NONE,
+            ..Self::external()
+        })
     }
 
     /// What the load is called in expectations: the route it asks, or `load`; none where others make it.
@@ -110,6 +147,13 @@ impl Load {
             _ if self.to.starts_with("http://") => Some("load"),
             _ => Some(&self.to),
         }
+    }
+
+    /// Whose pages are measured, and what they are called.
+    pub(crate) fn asked(&self) -> Vec<(Asked, &str)> {
+        let load = self.name().map(|name| (Asked::Load, name));
+        let watch = self.watch.as_ref().map(|_| (Asked::Watch, Watch::NAME));
+        load.into_iter().chain(watch).collect()
     }
 
     /// How long a serial phase lasts, very roughly.
@@ -181,6 +225,9 @@ impl Load {
             }
         };
         let timeout = timeout.unwrap_or(Self::TIMEOUT);
+        let to =
+            to.ok_or_else(|| Problem::at("to", "is required: a route, or http://HOST:PORT"))?;
+        let watch = load.optional("watch", |value| Watch::read(value, &to))?;
         if let Arrivals::Open(rate) = arrivals
             && rate * timeout.as_secs_f64() > Self::IN_FLIGHT_MAX
         {
@@ -194,7 +241,8 @@ impl Load {
         }
         Ok(Self {
             arrivals,
-            to: to.ok_or_else(|| Problem::at("to", "is required: a route, or http://HOST:PORT"))?,
+            to,
+            watch,
             path: path.unwrap_or(Self::external().path),
             method: load.optional("method", method)?.unwrap_or(Method::GET),
             headers: load.optional("headers", headers)?.unwrap_or_default(),
@@ -222,6 +270,48 @@ impl Load {
     }
 }
 
+impl Watch {
+    /// What it is called in expectations.
+    pub const NAME: &'static str = "watch";
+    /// The most requests a second: it is to look, not to load.
+    pub const RATE_MAX: f64 = 100.0;
+    const RATE: f64 = 10.0;
+
+    /// Reads a path, or a table; `to` is where the load goes.
+    fn read(value: &Value, to: &str) -> Result<Self, Problem> {
+        if value.is_string() {
+            return Ok(Self {
+                to: to.to_owned(),
+                path: absolute(value)?,
+                rate: Self::RATE,
+            });
+        }
+        let watch = Object::new(value)?;
+        watch.only(&["path", "to", "rate"])?;
+        let of_second = |value: &Value| match rate(value)? {
+            rate if rate <= Self::RATE_MAX => Ok(rate),
+            _ => Err(Problem::here(format!(
+                "is more than {}/s, which would be a load",
+                Self::RATE_MAX
+            ))),
+        };
+        Ok(Self {
+            path: watch.required("path", absolute)?,
+            to: watch
+                .optional("to", owned)?
+                .unwrap_or_else(|| to.to_owned()),
+            rate: watch.optional("rate", of_second)?.unwrap_or(Self::RATE),
+        })
+    }
+}
+
+fn absolute(value: &Value) -> Result<Template, Problem> {
+    match text(value)? {
+        path if path.starts_with('/') => template(value),
+        _ => Err(Problem::here("is not a path, which begins with /")),
+    }
+}
+
 struct SerialTable {
     serial: Serial,
     to: Option<String>,
@@ -235,14 +325,15 @@ impl Marks {
         traceparent: true,
         request_id: true,
     };
+    const NONE: Self = Self {
+        traceparent: false,
+        request_id: false,
+    };
     const WORDS: [&'static str; 2] = ["traceparent", "x-request-id"];
 
     fn read(value: &Value) -> Result<Self, Problem> {
         if value.as_array().is_some_and(Vec::is_empty) {
-            return Ok(Self {
-                traceparent: false,
-                request_id: false,
-            });
+            return Ok(Self::NONE);
         }
         let read = |value: &Value| {
             brownout_fault::read::one_of("mark", &Self::WORDS)(value).map(str::to_owned)

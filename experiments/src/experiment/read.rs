@@ -134,6 +134,7 @@ impl Reader<'_> {
         let load = load.unwrap_or_else(Load::external);
         self.names = Names {
             load: load.name().map(str::to_owned),
+            watch: load.watch.is_some(),
             routes: routes.iter().map(|it| it.name.clone()).collect(),
             faults: Vec::new(),
         };
@@ -464,11 +465,14 @@ impl Reader<'_> {
 impl VerdictRule {
     /// Pages that a phase needs where the file does not say.
     pub const MIN_SAMPLES: u64 = 20;
+    /// The most repetitions of one file.
+    pub const REPEAT_MAX: u32 = 100;
 }
 
 impl Default for VerdictRule {
     fn default() -> Self {
         Self {
+            repeat: 1,
             min_samples: Self::MIN_SAMPLES,
             confidence: 0.95,
             inconclusive_fails: true,

@@ -3,6 +3,8 @@
 use brownout_fault::FaultSpec;
 use serde_json::{Value, json};
 
+use super::VerdictRule;
+
 /// The JSON Schema (draft 2020-12) of a file, for editors: `#:schema ./experiment.schema.json` in its first line.
 ///
 /// It knows every key and type. What needs the whole file (names of routes and faults, units against measures) is
@@ -12,6 +14,14 @@ pub fn schema() -> Value {
     let duration = json!({ "type": "string", "pattern": "^\\s*[0-9.]+\\s*[a-zµ]+", "examples": ["250ms", "1.5s", "2m"] });
     let name = json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,63}$" });
     let text = json!({ "type": "string" });
+    let path = json!({ "type": "string", "pattern": "^/" });
+    let watch = json!({
+        "description": "Another endpoint, asked all the while; `watch` in expectations",
+        "anyOf": [path, {
+            "type": "object", "additionalProperties": false, "required": ["path"],
+            "properties": { "path": path, "to": text, "rate": { "type": "string", "examples": ["10/s"] } },
+        }],
+    });
     let positive = json!({ "type": "integer", "minimum": 1 });
     let count = json!({ "type": "integer", "minimum": 0 });
     let expect = json!({
@@ -78,6 +88,7 @@ pub fn schema() -> Value {
                     "external": { "type": "boolean", "description": "Others make the load" },
                     "timeout": { "$ref": "#/$defs/duration" },
                     "mark": { "$ref": "#/$defs/mark" },
+                    "watch": watch,
                 },
             },
             "steady": {
@@ -122,7 +133,10 @@ pub fn schema() -> Value {
             "verdict": {
                 "type": "object", "additionalProperties": false,
                 "properties": {
-                    "repeat": { "const": 1 },
+                    "repeat": {
+                        "type": "integer", "minimum": 1, "maximum": VerdictRule::REPEAT_MAX,
+                        "description": "How often all is done; an expectation must come out the same each time",
+                    },
                     "confidence": { "type": "number", "minimum": 0.5, "exclusiveMaximum": 1 },
                     "inconclusive": { "enum": ["fail", "skip"] },
                     "min_samples": count,

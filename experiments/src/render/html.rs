@@ -86,6 +86,12 @@ fn summary(page: &mut Page, record: &RunRecord) {
         "<li>Load: {}.</li>\n",
         escape(&record.run.load)
     ));
+    if let Some(watch) = &record.run.watch {
+        page.put(format_args!(
+            "<li>Watched besides: {}.</li>\n",
+            escape(watch)
+        ));
+    }
     let steady = record.phases.iter().find(|it| it.kind == PhaseKind::Steady);
     let steady = steady.and_then(|it| it.hops.iter().find(|hop| Some(hop.hop.as_str()) == load));
     if let Some(hop) = steady {
@@ -132,12 +138,26 @@ fn summary(page: &mut Page, record: &RunRecord) {
                 super::markdown::at(hop, 0.99)
             )
         });
+        let watched = phase
+            .hops
+            .iter()
+            .find(|hop| hop.is_load && Some(hop.hop.as_str()) != load);
+        let meanwhile = watched.map_or_else(String::new, |hop| {
+            format!(
+                " The watched endpoint meanwhile: {} of {} requests failed, the median took {} and the 99th percentile {}.",
+                super::markdown::percent(hop.error_rate),
+                hop.requests,
+                super::markdown::at(hop, 0.5),
+                super::markdown::at(hop, 0.99)
+            )
+        });
         page.put(format_args!(
-            "<li><strong>{}</strong>, from {} on: {}.{}</li>\n",
+            "<li><strong>{}</strong>, from {} on: {}.{}{}</li>\n",
             escape(&phase.name),
             span(phase.from_ms / 100 * 100),
             escape(&broke),
-            escape(&noticed)
+            escape(&noticed),
+            escape(&meanwhile)
         ));
     }
     if let Some((guard, observed)) = &record.guard {
@@ -147,12 +167,13 @@ fn summary(page: &mut Page, record: &RunRecord) {
             escape(observed)
         ));
     }
+    let all = record.deciding().count();
     let failed = record.judged(JudgementVerdict::Failed).count();
     let unsure = record.judged(JudgementVerdict::Inconclusive).count();
     page.put(format_args!(
         "<li>{} of {} checks held{}{}.</li>\n</ol>\n",
-        record.judgements.len() - failed - unsure,
-        record.judgements.len(),
+        all - failed - unsure,
+        all,
         if failed > 0 {
             format!(", {failed} did not")
         } else {

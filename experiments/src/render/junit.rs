@@ -14,7 +14,10 @@ use crate::{
 #[must_use]
 pub fn junit(records: &[&RunRecord]) -> String {
     let mut page = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let all = records.iter().map(|it| it.judgements.len()).sum::<usize>();
+    let all = records
+        .iter()
+        .map(|it| it.deciding().count())
+        .sum::<usize>();
     let failed: usize = records.iter().map(|it| failures(it)).sum();
     let seconds: f64 = records.iter().map(|it| seconds(it.length_ms)).sum();
     put(
@@ -104,7 +107,7 @@ fn suite(page: &mut String, record: &RunRecord) {
             "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"{skipped}\" \
              timestamp=\"{}\" time=\"{:.3}\">\n",
             escape(&run.name),
-            record.judgements.len(),
+            record.deciding().count(),
             failures(record),
             escape(run.started_at.trim_end_matches('Z')),
             seconds(record.length_ms)
@@ -130,7 +133,7 @@ fn suite(page: &mut String, record: &RunRecord) {
         );
     }
     page.push_str("    </properties>\n");
-    for judgement in &record.judgements {
+    for judgement in record.deciding() {
         case(page, record, judgement);
     }
     put(
@@ -141,8 +144,12 @@ fn suite(page: &mut String, record: &RunRecord) {
 }
 
 fn case(page: &mut String, record: &RunRecord, judgement: &Judgement) {
-    let phase = record.phases.iter().find(|it| it.name == judgement.phase);
-    let took = phase.and_then(|it| Some(seconds(it.to_ms?.saturating_sub(it.from_ms))));
+    let took: u64 = record
+        .phases
+        .iter()
+        .filter(|it| it.is_named(&judgement.phase))
+        .filter_map(|it| Some(it.to_ms?.saturating_sub(it.from_ms)))
+        .sum();
     let head = format!(
         "    <testcase name=\"{}\" classname=\"{}.{}\" file=\"{}\" line=\"{}\" time=\"{:.3}\"",
         escape(&judgement.text),
@@ -150,7 +157,7 @@ fn case(page: &mut String, record: &RunRecord, judgement: &Judgement) {
         escape(&judgement.phase),
         escape(&record.run.file),
         judgement.line,
-        took.unwrap_or(0.0)
+        seconds(took)
     );
     let observed = format!(
         "observed {}, expected {}",

@@ -96,25 +96,27 @@ fn phases(page: &mut String, record: &RunRecord) {
         ),
     );
     for phase in &record.phases {
-        let Some(hop) = phase.hops.iter().find(|it| it.is_load) else {
-            continue;
-        };
-        let name = match phase.kind {
-            PhaseKind::Steady => "steady state",
-            PhaseKind::Fault | PhaseKind::After | PhaseKind::Recovery => &phase.name,
-        };
-        put(
-            page,
-            format_args!(
-                "| {} | {} | {} | {} | {} | {} |\n",
-                escape(name),
-                hop.requests,
-                percent(hop.error_rate),
-                at(hop, 0.5),
-                at(hop, 0.99),
-                percent(hop.degraded_rate.unwrap_or(0.0))
-            ),
-        );
+        for hop in phase.hops.iter().filter(|it| it.is_load) {
+            let mut name = match phase.kind {
+                PhaseKind::Steady => super::phase_title(&phase.name, phase.kind),
+                PhaseKind::Fault | PhaseKind::After | PhaseKind::Recovery => phase.name.clone(),
+            };
+            if hop.hop != *load {
+                name = format!("{name}: {}", hop.hop);
+            }
+            put(
+                page,
+                format_args!(
+                    "| {} | {} | {} | {} | {} | {} |\n",
+                    escape(&name),
+                    hop.requests,
+                    percent(hop.error_rate),
+                    at(hop, 0.5),
+                    at(hop, 0.99),
+                    percent(hop.degraded_rate.unwrap_or(0.0))
+                ),
+            );
+        }
     }
     page.push_str("\n</details>\n");
 }

@@ -30,6 +30,9 @@ pub fn plan(experiment: &Experiment, file: &str) -> String {
         ));
     }
     say(&format!("load      {}", experiment.load.describe()));
+    if let Some(watched) = experiment.load.watched() {
+        say(&format!("watch     {}", watched.describe()));
+    }
     let ms = u64::try_from(experiment.expected_length().as_millis()).unwrap_or(u64::MAX);
     let limit = u64::try_from(experiment.timeout.as_millis()).unwrap_or(u64::MAX);
     say(&format!(
@@ -37,6 +40,12 @@ pub fn plan(experiment: &Experiment, file: &str) -> String {
         span(ms),
         span(limit)
     ));
+    if experiment.verdict.repeat > 1 {
+        say(&format!(
+            "repeats   {} times what follows; a check must come out the same each time",
+            experiment.verdict.repeat
+        ));
+    }
     let guard = &experiment.guard;
     for it in &guard.halt_if {
         say(&format!("halts if  {}", it.expectation));

@@ -103,6 +103,9 @@ impl Terminal {
             line(Tone::Strong, format!("{}: {}", run.name, run.title)),
             line(Tone::Plain, format!("{}; seed {}", run.load, run.seed)),
         ];
+        if let Some(watch) = &run.watch {
+            lines.push(line(Tone::Plain, format!("watch {watch}")));
+        }
         if let Some(because) = &run.because {
             lines.push(line(Tone::Plain, format!("because {because}")));
         }
@@ -115,12 +118,7 @@ impl Terminal {
         }
         let planned = self.planned.iter().find(|it| it.name == name);
         let length = planned.map_or_else(String::new, |it| format!(", {}", super::length(it)));
-        let what = match kind {
-            PhaseKind::Fault => format!("phase {name}{length}"),
-            PhaseKind::Steady => format!("steady state{length}"),
-            PhaseKind::After => format!("{name}{length}"),
-            PhaseKind::Recovery => format!("recovery{length}"),
-        };
+        let what = format!("{}{length}", super::phase_title(name, kind));
         let faults = planned.into_iter().flat_map(|it| &it.faults);
         let faults = faults.map(|it| line(Tone::Plain, format!("  fault         {it}")));
         let mut lines = vec![line(Tone::Plain, ""), line(Tone::Strong, what)];
@@ -129,7 +127,8 @@ impl Terminal {
     }
 
     fn judged(&mut self, judgement: &Judgement) -> Vec<Line> {
-        if judgement.verdict != JudgementVerdict::Passed {
+        let decides = judgement.repetition.is_none();
+        if decides && judgement.verdict != JudgementVerdict::Passed {
             self.failures.push(judgement.clone());
         }
         let is_news = judgement.kind != JudgementKind::NothingLeft

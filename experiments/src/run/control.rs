@@ -68,7 +68,7 @@ pub(crate) struct Proxy {
     /// Faults that may be armed.
     armed: Vec<String>,
     /// Of faults that have none of their own.
-    seed: u64,
+    pub(crate) seed: u64,
 }
 
 /// What a fault did, as read last.

@@ -123,6 +123,9 @@ pub struct RunStarted {
     pub load: String,
     /// What the load is called in expectations; none where others make it.
     pub load_name: Option<String>,
+    /// The endpoint that is watched besides, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<String>,
     /// What is to come.
     pub phases: Vec<PlannedPhase>,
     /// The command that does the same again.
@@ -196,7 +199,7 @@ pub struct SecondOfHop {
 pub struct HopSummary {
     /// The hop.
     pub hop: String,
-    /// Whether the load's own requests were measured; else a route's counters.
+    /// Whether requests of this run were measured, the load's or those of the watched endpoint; else a route's counters.
     pub is_load: bool,
     /// Requests that began in the phase.
     pub requests: u64,
@@ -274,6 +277,10 @@ pub struct Judgement {
     pub why: Option<String>,
     /// When the phase was over.
     pub at_ms: u64,
+    /// The repetition that it is of, from 1; it does not count for the verdict then. None of what counts: where the file
+    /// is done once, and of what all repetitions come to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repetition: Option<u32>,
 }
 
 /// What is judged.

@@ -13,11 +13,11 @@ use super::{
     event::{Judgement, JudgementKind, JudgementVerdict as Told},
     interval::wilson,
     journal::{JournalError, JournalPage},
-    recording::{Page, Recording, SECOND, Span, answered, ranked, share},
+    recording::{Page, PageLog, Recording, SECOND, Span, answered, ranked, share},
 };
 use crate::{
     expectation::{Condition, FaultCounter, Measure, Op, Subject, Threshold, Unit},
-    experiment::{Expected, Predicate},
+    experiment::{Asked, Expected, Predicate},
 };
 
 /// Windows of rates move by this.
@@ -28,7 +28,8 @@ const OPEN_SHARE: f64 = 0.05;
 /// All that an expectation may be judged by.
 pub(crate) struct View<'v> {
     pub(crate) recording: &'v Recording,
-    pub(crate) load: Option<&'v str>,
+    /// Whose pages are known, and what they are called.
+    pub(crate) asked: Vec<(Asked, &'v str)>,
     /// What answers are looked at for; their order is that of the bits of a page.
     pub(crate) predicates: &'v [Predicate],
     /// The time that is judged.
@@ -95,6 +96,7 @@ impl View<'_> {
             interval: found.interval,
             why: found.why,
             at_ms: self.span.to / 1_000,
+            repetition: None,
         }
     }
 
@@ -240,13 +242,13 @@ impl View<'_> {
 
     /// The measure over a time.
     fn measure(&self, hop: &str, measure: &Measure, span: Span) -> Result<Measured, String> {
-        let is_load = self.load == Some(hop);
+        let pages = self.pages_of(hop);
         match measure {
             Measure::Evidence(evidence) => self.evidence(hop, *evidence),
             Measure::CallsPerPage => {
                 let counted = self.route(hop, span)?;
                 let pages = self.recording.pages_in(span).count();
-                if self.load.is_none() {
+                if self.asked.is_empty() {
                     return Err("the pages are not known where others make the load".to_owned());
                 }
                 let value = if pages == 0 {
@@ -257,12 +259,8 @@ impl View<'_> {
                 Ok(plain(value, pages as u64))
             }
             Measure::BreakerOpens | Measure::Answered => Err("it is an event".to_owned()),
-            Measure::PeakRate if is_load => {
-                let mut starts: Vec<u64> = self
-                    .recording
-                    .pages_in(span)
-                    .map(|it| it.intended)
-                    .collect();
+            Measure::PeakRate if let Some(pages) = pages => {
+                let mut starts: Vec<u64> = pages.pages_in(span).map(|it| it.intended).collect();
                 starts.sort_unstable();
                 let in_second = |begin: &u64| {
                     let first = starts.partition_point(|it| it < begin);
@@ -279,15 +277,23 @@ impl View<'_> {
                 let all = self.route(hop, span)?.requests;
                 Ok(plain(peak.into_iter().fold(0.0, f64::max), counted(all)))
             }
-            _ if is_load => Ok(self.measure_load(measure, span)),
-            _ => self.measure_route(hop, measure, span),
+            _ => match pages {
+                Some(pages) => Ok(self.measure_pages(pages, measure, span)),
+                None => self.measure_route(hop, measure, span),
+            },
         }
     }
 
-    fn measure_load(&self, measure: &Measure, span: Span) -> Measured {
+    /// The pages of the load, or of the watched endpoint, if that is what a hop is.
+    fn pages_of(&self, hop: &str) -> Option<&PageLog> {
+        let found = self.asked.iter().find(|(_, name)| *name == hop);
+        found.map(|(asked, _)| self.recording.of(*asked))
+    }
+
+    fn measure_pages(&self, log: &PageLog, measure: &Measure, span: Span) -> Measured {
         let pages: Vec<&Page> = match self.by_end {
-            true => self.recording.pages_ended_since(span.from).collect(),
-            false => self.recording.pages_in(span).collect(),
+            true => log.pages_ended_since(span.from).collect(),
+            false => log.pages_in(span).collect(),
         };
         let all = pages.len() as u64;
         let errors = || pages.iter().filter(|it| it.is_error()).count();

@@ -19,7 +19,7 @@ use tokio::{
 
 use super::recording::{Page, PageOutcome, Recording};
 use crate::{
-    experiment::{Arrivals, Load, Predicate, template_mix},
+    experiment::{Arrivals, Asked, Load, Predicate, template_mix},
     load::{Answer, Connection, open_loop, pause},
     sample::ErrorKind,
 };
@@ -27,8 +27,8 @@ use crate::{
 /// What all pages of a run share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) load: Load,
-    pub(crate) address: SocketAddr,
+    load: Endpoint,
+    watch: Option<Endpoint>,
     pub(crate) predicates: Vec<Predicate>,
     pub(crate) seed: u64,
     /// Of this run alone, so that no two runs have pages of one trace.
@@ -37,6 +37,14 @@ pub(crate) struct Shared {
     recording: Mutex<Recording>,
     /// After how many µs callers leave on purpose; 0 for never.
     leave_after: AtomicU64,
+}
+
+/// Where pages come from.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    load: Load,
+    address: SocketAddr,
+    asked: Asked,
     /// The next page's number.
     next: AtomicU64,
 }
@@ -58,10 +66,21 @@ pub(crate) struct Serial {
     pause: Duration,
 }
 
+impl Endpoint {
+    pub(crate) fn new(load: Load, address: SocketAddr, asked: Asked) -> Self {
+        Self {
+            load,
+            address,
+            asked,
+            next: AtomicU64::new(0),
+        }
+    }
+}
+
 impl Shared {
     pub(crate) fn new(
-        load: Load,
-        address: SocketAddr,
+        load: Endpoint,
+        watch: Option<Endpoint>,
         predicates: Vec<Predicate>,
         seed: u64,
         run_key: u64,
@@ -69,14 +88,13 @@ impl Shared {
     ) -> Self {
         Self {
             load,
-            address,
+            watch,
             predicates,
             seed,
             run_key,
             began,
             recording: Mutex::default(),
             leave_after: AtomicU64::new(0),
-            next: AtomicU64::new(0),
         }
     }
 
@@ -84,6 +102,13 @@ impl Shared {
         self.recording
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn endpoint(&self, asked: Asked) -> Option<&Endpoint> {
+        match asked {
+            Asked::Load => Some(&self.load),
+            Asked::Watch => self.watch.as_ref(),
+        }
     }
 
     /// µs since the run began.
@@ -101,10 +126,6 @@ impl Shared {
             .store(after.map_or(0, micros), Ordering::Relaxed);
     }
 
-    fn take_number(&self) -> u64 {
-        self.next.fetch_add(1, Ordering::Relaxed)
-    }
-
     /// The trace of a page: 32 hex digits.
     pub(crate) fn trace_id(&self, page: u64) -> String {
         let high = template_mix(self.run_key ^ template_mix(page));
@@ -112,8 +133,8 @@ impl Shared {
         format!("{high:016x}{:016x}", low.max(1))
     }
 
-    fn request(&self, page: u64) -> Option<Request<Full<Bytes>>> {
-        let Self { load, seed, .. } = self;
+    fn request(&self, endpoint: &Endpoint, page: u64) -> Option<Request<Full<Bytes>>> {
+        let (Self { seed, .. }, Endpoint { load, .. }) = (self, endpoint);
         let body = load
             .body
             .clone()
@@ -122,7 +143,7 @@ impl Shared {
         *request.method_mut() = load.method.clone();
         *request.uri_mut() = load.path.fill(*seed, page).parse().ok()?;
         let headers = request.headers_mut();
-        let host = HeaderValue::from_str(&self.address.to_string());
+        let host = HeaderValue::from_str(&endpoint.address.to_string());
         headers.insert(HOST, host.expect("an address is digits and punctuation"));
         let trace = self.trace_id(page);
         if load.mark.traceparent {
@@ -148,17 +169,26 @@ impl Shared {
     }
 
     /// Asks for one page, which was to be sent at `intended`; tells the recording.
-    async fn page(&self, connection: &mut Connection, intended: Instant) -> PageOutcome {
-        let number = self.take_number();
+    async fn page(
+        &self,
+        endpoint: &Endpoint,
+        connection: &mut Connection,
+        intended: Instant,
+    ) -> PageOutcome {
+        let Endpoint { load, asked, .. } = endpoint;
+        let number = endpoint.next.fetch_add(1, Ordering::Relaxed);
         let intended_at = self.at(intended);
-        self.recording().begin(number, intended_at);
-        let leave_after = self.leave_after.load(Ordering::Relaxed);
+        self.recording().of_mut(*asked).begin(number, intended_at);
+        let leave_after = match asked {
+            Asked::Load => self.leave_after.load(Ordering::Relaxed),
+            Asked::Watch => 0,
+        };
         let (patience, given_up) = match leave_after {
-            0 => (self.load.timeout, PageOutcome::Failed(ErrorKind::Timeout)),
+            0 => (load.timeout, PageOutcome::Failed(ErrorKind::Timeout)),
             micros => (Duration::from_micros(micros), PageOutcome::Left),
         };
         let sent = self.now();
-        let (outcome, fits) = match self.request(number) {
+        let (outcome, fits) = match self.request(endpoint, number) {
             None => (PageOutcome::Failed(ErrorKind::Other), 0),
             Some(request) => {
                 let needs_body = self.predicates.iter().any(Predicate::needs_body);
@@ -175,7 +205,7 @@ impl Shared {
                 }
             }
         };
-        self.recording().end(Page {
+        self.recording().of_mut(*asked).end(Page {
             number,
             intended: intended_at,
             sent,
@@ -191,29 +221,18 @@ impl Pages {
     /// Begins the load.
     pub(crate) fn start(shared: &Arc<Shared>) -> Self {
         let mut tasks: JoinSet<()> = JoinSet::new();
-        match shared.load.arrivals {
+        match shared.load.load.arrivals {
             Arrivals::External => return Self::External,
             Arrivals::Serial(serial) => {
                 return Self::Serial(Box::new(Serial {
-                    connection: Connection::to(shared.address),
+                    connection: Connection::to(shared.load.address),
                     shared: Arc::clone(shared),
                     pause: serial.pause,
                 }));
             }
             Arrivals::Open(rate) => {
                 let shared = Arc::clone(shared);
-                tasks.spawn(async move {
-                    let address = shared.address;
-                    open_loop(rate, address, |connection, intended| {
-                        let shared = Arc::clone(&shared);
-                        async move {
-                            let mut connection = connection;
-                            shared.page(&mut connection, intended).await;
-                            connection
-                        }
-                    })
-                    .await;
-                });
+                tasks.spawn(async move { open(rate, &shared, &shared.load).await });
             }
             Arrivals::Closed(connections) => {
                 for _ in 0..connections {
@@ -224,12 +243,45 @@ impl Pages {
         }
         Self::Background(tasks)
     }
+
+    /// Begins to ask the watched endpoint, where there is one.
+    pub(crate) fn watch(shared: &Arc<Shared>) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let shared = Arc::clone(shared);
+        tasks.spawn(async move {
+            if let Some(endpoint) = &shared.watch
+                && let Arrivals::Open(rate) = endpoint.load.arrivals
+            {
+                open(rate, &shared, endpoint).await;
+            }
+        });
+        tasks
+    }
+}
+
+/// Sends pages at even times, whether or not answers come.
+async fn open(rate: f64, shared: &Arc<Shared>, endpoint: &Endpoint) {
+    open_loop(rate, endpoint.address, |connection, intended| {
+        let shared = Arc::clone(shared);
+        let asked = endpoint.asked;
+        async move {
+            let mut connection = connection;
+            if let Some(endpoint) = shared.endpoint(asked) {
+                shared.page(endpoint, &mut connection, intended).await;
+            }
+            connection
+        }
+    })
+    .await;
 }
 
 impl Serial {
     /// Asks for one page, and pauses.
     pub(crate) async fn page(&mut self) {
-        let outcome = self.shared.page(&mut self.connection, Instant::now()).await;
+        let Self {
+            shared, connection, ..
+        } = self;
+        let outcome = shared.page(&shared.load, connection, Instant::now()).await;
         let broke = matches!(outcome, PageOutcome::Failed(_));
         let pause = self
             .pause
@@ -240,10 +292,12 @@ impl Serial {
 
 /// Sends a page when the one before has ended.
 async fn closed_loop(shared: Arc<Shared>) -> ! {
-    let mut connection = Connection::to(shared.address);
+    let mut connection = Connection::to(shared.load.address);
     let mut broken = 0_u32;
     loop {
-        let outcome = shared.page(&mut connection, Instant::now()).await;
+        let outcome = shared
+            .page(&shared.load, &mut connection, Instant::now())
+            .await;
         match outcome {
             PageOutcome::Failed(ErrorKind::Timeout) | PageOutcome::Answered(_) => broken = 0,
             PageOutcome::Left => {}

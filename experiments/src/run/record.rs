@@ -59,6 +59,15 @@ pub struct PhaseRecord {
     pub hops: Vec<HopSummary>,
 }
 
+impl PhaseRecord {
+    /// Whether it is the phase of that name in the file, in whichever repetition.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        let rest = self.name.strip_prefix(name);
+        rest.is_some_and(|it| it.is_empty() || it.starts_with(" ("))
+    }
+}
+
 impl RunRecord {
     /// Puts events together; none without a first one that says what was run.
     #[must_use]
@@ -133,17 +142,19 @@ impl RunRecord {
         }
     }
 
-    /// What came out so, in the order of the file.
+    /// What counts for the verdict: not what single repetitions came to.
+    pub fn deciding(&self) -> impl Iterator<Item = &Judgement> {
+        self.judgements.iter().filter(|it| it.repetition.is_none())
+    }
+
+    /// What counts for the verdict and came out so, in the order of the file.
     pub fn judged(&self, verdict: JudgementVerdict) -> impl Iterator<Item = &Judgement> {
-        self.judgements
-            .iter()
-            .filter(move |it| it.verdict == verdict)
+        self.deciding().filter(move |it| it.verdict == verdict)
     }
 
     /// The expectations of the file.
     pub fn expectations(&self) -> impl Iterator<Item = &Judgement> {
-        self.judgements
-            .iter()
+        self.deciding()
             .filter(|it| it.kind == JudgementKind::Expectation)
     }
 
@@ -197,7 +208,7 @@ pub fn result_schema() -> Value {
             "run": object(&["schema", "name", "title", "file", "seed", "brownout", "started_at", "load", "phases", "reproduce"], json!({
                 "schema": { "const": 1 }, "name": text, "title": text, "because": text, "owner": text, "file": text,
                 "seed": whole, "brownout": text, "started_at": { "type": "string", "format": "date-time" },
-                "control": text, "load": text, "load_name": maybe("string"), "reproduce": text, "commit": text,
+                "control": text, "load": text, "load_name": maybe("string"), "watch": text, "reproduce": text, "commit": text,
                 "traces": text, "inconclusive_fails": { "type": "boolean" },
                 "phases": list(object(&["name", "kind", "faults", "expectations"], json!({
                     "name": text, "kind": kinds, "length_ms": maybe("integer"), "faults": list(text.clone()), "expectations": whole,
@@ -221,7 +232,7 @@ pub fn result_schema() -> Value {
                 "text": text, "line": whole, "column": whole,
                 "verdict": { "enum": ["passed", "failed", "inconclusive"] },
                 "observed": text, "expected": text, "baseline": text, "margin": number, "samples": whole,
-                "interval": text, "why": text, "at_ms": whole,
+                "interval": text, "why": text, "at_ms": whole, "repetition": whole,
             }))),
             "seconds": list(object(&["hop", "second", "requests", "errors"], json!({
                 "hop": text, "second": whole, "requests": number, "errors": number, "degraded": number,

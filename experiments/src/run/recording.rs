@@ -9,7 +9,7 @@ use super::{
     event::{HopSummary, SecondOfHop},
     scrape::HopCounters,
 };
-use crate::sample::ErrorKind;
+use crate::{experiment::Asked, sample::ErrorKind};
 
 /// µs.
 pub(crate) const SECOND: u64 = 1_000_000;
@@ -100,48 +100,26 @@ struct HopPoint {
     counters: HopCounters,
 }
 
-/// What was seen so far.
+/// Pages of one endpoint.
 #[derive(Debug, Default)]
-pub(crate) struct Recording {
+pub(crate) struct PageLog {
     /// In the order in which they ended.
     pages: Vec<Page>,
     /// When pages that have not ended were to be sent, by their number.
     open: HashMap<u64, u64>,
+}
+
+/// What was seen so far.
+#[derive(Debug, Default)]
+pub(crate) struct Recording {
+    load: PageLog,
+    watch: PageLog,
     hops: BTreeMap<String, Vec<HopPoint>>,
     /// What faults did when they were looked at last, and when they were first seen to have struck.
     faults: BTreeMap<String, (FaultState, Option<u64>)>,
 }
 
-impl Recording {
-    /// What the proxy says of its faults at a moment.
-    pub(crate) fn faults_seen(&mut self, at: u64, states: BTreeMap<String, FaultState>) {
-        for (id, state) in states {
-            let has_struck = state.counters.is_some_and(|it| it.injected > 0);
-            let seen = self.faults.entry(id).or_default();
-            seen.0 = state;
-            if has_struck {
-                seen.1.get_or_insert(at);
-            }
-        }
-    }
-
-    pub(crate) fn forget_faults(&mut self) {
-        self.faults.clear();
-    }
-
-    /// What a fault did when it was looked at last.
-    pub(crate) fn fault_seen(&self, id: &str) -> Option<FaultState> {
-        self.faults.get(id).map(|(state, _)| state.clone())
-    }
-
-    /// The faults that have struck, and when that was first seen.
-    pub(crate) fn struck(&self) -> Vec<(String, u64)> {
-        let struck = self.faults.iter();
-        struck
-            .filter_map(|(id, (_, at))| Some((id.clone(), (*at)?)))
-            .collect()
-    }
-
+impl PageLog {
     pub(crate) fn begin(&mut self, number: u64, intended: u64) {
         self.open.insert(number, intended);
     }
@@ -151,18 +129,8 @@ impl Recording {
         self.pages.push(page);
     }
 
-    pub(crate) fn counted(&mut self, at: u64, hops: &BTreeMap<String, HopCounters>) {
-        for (name, counters) in hops {
-            let points = self.hops.entry(name.clone()).or_default();
-            points.push(HopPoint {
-                at,
-                counters: *counters,
-            });
-        }
-    }
-
     /// Whether pages that were to be sent before `moment` have not ended.
-    pub(crate) fn is_waiting_for_pages_before(&self, moment: u64) -> bool {
+    fn is_waiting_for_pages_before(&self, moment: u64) -> bool {
         self.open.values().any(|intended| *intended < moment)
     }
 
@@ -181,21 +149,8 @@ impl Recording {
             .filter(move |it| it.ended >= moment)
     }
 
-    /// What a route counted within a time; between two looks it is taken to be even.
-    pub(crate) fn hop_in(&self, route: &str, span: Span) -> Option<HopCounters> {
-        let points = self.hops.get(route)?;
-        let (from, to) = (at(points, span.from)?, at(points, span.to)?);
-        Some(HopCounters {
-            requests: to.requests - from.requests,
-            ended: to.ended - from.ended,
-            errors: to.errors - from.errors,
-            latency_sum: to.latency_sum - from.latency_sum,
-            latency_count: to.latency_count - from.latency_count,
-        })
-    }
-
-    /// The load over a time.
-    pub(crate) fn load_summary(&self, name: &str, span: Span) -> HopSummary {
+    /// These pages over a time.
+    pub(crate) fn summary(&self, name: &str, span: Span) -> HopSummary {
         const QUANTILES: [f64; 8] = [0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999];
         let pages: Vec<&Page> = self.pages_in(span).collect();
         let mut latencies: Vec<u64> = answered(&pages);
@@ -229,6 +184,106 @@ impl Recording {
         }
     }
 
+    /// What ended in one second.
+    fn second(&self, name: &str, second: u32, span: Span) -> SecondOfHop {
+        let pages: Vec<&Page> = self
+            .pages_ended_since(span.from)
+            .filter(|it| span.has(it.ended))
+            .collect();
+        let mut latencies = answered(&pages);
+        latencies.sort_unstable();
+        let count = |wanted: fn(&Page) -> bool| pages.iter().filter(|it| wanted(it)).count() as f64;
+        SecondOfHop {
+            hop: name.to_owned(),
+            second,
+            requests: pages.len() as f64,
+            errors: count(Page::is_error),
+            degraded: count(|it| it.is_answered() && it.fits & 1 == 1),
+            p50_ms: ranked(&latencies, 0.5).map(millis),
+            p99_ms: ranked(&latencies, 0.99).map(millis),
+            mean_ms: None,
+        }
+    }
+}
+
+impl Recording {
+    pub(crate) fn of(&self, asked: Asked) -> &PageLog {
+        match asked {
+            Asked::Load => &self.load,
+            Asked::Watch => &self.watch,
+        }
+    }
+
+    pub(crate) fn of_mut(&mut self, asked: Asked) -> &mut PageLog {
+        match asked {
+            Asked::Load => &mut self.load,
+            Asked::Watch => &mut self.watch,
+        }
+    }
+
+    /// Whether pages that were to be sent before `moment` have not ended.
+    pub(crate) fn is_waiting_for_pages_before(&self, moment: u64) -> bool {
+        let logs = [&self.load, &self.watch];
+        logs.iter().any(|it| it.is_waiting_for_pages_before(moment))
+    }
+
+    /// The load's pages that were to be sent within a time.
+    pub(crate) fn pages_in(&self, span: Span) -> impl Iterator<Item = &Page> {
+        self.load.pages_in(span)
+    }
+
+    /// What the proxy says of its faults at a moment.
+    pub(crate) fn faults_seen(&mut self, at: u64, states: BTreeMap<String, FaultState>) {
+        for (id, state) in states {
+            let has_struck = state.counters.is_some_and(|it| it.injected > 0);
+            let seen = self.faults.entry(id).or_default();
+            seen.0 = state;
+            if has_struck {
+                seen.1.get_or_insert(at);
+            }
+        }
+    }
+
+    pub(crate) fn forget_faults(&mut self) {
+        self.faults.clear();
+    }
+
+    /// What a fault did when it was looked at last.
+    pub(crate) fn fault_seen(&self, id: &str) -> Option<FaultState> {
+        self.faults.get(id).map(|(state, _)| state.clone())
+    }
+
+    /// The faults that have struck, and when that was first seen.
+    pub(crate) fn struck(&self) -> Vec<(String, u64)> {
+        let struck = self.faults.iter();
+        struck
+            .filter_map(|(id, (_, at))| Some((id.clone(), (*at)?)))
+            .collect()
+    }
+
+    pub(crate) fn counted(&mut self, at: u64, hops: &BTreeMap<String, HopCounters>) {
+        for (name, counters) in hops {
+            let points = self.hops.entry(name.clone()).or_default();
+            points.push(HopPoint {
+                at,
+                counters: *counters,
+            });
+        }
+    }
+
+    /// What a route counted within a time; between two looks it is taken to be even.
+    pub(crate) fn hop_in(&self, route: &str, span: Span) -> Option<HopCounters> {
+        let points = self.hops.get(route)?;
+        let (from, to) = (at(points, span.from)?, at(points, span.to)?);
+        Some(HopCounters {
+            requests: to.requests - from.requests,
+            ended: to.ended - from.ended,
+            errors: to.errors - from.errors,
+            latency_sum: to.latency_sum - from.latency_sum,
+            latency_count: to.latency_count - from.latency_count,
+        })
+    }
+
     /// A route over a time.
     pub(crate) fn route_summary(&self, route: &str, span: Span) -> Option<HopSummary> {
         let counted = self.hop_in(route, span)?;
@@ -250,11 +305,11 @@ impl Recording {
         })
     }
 
-    /// What ended in one second: of the load, if it has a name, and of each of `routes`.
+    /// What ended in one second: of each of `asked` by its name, and of each of `routes`.
     pub(crate) fn second(
         &self,
         second: u32,
-        load: Option<&str>,
+        asked: &[(Asked, &str)],
         routes: &[String],
     ) -> Vec<SecondOfHop> {
         let from = u64::from(second) * SECOND;
@@ -262,28 +317,12 @@ impl Recording {
             from,
             to: from + SECOND,
         };
-        let mut all = Vec::new();
-        if let Some(load) = load {
-            let pages: Vec<&Page> = self
-                .pages_ended_since(from)
-                .filter(|it| span.has(it.ended))
-                .collect();
-            let mut latencies = answered(&pages);
-            latencies.sort_unstable();
-            let count =
-                |wanted: fn(&Page) -> bool| pages.iter().filter(|it| wanted(it)).count() as f64;
-            all.push(SecondOfHop {
-                hop: load.to_owned(),
-                second,
-                requests: pages.len() as f64,
-                errors: count(Page::is_error),
-                degraded: count(|it| it.is_answered() && it.fits & 1 == 1),
-                p50_ms: ranked(&latencies, 0.5).map(millis),
-                p99_ms: ranked(&latencies, 0.99).map(millis),
-                mean_ms: None,
-            });
-        }
-        for route in routes.iter().filter(|it| load != Some(it.as_str())) {
+        let pages = asked.iter();
+        let mut all: Vec<SecondOfHop> = pages
+            .map(|(asked, name)| self.of(*asked).second(name, second, span))
+            .collect();
+        let is_asked = |route: &&String| asked.iter().any(|(_, name)| name == route);
+        for route in routes.iter().filter(|it| !is_asked(it)) {
             let Some(counted) = self.hop_in(route, span) else {
                 continue;
             };
@@ -390,18 +429,18 @@ pub(crate) mod tests {
     #[test]
     fn a_page_belongs_to_the_phase_in_which_it_was_to_be_sent() {
         let mut recording = Recording::default();
-        recording.begin(1, 900_000);
-        recording.begin(2, 1_100_000);
+        recording.load.begin(1, 900_000);
+        recording.load.begin(2, 1_100_000);
         assert!(recording.is_waiting_for_pages_before(1_000_000));
-        recording.end(page(1, 900, 5_000, 200));
+        recording.load.end(page(1, 900, 5_000, 200));
         assert!(!recording.is_waiting_for_pages_before(1_000_000));
-        recording.end(page(2, 1_100, 10, 503));
+        recording.load.end(page(2, 1_100, 10, 503));
 
         let first = Span {
             from: 0,
             to: SECOND,
         };
-        let summary = recording.load_summary("edge", first);
+        let summary = recording.load.summary("edge", first);
 
         assert_eq!((summary.requests, summary.error_rate), (1, 0.0));
         assert_eq!(summary.quantiles.last(), Some(&(1.0, 5_000.0)));
@@ -437,11 +476,11 @@ pub(crate) mod tests {
     #[test]
     fn a_second_has_what_ended_in_it() {
         let mut recording = Recording::default();
-        recording.end(page(1, 0, 400, 200));
-        recording.end(page(2, 500, 600, 500));
-        recording.end(page(3, 1_200, 100, 200));
+        recording.load.end(page(1, 0, 400, 200));
+        recording.load.end(page(2, 500, 600, 500));
+        recording.load.end(page(3, 1_200, 100, 200));
 
-        let second = &recording.second(1, Some("edge"), &[])[0];
+        let second = &recording.second(1, &[(Asked::Load, "edge")], &[])[0];
 
         assert_eq!((second.requests, second.errors), (2.0, 1.0));
         assert_eq!(second.p99_ms, Some(600.0));

@@ -3,6 +3,7 @@
 mod ending;
 mod phase;
 mod prepare;
+mod repetitions;
 
 pub use self::prepare::planned;
 
@@ -15,6 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::repetitions::Repetition;
 use super::{
     Event, Verdict,
     control::{FaultState, Proxy, RunError},
@@ -143,12 +145,17 @@ impl Runner {
             stop: self.stop.clone(),
             hops: prepared.hops,
             pages: Pages::start(&shared),
+            watching: Pages::watch(&shared),
             shared,
             proxy,
             journal: self.journal,
             journal_next: 0,
             tell: &mut tell,
             judgements: Vec::new(),
+            repetition: Repetition {
+                number: 1,
+                of: self.experiment.verdict.repeat,
+            },
             baseline: None,
             deadline,
             seconds_told: 0,
@@ -171,11 +178,14 @@ struct Story<'r> {
     hops: Vec<String>,
     shared: Arc<Shared>,
     pages: Pages,
+    /// The watched endpoint is asked by these.
+    watching: JoinSet<()>,
     proxy: Proxy,
     journal: Box<dyn Journal>,
     journal_next: u64,
     tell: &'r mut dyn FnMut(&Event),
     judgements: Vec<Judgement>,
+    repetition: Repetition,
     baseline: Option<Span>,
     deadline: Instant,
     /// Seconds that were told of, from the first.
@@ -193,7 +203,20 @@ impl Story<'_> {
     }
 
     async fn go(&mut self) -> Result<(), Halt> {
+        let first = self.proxy.seed;
+        for number in 1..=self.repetition.of {
+            self.repetition.number = number;
+            self.proxy.seed = first.wrapping_add(u64::from(number - 1));
+            self.once().await?;
+        }
+        Ok(())
+    }
+
+    /// Steady state, phases and recovery.
+    async fn once(&mut self) -> Result<(), Halt> {
         let experiment = self.experiment;
+        self.baseline = None;
+        self.guards_since = None;
         if let Some(steady) = &experiment.steady {
             self.steady(steady).await?;
         }
@@ -202,23 +225,18 @@ impl Story<'_> {
             self.phase(phase).await?;
         }
         if let Some(recovery) = &experiment.recovery {
+            let name = self.repetition.named("recovery");
             let from = self.shared.now();
             self.say(&Event::PhaseStarted {
-                phase: "recovery".to_owned(),
+                phase: name.clone(),
                 kind: PhaseKind::Recovery,
                 at_ms: from / 1_000,
             });
-            self.pass(Some(recovery.observe), "recovery").await?;
-            let span = self.close("recovery", from).await?;
+            self.pass(Some(recovery.observe), &name).await?;
+            let span = self.close(&name, from).await?;
             let min_samples = experiment.verdict.min_samples;
-            self.judge(
-                "recovery",
-                span,
-                &recovery.expect,
-                &BTreeMap::new(),
-                min_samples,
-            )
-            .await;
+            self.judge(&name, span, &recovery.expect, &BTreeMap::new(), min_samples)
+                .await;
         }
         Ok(())
     }
@@ -287,11 +305,11 @@ impl Story<'_> {
     /// Tells of every second that was over at `until`, in µs.
     fn tell_seconds(&mut self, until: u64) {
         while (u64::from(self.seconds_told) + 1) * SECOND <= until {
-            let load = self.experiment.load.name();
+            let asked = self.experiment.load.asked();
             let seconds = self
                 .shared
                 .recording()
-                .second(self.seconds_told, load, &self.hops);
+                .second(self.seconds_told, &asked, &self.hops);
             for second in seconds {
                 self.say(&Event::Second(second));
             }
@@ -362,7 +380,7 @@ impl Story<'_> {
     ) -> View<'v> {
         View {
             recording,
-            load: self.experiment.load.name(),
+            asked: self.experiment.load.asked(),
             predicates: &self.shared.predicates,
             span,
             by_end: false,
@@ -402,7 +420,12 @@ impl Story<'_> {
         }
     }
 
-    fn judged(&mut self, judgement: Judgement) {
+    fn judged(&mut self, mut judgement: Judgement) {
+        judgement.repetition = (!self.repetition.is_only()).then_some(self.repetition.number);
+        self.tell_judged(judgement);
+    }
+
+    fn tell_judged(&mut self, judgement: Judgement) {
         self.say(&Event::Judged(judgement.clone()));
         self.judgements.push(judgement);
     }

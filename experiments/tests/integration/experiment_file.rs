@@ -138,6 +138,36 @@ fn every_mistake_is_told_with_its_place_and_the_nearest_word() {
         ),
         (
             "rate = \"10/s\"",
+            "rate = \"10/s\"\nwatch = \"healthz\"",
+            "8:1: `watch` is not a path, which begins with /",
+        ),
+        (
+            "rate = \"10/s\"",
+            "rate = \"10/s\"\nwatch = { path = \"/healthz\", rate = \"500/s\" }",
+            "8:30: `rate` is more than 100/s, which would be a load",
+        ),
+        (
+            "rate = \"10/s\"",
+            "rate = \"10/s\"\nwatch = { path = \"/healthz\", to = \"wbe\" }",
+            "8:1: `watch` unknown route `wbe`; did you mean `web`?",
+        ),
+        (
+            "\"web.error_rate > 50%\"",
+            "\"watch.p90 < 50ms\"",
+            "19:12: unknown hop `watch`; known: web",
+        ),
+        (
+            "[[fault]]",
+            "[verdict]\nrepeat = 0\n[[fault]]",
+            "12:1: `repeat` 0 is outside 1 to 100",
+        ),
+        (
+            "name = \"small\"",
+            "name = \"small\"\ntimeout = \"14s\"\nverdict = { repeat = 3 }",
+            "3:1: `timeout` is 14s, and steady state, phases and recovery take 15s, done 3 times",
+        ),
+        (
+            "rate = \"10/s\"",
             "rate = \"9000/s\"",
             "7:1: `rate` times `timeout` is more than 10000 requests that wait at once",
         ),
@@ -216,7 +246,9 @@ fn the_schema_takes_what_the_reader_takes_and_refuses_unknown_keys() {
         serde_json::to_value(table).unwrap()
     };
 
-    for text in [DOCUMENTED, SMALL] {
+    let repeated = format!("{SMALL}[verdict]\nrepeat = 3\n");
+    let watched = SMALL.replace("rate =", "watch = \"/healthz\"\nrate =");
+    for text in [DOCUMENTED, SMALL, &repeated, &watched] {
         schemas
             .validate(&value(text), compiled)
             .unwrap_or_else(|error| panic!("{error:#}"));
@@ -238,4 +270,35 @@ fn the_schema_takes_what_the_reader_takes_and_refuses_unknown_keys() {
 #[test]
 fn a_plan_says_what_would_happen() {
     insta::assert_snapshot!(render::plan(&read(SMALL), "small.toml"));
+}
+
+#[test]
+fn a_plan_of_repetitions_says_so_once() {
+    let repeated = read(&format!("{SMALL}[verdict]\nrepeat = 3\n"));
+
+    let plan = render::plan(&repeated, "small.toml");
+
+    assert!(plan.contains("repeats   3 times what follows"), "{plan}");
+    assert!(plan.contains("length    about 15s"), "{plan}");
+    assert_eq!(plan.matches("phase dead").count(), 1, "{plan}");
+}
+
+#[test]
+fn another_endpoint_may_be_watched() {
+    let watched = SMALL
+        .replace("rate =", "watch = \"/healthz\"\nrate =")
+        .replace(
+            "\"web.error_rate > 50%\"",
+            "\"watch.p90 < 50ms\", \"watch.answered within 1s\"",
+        );
+
+    let experiment = read(&watched);
+
+    let watch = experiment.load.watch.as_ref().unwrap();
+    assert_eq!((watch.to.as_str(), watch.rate), ("web", 10.0));
+    let plan = render::plan(&experiment, "small.toml");
+    assert!(
+        plan.contains("watch     GET /healthz on web: 10 a second"),
+        "{plan}"
+    );
 }

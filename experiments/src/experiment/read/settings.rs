@@ -39,8 +39,6 @@ impl Reader<'_> {
         let read = file.optional("verdict", |value| {
             let verdict = Object::new(value)?;
             verdict.only(&["repeat", "confidence", "inconclusive", "min_samples"])?;
-            // Part of the form; more than one run of a file is one command in a loop.
-            verdict.optional("repeat", whole(1, 1))?;
             let words = ["fail", "skip"];
             let inconclusive = verdict.optional("inconclusive", |value| {
                 let word = text(value)?;
@@ -49,7 +47,9 @@ impl Reader<'_> {
                     .then_some(word == "fail")
                     .ok_or_else(|| Problem::here(unknown("word", word, &words)))
             })?;
+            let repeat = verdict.optional("repeat", whole(1, VerdictRule::REPEAT_MAX.into()))?;
             Ok(VerdictRule {
+                repeat: repeat.map_or(1, |it| u32::try_from(it).unwrap_or(VerdictRule::REPEAT_MAX)),
                 min_samples: verdict
                     .optional("min_samples", whole(0, Experiment::PAGES_MAX))?
                     .unwrap_or(VerdictRule::MIN_SAMPLES),

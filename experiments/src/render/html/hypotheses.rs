@@ -14,7 +14,7 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
          <th scope=\"col\">observed</th><th scope=\"col\">expected</th><th scope=\"col\">baseline</th>\
          <th scope=\"col\" class=\"n\">margin</th><th scope=\"col\" class=\"n\">requests</th></tr></thead>\n<tbody>\n"
     ));
-    for it in &record.judgements {
+    for it in record.deciding() {
         let (class, word) = match it.verdict {
             JudgementVerdict::Passed => ("good", "✓ held"),
             JudgementVerdict::Failed => ("bad", "✗ failed"),

@@ -19,17 +19,22 @@ const SHOWN: [(f64, &str); 5] = [
 ];
 
 pub(super) fn write(page: &mut Page, record: &RunRecord) {
-    let phases: Vec<(&str, PhaseKind, &HopSummary)> = record
-        .phases
-        .iter()
-        .filter_map(|phase| {
-            let load = phase
-                .hops
-                .iter()
-                .find(|it| it.is_load && !it.quantiles.is_empty())?;
-            Some((phase.name.as_str(), phase.kind, load))
+    // The load's first, then those of the watched endpoint.
+    let measured = |is_load: bool| {
+        record.phases.iter().filter_map(move |phase| {
+            let name = record.run.load_name.as_deref();
+            let hop = phase.hops.iter().find(|it| {
+                it.is_load && (Some(it.hop.as_str()) == name) == is_load && !it.quantiles.is_empty()
+            })?;
+            let label = match is_load {
+                true => phase.name.clone(),
+                false => format!("{}, {}", phase.name, hop.hop),
+            };
+            Some((label, phase.kind, hop))
         })
-        .collect();
+    };
+    let phases: Vec<(String, PhaseKind, &HopSummary)> =
+        measured(true).chain(measured(false)).collect();
     if phases.is_empty() {
         return;
     }
@@ -111,9 +116,9 @@ fn routes(page: &mut Page, record: &RunRecord) {
 
 fn label(name: &str, kind: PhaseKind) -> String {
     match kind {
-        PhaseKind::Steady => "before (steady state)".to_owned(),
+        PhaseKind::Steady => format!("before: {}", crate::render::phase_title(name, kind)),
         PhaseKind::Fault => format!("during {name}"),
         PhaseKind::After => name.to_owned(),
-        PhaseKind::Recovery => "after all (recovery)".to_owned(),
+        PhaseKind::Recovery => format!("after all: {name}"),
     }
 }

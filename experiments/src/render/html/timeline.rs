@@ -5,7 +5,10 @@ use super::{
     charts::{self, Band, Step},
     escape,
 };
-use crate::run::{PhaseKind, RunRecord, SecondOfHop};
+use crate::{
+    experiment::Watch,
+    run::{PhaseKind, RunRecord, SecondOfHop},
+};
 
 /// More steps than this could not be seen apart.
 const STEPS_MAX: u32 = 240;
@@ -50,8 +53,11 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
         };
         let steps = steps(&own, seconds, most);
         let is_load = record.run.load_name.as_deref() == Some(hop);
+        let is_watched = record.run.watch.is_some() && hop == Watch::NAME;
         let what = if is_load {
             "pages of the load, as its users see them"
+        } else if is_watched {
+            "the other endpoint that was asked meanwhile"
         } else {
             "calls, as the proxy sees them"
         };

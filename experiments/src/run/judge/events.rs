@@ -11,10 +11,10 @@ use crate::{
 impl View<'_> {
     /// Every page has a whole answer in time.
     pub(super) fn answered_within(&self, hop: &str, within: Duration) -> Result<Found, String> {
-        if self.load != Some(hop) {
+        let Some(pages) = self.pages_of(hop) else {
             return Err("is known of the load's own requests alone".to_owned());
-        }
-        let pages: Vec<&Page> = self.recording.pages_in(self.span).collect();
+        };
+        let pages: Vec<&Page> = pages.pages_in(self.span).collect();
         let limit = micros(within);
         let late = pages
             .iter()

@@ -30,7 +30,9 @@ impl Run {
     fn calm() -> Self {
         let mut recording = Recording::default();
         for number in 0..200 {
-            recording.end(page(number, number * 100, 100, 200));
+            recording
+                .of_mut(Asked::Load)
+                .end(page(number, number * 100, 100, 200));
         }
         for tenth in 0..=200_u32 {
             let at = u64::from(tenth) * SECOND / 10;
@@ -45,7 +47,7 @@ impl Run {
 
     fn with_pages(mut self, pages: impl IntoIterator<Item = Page>) -> Self {
         for page in pages {
-            self.recording.end(page);
+            self.recording.of_mut(Asked::Load).end(page);
         }
         self
     }
@@ -53,6 +55,7 @@ impl Run {
     fn judge(&self, text: &str) -> Judgement {
         let names = Names {
             load: Some("edge".to_owned()),
+            watch: true,
             routes: vec!["up".to_owned()],
             faults: vec!["f".to_owned()],
         };
@@ -64,7 +67,7 @@ impl Run {
         let predicates = [Predicate::parse("header x-degraded").unwrap()];
         let view = View {
             recording: &self.recording,
-            load: Some("edge"),
+            asked: vec![(Asked::Load, "edge"), (Asked::Watch, "watch")],
             predicates: &predicates,
             span: PHASE,
             by_end: false,
@@ -341,6 +344,7 @@ fn a_guard_trips_on_what_ended_lately() {
     let run = Run::calm().with_pages(hanging);
     let names = Names {
         load: Some("edge".to_owned()),
+        watch: true,
         ..Names::default()
     };
     let guard = Expected {
@@ -352,7 +356,7 @@ fn a_guard_trips_on_what_ended_lately() {
     let journal = Err(JournalError::NotThere);
     let view = |from, min_samples| View {
         recording: &run.recording,
-        load: Some("edge"),
+        asked: vec![(Asked::Load, "edge")],
         predicates: &[],
         span: Span {
             from,
@@ -405,8 +409,8 @@ fn each_caller_that_left_has_its_own_last_start() {
     };
     let mut run = Run::calm();
     run.recording = Recording::default();
-    run.recording.end(leaves(1, 11_000));
-    run.recording.end(leaves(2, 15_000));
+    run.recording.of_mut(Asked::Load).end(leaves(1, 11_000));
+    run.recording.of_mut(Asked::Load).end(leaves(2, 15_000));
     run.journal = Ok(JournalPage {
         attempts: vec![
             attempt(1, 11_010, 50, 503, 1),
@@ -418,4 +422,22 @@ fn each_caller_that_left_has_its_own_last_start() {
 
     run.comes_to("up.last_start_after_leave <= 1s", Told::Passed, "700ms");
     run.comes_to("up.last_start_after_leave <= 500ms", Told::Failed, "700ms");
+}
+
+#[test]
+fn the_watched_endpoint_has_measures_of_its_own() {
+    let mut run = Run::calm();
+    for number in 0..100 {
+        let page = page(number, 10_000 + number * 100, 40, 200);
+        run.recording.of_mut(Asked::Watch).end(page);
+    }
+
+    run.comes_to("watch.p90 <= 50ms", Told::Passed, "40ms");
+    run.comes_to("watch.requests == 100", Told::Passed, "100");
+    run.comes_to(
+        "watch.answered within 1s",
+        Told::Passed,
+        "all 100 within 40ms",
+    );
+    run.comes_to("edge.p50 < 100ms", Told::Failed, "100ms");
 }

@@ -1,6 +1,6 @@
 //! How a run ends: rolled back, judged as a whole, told in one sentence.
 
-use super::{Halt, RunFailure, Story};
+use super::{Halt, RunFailure, Story, repetitions::together};
 use crate::run::{
     Event, FaultTruth, Judgement, JudgementKind, JudgementVerdict, Verdict, pages::Pages,
 };
@@ -11,6 +11,7 @@ impl Story<'_> {
         let halted_at = self.shared.now();
         let left = self.proxy.roll_back().await;
         self.pages = Pages::External; // No more pages.
+        self.watching.abort_all();
         self.tell_seconds(self.shared.now());
         if let Some(Halt::Guard { guard, observed }) = &halted {
             self.say(&Event::GuardTripped {
@@ -24,6 +25,12 @@ impl Story<'_> {
             left: left.clone(),
             at_ms,
         });
+        if !self.repetition.is_only() {
+            for judgement in together(&self.judgements, self.repetition.of) {
+                self.tell_judged(judgement);
+            }
+            self.judgements.retain(|it| it.repetition.is_none());
+        }
         self.judge_left(&left, at_ms);
         let (verdict, sentence) = match halted {
             Some(Halt::Refused(error)) => return Err(RunFailure { error, left }),
@@ -42,6 +49,14 @@ impl Story<'_> {
             Some(Halt::Guard { guard, observed }) => (
                 Verdict::Halted,
                 format!("Halted by the guard `{guard}`: it was {observed}; every fault was removed."),
+            ),
+            Some(Halt::SteadyNotMet | Halt::SteadyUnknown) if self.repetition.number > 1 => (
+                Verdict::Inconclusive,
+                format!(
+                    "Inconclusive: the steady state was not met again before repetition {}; \
+                     nothing more was injected.",
+                    self.repetition
+                ),
             ),
             Some(Halt::SteadyNotMet) => {
                 let worst = self.first(JudgementVerdict::Failed);
@@ -99,7 +114,11 @@ impl Story<'_> {
                 )
             }
             _ => format!(
-                "Passed: {held} of {all} expectations held{}.",
+                "Passed: {held} of {all} expectations held{}{}.",
+                match self.repetition.of {
+                    1 => String::new(),
+                    of => format!(" in {of} repetitions"),
+                },
                 self.while_what()
             ),
         };
@@ -118,7 +137,9 @@ impl Story<'_> {
                     .text
                     .trim_start_matches("fault ")
                     .trim_end_matches(" struck");
-                let count = it.observed.split(' ').next().unwrap_or_default();
+                let each = it.observed.split("; ");
+                let count = each.filter_map(|it| it.split(' ').next()?.parse::<u64>().ok());
+                let count: u64 = count.sum();
                 format!("{id} struck {count} requests")
             })
             .collect();
@@ -154,7 +175,7 @@ impl Story<'_> {
             true => "none".to_owned(),
             false => left.join(", "),
         };
-        self.judged(Judgement {
+        self.tell_judged(Judgement {
             phase: "rollback".to_owned(),
             kind: JudgementKind::NothingLeft,
             text: "no fault is left behind".to_owned(),
@@ -169,6 +190,7 @@ impl Story<'_> {
             interval: None,
             why: None,
             at_ms,
+            repetition: None,
         });
     }
 }

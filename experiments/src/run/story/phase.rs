@@ -23,22 +23,25 @@ const EXEMPLARS_MAX: usize = 10;
 
 impl Story<'_> {
     pub(super) async fn steady(&mut self, steady: &Steady) -> Result<(), Halt> {
+        let name = self.repetition.named("steady");
         if !steady.warmup.is_zero() {
-            self.pass(Some(steady.warmup), "steady").await?;
+            self.pass(Some(steady.warmup), &name).await?;
         }
         let from = self.shared.now();
         self.say(&Event::PhaseStarted {
-            phase: "steady".to_owned(),
+            phase: name.clone(),
             kind: PhaseKind::Steady,
             at_ms: from / 1_000,
         });
-        self.pass(Some(steady.duration), "steady").await?;
-        let span = self.close("steady", from).await?;
+        self.pass(Some(steady.duration), &name).await?;
+        let span = self.close(&name, from).await?;
         let faults = BTreeMap::new();
-        self.judge("steady", span, &steady.expect, &faults, steady.min_samples)
+        let before = self.judgements.len();
+        self.judge(&name, span, &steady.expect, &faults, steady.min_samples)
             .await;
         self.baseline = Some(span);
-        let any = |verdict| self.judgements.iter().any(|it| it.verdict == verdict);
+        let own = &self.judgements[before..];
+        let any = |verdict| own.iter().any(|it| it.verdict == verdict);
         if any(JudgementVerdict::Failed) {
             Err(Halt::SteadyNotMet)
         } else if any(JudgementVerdict::Inconclusive) {
@@ -49,7 +52,8 @@ impl Story<'_> {
     }
 
     pub(super) async fn phase(&mut self, phase: &Phase) -> Result<(), Halt> {
-        let name = phase.name.as_str();
+        let named = self.repetition.named(&phase.name);
+        let name = named.as_str();
         self.shared.set_leave_after(phase.leave_after);
         let life = self.life(phase);
         let whole: Vec<&PlannedFault> = phase
@@ -84,7 +88,7 @@ impl Story<'_> {
         let passed = if by_page.is_empty() {
             self.pass(phase.duration, name).await
         } else {
-            self.pass_with_faults_for_pages(phase, &by_page, life, &mut states)
+            self.pass_with_faults_for_pages(phase, name, &by_page, life, &mut states)
                 .await
         };
         let to = self.shared.now();
@@ -100,7 +104,7 @@ impl Story<'_> {
             }
             // One that ended by itself was seen before.
             let state = state.or_else(|| self.shared.recording().fault_seen(&fault.id));
-            self.removed(phase, fault, state.clone(), from, to);
+            self.removed(name, fault, state.clone(), from, to);
             states.insert(fault.id.clone(), state.unwrap_or_default());
         }
         passed?;
@@ -113,7 +117,7 @@ impl Story<'_> {
             self.experiment.verdict.min_samples,
         )
         .await;
-        self.judge_struck(phase, &states, span);
+        self.judge_struck(name, phase, &states, span);
         self.judge_lateness(name, span);
         self.tell_exemplars(name, span);
         if let Some(length) = phase.after_length() {
@@ -129,7 +133,7 @@ impl Story<'_> {
         length: Duration,
         states: &BTreeMap<String, FaultState>,
     ) -> Result<(), Halt> {
-        let name = after_name(&phase.name);
+        let name = self.repetition.named(&after_name(&phase.name));
         let from = self.shared.now();
         self.say(&Event::PhaseStarted {
             phase: name.clone(),
@@ -168,6 +172,7 @@ impl Story<'_> {
     async fn pass_with_faults_for_pages(
         &mut self,
         phase: &Phase,
+        name: &str,
         faults: &[&PlannedFault],
         life: Duration,
         states: &mut BTreeMap<String, FaultState>,
@@ -184,7 +189,7 @@ impl Story<'_> {
             for fault in faults {
                 if let Some(every) = fault.pages.filter(|it| page % it.every == 0) {
                     self.proxy
-                        .arm_for_page(&phase.name, fault, every.attempts, life)
+                        .arm_for_page(name, fault, every.attempts, life)
                         .await?;
                 }
             }
@@ -196,7 +201,7 @@ impl Story<'_> {
                 }
             }
             asked?;
-            self.look(&phase.name)?;
+            self.look(name)?;
             if end.is_some_and(|end| Instant::now() >= end) {
                 break;
             }
@@ -206,7 +211,7 @@ impl Story<'_> {
 
     fn removed(
         &mut self,
-        phase: &Phase,
+        phase: &str,
         fault: &PlannedFault,
         state: Option<FaultState>,
         from: u64,
@@ -221,7 +226,7 @@ impl Story<'_> {
         let has_struck = state.counters.is_some_and(|it| it.injected > 0);
         self.say(&Event::FaultRemoved(FaultTruth {
             id: fault.id.clone(),
-            phase: phase.name.clone(),
+            phase: phase.to_owned(),
             what: describe(&fault.body),
             armed_ms: from / 1_000,
             removed_ms: to / 1_000,
@@ -268,15 +273,23 @@ impl Story<'_> {
 
     fn summaries(&self, span: Span) -> Vec<HopSummary> {
         let recording = self.shared.recording();
-        let load = self.experiment.load.name();
-        let pages = load.map(|name| recording.load_summary(name, span));
-        let routes = self.hops.iter().filter(|it| load != Some(it.as_str()));
+        let asked = self.experiment.load.asked();
+        let is_asked = |route: &&String| asked.iter().any(|(_, name)| name == route);
+        let routes = self.hops.iter().filter(|it| !is_asked(it));
         let routes = routes.filter_map(|it| recording.route_summary(it, span));
-        pages.into_iter().chain(routes).collect()
+        let pages = asked.iter();
+        let pages = pages.map(|(asked, name)| recording.of(*asked).summary(name, span));
+        pages.chain(routes).collect()
     }
 
     /// A fault that never struck proves nothing.
-    fn judge_struck(&mut self, phase: &Phase, states: &BTreeMap<String, FaultState>, span: Span) {
+    fn judge_struck(
+        &mut self,
+        name: &str,
+        phase: &Phase,
+        states: &BTreeMap<String, FaultState>,
+        span: Span,
+    ) {
         for fault in &phase.faults {
             let counters = states.get(&fault.id).and_then(|it| it.counters);
             let (verdict, observed, why) = match counters {
@@ -306,7 +319,7 @@ impl Story<'_> {
                 ),
             };
             self.judged(Judgement {
-                phase: phase.name.clone(),
+                phase: name.to_owned(),
                 kind: JudgementKind::FaultStruck,
                 text: format!("fault {} struck", fault.id),
                 line: fault.line,
@@ -320,6 +333,7 @@ impl Story<'_> {
                 interval: None,
                 why,
                 at_ms: span.to / 1_000,
+                repetition: None,
             });
         }
     }
@@ -357,6 +371,7 @@ impl Story<'_> {
             interval: None,
             why: Some("this machine was too busy to send pages in time".to_owned()),
             at_ms: span.to / 1_000,
+            repetition: None,
         });
     }
 

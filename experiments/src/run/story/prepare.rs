@@ -7,14 +7,14 @@ use brownout_wire::RouteAnswer;
 use jiff::Timestamp;
 use tokio::{net::lookup_host, time::Instant};
 
-use super::Runner;
+use super::{Runner, repetitions::Repetition};
 use crate::{
     expectation::{Measure, Subject},
-    experiment::{Arrivals, Expected, Experiment, Predicate, template_mix},
+    experiment::{Arrivals, Asked, Expected, Experiment, Predicate, template_mix},
     run::{
         PhaseKind, PlannedPhase, RunError, RunStarted,
         control::{Proxy, describe},
-        pages::Shared,
+        pages::{Endpoint, Shared},
     },
 };
 
@@ -34,15 +34,22 @@ impl Runner {
         let address = match experiment.load.arrivals {
             Arrivals::External => SocketAddr::from(([127, 0, 0, 1], 0)),
             Arrivals::Open(_) | Arrivals::Closed(_) | Arrivals::Serial(_) => {
-                address(&experiment.load.to, &routes).await?
+                address_of(&experiment.load.to, &routes).await?
             }
         };
         let now = Timestamp::now();
         let started = now.as_microsecond().unsigned_abs();
         let run_key = template_mix(started ^ self.seed);
+        let watch = match experiment.load.watched() {
+            Some(watched) => {
+                let address = address_of(&watched.to, &routes).await?;
+                Some(Endpoint::new(watched, address, Asked::Watch))
+            }
+            None => None,
+        };
         let shared = Shared::new(
-            experiment.load.clone(),
-            address,
+            Endpoint::new(experiment.load.clone(), address, Asked::Load),
+            watch,
             predicates(experiment),
             self.seed,
             run_key,
@@ -62,7 +69,8 @@ impl Runner {
                 control: self.control.base().to_owned(),
                 load: experiment.load.describe(),
                 load_name: experiment.load.name().map(str::to_owned),
-                phases: planned(experiment),
+                watch: experiment.load.watched().map(|it| it.describe()),
+                phases: planned_for(experiment),
                 reproduce: self.reproduce.clone(),
                 commit: self.commit.clone(),
                 traces: experiment.report.traces.clone(),
@@ -74,7 +82,21 @@ impl Runner {
     }
 }
 
-/// The phases of an experiment, with their faults in words.
+/// The phases of a run: those of all repetitions.
+fn planned_for(experiment: &Experiment) -> Vec<PlannedPhase> {
+    let once = planned(experiment);
+    let of = experiment.verdict.repeat;
+    let all = (1..=of).flat_map(|number| {
+        let repetition = Repetition { number, of };
+        once.iter().map(move |it| PlannedPhase {
+            name: repetition.named(&it.name),
+            ..it.clone()
+        })
+    });
+    all.collect()
+}
+
+/// The phases of an experiment done once, with their faults in words.
 #[must_use]
 pub fn planned(experiment: &Experiment) -> Vec<PlannedPhase> {
     let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
@@ -157,7 +179,7 @@ fn measured(experiment: &Experiment, routes: &[RouteAnswer]) -> Result<Vec<Strin
 }
 
 /// Where the load goes.
-async fn address(to: &str, routes: &[RouteAnswer]) -> Result<SocketAddr, RunError> {
+async fn address_of(to: &str, routes: &[RouteAnswer]) -> Result<SocketAddr, RunError> {
     let wrong = |why: String| RunError::Target {
         to: to.to_owned(),
         why,
