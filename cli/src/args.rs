@@ -323,6 +323,9 @@ pub(crate) enum RouteCommand {
         listen: String,
         /// Where requests go
         upstream: String,
+        /// Let callers ask for faults with header fields, such as x-brownout-fault: latency=300ms
+        #[arg(long)]
+        caller_faults: bool,
     },
     /// List the routes
     Ls,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
 mod attacks;
+mod caller_faults;
 mod calling;
 mod ended;
 mod events;

@@ -37,6 +37,7 @@ pub mod reference;
 pub mod units;
 
 mod atomics;
+mod caller;
 mod counters;
 mod edits;
 mod faults;
@@ -63,6 +64,7 @@ mod told;
 mod wait;
 mod written;
 
+pub use caller::{CALLER_FIELDS, CallerAsked, CallerFaults};
 pub use counters::{Counters, Delays, Effects, Magnitude};
 pub use edits::{EditFields, Field, FieldEdit, FieldName, apply};
 pub use faults::{

@@ -22,6 +22,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
 use crate::{
+    caller::{CallerFaults, Callers},
     counters::{Counters, FaultCounters, Magnitude},
     faults::Fault,
     hold::Hold,
@@ -40,20 +41,24 @@ pub fn store(seed: u64) -> (FaultWriter, FaultReader) {
     let plan = Arc::new(ArcSwap::from_pointee(FaultPlan::default()));
     let watchers = Arc::new(Watchers::default());
     let (changes, changed) = watch::channel(0);
+    let held = Arc::<AtomicU64>::default();
+    let callers = Arc::new(Callers::new(seed, Arc::clone(&held)));
     let writer = FaultWriter {
         seed,
+        callers: Arc::clone(&callers),
         plan: Arc::clone(&plan),
         watchers: Arc::clone(&watchers),
         changes,
         entries: Vec::new(),
         made: HashMap::new(),
-        held: Arc::default(),
+        held,
         news: Arc::default(),
         revision: 0,
         origin: None,
     };
     let reader = FaultReader {
         plan,
+        callers,
         watchers,
         changed,
     };
@@ -64,6 +69,7 @@ pub fn store(seed: u64) -> (FaultWriter, FaultReader) {
 #[derive(Debug, Clone)]
 pub struct FaultReader {
     plan: Arc<ArcSwap<FaultPlan>>,
+    callers: Arc<Callers>,
     watchers: Arc<Watchers>,
     changed: watch::Receiver<u64>,
 }
@@ -94,6 +100,12 @@ impl FaultReader {
     #[must_use]
     pub fn plan(&self) -> impl std::ops::Deref<Target = Arc<FaultPlan>> + use<> {
         self.plan.load()
+    }
+
+    /// What callers may ask for on a new route, switched off.
+    #[must_use]
+    pub fn caller_faults(&self, route: &str) -> Arc<CallerFaults> {
+        self.callers.on_route(route)
     }
 
     /// The revision of the plan, to wait for the next change from now on: those made before are not told. Whoever makes a
@@ -168,6 +180,7 @@ impl Entry {
 /// Every change makes a new plan that the next request sees. Requests that a removed fault holds are released.
 pub struct FaultWriter {
     seed: u64,
+    callers: Arc<Callers>,
     plan: Arc<ArcSwap<FaultPlan>>,
     watchers: Arc<Watchers>,
     /// Wakes whoever follows what is armed.
@@ -289,6 +302,11 @@ impl FaultWriter {
             }
         }
         gone
+    }
+
+    /// Releases what faults hold that callers asked for. With `until` no caller is given one before then.
+    pub fn halt_callers(&self, until: Option<Instant>) {
+        self.callers.halt(until);
     }
 
     /// Removes every fault. The ids that are gone.
