@@ -7,6 +7,7 @@ mod caller_faults;
 mod calling;
 mod ended;
 mod events;
+mod explaining;
 mod faults;
 mod guarding;
 mod halting;

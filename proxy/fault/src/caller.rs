@@ -20,11 +20,13 @@ use self::asked::{Asked, Reading};
 use crate::{
     counters::{Counters, FaultCounters},
     faults::Decision,
+    fields::Fields,
     hold::Hold,
     identity::FaultIdentity,
     injection::{Considered, Fired, Injection, MatchOutcome},
     matcher::Choice,
     phase::Phase,
+    plan::{Explained, Verdict},
     roll::Dice,
     spec::FaultSpec,
     subject::Subject,
@@ -272,6 +274,43 @@ impl CallerKind {
         }
         MatchOutcome::Injected
     }
+}
+
+/// What callers' faults would do to a request with these fields, on a route that allows it or not.
+#[must_use]
+pub fn explain_callers(fields: &dyn Fields, is_on: bool) -> Vec<Explained> {
+    let asked = asked::read(fields).asked.into_iter();
+    asked
+        .map(|Asked { fault, percent }| {
+            let share = percent.share();
+            let (verdict, share, why) = match (is_on, share) {
+                (false, _) => (
+                    Verdict::Passes,
+                    0.0,
+                    "the request asks for it, and the route does not allow that (`caller_faults`)",
+                ),
+                (true, 0.0) => (
+                    Verdict::Passes,
+                    share,
+                    "the request asks for 0 percent of it",
+                ),
+                (true, 1.0) => (Verdict::Acts, share, "the request asks for it"),
+                (true, _) => (
+                    Verdict::ByChance,
+                    share,
+                    "the request asks for it, by chance",
+                ),
+            };
+            Explained {
+                id: format!("caller:{}", fault.name()),
+                kind: fault.name(),
+                phase: fault.phase(),
+                verdict,
+                share: Some(share),
+                why: why.to_owned(),
+            }
+        })
+        .collect()
 }
 
 impl Drop for CallerFaults {

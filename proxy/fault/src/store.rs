@@ -26,11 +26,13 @@ use crate::{
     counters::{Counters, FaultCounters, Magnitude},
     faults::Fault,
     hold::Hold,
+    matcher::Knowledge,
     origin::Origin,
-    plan::{ArmedFault, Arming, FaultPlan},
+    plan::{ArmedFault, Arming, Explained, FaultPlan},
     schedule::{Lifetime, Moment, State},
     spec::FaultSpec,
     strikes::Strikes,
+    subject::Subject,
 };
 
 /// Makes an empty store. Draws repeat for the same `seed`.
@@ -332,6 +334,25 @@ impl FaultWriter {
         let look_again = plan.look_again(now);
         self.watchers.call(&plan);
         ends.chain(look_again).min()
+    }
+
+    /// What each armed fault would do to a request that came now, and why: those on its route in the order in which they are
+    /// asked, then the others. Counts nothing.
+    #[must_use]
+    pub fn explain(
+        &self,
+        subject: &Subject<'_>,
+        knowledge: Knowledge,
+        now: Instant,
+    ) -> Vec<Explained> {
+        let mut explained = self.plan.load().explain(subject, knowledge, now);
+        let asked: Vec<String> = explained.iter().map(|one| one.id.clone()).collect();
+        for entry in &self.entries {
+            if !asked.iter().any(|id| id == entry.fault.id()) {
+                explained.push(entry.fault.explain_elsewhere(subject.route));
+            }
+        }
+        explained
     }
 
     /// The fault `id` at one moment.
