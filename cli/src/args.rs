@@ -7,6 +7,7 @@
 
 mod audit;
 mod events;
+mod explain;
 mod fault;
 mod proxy;
 mod requests;
@@ -23,6 +24,7 @@ use clap::{Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 pub(crate) use self::{
     audit::AuditArgs,
     events::EventsArgs,
+    explain::ExplainArgs,
     fault::{FaultAddArgs, FaultArgs, FaultCommand},
     proxy::{ControlArgs, ProxyArgs},
     requests::RequestsArgs,
@@ -115,6 +117,8 @@ pub(crate) enum Command {
     Requests(RequestsArgs),
     /// See what happens to faults, routes and leases, as it happens
     Events(EventsArgs),
+    /// Say which faults look at a request, and why each acts or lets it pass
+    Explain(ExplainArgs),
     /// Remove every fault at once: the red button
     Halt(HaltArgs),
     /// Ask a proxy or one of the demo's services whether it is there, as health checks of containers do
@@ -323,6 +327,9 @@ pub(crate) enum RouteCommand {
         listen: String,
         /// Where requests go
         upstream: String,
+        /// Let callers ask for faults with header fields, such as x-brownout-fault: latency=300ms
+        #[arg(long)]
+        caller_faults: bool,
     },
     /// List the routes
     Ls,

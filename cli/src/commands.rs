@@ -6,6 +6,7 @@ pub(crate) mod demo;
 mod demo_library;
 pub(crate) mod demo_service;
 pub(crate) mod events;
+pub(crate) mod explain;
 pub(crate) mod fault;
 pub(crate) mod halt;
 pub(crate) mod health;

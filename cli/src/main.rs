@@ -81,6 +81,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Route(args) => commands::route::run(args).await,
         Command::Events(args) => commands::events::run(args).await,
         Command::Requests(args) => commands::requests::run(args).await,
+        Command::Explain(args) => commands::explain::run(args).await,
         Command::Halt(args) => commands::halt::run(args).await,
         Command::Health(args) => commands::health::run(args).await,
         Command::Policy(args) => commands::policy::run(&args),

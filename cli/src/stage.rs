@@ -64,6 +64,7 @@ impl Stage {
                 upstream: format!("http://{upstream}"),
                 protocol: None,
                 enabled: true,
+                caller_faults: false,
             };
             new_route(&spec).map_err(|problems| {
                 let told = problems.first().map(ToString::to_string);

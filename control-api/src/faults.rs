@@ -57,7 +57,8 @@ pub(crate) async fn arm(
     .await
 }
 
-/// What would be armed: each fault with every default, and the routes that it would act on now.
+/// What would be armed: each fault with every default, the routes that it would act on now, and how many of the last requests it
+/// would have met.
 fn tried(ops: &Ops, drafts: &[FaultDraft], is_list: bool) -> Response {
     let routes = ops.routes();
     let mut shown = drafts.iter().map(|draft| {
@@ -68,6 +69,9 @@ fn tried(ops: &Ops, drafts: &[FaultDraft], is_list: bool) -> Response {
         let mut value = draft.to_value();
         value["dry_run"] = json!(true);
         value["acts_on"] = json!(names);
+        if let Some(recent) = ops.recent(draft) {
+            value["recent"] = json!(recent);
+        }
         value
     });
     match is_list {

@@ -16,6 +16,7 @@ mod client_connections;
 mod connections;
 mod control;
 mod events;
+mod explain;
 mod extract;
 mod faults;
 mod halt;

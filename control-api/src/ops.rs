@@ -9,6 +9,7 @@ mod armed;
 mod ended;
 mod error;
 mod events;
+mod explain;
 mod faults;
 mod fit;
 mod halt;

@@ -85,6 +85,32 @@ pub(crate) fn journal_of<'o>(ops: &'o Ops, route: Option<&str>) -> Result<&'o Jo
     ops.journal().ok_or_else(no_journal)
 }
 
+/// The record of the request with this number, if there is one still.
+pub(crate) fn find(journal: &Journal, number: u64) -> Option<Attempt> {
+    let mut query = JournalQuery {
+        limit: RequestList::LIMIT_MAX,
+        ..JournalQuery::default()
+    };
+    let newest = journal.attempts(&query);
+    let mut records = newest.open.into_iter().chain(newest.ended);
+    if let Some(found) = records.find(|attempt| attempt.number == number) {
+        return Some(found);
+    }
+    query.state = RecordState::Ended;
+    query.after = Some(0);
+    loop {
+        let page = journal.attempts(&query);
+        let mut records = page.ended.into_iter();
+        if let Some(found) = records.find(|attempt| attempt.number == number) {
+            return Some(found);
+        }
+        if !page.has_more {
+            return None;
+        }
+        query.after = Some(page.next);
+    }
+}
+
 /// 404: there are no records at all, and there will be none.
 fn no_journal() -> ApiError {
     ApiError::NoPath("this proxy keeps no records of requests".to_owned())
@@ -140,7 +166,7 @@ fn answer(page: JournalPage<Attempt>, began_at: SystemTime) -> RequestList {
     }
 }
 
-fn record(attempt: Attempt, now: u64) -> RequestRecord {
+pub(crate) fn record(attempt: Attempt, now: u64) -> RequestRecord {
     let text = |text: String| (!text.is_empty()).then_some(text);
     RequestRecord {
         end_phase: match attempt.phase() {

@@ -15,14 +15,14 @@ use brownout_fault::read::shorten;
 use crate::{
     auth, client_connections,
     control::{self, Control},
-    events, faults, halt, health, leases, metrics,
+    events, explain, faults, halt, health, leases, metrics,
     problem::ApiError,
     requests, routes, toxiproxy, version,
     words::nearest,
 };
 
 /// The paths, for a hint when none fits.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 12] = [
     "/faults",
     "/faults/kinds",
     "/routes",
@@ -30,6 +30,7 @@ const PATHS: [&str; 11] = [
     "/connections",
     "/events",
     "/leases",
+    "/explain",
     "/halt",
     "/healthz",
     "/metrics",
@@ -58,6 +59,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
                 .delete(routes::remove),
         )
         .route("/requests", get(requests::list))
+        .route("/explain", post(explain::explain))
         .route("/events", get(events::listen))
         .route("/connections", get(client_connections::list))
         .route("/leases", get(leases::list).post(leases::add))

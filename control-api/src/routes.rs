@@ -125,6 +125,7 @@ fn answer(route: RouteStatus, faults: &[Armed]) -> RouteAnswer {
             Carried::Tcp => Protocol::Tcp,
         },
         enabled: route.enabled,
+        caller_faults: route.caller_faults,
         connections: route.connections,
         requests: route.requests,
         bytes_in: route.bytes_in,

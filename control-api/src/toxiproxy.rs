@@ -39,6 +39,7 @@ pub fn proxy_route(
         listen,
         upstream: upstream.map_err(|error| format!("upstream {error}"))?,
         enabled,
+        caller_faults: false,
     })
 }
 

@@ -19,7 +19,7 @@ pub(crate) use self::{own_answer::refuse, upgrade::Upgrade};
 
 use std::{cell::RefCell, rc::Rc, time::Instant};
 
-use brownout_fault::{Injection, Subject};
+use brownout_fault::{CallerAsked, Injection, Subject};
 
 use self::{before::Before, record::Record};
 use crate::{
@@ -95,23 +95,29 @@ pub(crate) async fn exchange(
     let clock = Rc::new(Clock::start(now));
     let record = RefCell::new(Record::begin(scope, client, number, &clock));
     let plan = scope.faults.plan();
-    let injection = match plan.has_request_faults() {
-        true => plan.decide(
-            &Subject {
-                route: scope.route.name(),
-                method: head.method(),
-                path: head.path(),
-                query: head.query(),
-                host: head.host(),
-                fields: &head.fields,
-                peer: client.peer(),
-                connection: client.connection(),
-                request: number,
-            },
-            clock.started(),
-        ),
-        false => Injection::default(),
-    };
+    let (has_armed, has_callers) = (plan.has_request_faults(), scope.route.callers.is_on());
+    let mut injection = Injection::default();
+    let mut asked_for = CallerAsked::default();
+    if has_armed || has_callers {
+        let subject = Subject {
+            route: scope.route.name(),
+            method: head.method(),
+            path: head.path(),
+            query: head.query(),
+            host: head.host(),
+            fields: &head.fields,
+            peer: client.peer(),
+            connection: client.connection(),
+            request: number,
+        };
+        if has_armed {
+            injection = plan.decide(&subject, clock.started());
+        }
+        if has_callers {
+            let callers = &scope.route.callers;
+            asked_for = callers.decide(&subject, clock.started(), &mut injection);
+        }
+    }
     drop(plan);
     let ended_by = injection.ended_by();
     let Injection {
@@ -123,6 +129,7 @@ pub(crate) async fn exchange(
     } = injection;
     (record.borrow_mut()).decided(head, length, &considered, fired, ended_by);
     drop(considered);
+    scope.route.take_over(asked_for, &mut head.fields);
     let exchange = Exchange {
         scope,
         client,

@@ -26,6 +26,7 @@ use crate::{
     listener::{ListenAddress, Listening, Serve},
     loops::Hops,
     route::Route,
+    upstream::{Protocol, Upstream},
 };
 
 /// What a gateway is made of.
@@ -252,10 +253,19 @@ impl GatewayHandle {
         if routes.len() >= Self::ROUTES_MAX {
             return Err(RouteError::TooMany);
         }
+        check_caller_faults(new.caller_faults, &new.upstream)?;
         let listening = self.0.bind(new.listen)?;
         self.0
             .check_leads_on(&routes, &new.name, &new.upstream, listening.address())?;
-        let route = Route::new(&new.name, new.upstream, &self.0.metrics, self.0.access_log);
+        let callers = self.0.faults.caller_faults(&new.name);
+        callers.set_on(new.caller_faults);
+        let route = Route::new(
+            &new.name,
+            new.upstream,
+            &self.0.metrics,
+            self.0.access_log,
+            callers,
+        );
         let mut entry = Entry {
             address: listening.address(),
             route,
@@ -297,6 +307,7 @@ impl GatewayHandle {
                 upstream: upstream.clone(),
             });
         }
+        check_caller_faults(change.caller_faults == Some(true), &entry.route.upstream())?;
         let enable = change.enabled.unwrap_or(entry.open.is_some());
         let move_to = change
             .listen
@@ -323,6 +334,9 @@ impl GatewayHandle {
         if let Some(upstream) = change.upstream {
             entry.route.set_upstream(upstream);
         }
+        if let Some(is_on) = change.caller_faults {
+            entry.route.callers.set_on(is_on);
+        }
         self.0.follow_at_listener(entry, &self.0.faults.plan());
         let status = entry.status();
         self.0.publish(&routes);
@@ -335,6 +349,9 @@ impl GatewayHandle {
     pub fn remove_route(&self, name: &str) -> bool {
         let mut routes = self.0.lock();
         let removed = routes.remove(name);
+        if let Some(entry) = &removed {
+            entry.route.callers.set_on(false);
+        }
         self.0.publish(&routes);
         removed.is_some()
     }
@@ -473,6 +490,13 @@ impl Shared {
     }
 }
 
+fn check_caller_faults(wanted: bool, upstream: &Upstream) -> Result<(), RouteError> {
+    match wanted && upstream.protocol() != Protocol::Http {
+        true => Err(RouteError::NoCallerFaults),
+        false => Ok(()),
+    }
+}
+
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
@@ -490,6 +514,7 @@ impl Entry {
             upstream: upstream.to_string(),
             protocol: upstream.protocol(),
             enabled: self.open.is_some(),
+            caller_faults: self.route.callers.is_on(),
             connections: u64::try_from(self.route.connections.value()).unwrap_or(0),
             requests: self.route.requests.total(),
             bytes_in: self.route.bytes_in.total(),

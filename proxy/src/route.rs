@@ -11,14 +11,16 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use brownout_fault::{Considered, Fault, FaultPlan, MatchOutcome};
+use brownout_fault::{
+    CALLER_FIELDS, CallerAsked, CallerFaults, Considered, Fault, FaultPlan, MatchOutcome,
+};
 use brownout_telemetry::{Counter, Gauge, Histogram, Metrics, SeriesGroup, names};
 use futures_util::task::AtomicWaker;
 
 use crate::{
     clock::Times,
     error::ErrorKind,
-    http1::Refusal,
+    http1::{Fields, Refusal},
     upstream::{Protocol, Upstream},
 };
 
@@ -32,6 +34,10 @@ pub(crate) struct Route {
     reached: Mutex<Option<SocketAddr>>,
     /// Its series, which end with it: when it is deleted and the last exchange on it is over.
     series: SeriesGroup,
+    /// What callers may ask for.
+    pub(crate) callers: Arc<CallerFaults>,
+    /// Requests of which something that they asked for was ignored. Made when the first one comes.
+    callers_ignored: OnceLock<Counter>,
     pub(crate) requests: Total,
     pub(crate) bytes_in: Total,
     pub(crate) bytes_out: Total,
@@ -136,6 +142,7 @@ impl Route {
         upstream: Upstream,
         metrics: &Metrics,
         logs_access: bool,
+        callers: Arc<CallerFaults>,
     ) -> Arc<Self> {
         const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
         let series = metrics.group();
@@ -143,6 +150,8 @@ impl Route {
             protocol: upstream.protocol(),
             upstream: ArcSwap::from_pointee(upstream),
             reached: Mutex::default(),
+            callers,
+            callers_ignored: OnceLock::new(),
             requests: Total::with(series.counter(names::PROXY_REQUESTS, &[name])),
             bytes_in: Total::with(series.counter(names::PROXY_BYTES_IN, &[name])),
             bytes_out: Total::with(series.counter(names::PROXY_BYTES_OUT, &[name])),
@@ -247,6 +256,22 @@ impl Route {
         if last.is_none_or(|at| now.saturating_duration_since(*at) >= AGAIN_AFTER) {
             warned_at.insert(refusal.why, now);
             tracing::warn!(route = self.name(), "{}", refusal.detail);
+        }
+    }
+
+    /// Takes away the fields by which a request asks for faults, and counts it if something in them was ignored.
+    pub(crate) fn take_over(&self, asked: CallerAsked, fields: &mut Fields) {
+        if asked.has_fields {
+            for name in CALLER_FIELDS {
+                fields.remove(name);
+            }
+        }
+        if asked.was_ignored {
+            let ignored = self.callers_ignored.get_or_init(|| {
+                self.series
+                    .counter(names::FAULT_CALLER_IGNORED, &[self.name()])
+            });
+            ignored.add(1);
         }
     }
 

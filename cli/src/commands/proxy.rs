@@ -238,6 +238,7 @@ pub(crate) fn one_route(word: &str) -> Result<NewRoute, String> {
         upstream: upstream.to_owned(),
         protocol: None,
         enabled: true,
+        caller_faults: false,
     };
     new_route(&spec).map_err(|problems| {
         let told: Vec<String> = problems

@@ -15,6 +15,7 @@ pub(crate) async fn run(args: RouteArgs) -> Result<Exit, Failure> {
             name,
             listen,
             upstream,
+            caller_faults,
         } => {
             let spec = RouteSpec {
                 name,
@@ -22,6 +23,7 @@ pub(crate) async fn run(args: RouteArgs) -> Result<Exit, Failure> {
                 upstream,
                 protocol: None,
                 enabled: true,
+                caller_faults,
             };
             let route = client.add_route(&spec).await?;
             args.api.print(&route, || {

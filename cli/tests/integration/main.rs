@@ -11,6 +11,7 @@ mod demo_trace;
 mod documents;
 mod environment;
 mod events_command;
+mod explain_command;
 mod fault_commands;
 mod fault_table;
 mod laws;

@@ -20,8 +20,9 @@ pub use events::EventStream;
 use std::{fmt, time::Duration};
 
 use brownout_wire::{
-    ConnectionList, ConnectionQuery, FaultAnswer, FaultList, Health, ProblemAnswer, Removed,
-    RequestList, RequestQuery, RouteAnswer, RouteList, RoutePatch, RouteSpec, Version,
+    ConnectionList, ConnectionQuery, ExplainAnswer, ExplainSpec, FaultAnswer, FaultList, Health,
+    ProblemAnswer, Removed, RequestList, RequestQuery, RouteAnswer, RouteList, RoutePatch,
+    RouteSpec, Version,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
@@ -278,6 +279,15 @@ impl Client {
     ) -> Result<ConnectionList, ClientError> {
         let path = with_query("/connections", &query.pairs());
         self.call(Method::GET, &path, None).await
+    }
+
+    /// Which faults look at a request, and why each acts or lets it pass.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm); also when the request is not recorded any more.
+    pub async fn explain(&self, request: &ExplainSpec) -> Result<ExplainAnswer, ClientError> {
+        let body = request.to_value();
+        self.call(Method::POST, "/explain", Some(&body)).await
     }
 
     /// Whether it is there.

@@ -17,7 +17,7 @@ pub fn new_route(spec: &RouteSpec) -> Result<NewRoute, InvalidRoute> {
     let patch = RoutePatch {
         listen: Some(spec.listen.clone()),
         upstream: Some(spec.upstream.clone()),
-        enabled: None,
+        ..RoutePatch::default()
     };
     let asked = spec.protocol.map(carried);
     let change = route_change(&patch, asked)?;
@@ -35,6 +35,7 @@ pub fn new_route(spec: &RouteSpec) -> Result<NewRoute, InvalidRoute> {
         listen,
         upstream,
         enabled: spec.enabled,
+        caller_faults: spec.caller_faults,
     })
 }
 
@@ -64,6 +65,7 @@ pub(crate) fn route_change(
         listen,
         upstream,
         enabled: patch.enabled,
+        caller_faults: patch.caller_faults,
     })
 }
 

@@ -93,6 +93,9 @@ impl From<RouteError> for OpError {
             RouteError::OtherProtocol { .. } | RouteError::Loop { .. } => {
                 Self::invalid(Problem::at("upstream", error.to_string()))
             }
+            RouteError::NoCallerFaults => {
+                Self::invalid(Problem::at("caller_faults", error.to_string()))
+            }
             RouteError::TooMany => Self::TooMany(error.to_string()),
             RouteError::ShuttingDown => Self::ShuttingDown,
         }

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use super::{EndReason, Ops};
 use crate::audit::Caller;
 
+/// Longer than any process takes to end.
+const DRAIN_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Ops {
     /// Removes every fault at once, letting go what they hold. The ids that are gone.
     ///
@@ -18,7 +21,9 @@ impl Ops {
         if let Some(rearm_after) = rearm_after {
             change.state.locked_until = Some(Instant::now() + rearm_after);
         }
+        let until = rearm_after.and(change.state.locked_until);
         let removed = change.remove_where(EndReason::Halted, |_, _| true);
+        change.state.writer.halt_callers(until);
         let lock = match rearm_after {
             Some(span) => json!({ "rearm_after": brownout_fault::units::show_duration(span) }),
             None => Value::Null,
@@ -36,6 +41,8 @@ impl Ops {
         let mut change = self.change(Caller::of("shutdown"));
         change.state.stopping = true;
         let gone = change.remove_where(EndReason::Shutdown, |_, _| true);
+        let writer = &change.state.writer;
+        writer.halt_callers(Some(change.now.instant + DRAIN_MAX));
         change.done("fault.remove", gone.clone(), Value::Null);
         gone
     }

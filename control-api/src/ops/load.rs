@@ -269,6 +269,7 @@ impl Change<'_> {
                         listen: change.listen.map(|_| status.listen.into()),
                         upstream: change.upstream.as_ref().map(|_| route.upstream.clone()),
                         enabled: change.enabled.map(|_| status.enabled),
+                        caller_faults: change.caller_faults.map(|_| status.caller_faults),
                     };
                     gateway.change_route(&new.name, change)?;
                     undo.push(Undo::Change(new.name.clone(), back));
@@ -343,6 +344,7 @@ fn difference(from: &NewRoute, to: &NewRoute) -> RouteChange {
         listen: (from.listen != to.listen).then_some(to.listen),
         upstream: (from.upstream != to.upstream).then(|| to.upstream.clone()),
         enabled: (from.enabled != to.enabled).then_some(to.enabled),
+        caller_faults: (from.caller_faults != to.caller_faults).then_some(to.caller_faults),
     }
 }
 

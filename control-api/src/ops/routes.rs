@@ -33,6 +33,7 @@ impl Ops {
     pub fn add_route(&self, new: NewRoute, caller: Caller) -> Result<RouteStatus, OpError> {
         let shown = json!({
             "listen": new.listen.to_string(), "upstream": new.upstream.to_string(), "enabled": new.enabled,
+            "caller_faults": new.caller_faults,
         });
         let mut change = self.change(caller);
         let route = self.0.gateway.add_route(new)?;
@@ -59,6 +60,9 @@ impl Ops {
         }
         if let Some(enabled) = wanted.enabled {
             shown.insert("enabled".to_owned(), json!(enabled));
+        }
+        if let Some(caller_faults) = wanted.caller_faults {
+            shown.insert("caller_faults".to_owned(), json!(caller_faults));
         }
         let mut change = self.change(caller);
         let route = self.0.gateway.change_route(name, wanted)?;

@@ -210,6 +210,7 @@ impl Wanted {
             listen: self.listen.as_deref().map(listen).transpose()?,
             upstream: self.upstream.as_deref().map(upstream).transpose()?,
             enabled,
+            caller_faults: None,
         })
     }
 }
@@ -228,6 +229,7 @@ async fn resolved(control: &Shared, wanted: Wanted) -> Result<NewRoute, ToxicErr
                 listen: listen(&at.unwrap_or_default())?,
                 upstream: upstream(&to.unwrap_or_default())?,
                 enabled,
+                caller_faults: false,
             })
         };
         Ok::<_, ApiError>(read())

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
 mod attacks;
+mod caller_faults;
 mod calling;
 mod ended;
 mod events;
+mod explaining;
 mod faults;
 mod guarding;
 mod halting;

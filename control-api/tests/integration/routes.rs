@@ -23,7 +23,7 @@ async fn a_route_is_made_shown_changed_and_deleted() {
         shown,
         json!({
             "name": "two", "listen": listen.to_string(), "upstream": second.url(), "protocol": "http",
-            "enabled": true, "connections": 1, "requests": 1, "bytes_in": 0, "bytes_out": 6, "unanswered_syns": 0, "faults": [],
+            "enabled": true, "caller_faults": false, "connections": 1, "requests": 1, "bytes_in": 0, "bytes_out": 6, "unanswered_syns": 0, "faults": [],
         })
     );
 

@@ -226,6 +226,10 @@ async fn a_dry_run_says_what_would_be_and_arms_nothing() {
         (&tried["dry_run"], &tried["acts_on"]),
         (&json!(true), &json!(["web"]))
     );
+    assert_eq!(
+        tried["recent"],
+        json!({ "requests": 0, "matched": 0, "unknown": 0, "expected": 0.0 })
+    );
     let (status, tried) = world.call("POST", path, json!([fault, fault])).await;
     assert_eq!(
         (status, tried["faults"].as_array().unwrap().len()),

@@ -7,6 +7,7 @@ mod answers;
 mod connection;
 mod draft;
 mod event;
+mod explain;
 mod fault;
 mod lease;
 mod problem;
@@ -18,6 +19,9 @@ pub use answers::{Halt, Health, Removed, Version};
 pub use connection::{ConnectionEnd, ConnectionList, ConnectionQuery, ConnectionRecord};
 pub use draft::FaultDraft;
 pub use event::EventRecord;
+pub use explain::{
+    ExplainAnswer, ExplainSpec, ExplainVerdict, ExplainedFault, ImaginedRequest, RecentAnswer,
+};
 pub use fault::{CountersAnswer, FaultAnswer, FaultEnd, FaultList, FaultTimes, MagnitudeAnswer};
 pub use lease::{LeaseAnswer, LeaseList, LeaseRenewal, LeaseSpec};
 pub use problem::{ErrorAnswer, ProblemAnswer};

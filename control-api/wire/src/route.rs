@@ -50,10 +50,19 @@ pub struct RouteSpec {
     pub protocol: Option<Protocol>,
     /// Whether it accepts connections at once.
     pub enabled: bool,
+    /// Whether its callers may ask for faults by header fields; for HTTP alone.
+    pub caller_faults: bool,
 }
 
 impl RouteSpec {
-    const KEYS: [&'static str; 5] = ["name", "listen", "upstream", "protocol", "enabled"];
+    const KEYS: [&'static str; 6] = [
+        "name",
+        "listen",
+        "upstream",
+        "protocol",
+        "enabled",
+        "caller_faults",
+    ];
 
     /// Reads a route from a value tree. Whether its addresses make sense is for the proxy to say.
     ///
@@ -67,6 +76,7 @@ impl RouteSpec {
         let upstream = keep(&mut problems, object.required("upstream", owned));
         let protocol = keep(&mut problems, object.optional("protocol", Protocol::read));
         let enabled = keep(&mut problems, object.optional("enabled", boolean));
+        let caller_faults = keep(&mut problems, object.optional("caller_faults", boolean));
         match (name, listen, upstream) {
             (Some(name), Some(listen), Some(upstream)) if problems.is_empty() => Ok(Self {
                 name,
@@ -74,6 +84,7 @@ impl RouteSpec {
                 upstream,
                 protocol: protocol.flatten(),
                 enabled: enabled.flatten().unwrap_or(true),
+                caller_faults: caller_faults.flatten().unwrap_or(false),
             }),
             _ => Err(problems),
         }
@@ -91,6 +102,9 @@ impl RouteSpec {
         if let Some(protocol) = self.protocol {
             value["protocol"] = json!(protocol);
         }
+        if self.caller_faults {
+            value["caller_faults"] = json!(true);
+        }
         value
     }
 }
@@ -104,10 +118,12 @@ pub struct RoutePatch {
     pub upstream: Option<String>,
     /// Whether it accepts connections.
     pub enabled: Option<bool>,
+    /// Whether its callers may ask for faults.
+    pub caller_faults: Option<bool>,
 }
 
 impl RoutePatch {
-    const KEYS: [&'static str; 3] = ["listen", "upstream", "enabled"];
+    const KEYS: [&'static str; 4] = ["listen", "upstream", "enabled", "caller_faults"];
 
     /// Reads a change.
     ///
@@ -128,6 +144,7 @@ impl RoutePatch {
         let listen = keep(&mut problems, object.optional("listen", owned));
         let upstream = keep(&mut problems, object.optional("upstream", owned));
         let enabled = keep(&mut problems, object.optional("enabled", boolean));
+        let caller_faults = keep(&mut problems, object.optional("caller_faults", boolean));
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -135,6 +152,7 @@ impl RoutePatch {
             listen: listen.flatten(),
             upstream: upstream.flatten(),
             enabled: enabled.flatten(),
+            caller_faults: caller_faults.flatten(),
         })
     }
 
@@ -150,6 +168,9 @@ impl RoutePatch {
         }
         if let Some(enabled) = self.enabled {
             map.insert("enabled".into(), json!(enabled));
+        }
+        if let Some(caller_faults) = self.caller_faults {
+            map.insert("caller_faults".into(), json!(caller_faults));
         }
         Value::Object(map)
     }
@@ -168,6 +189,9 @@ pub struct RouteAnswer {
     pub protocol: Protocol,
     /// Whether it accepts connections.
     pub enabled: bool,
+    /// Whether its callers may ask for faults by header fields.
+    #[serde(default)]
+    pub caller_faults: bool,
     /// Client connections that are open.
     pub connections: u64,
     /// Requests since it was made.

@@ -62,6 +62,7 @@ pub fn schema() -> Value {
                         "upstream": { "type": "string", "description": "http://HOST:PORT or tcp://HOST:PORT" },
                         "protocol": { "enum": ["http", "tcp"] },
                         "enabled": { "type": "boolean" },
+                        "caller_faults": { "type": "boolean" },
                     },
                 },
             },

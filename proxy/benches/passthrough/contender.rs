@@ -151,6 +151,7 @@ pub(crate) fn be_the_proxy(upstream: &str, name: &str) {
         listen: ListenAddress::parse("127.0.0.1:0").unwrap(),
         upstream: Upstream::parse(upstream).unwrap(),
         enabled: true,
+        caller_faults: false,
     });
     println!("{}", route.unwrap().listen);
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();

@@ -101,6 +101,10 @@ macro_rules! registry {
                 match self { $(Self::$Kind(kind) => kind.holds()),+ }
             }
 
+            pub(crate) fn condition(&self) -> Option<&'static str> {
+                match self { $(Self::$Kind(kind) => kind.condition()),+ }
+            }
+
             pub(crate) fn rate(&self) -> Option<u64> {
                 match self { $(Self::$Kind(kind) => kind.rate()),+ }
             }

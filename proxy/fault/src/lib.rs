@@ -37,6 +37,7 @@ pub mod reference;
 pub mod units;
 
 mod atomics;
+mod caller;
 mod counters;
 mod edits;
 mod faults;
@@ -63,6 +64,7 @@ mod told;
 mod wait;
 mod written;
 
+pub use caller::{CALLER_FIELDS, CallerAsked, CallerFaults, explain_callers};
 pub use counters::{Counters, Delays, Effects, Magnitude};
 pub use edits::{EditFields, Field, FieldEdit, FieldName, apply};
 pub use faults::{
@@ -76,12 +78,14 @@ pub use injection::{
     Malformed, MatchOutcome, RequestEnding, RequestFaults, Reservation, ResponseCache,
     ResponseEnding, ResponseFaults, RetryDate, Shape, Since, Stall, Then,
 };
-pub use matcher::{Choice, FieldMatch, Glob, MatchSpec, Network, Pattern, Per, Places};
+pub use matcher::{
+    Choice, Conditions, FieldMatch, Fit, Glob, Knowledge, MatchSpec, Network, Pattern, Per, Places,
+};
 pub use name::is_name;
 pub use origin::Origin;
 pub use phase::Phase;
 pub use plan::{
-    FaultPlan,
+    Explained, FaultPlan, Verdict,
     streams::{Acting, Look, StreamFaults},
 };
 pub use probability::Percent;

@@ -1,6 +1,7 @@
 //! Which requests a fault is meant for.
 
 mod choice;
+mod fit;
 mod key;
 mod link;
 mod match_spec;
@@ -12,6 +13,7 @@ mod place;
 
 pub use self::{
     choice::Choice,
+    fit::{Conditions, Fit, Knowledge},
     key::Per,
     match_spec::{FieldMatch, MatchSpec},
     network::Network,

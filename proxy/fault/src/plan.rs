@@ -3,12 +3,14 @@
 mod armed;
 mod by_route;
 mod consider;
+mod explain;
 mod group_position;
 mod path_prefix;
 mod planned;
 pub(crate) mod streams;
 
 pub(crate) use self::armed::{ArmedFault, Arming};
+pub use self::explain::{Explained, Verdict};
 
 use std::{
     sync::Arc,

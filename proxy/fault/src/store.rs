@@ -22,14 +22,17 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
 use crate::{
+    caller::{CallerFaults, Callers},
     counters::{Counters, FaultCounters, Magnitude},
     faults::Fault,
     hold::Hold,
+    matcher::Knowledge,
     origin::Origin,
-    plan::{ArmedFault, Arming, FaultPlan},
+    plan::{ArmedFault, Arming, Explained, FaultPlan},
     schedule::{Lifetime, Moment, State},
     spec::FaultSpec,
     strikes::Strikes,
+    subject::Subject,
 };
 
 /// Makes an empty store. Draws repeat for the same `seed`.
@@ -40,20 +43,24 @@ pub fn store(seed: u64) -> (FaultWriter, FaultReader) {
     let plan = Arc::new(ArcSwap::from_pointee(FaultPlan::default()));
     let watchers = Arc::new(Watchers::default());
     let (changes, changed) = watch::channel(0);
+    let held = Arc::<AtomicU64>::default();
+    let callers = Arc::new(Callers::new(seed, Arc::clone(&held)));
     let writer = FaultWriter {
         seed,
+        callers: Arc::clone(&callers),
         plan: Arc::clone(&plan),
         watchers: Arc::clone(&watchers),
         changes,
         entries: Vec::new(),
         made: HashMap::new(),
-        held: Arc::default(),
+        held,
         news: Arc::default(),
         revision: 0,
         origin: None,
     };
     let reader = FaultReader {
         plan,
+        callers,
         watchers,
         changed,
     };
@@ -64,6 +71,7 @@ pub fn store(seed: u64) -> (FaultWriter, FaultReader) {
 #[derive(Debug, Clone)]
 pub struct FaultReader {
     plan: Arc<ArcSwap<FaultPlan>>,
+    callers: Arc<Callers>,
     watchers: Arc<Watchers>,
     changed: watch::Receiver<u64>,
 }
@@ -94,6 +102,12 @@ impl FaultReader {
     #[must_use]
     pub fn plan(&self) -> impl std::ops::Deref<Target = Arc<FaultPlan>> + use<> {
         self.plan.load()
+    }
+
+    /// What callers may ask for on a new route, switched off.
+    #[must_use]
+    pub fn caller_faults(&self, route: &str) -> Arc<CallerFaults> {
+        self.callers.on_route(route)
     }
 
     /// The revision of the plan, to wait for the next change from now on: those made before are not told. Whoever makes a
@@ -168,6 +182,7 @@ impl Entry {
 /// Every change makes a new plan that the next request sees. Requests that a removed fault holds are released.
 pub struct FaultWriter {
     seed: u64,
+    callers: Arc<Callers>,
     plan: Arc<ArcSwap<FaultPlan>>,
     watchers: Arc<Watchers>,
     /// Wakes whoever follows what is armed.
@@ -291,6 +306,11 @@ impl FaultWriter {
         gone
     }
 
+    /// Releases what faults hold that callers asked for. With `until` no caller is given one before then.
+    pub fn halt_callers(&self, until: Option<Instant>) {
+        self.callers.halt(until);
+    }
+
     /// Removes every fault. The ids that are gone.
     pub fn clear(&mut self) -> Vec<String> {
         self.remove_where(|_, _| true)
@@ -314,6 +334,25 @@ impl FaultWriter {
         let look_again = plan.look_again(now);
         self.watchers.call(&plan);
         ends.chain(look_again).min()
+    }
+
+    /// What each armed fault would do to a request that came now, and why: those on its route in the order in which they are
+    /// asked, then the others. Counts nothing.
+    #[must_use]
+    pub fn explain(
+        &self,
+        subject: &Subject<'_>,
+        knowledge: Knowledge,
+        now: Instant,
+    ) -> Vec<Explained> {
+        let mut explained = self.plan.load().explain(subject, knowledge, now);
+        let asked: Vec<String> = explained.iter().map(|one| one.id.clone()).collect();
+        for entry in &self.entries {
+            if !asked.iter().any(|id| id == entry.fault.id()) {
+                explained.push(entry.fault.explain_elsewhere(subject.route));
+            }
+        }
+        explained
     }
 
     /// The fault `id` at one moment.

@@ -19,6 +19,8 @@ pub struct NewRoute {
     pub upstream: Upstream,
     /// Whether it accepts connections at once.
     pub enabled: bool,
+    /// Whether its callers may ask for faults by header fields; for HTTP alone.
+    pub caller_faults: bool,
 }
 
 /// What to change about a route; `None` leaves it as it is.
@@ -30,6 +32,8 @@ pub struct RouteChange {
     pub upstream: Option<Upstream>,
     /// Whether it accepts connections.
     pub enabled: Option<bool>,
+    /// Whether its callers may ask for faults.
+    pub caller_faults: Option<bool>,
 }
 
 /// A route as it is now.
@@ -45,6 +49,8 @@ pub struct RouteStatus {
     pub protocol: Protocol,
     /// Whether it accepts connections.
     pub enabled: bool,
+    /// Whether its callers may ask for faults.
+    pub caller_faults: bool,
     /// Client connections that are open.
     pub connections: u64,
     /// Requests since it was made; none on a `tcp` route.
@@ -103,6 +109,11 @@ pub enum RouteError {
         /// The upstream that it should have got.
         upstream: Upstream,
     },
+    /// Bytes of another protocol than HTTP have no header fields.
+    #[error(
+        "a route that carries bytes has no header fields by which callers could ask for faults"
+    )]
+    NoCallerFaults,
     /// The address cannot be listened on for another reason.
     #[error("could not listen on {address}")]
     Listen {

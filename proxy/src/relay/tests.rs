@@ -46,7 +46,13 @@ impl World {
         let (client, far_client) = pair().await;
         let (upstream_socket, far_upstream) = pair().await;
         let world = Self {
-            route: Route::new("db", upstream, &Metrics::new(), false),
+            route: Route::new(
+                "db",
+                upstream,
+                &Metrics::new(),
+                false,
+                reader.caller_faults("db"),
+            ),
             reader,
             _writer: writer,
             timer,

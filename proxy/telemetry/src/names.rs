@@ -119,6 +119,8 @@ table! {
         "Passed through untouched because too many requests were already held."
     Counter FAULT_CLIENT_GAVE_UP = "fault.client_gave_up" ["route", "fault_type"] "requests"
         "Clients that left while a fault held their request."
+    Counter FAULT_CALLER_IGNORED = "fault.caller_ignored" ["route"] "requests"
+        "Requests that asked for a fault by a header field which was malformed, not allowed, or ignored as somebody had halted."
     Histogram FAULT_DELAY = "fault.delay" ["route", "fault_type"] "ms"
         "Time that faults really added."
     Histogram FAULT_LATENESS = "fault.lateness" ["route", "fault_type"] "ms"

@@ -34,6 +34,7 @@ pub struct TestProxyBuilder {
     route: String,
     upstream: String,
     faults: Vec<Value>,
+    caller_faults: bool,
     seed: u64,
     cores: usize,
     connections_max: usize,
@@ -67,6 +68,7 @@ impl TestProxy {
             route: Self::ROUTE.to_owned(),
             upstream: url.to_owned(),
             faults: Vec::new(),
+            caller_faults: false,
             seed: 42,
             cores: 2,
             connections_max: GatewayConfig::CONNECTIONS_MAX,
@@ -208,6 +210,13 @@ impl TestProxyBuilder {
         self
     }
 
+    /// Lets clients ask for faults by header fields.
+    #[must_use]
+    pub fn with_caller_faults(mut self) -> Self {
+        self.caller_faults = true;
+        self
+    }
+
     /// Draws from another seed.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
@@ -294,6 +303,7 @@ impl TestProxyBuilder {
             listen: ListenAddress::parse("127.0.0.1:0").expect("this is an address"),
             upstream: Upstream::parse(&self.upstream).expect("tests give good upstreams"),
             enabled: true,
+            caller_faults: self.caller_faults,
         };
         let status = gateway
             .handle()

@@ -11,6 +11,7 @@ mod ambiguous;
 mod beneath;
 mod blackhole;
 mod bodies;
+mod caller_faults;
 mod client_timeouts;
 mod connect_faults;
 mod draining;

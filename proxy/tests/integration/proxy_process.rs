@@ -105,6 +105,7 @@ fn as_a_process_of_its_own() {
         listen: ListenAddress::parse("127.0.0.1:0").unwrap(),
         upstream: Upstream::parse(config["upstream"].as_str().unwrap()).unwrap(),
         enabled: true,
+        caller_faults: false,
     });
     println!("\n{READY}{}", route.unwrap().listen);
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();

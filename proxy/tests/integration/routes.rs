@@ -11,6 +11,7 @@ fn new(name: &str, listen: &str, upstream: &TestUpstream) -> NewRoute {
         listen: ListenAddress::parse(listen).unwrap(),
         upstream: Upstream::parse(&upstream.url()).unwrap(),
         enabled: true,
+        caller_faults: false,
     }
 }
 
@@ -332,6 +333,7 @@ fn by_name(name: &str, listen: &str, upstream: &str) -> NewRoute {
         listen: ListenAddress::parse(listen).unwrap(),
         upstream: Upstream::parse(upstream).unwrap(),
         enabled: true,
+        caller_faults: false,
     }
 }
 

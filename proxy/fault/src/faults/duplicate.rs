@@ -77,6 +77,10 @@ impl FaultKind for Duplicate {
         ])
     }
 
+    fn condition(&self) -> Option<&'static str> {
+        Some("if its method is one of `methods` and its content may be kept")
+    }
+
     fn takes(&self, draw: &mut Draw<'_, ()>, _into: &mut Injection) -> bool {
         let mut methods = self.methods.iter();
         methods.any(|method| method.as_str() == draw.subject.method) && can_be_kept(draw.subject.fields)

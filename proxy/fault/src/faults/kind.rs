@@ -99,6 +99,11 @@ pub trait FaultKind: Clone + PartialEq + fmt::Debug + Send + Sync + Sized + 'sta
         None
     }
 
+    /// When alone it acts on a request that everything else lets through to it, as words behind "only"; `None` for always.
+    fn condition(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Whether a ramp may scale its magnitude.
     fn scales(&self) -> bool {
         false

@@ -188,6 +188,13 @@ impl FaultKind for Latency {
         }
     }
 
+    fn condition(&self) -> Option<&'static str> {
+        match &self.length {
+            Length::Drawn(_) => None,
+            Length::Until(_) => Some("if the request names a deadline"),
+        }
+    }
+
     fn takes(&self, draw: &mut Draw<'_, ()>, _into: &mut Injection) -> bool {
         match &self.length {
             Length::Drawn(_) => true,

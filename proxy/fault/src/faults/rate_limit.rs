@@ -222,6 +222,10 @@ impl FaultKind for RateLimit {
         true
     }
 
+    fn condition(&self) -> Option<&'static str> {
+        Some("when the quota is used up")
+    }
+
     fn takes(&self, draw: &mut Draw<'_, Quotas>, _into: &mut Injection) -> bool {
         let now = draw.now;
         self.with_usage(draw.state, draw.subject, now, |used, key, mut usage| {

@@ -53,6 +53,10 @@ impl FaultKind for ReplayStale {
         true
     }
 
+    fn condition(&self) -> Option<&'static str> {
+        Some("to a GET of which an answer that is old enough is kept")
+    }
+
     fn takes(&self, draw: &mut Draw<'_, Arc<ResponseCache>>, into: &mut Injection) -> bool {
         if draw.subject.method != "GET" {
             return false;

@@ -15,6 +15,12 @@ impl FaultSpec {
         self.layer != Some(Layer::Stream) && self.fault.layers().contains(&Layer::Request)
     }
 
+    /// Whether it is asked about each request: it acts on requests, and not at the listener before there are any.
+    #[must_use]
+    pub fn is_asked_about_requests(&self) -> bool {
+        self.acts_on_requests() && self.fault.at_listener().is_none()
+    }
+
     /// Whether it acts on connections: of `tcp` routes, and of `http` routes if its layer says so.
     #[must_use]
     pub fn acts_on_streams(&self) -> bool {

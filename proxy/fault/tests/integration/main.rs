@@ -10,6 +10,7 @@ mod arming;
 mod clock;
 mod deciding;
 mod draws;
+mod explaining;
 mod holding;
 mod import_cycles;
 mod reference;

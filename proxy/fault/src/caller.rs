@@ -1,0 +1,320 @@
+//! Faults that callers ask for by header fields, on routes that allow it.
+//!
+//! Nothing of them is armed: each lasts as long as the request that asks for it. They are what a test takes to break its
+//! own requests and nobody else's.
+
+mod asked;
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use arc_swap::ArcSwap;
+
+pub use self::asked::CALLER_FIELDS;
+use self::asked::{Asked, Reading};
+use crate::{
+    counters::{Counters, FaultCounters},
+    faults::Decision,
+    fields::Fields,
+    hold::Hold,
+    identity::FaultIdentity,
+    injection::{Considered, Fired, Injection, MatchOutcome},
+    matcher::Choice,
+    phase::Phase,
+    plan::{Explained, Verdict},
+    roll::Dice,
+    spec::FaultSpec,
+    subject::Subject,
+    told::Asker,
+};
+
+/// What the caller faults of all routes share.
+#[derive(Debug)]
+pub(crate) struct Callers {
+    seed: u64,
+    /// Requests held in the whole process.
+    held: Arc<AtomicU64>,
+    /// Until when nobody is given what he asks for: somebody has halted.
+    halted_until: Mutex<Option<Instant>>,
+    routes: Mutex<Vec<Weak<CallerFaults>>>,
+}
+
+impl Callers {
+    pub(crate) fn new(seed: u64, held: Arc<AtomicU64>) -> Self {
+        Self {
+            seed,
+            held,
+            halted_until: Mutex::default(),
+            routes: Mutex::default(),
+        }
+    }
+
+    /// Releases what the faults of callers hold. With `until` no caller is given any before then.
+    pub(crate) fn halt(&self, until: Option<Instant>) {
+        if until.is_some() {
+            *lock(&self.halted_until) = until;
+        }
+        let mut routes = lock(&self.routes);
+        routes.retain(|route| route.strong_count() > 0);
+        for route in routes.iter().filter_map(Weak::upgrade) {
+            route.release();
+        }
+    }
+
+    /// The caller faults of a new route.
+    pub(crate) fn on_route(self: &Arc<Self>, route: &str) -> Arc<CallerFaults> {
+        let faults = Arc::new(CallerFaults {
+            is_on: AtomicBool::new(false),
+            kinds: KINDS.map(|kind| CallerKind::new(kind, route, self)),
+            callers: Arc::clone(self),
+        });
+        let mut routes = lock(&self.routes);
+        routes.retain(|route| route.strong_count() > 0);
+        routes.push(Arc::downgrade(&faults));
+        faults
+    }
+
+    fn are_halted(&self, now: Instant) -> bool {
+        lock(&self.halted_until).is_some_and(|until| now < until)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The kinds that a caller may ask for, with their phases: those that keep nothing from one request to the next.
+const KINDS: [(&str, Phase); 5] = [
+    ("latency", Phase::Request),
+    ("abort", Phase::Request),
+    ("reset", Phase::Request),
+    ("close", Phase::Request),
+    ("bandwidth", Phase::ResponseBody),
+];
+
+/// The faults that callers may ask for on one route. Off until it is [switched on](Self::set_on).
+#[derive(Debug)]
+pub struct CallerFaults {
+    is_on: AtomicBool,
+    /// In the order of [`KINDS`].
+    kinds: [CallerKind; KINDS.len()],
+    callers: Arc<Callers>,
+}
+
+/// One kind on one route.
+#[derive(Debug)]
+struct CallerKind {
+    dice: Dice,
+    counters: Arc<FaultCounters>,
+    /// Another each time that what it holds is released.
+    identity: ArcSwap<FaultIdentity>,
+}
+
+impl CallerKind {
+    fn new((kind, phase): (&'static str, Phase), route: &str, callers: &Callers) -> Self {
+        let counters = Arc::<FaultCounters>::default();
+        let identity = identity(kind, phase, &counters, &callers.held);
+        Self {
+            dice: Dice::new(callers.seed, &format!("{} {route}", identity.id)),
+            identity: ArcSwap::from_pointee(identity),
+            counters,
+        }
+    }
+
+    fn release(&self, held: &Arc<AtomicU64>) {
+        let before = self.identity.load_full();
+        let next = identity(before.kind, before.phase, &self.counters, held);
+        self.identity.swap(Arc::new(next)).hold.release();
+    }
+}
+
+/// The id has a `:`, which no id of an armed fault has.
+fn identity(
+    kind: &'static str,
+    phase: Phase,
+    counters: &Arc<FaultCounters>,
+    held: &Arc<AtomicU64>,
+) -> FaultIdentity {
+    let id = format!("caller:{kind}");
+    FaultIdentity {
+        marker: Some(format!("{id}; type={kind}; phase={}", phase.name())),
+        id,
+        kind,
+        phase,
+        choice: Choice::Header,
+        revision: 0,
+        limit: None,
+        origin: None,
+        counters: Arc::clone(counters),
+        hold: Hold::new(Arc::clone(counters), Arc::clone(held)),
+    }
+}
+
+/// What a request asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CallerAsked {
+    /// It has one of the [`CALLER_FIELDS`], which are not to go on to the upstream.
+    pub has_fields: bool,
+    /// Something in them could not be understood, or is not allowed, and was ignored.
+    pub was_ignored: bool,
+}
+
+impl CallerFaults {
+    /// The longest wait that a caller gets: a longer one is cut to this.
+    pub const LATENCY_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+    /// The most requests of one kind that are held on one route; over it they pass and count as overflow.
+    pub const HELD_MAX: u64 = FaultSpec::MAX_ACTIVE;
+
+    /// Whether callers are given what they ask for.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Relaxed)
+    }
+
+    /// Gives callers what they ask for from now on, or no longer. Switched off, what is held is released.
+    pub fn set_on(&self, is_on: bool) {
+        if self.is_on.swap(is_on, Ordering::Relaxed) && !is_on {
+            self.release();
+        }
+    }
+
+    /// Releases what is held.
+    pub fn release(&self) {
+        for kind in &self.kinds {
+            kind.release(&self.callers.held);
+        }
+    }
+
+    /// What callers got of one kind; `None` for a kind that they cannot ask for.
+    #[must_use]
+    pub fn counters(&self, kind: &str) -> Option<Counters> {
+        let index = KINDS.iter().position(|(name, _)| *name == kind)?;
+        Some(self.kinds[index].counters.counters())
+    }
+
+    /// Adds what the request asks for to what is armed, which goes first. To be called once for each request, and only while
+    /// it [is on](Self::is_on).
+    pub fn decide(&self, subject: &Subject<'_>, now: Instant, into: &mut Injection) -> CallerAsked {
+        let Reading {
+            has_fields,
+            mut was_ignored,
+            asked,
+        } = asked::read(subject.fields);
+        if !asked.is_empty() && self.callers.are_halted(now) {
+            was_ignored = true;
+        } else {
+            for asked in &asked {
+                self.consider(asked, subject, now, into);
+            }
+        }
+        CallerAsked {
+            has_fields,
+            was_ignored,
+        }
+    }
+
+    fn consider(&self, asked: &Asked, subject: &Subject<'_>, now: Instant, into: &mut Injection) {
+        let Some(index) = (KINDS.iter()).position(|(name, _)| *name == asked.fault.name()) else {
+            return;
+        };
+        let kind = &self.kinds[index];
+        let count = kind.counters.count_match();
+        let outcome = kind.attempt(count, asked, subject, now, into);
+        match outcome {
+            MatchOutcome::Injected => {}
+            MatchOutcome::Skipped => kind.counters.count_skipped(),
+            MatchOutcome::Overflow => kind.counters.count_overflow(),
+        }
+        into.considered.push(Considered {
+            kind: asked.fault.name(),
+            outcome,
+        });
+    }
+}
+
+impl CallerKind {
+    fn attempt(
+        &self,
+        count: u64,
+        asked: &Asked,
+        subject: &Subject<'_>,
+        now: Instant,
+        into: &mut Injection,
+    ) -> MatchOutcome {
+        let mut roll = self.dice.roll(count);
+        let fault = &asked.fault;
+        if into.is_over(fault.phase(), fault.ends()) || !asked.percent.hits(roll.draw()) {
+            return MatchOutcome::Skipped;
+        }
+        let identity = self.identity.load_full();
+        let held = match fault.holds() {
+            false => None,
+            true => match identity.hold.enter(CallerFaults::HELD_MAX) {
+                None => return MatchOutcome::Overflow,
+                held => held,
+            },
+        };
+        self.counters.take_injection(None);
+        into.fired
+            .push(Fired::new(&identity, held, Asker::of(subject)));
+        let mut decision = Decision {
+            roll: &mut roll,
+            subject,
+            now,
+            scale: 1.0,
+        };
+        fault.arm().inject(&mut decision, into);
+        if into.fired.last().is_some_and(|fired| !fired.is_undecided()) {
+            self.counters.note_strike(None, now);
+        }
+        MatchOutcome::Injected
+    }
+}
+
+/// What callers' faults would do to a request with these fields, on a route that allows it or not.
+#[must_use]
+pub fn explain_callers(fields: &dyn Fields, is_on: bool) -> Vec<Explained> {
+    let asked = asked::read(fields).asked.into_iter();
+    asked
+        .map(|Asked { fault, percent }| {
+            let share = percent.share();
+            let (verdict, share, why) = match (is_on, share) {
+                (false, _) => (
+                    Verdict::Passes,
+                    0.0,
+                    "the request asks for it, and the route does not allow that (`caller_faults`)",
+                ),
+                (true, 0.0) => (
+                    Verdict::Passes,
+                    share,
+                    "the request asks for 0 percent of it",
+                ),
+                (true, 1.0) => (Verdict::Acts, share, "the request asks for it"),
+                (true, _) => (
+                    Verdict::ByChance,
+                    share,
+                    "the request asks for it, by chance",
+                ),
+            };
+            Explained {
+                id: format!("caller:{}", fault.name()),
+                kind: fault.name(),
+                phase: fault.phase(),
+                verdict,
+                share: Some(share),
+                why: why.to_owned(),
+            }
+        })
+        .collect()
+}
+
+impl Drop for CallerFaults {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
