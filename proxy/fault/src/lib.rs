@@ -78,6 +78,7 @@ pub use injection::{
     Malformed, MatchOutcome, RequestEnding, RequestFaults, Reservation, ResponseCache,
     ResponseEnding, ResponseFaults, RetryDate, Shape, Since, Stall, Then,
 };
+pub use json_text::inexact_number;
 pub use matcher::{
     Choice, Conditions, FieldMatch, Fit, Glob, Knowledge, MatchSpec, Network, Pattern, Per, Places,
 };

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use brownout_telemetry::redact_path;
+
 use super::{
     attempt::{PackedAttempt, PackedTrace, TextLengths},
     open::Open,
@@ -90,7 +92,8 @@ pub(super) fn read(
     // The order is that of the packed form.
     let route = add(route, ROUTE_BYTES_MAX);
     let method = add(request.method(), METHOD_BYTES_MAX);
-    let path = add(request.path(), PATH_BYTES_MAX);
+    let path = redact_path(clipped(request.path(), PATH_BYTES_MAX));
+    let path = add(&path, PATH_BYTES_MAX);
     let request_id = add(request_id.unwrap_or_default(), ID_BYTES_MAX);
     packed.lengths = TextLengths::of(route, method, path, request_id);
 }

@@ -14,6 +14,7 @@ mod explaining;
 mod holding;
 mod import_cycles;
 mod reference;
+mod regressions;
 mod schedules;
 mod schemas;
 mod sticky;
