@@ -29,7 +29,7 @@ impl Crowd {
     }
 
     /// Calls `give` when a crowd has left. It looks once a second, and never ends.
-    pub(crate) async fn run(self: Rc<Self>, give: fn()) {
+    pub(crate) async fn run(self: Rc<Self>, give: fn()) -> ! {
         let mut looks = interval(Duration::from_secs(1));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
