@@ -19,7 +19,7 @@ pub(crate) use self::{own_answer::refuse, upgrade::Upgrade};
 
 use std::{cell::RefCell, rc::Rc, time::Instant};
 
-use brownout_fault::{Injection, Subject};
+use brownout_fault::{ForwardFaults, Injection, RequestFaults, ResponseFaults, Subject};
 
 use self::{before::Before, record::Record};
 use crate::{
@@ -94,35 +94,14 @@ pub(crate) async fn exchange(
     head.use_origin_form();
     let clock = Rc::new(Clock::start(now));
     let record = RefCell::new(Record::begin(scope, client, number, &clock));
-    let plan = scope.faults.plan();
-    let injection = match plan.has_request_faults() {
-        true => plan.decide(
-            &Subject {
-                route: scope.route.name(),
-                method: head.method(),
-                path: head.path(),
-                query: head.query(),
-                host: head.host(),
-                fields: &head.fields,
-                peer: client.peer(),
-                connection: client.connection(),
-                request: number,
-            },
-            clock.started(),
-        ),
-        false => Injection::default(),
-    };
-    drop(plan);
-    let ended_by = injection.ended_by();
-    let Injection {
-        considered,
-        fired,
-        before,
-        forward,
-        after,
-    } = injection;
-    (record.borrow_mut()).decided(head, length, &considered, fired, ended_by);
-    drop(considered);
+    let decided = decide(
+        scope,
+        client,
+        number,
+        head,
+        length,
+        &mut record.borrow_mut(),
+    );
     let exchange = Exchange {
         scope,
         client,
@@ -139,16 +118,67 @@ pub(crate) async fn exchange(
         input,
         decoder: &mut decoder,
     };
-    if before.delays.is_empty() && before.ending.is_none() {
-        drop(before); // Now, as it would be kept to the end.
-    } else {
+    if let Some(before) = decided.before {
         // Boxed, as every exchange would have to keep room for it.
-        let before = Box::pin(exchange.before_upstream(before, head, &mut body));
+        let before = Box::pin(exchange.before_upstream(*before, head, &mut body));
         match before.await {
             Before::Forward => {}
             Before::Over(after) => return after,
         }
     }
     // Boxed, so that a request that a fault holds keeps no room for it.
-    Box::pin(exchange.forward(head, length, body, forward, after)).await
+    let forward = exchange.forward(head, length, body, decided.forward, decided.after);
+    Box::pin(forward).await
+}
+
+/// What faults do to a request. Most requests have nothing of it.
+struct Decided {
+    before: Option<Box<RequestFaults>>,
+    forward: Option<Box<ForwardFaults>>,
+    after: Option<Box<ResponseFaults>>,
+}
+
+/// Decides which faults act on a request, and begins its record. Apart from [`exchange`], whose future would keep room for all
+/// that is used here.
+fn decide(
+    scope: &Scope,
+    client: &Downstream,
+    number: u64,
+    head: &RequestHead,
+    length: BodyLength,
+    record: &mut Record,
+) -> Decided {
+    let plan = scope.faults.plan();
+    let injection = match plan.has_request_faults() {
+        true => plan.decide(
+            &Subject {
+                route: scope.route.name(),
+                method: head.method(),
+                path: head.path(),
+                query: head.query(),
+                host: head.host(),
+                fields: &head.fields,
+                peer: client.peer(),
+                connection: client.connection(),
+                request: number,
+            },
+            record.started(),
+        ),
+        false => Injection::default(),
+    };
+    let ended_by = injection.ended_by();
+    let Injection {
+        considered,
+        fired,
+        before,
+        forward,
+        after,
+    } = injection;
+    record.decided(head, length, &considered, fired, ended_by);
+    let acts_before = !before.delays.is_empty() || before.ending.is_some();
+    Decided {
+        before: acts_before.then(|| Box::new(before)),
+        forward,
+        after,
+    }
 }

@@ -55,7 +55,8 @@ impl Hashes {
     }
 }
 
-/// Reads the head into a record without texts. Only the fields named here are looked at, in one pass.
+/// Reads the head into a record without texts. Only the fields named here are looked at,
+/// which [`FieldKind::of`] knows.
 pub(super) fn read(
     request: &RequestHead,
     route: &str,
@@ -68,7 +69,7 @@ pub(super) fn read(
         packed.trace = trace(parent).and_then(PackedTrace::of);
     }
     let mut request_id = None;
-    for (name, value) in request.fields.iter() {
+    for (name, value) in request.fields.iter_kind(FieldKind::Evidence) {
         let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
         match name.len() {
             12 if is("x-request-id") => request_id = request_id.or_else(|| printable(value)),
