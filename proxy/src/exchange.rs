@@ -26,7 +26,8 @@ use crate::{
     clock::Clock,
     downstream::Downstream,
     http1::{
-        BodyLength, Decoder, Input, RequestHead, Source, expects_continue, request_keeps_alive,
+        BodyLength, ContentWatch, Decoder, Input, RequestHead, Source, expects_continue,
+        request_keeps_alive,
     },
     scope::Scope,
 };
@@ -111,7 +112,8 @@ pub(crate) async fn exchange(
     };
     let mut decoder = Decoder::new(length);
     if length != BodyLength::Empty {
-        decoder.watch(record.borrow().watch_body());
+        let watch = record.borrow().watch_body();
+        decoder.watch(watch.map(|it| -> Box<dyn ContentWatch> { it }));
     }
     let mut body = Source {
         transport: client.transport(),

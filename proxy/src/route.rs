@@ -175,6 +175,11 @@ impl Route {
         &self.name
     }
 
+    /// Its name, to be kept by others.
+    pub(crate) fn shared_name(&self) -> &Arc<str> {
+        &self.name
+    }
+
     /// What it carries; a change of its upstream keeps that.
     pub(crate) fn protocol(&self) -> Protocol {
         self.protocol

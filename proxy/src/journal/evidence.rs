@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    attempt::{PackedAttempt, PackedTrace, TextLengths},
-    open::Open,
+    attempt::{PackedTrace, TextLengths},
+    open::InProgress,
     packed::Maybe,
 };
 use crate::http1::{FieldKind, RequestHead};
@@ -57,13 +57,8 @@ impl Hashes {
 
 /// Reads the head into a record without texts. Only the fields named here are looked at,
 /// which [`FieldKind::of`] knows.
-pub(super) fn read(
-    request: &RequestHead,
-    route: &str,
-    hashes: &Hashes,
-    attempt: &mut Open<PackedAttempt>,
-) {
-    let Open { packed, texts } = attempt;
+pub(super) fn read(request: &RequestHead, route: &str, hashes: &Hashes, attempt: &mut InProgress) {
+    let InProgress { packed, texts } = attempt;
     let mut parents = request.fields.all_kind(FieldKind::Traceparent);
     if let (Some(parent), None) = (parents.next(), parents.next()) {
         packed.trace = trace(parent).and_then(PackedTrace::of);

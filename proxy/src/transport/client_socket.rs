@@ -62,7 +62,7 @@ impl ClientSocket {
         let route = &scope.route;
         let layered = LayeredTcp::new(tcp, peer, number, scope, route.open(number));
         let evidence = (scope.journal.as_ref())
-            .map(|journal| OpenConnection::begin(journal, route.name(), peer, Instant::now()));
+            .map(|journal| OpenConnection::begin(journal, route, peer, Instant::now()));
         Rc::new(Self {
             transport: Transport::Layered(layered),
             peer,
