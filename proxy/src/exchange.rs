@@ -19,14 +19,17 @@ pub(crate) use self::{own_answer::refuse, upgrade::Upgrade};
 
 use std::{cell::RefCell, rc::Rc, time::Instant};
 
-use brownout_fault::{CallerAsked, Injection, Subject};
+use brownout_fault::{
+    CallerAsked, ForwardFaults, Injection, RequestFaults, ResponseFaults, Subject,
+};
 
 use self::{before::Before, record::Record};
 use crate::{
     clock::Clock,
     downstream::Downstream,
     http1::{
-        BodyLength, Decoder, Input, RequestHead, Source, expects_continue, request_keeps_alive,
+        BodyLength, ContentWatch, Decoder, Input, RequestHead, Source, expects_continue,
+        request_keeps_alive,
     },
     scope::Scope,
 };
@@ -94,6 +97,61 @@ pub(crate) async fn exchange(
     head.use_origin_form();
     let clock = Rc::new(Clock::start(now));
     let record = RefCell::new(Record::begin(scope, client, number, &clock));
+    let decided = decide(
+        scope,
+        client,
+        number,
+        head,
+        length,
+        &mut record.borrow_mut(),
+    );
+    let exchange = Exchange {
+        scope,
+        client,
+        clock: &clock,
+        record: &record,
+        asked,
+    };
+    let mut decoder = Decoder::new(length);
+    if length != BodyLength::Empty {
+        let watch = record.borrow().watch_body();
+        decoder.watch(watch.map(|it| -> Box<dyn ContentWatch> { it }));
+    }
+    let mut body = Source {
+        transport: client.transport(),
+        input,
+        decoder: &mut decoder,
+    };
+    if let Some(before) = decided.before {
+        // Boxed, as every exchange would have to keep room for it.
+        let before = Box::pin(exchange.before_upstream(*before, head, &mut body));
+        match before.await {
+            Before::Forward => {}
+            Before::Over(after) => return after,
+        }
+    }
+    // Boxed, so that a request that a fault holds keeps no room for it.
+    let forward = exchange.forward(head, length, body, decided.forward, decided.after);
+    Box::pin(forward).await
+}
+
+/// What faults do to a request. Most requests have nothing of it.
+struct Decided {
+    before: Option<Box<RequestFaults>>,
+    forward: Option<Box<ForwardFaults>>,
+    after: Option<Box<ResponseFaults>>,
+}
+
+/// Decides which faults act on a request, and begins its record. Apart from [`exchange`], whose future would keep room for all
+/// that is used here.
+fn decide(
+    scope: &Scope,
+    client: &Downstream,
+    number: u64,
+    head: &mut RequestHead,
+    length: BodyLength,
+    record: &mut Record,
+) -> Decided {
     let plan = scope.faults.plan();
     let (has_armed, has_callers) = (plan.has_request_faults(), scope.route.callers.is_on());
     let mut injection = Injection::default();
@@ -111,11 +169,11 @@ pub(crate) async fn exchange(
             request: number,
         };
         if has_armed {
-            injection = plan.decide(&subject, clock.started());
+            injection = plan.decide(&subject, record.started());
         }
         if has_callers {
             let callers = &scope.route.callers;
-            asked_for = callers.decide(&subject, clock.started(), &mut injection);
+            asked_for = callers.decide(&subject, record.started(), &mut injection);
         }
     }
     drop(plan);
@@ -127,35 +185,13 @@ pub(crate) async fn exchange(
         forward,
         after,
     } = injection;
-    (record.borrow_mut()).decided(head, length, &considered, fired, ended_by);
+    record.decided(head, length, &considered, fired, ended_by);
     drop(considered);
     scope.route.take_over(asked_for, &mut head.fields);
-    let exchange = Exchange {
-        scope,
-        client,
-        clock: &clock,
-        record: &record,
-        asked,
-    };
-    let mut decoder = Decoder::new(length);
-    if length != BodyLength::Empty {
-        decoder.watch(record.borrow().watch_body());
+    let acts_before = !before.delays.is_empty() || before.ending.is_some();
+    Decided {
+        before: acts_before.then(|| Box::new(before)),
+        forward,
+        after,
     }
-    let mut body = Source {
-        transport: client.transport(),
-        input,
-        decoder: &mut decoder,
-    };
-    if before.delays.is_empty() && before.ending.is_none() {
-        drop(before); // Now, as it would be kept to the end.
-    } else {
-        // Boxed, as every exchange would have to keep room for it.
-        let before = Box::pin(exchange.before_upstream(before, head, &mut body));
-        match before.await {
-            Before::Forward => {}
-            Before::Over(after) => return after,
-        }
-    }
-    // Boxed, so that a request that a fault holds keeps no room for it.
-    Box::pin(exchange.forward(head, length, body, forward, after)).await
 }

@@ -233,7 +233,7 @@ impl Drop for Accepting {
 impl Drop for Open {
     fn drop(&mut self) {
         self.closing.cancel();
-        self.route.wake_connections();
+        self.route.closes();
     }
 }
 

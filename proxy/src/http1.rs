@@ -21,7 +21,7 @@ mod server;
 pub(crate) use body::{BodyError, Source, Way, write_all};
 pub(crate) use buffers::{Input, Output};
 pub(crate) use client::{NoAnswer, UpstreamConnection, read_head};
-pub(crate) use decoder::{BadBody, Decoder};
+pub(crate) use decoder::{BadBody, ContentWatch, Decoder};
 pub(crate) use encoder::Encoder;
 pub(crate) use event_tail::EventTail;
 pub(crate) use forwarding::{

@@ -2,9 +2,9 @@
 //! while.
 //!
 //! Each core has records of its own, written by that core alone and read now and then by others, so its lock is free in
-//! the usual case; a request takes it three times: when it begins, when its answer does and when it ends. A record in
-//! progress is at a place that was just used by another, so it is in the core's cache. When it ends it is written once
-//! behind those that ended before, in a packed form, and the oldest makes room without being touched.
+//! the usual case; a request takes it three times: when it begins, when its answer does and when it ends. Until then its
+//! record is beside that of its connection. When it ends it is written once behind those that ended before, in a packed
+//! form, and the oldest makes room without being touched: a request is to touch few lines of memory.
 //!
 //! All times are µs on one monotonic clock, which begins with the gateway.
 
@@ -39,8 +39,7 @@ use self::{
     connection::PackedConnection,
     ended::Ended,
     evidence::Hashes,
-    open::{Open, OpenRecords},
-    packed::Packed,
+    open::{InProgress, OpenConnections},
 };
 
 /// The records of a gateway. Cheap to clone; readable from any thread.
@@ -63,15 +62,12 @@ pub(crate) struct CoreJournal {
 /// The records of one core.
 #[derive(Debug)]
 struct CoreRecords {
-    attempts: Records<PackedAttempt>,
-    connections: Records<PackedConnection>,
-}
-
-/// Records of one sort.
-#[derive(Debug)]
-struct Records<P> {
-    open: OpenRecords<P>,
-    ended: Ended<P>,
+    /// Open connections and their requests in progress.
+    open: OpenConnections,
+    /// Requests that ended.
+    attempts: Ended<PackedAttempt>,
+    /// Connections that ended.
+    connections: Ended<PackedConnection>,
 }
 
 /// What all cores share.
@@ -121,8 +117,9 @@ impl Journal {
                 began,
                 hashes: hashes.clone(),
                 records: Mutex::new(CoreRecords {
-                    attempts: Records::new(of_each),
-                    connections: Records::new(of_each),
+                    open: OpenConnections::default(),
+                    attempts: Ended::new(of_each),
+                    connections: Ended::new(of_each),
                 }),
             })
         };
@@ -161,9 +158,11 @@ impl CoreJournal {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the record of a request in progress.
-    fn change_attempt(&self, place: usize, change: impl FnOnce(&mut Open<PackedAttempt>)) {
-        if let Some(attempt) = self.records().attempts.open.at(place) {
+    /// Changes the record of the request in progress on the connection at this place.
+    fn change_attempt(&self, place: usize, change: impl FnOnce(&mut InProgress)) {
+        let mut records = self.records();
+        let attempt = (records.open.at(place)).and_then(|open| open.attempt.as_mut());
+        if let Some(attempt) = attempt {
             change(attempt);
         }
     }
@@ -175,15 +174,6 @@ impl CoreJournal {
     /// This time on the journal's clock.
     fn micros(&self, at: Instant) -> u64 {
         micros(self.began, at)
-    }
-}
-
-impl<P: Packed> Records<P> {
-    fn new(capacity: usize) -> Self {
-        Self {
-            open: OpenRecords::new(),
-            ended: Ended::new(capacity),
-        }
     }
 }
 

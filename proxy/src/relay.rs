@@ -212,7 +212,7 @@ pub(crate) async fn serve(
         tracing::debug!(%error, %peer, "could not set TCP_NODELAY");
     }
     let evidence = (scope.journal.as_ref())
-        .map(|journal| OpenConnection::begin(journal, scope.route.name(), peer, Instant::now()));
+        .map(|journal| OpenConnection::begin(journal, &scope.route, peer, Instant::now()));
     let line = (scope.route.logs_access()).then(|| ConnectionLine::of_tcp(Instant::now()));
     let counts = Counts::default();
     let ending = tokio::select! {

@@ -50,6 +50,8 @@ pub(crate) struct Route {
     time: [Histogram; 4],
     pub(crate) in_flight: Open,
     accepted: AtomicU64,
+    /// See [`Route::closings`].
+    closings: AtomicU64,
     /// See [`Route::stream_mark`].
     stream_mark: AtomicU64,
     /// Wakes the tasks that serve the open connections of an `http` route, by number.
@@ -163,6 +165,7 @@ impl Route {
             time: Times::PARTS.map(|part| series.histogram(names::PROXY_TIME, &[name, part])),
             in_flight: Open::with(series.gauge(names::PROXY_IN_FLIGHT, &[name])),
             accepted: AtomicU64::new(0),
+            closings: AtomicU64::new(0),
             stream_mark: AtomicU64::new(Self::NO_STREAM_FAULT),
             clients: Mutex::default(),
             warned_at: Mutex::default(),
@@ -178,6 +181,11 @@ impl Route {
     }
 
     pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its name, to be kept by others.
+    pub(crate) fn shared_name(&self) -> &Arc<str> {
         &self.name
     }
 
@@ -206,8 +214,19 @@ impl Route {
         self.wake_connections();
     }
 
-    /// Wakes the tasks of all open connections: the route closes.
-    pub(crate) fn wake_connections(&self) {
+    /// How often it was [closed](Self::closes). A connection looks at its token only when that has changed: the token has a lock.
+    pub(crate) fn closings(&self) -> u64 {
+        self.closings.load(Ordering::Acquire)
+    }
+
+    /// Tells its open connections, whose token is cancelled, that it closes.
+    pub(crate) fn closes(&self) {
+        self.closings.fetch_add(1, Ordering::Release);
+        self.wake_connections();
+    }
+
+    /// Wakes the tasks of all open connections.
+    fn wake_connections(&self) {
         for client in self.clients().values() {
             client.wake();
         }

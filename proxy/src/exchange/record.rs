@@ -107,6 +107,11 @@ impl Record {
         }
     }
 
+    /// When the request's head had arrived.
+    pub(crate) fn started(&self) -> Instant {
+        self.clock.started()
+    }
+
     pub(crate) fn fired(&self, index: usize) -> &Fired {
         &self.fired[index]
     }

@@ -2,7 +2,7 @@
 
 mod extension;
 
-use std::{mem, ops::Range};
+use std::{fmt, mem, ops::Range};
 
 use self::extension::Extension;
 pub(crate) use super::refusal::BadBody;
@@ -10,7 +10,6 @@ use super::{
     framing::BodyLength,
     head::{Fields, HeadLimits},
 };
-use crate::journal::BodyWatch;
 
 /// Follows the content of one message through any split of its bytes, in linear time and bounded memory: nothing is
 /// kept but numbers and the trailer section, which is at most as large as a head may be.
@@ -29,7 +28,19 @@ pub(crate) struct Decoder {
     /// See [`before_flaw`](Self::before_flaw). Boxed, as few bodies have one.
     before_flaw: Option<Box<Tracked>>,
     /// Is shown the content as it comes, up to its end.
-    watch: Option<Box<BodyWatch>>,
+    watch: Option<Box<dyn ContentWatch>>,
+}
+
+/// Is shown the content of a message as it comes, without its framing.
+pub(crate) trait ContentWatch: fmt::Debug {
+    /// Whether content that comes now need not be shown.
+    fn is_full(&self) -> bool;
+
+    /// Further content was read.
+    fn content(&mut self, bytes: &[u8]);
+
+    /// The end of the message was read.
+    fn end(self: Box<Self>);
 }
 
 /// What [`Decoder::track`] found at the beginning of the input.
@@ -143,7 +154,7 @@ impl Decoder {
     }
 
     /// Shows the content to `watch` as it comes.
-    pub(crate) fn watch(&mut self, watch: Option<Box<BodyWatch>>) {
+    pub(crate) fn watch(&mut self, watch: Option<Box<dyn ContentWatch>>) {
         self.watch = watch;
     }
 

@@ -146,9 +146,11 @@ fn is_removable(name: &[u8]) -> bool {
         | FieldKind::Upgrade
         | FieldKind::Http2Settings
         | FieldKind::Host => false,
-        FieldKind::Expect | FieldKind::Traceparent | FieldKind::Tracestate | FieldKind::Other => {
-            !name.eq_ignore_ascii_case(b"close")
-        }
+        FieldKind::Expect
+        | FieldKind::Traceparent
+        | FieldKind::Tracestate
+        | FieldKind::Evidence
+        | FieldKind::Other => !name.eq_ignore_ascii_case(b"close"),
     }
 }
 

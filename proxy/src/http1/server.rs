@@ -105,7 +105,7 @@ async fn converse_within_limits(
         }
         // The route wakes its connections when it closes, so no request pays for a waiter. Looked at behind the
         // registration of the waker, so that nothing is missed.
-        if closing.is_cancelled() && !client.is_last() {
+        if client.may_be_closing() && closing.is_cancelled() && !client.is_last() {
             client.close_after_this();
             cx.waker().wake_by_ref();
         }

@@ -9,14 +9,15 @@ use std::{
 
 use foldhash::fast::FoldHasher;
 
-use super::{CoreJournal, OpenAttempt, open::Open, packed::Maybe};
+use super::{CoreJournal, OpenAttempt, open::InProgress, packed::Maybe};
+use crate::http1::ContentWatch;
 
 /// Follows the content of one request as it is read.
 ///
 /// Hashes its first [`HASHED_MAX`](Self::HASHED_MAX) bytes, without the framing: however they are split, the hash is the same.
 pub(crate) struct BodyWatch {
     journal: Arc<CoreJournal>,
-    /// The place of its record.
+    /// The place of its connection.
     place: usize,
     content: BlockHasher,
     hashed: u16,
@@ -38,13 +39,31 @@ impl BodyWatch {
         }
     }
 
-    /// Whether content that comes now need not be seen.
-    pub(crate) fn is_full(&self) -> bool {
+    fn note(&mut self, end: Option<Instant>) {
+        let content = (!self.is_noted).then(|| self.content.finish());
+        self.is_noted = true;
+        let end = end.map(|end| Maybe::of(self.journal.micros(end)));
+        self.journal
+            .change_attempt(self.place, |InProgress { packed, .. }| {
+                if let Some(content) = content {
+                    // Until now it is that of the head.
+                    packed.fingerprint =
+                        (self.journal.hashes).with_content(packed.fingerprint, content);
+                    packed.content_hashed = Some(self.hashed);
+                }
+                if let Some(end) = end {
+                    packed.t_req_end = end;
+                }
+            });
+    }
+}
+
+impl ContentWatch for BodyWatch {
+    fn is_full(&self) -> bool {
         self.hashed == Self::HASHED_MAX
     }
 
-    /// Further content was read.
-    pub(crate) fn content(&mut self, bytes: &[u8]) {
+    fn content(&mut self, bytes: &[u8]) {
         if self.is_full() || bytes.is_empty() {
             return;
         }
@@ -57,27 +76,8 @@ impl BodyWatch {
         }
     }
 
-    /// The end of the request was read.
-    pub(crate) fn end(mut self) {
+    fn end(mut self: Box<Self>) {
         self.note(Some(Instant::now()));
-    }
-
-    fn note(&mut self, end: Option<Instant>) {
-        let content = (!self.is_noted).then(|| self.content.finish());
-        self.is_noted = true;
-        let end = end.map(|end| Maybe::of(self.journal.micros(end)));
-        self.journal
-            .change_attempt(self.place, |Open { packed, .. }| {
-                if let Some(content) = content {
-                    // Until now it is that of the head.
-                    packed.fingerprint =
-                        (self.journal.hashes).with_content(packed.fingerprint, content);
-                    packed.content_hashed = Some(self.hashed);
-                }
-                if let Some(end) = end {
-                    packed.t_req_end = end;
-                }
-            });
     }
 }
 

@@ -7,10 +7,10 @@ use std::{
 };
 
 use super::{
-    CoreJournal, JournalQuery, OnConnection, Records,
-    open::Open,
+    CoreJournal, JournalQuery, OnConnection,
     packed::{Maybe, Packed, Texts},
 };
+use crate::route::Route;
 
 /// One connection of a client to a route. Times are µs on the journal's clock.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub enum ConnectionEnd {
 /// A [`Connection`] without its route, which is the text beside it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PackedConnection {
-    number: u64,
+    pub(super) number: u64,
     seq: u64,
     peer: SocketAddr,
     t_open: u64,
@@ -102,6 +102,21 @@ impl Packed for PackedConnection {
 }
 
 impl PackedConnection {
+    pub(super) fn new(number: u64, peer: SocketAddr, opened: u64) -> Self {
+        Self {
+            number,
+            seq: 0,
+            peer,
+            t_open: opened,
+            t_close: Maybe::NONE,
+            requests: 0,
+            idle_since: opened,
+            longest_idle: 0,
+            is_busy: false,
+            end: ConnectionEnd::StillOpen,
+        }
+    }
+
     pub(super) fn request_begins(&mut self, now: u64) {
         self.requests += 1;
         self.is_busy = true;
@@ -139,27 +154,14 @@ pub(crate) struct OpenConnection {
 impl OpenConnection {
     pub(crate) fn begin(
         journal: &Arc<CoreJournal>,
-        route: &str,
+        route: &Route,
         peer: SocketAddr,
         accepted: Instant,
     ) -> Self {
         let number = journal.numbers().connection.fetch_add(1, Ordering::Relaxed);
         let opened = journal.micros(accepted);
-        let packed = PackedConnection {
-            number,
-            seq: 0,
-            peer,
-            t_open: opened,
-            t_close: Maybe::NONE,
-            requests: 0,
-            idle_since: opened,
-            longest_idle: 0,
-            is_busy: false,
-            end: ConnectionEnd::StillOpen,
-        };
-        let place = (journal.records().connections.open).begin(packed, |connection| {
-            connection.texts.extend_from_slice(route.as_bytes());
-        });
+        let packed = PackedConnection::new(number, peer, opened);
+        let place = journal.records().open.add(packed, route.shared_name());
         Self {
             journal: Arc::clone(journal),
             place,
@@ -190,14 +192,14 @@ impl OpenConnection {
     pub(crate) fn end(&self, end: ConnectionEnd) {
         let now = self.journal.micros(Instant::now());
         let mut records = self.journal.records();
-        let Records { open, ended } = &mut records.connections;
-        open.end(self.place, |Open { packed, texts }| {
+        if let Some(open) = records.open.remove(self.place) {
+            let mut packed = open.connection;
             let numbers = self.journal.numbers();
             packed.seq = numbers.connection_end.fetch_add(1, Ordering::AcqRel);
             packed.end = end;
             packed.ends(now);
-            ended.push(*packed, texts);
-        });
+            records.connections.push(packed, open.route.as_bytes());
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use std::{
 use brownout_telemetry::redact_path;
 
 use super::{
-    attempt::{PackedAttempt, PackedTrace, TextLengths},
-    open::Open,
+    attempt::{PackedTrace, TextLengths},
+    open::InProgress,
     packed::Maybe,
 };
 use crate::http1::{FieldKind, RequestHead};
@@ -57,20 +57,16 @@ impl Hashes {
     }
 }
 
-/// Reads the head into a record without texts. Only the fields named here are looked at, in one pass.
-pub(super) fn read(
-    request: &RequestHead,
-    route: &str,
-    hashes: &Hashes,
-    attempt: &mut Open<PackedAttempt>,
-) {
-    let Open { packed, texts } = attempt;
+/// Reads the head into a record without texts. Only the fields named here are looked at,
+/// which [`FieldKind::of`] knows.
+pub(super) fn read(request: &RequestHead, route: &str, hashes: &Hashes, attempt: &mut InProgress) {
+    let InProgress { packed, texts } = attempt;
     let mut parents = request.fields.all_kind(FieldKind::Traceparent);
     if let (Some(parent), None) = (parents.next(), parents.next()) {
         packed.trace = trace(parent).and_then(PackedTrace::of);
     }
     let mut request_id = None;
-    for (name, value) in request.fields.iter() {
+    for (name, value) in request.fields.iter_kind(FieldKind::Evidence) {
         let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
         match name.len() {
             12 if is("x-request-id") => request_id = request_id.or_else(|| printable(value)),

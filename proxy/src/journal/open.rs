@@ -1,50 +1,44 @@
-//! Records in progress.
+//! Connections that are open, each with its request in progress.
 
-/// Records in progress, however many, each at its place until it ends.
-///
-/// They are at most as many as the process has connections. The memory of one that ended is used for the next that begins, so
-/// it is in the core's cache.
-#[derive(Debug)]
-pub(super) struct OpenRecords<P> {
-    places: Vec<Option<Box<Open<P>>>>,
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::{attempt::PackedAttempt, connection::PackedConnection};
+
+/// Open connections, however many, each at its place until it ends.
+#[derive(Debug, Default)]
+pub(super) struct OpenConnections {
+    places: Vec<Option<Box<Open>>>,
     vacant: Vec<usize>,
-    /// To be used again, up to [`SPARE_MAX`](Self::SPARE_MAX).
-    spare: Vec<Box<Open<P>>>,
 }
 
-/// A record in progress with its texts, one behind the other.
+/// An open connection. What its request changes is here too, in one piece: with hundreds of requests at a time it is cold
+/// in the cache whenever one goes on.
 #[derive(Debug)]
-pub(super) struct Open<P> {
-    pub(super) packed: P,
-    pub(super) texts: Vec<u8>,
+pub(super) struct Open {
+    pub(super) connection: PackedConnection,
+    pub(super) route: Arc<str>,
+    /// HTTP/1.1 has one at a time.
+    pub(super) attempt: Option<InProgress>,
 }
 
-impl<P: Copy> OpenRecords<P> {
-    const SPARE_MAX: usize = 64;
-    /// So much room for texts is kept with a spare record.
-    const SPARE_TEXTS_MAX: usize = 256;
+/// A request in progress, with its texts one behind the other.
+#[derive(Debug)]
+pub(super) struct InProgress {
+    pub(super) packed: PackedAttempt,
+    /// Few are longer.
+    pub(super) texts: SmallVec<[u8; 72]>,
+}
 
-    pub(super) const fn new() -> Self {
-        Self {
-            places: Vec::new(),
-            vacant: Vec::new(),
-            spare: Vec::new(),
-        }
-    }
-
-    /// Begins a record, whose texts `write` adds. Gives its place.
-    pub(super) fn begin(&mut self, packed: P, write: impl FnOnce(&mut Open<P>)) -> usize {
-        let mut open = match self.spare.pop() {
-            Some(mut open) => {
-                open.packed = packed;
-                open
-            }
-            None => Box::new(Open {
-                packed,
-                texts: Vec::new(),
-            }),
-        };
-        write(&mut open);
+impl OpenConnections {
+    /// Adds a connection. Gives its place.
+    pub(super) fn add(&mut self, connection: PackedConnection, route: &Arc<str>) -> usize {
+        let open = Box::new(Open {
+            connection,
+            route: Arc::clone(route),
+            attempt: None,
+        });
         if let Some(place) = self.vacant.pop() {
             self.places[place] = Some(open);
             place
@@ -54,37 +48,21 @@ impl<P: Copy> OpenRecords<P> {
         }
     }
 
-    /// The record at this place.
-    pub(super) fn at(&mut self, place: usize) -> Option<&mut Open<P>> {
+    /// The connection at this place.
+    pub(super) fn at(&mut self, place: usize) -> Option<&mut Open> {
         self.places.get_mut(place)?.as_deref_mut()
     }
 
-    /// Ends the record at this place: `end` takes it over.
-    pub(super) fn end(&mut self, place: usize, end: impl FnOnce(&mut Open<P>)) {
-        let Some(mut open) = self.places.get_mut(place).and_then(Option::take) else {
-            return;
-        };
+    /// Takes the connection at this place away.
+    pub(super) fn remove(&mut self, place: usize) -> Option<Box<Open>> {
+        let open = self.places.get_mut(place)?.take()?;
         self.vacant.push(place);
-        end(&mut open);
-        if self.spare.len() < Self::SPARE_MAX {
-            if open.texts.capacity() > Self::SPARE_TEXTS_MAX {
-                open.texts = Vec::new();
-            }
-            open.texts.clear();
-            self.spare.push(open);
-        }
+        Some(open)
     }
 
     /// Those among the first `count` places from `first` on, in no order; `None` behind the last place.
-    pub(super) fn some(
-        &self,
-        first: usize,
-        count: usize,
-    ) -> Option<impl Iterator<Item = &Open<P>>> {
-        let places = self
-            .places
-            .get(first..)
-            .filter(|places| !places.is_empty())?;
+    pub(super) fn some(&self, first: usize, count: usize) -> Option<impl Iterator<Item = &Open>> {
+        let places = self.places.get(first..).filter(|it| !it.is_empty())?;
         Some(places.iter().take(count).filter_map(Option::as_deref))
     }
 }
@@ -93,27 +71,25 @@ impl<P: Copy> OpenRecords<P> {
 mod tests {
     use super::*;
 
-    fn all(records: &OpenRecords<u64>) -> Vec<u64> {
-        let open = records.some(0, usize::MAX).into_iter().flatten();
-        open.map(|open| open.packed).collect()
+    fn numbers(open: &OpenConnections) -> Vec<u64> {
+        let all = open.some(0, usize::MAX).into_iter().flatten();
+        all.map(|open| open.connection.number).collect()
     }
 
     #[test]
-    fn a_record_is_at_its_place_until_it_ends_once() {
-        let mut records = OpenRecords::new();
-        let first = records.begin(1, |_| {});
-        let second = records.begin(2, |open| open.texts.push(b'x'));
-        let mut ended = Vec::new();
-        for _ in 0..2 {
-            records.end(first, |open| ended.push(open.packed));
-        }
+    fn a_connection_is_at_its_place_until_it_is_taken_away_once() {
+        let connection = |number| PackedConnection::new(number, ([127, 0, 0, 1], 1).into(), 0);
+        let mut open = OpenConnections::default();
+        let first = open.add(connection(1), &Arc::from("web"));
+        let second = open.add(connection(2), &Arc::from("web"));
 
-        let third = records.begin(3, |open| assert!(open.texts.is_empty()));
+        assert_eq!(open.remove(first).unwrap().connection.number, 1);
+        assert!(open.remove(first).is_none() && open.at(first).is_none());
+        let third = open.add(connection(3), &Arc::from("web"));
 
-        assert_eq!(ended, [1]);
         assert_eq!(first, third, "its place is used again");
-        assert_eq!(all(&records), [3, 2]);
-        assert_eq!(records.at(second).unwrap().texts, b"x");
-        assert!(records.some(2, 1).is_none());
+        assert_eq!(numbers(&open), [3, 2]);
+        assert_eq!(&*open.at(second).unwrap().route, "web");
+        assert!(open.some(2, 1).is_none());
     }
 }

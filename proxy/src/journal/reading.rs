@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Attempt, Connection, CoreJournal, CoreRecords, Journal, Records, packed::Packed};
+use super::{
+    Attempt, Connection, CoreJournal, CoreRecords, Journal, Numbers, attempt::PackedAttempt,
+    connection::PackedConnection, ended::Ended, open::Open, packed::Packed,
+};
 
 /// Which records to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,53 +54,76 @@ pub struct JournalPage<R> {
 /// So many records are looked at before a core may have its lock back: some 20 µs.
 const CHUNK: usize = 64;
 
+/// A sort of records, and where a core has them.
+trait Sort: Packed {
+    fn next_end(numbers: &Numbers) -> &AtomicU64;
+
+    fn ended(records: &CoreRecords) -> &Ended<Self>;
+
+    /// That of an open connection, with its texts.
+    fn open(open: &Open) -> Option<(&Self, &[u8])>;
+}
+
+impl Sort for PackedAttempt {
+    fn next_end(numbers: &Numbers) -> &AtomicU64 {
+        &numbers.attempt_end
+    }
+
+    fn ended(records: &CoreRecords) -> &Ended<Self> {
+        &records.attempts
+    }
+
+    fn open(open: &Open) -> Option<(&Self, &[u8])> {
+        let attempt = open.attempt.as_ref()?;
+        Some((&attempt.packed, &attempt.texts))
+    }
+}
+
+impl Sort for PackedConnection {
+    fn next_end(numbers: &Numbers) -> &AtomicU64 {
+        &numbers.connection_end
+    }
+
+    fn ended(records: &CoreRecords) -> &Ended<Self> {
+        &records.connections
+    }
+
+    fn open(open: &Open) -> Option<(&Self, &[u8])> {
+        Some((&open.connection, open.route.as_bytes()))
+    }
+}
+
 impl Journal {
     /// Requests, as `query` says.
     #[must_use]
     pub fn attempts(&self, query: &JournalQuery) -> JournalPage<Attempt> {
-        let end = &self.shared.numbers.attempt_end;
-        self.read(
-            query,
-            end,
-            |records| &records.attempts,
-            |it| it.number,
-            |it| it.seq,
-        )
+        self.read::<PackedAttempt>(query, |it| it.number, |it| it.seq)
     }
 
     /// Connections, as `query` says.
     #[must_use]
     pub fn connections(&self, query: &JournalQuery) -> JournalPage<Connection> {
-        let end = &self.shared.numbers.connection_end;
-        self.read(
-            query,
-            end,
-            |records| &records.connections,
-            |it| it.number,
-            |it| it.seq,
-        )
+        self.read::<PackedConnection>(query, |it| it.number, |it| it.seq)
     }
 
-    fn read<P: Packed>(
+    fn read<P: Sort>(
         &self,
         query: &JournalQuery,
-        next_end: &AtomicU64,
-        of: impl Fn(&CoreRecords) -> &Records<P>,
         number: impl Fn(&P::Record) -> u64,
         seq: impl Fn(&P::Record) -> u64,
     ) -> JournalPage<P::Record> {
         // Every end below this number is in a core's records as soon as their lock can be had.
-        let end = next_end.load(Ordering::Acquire);
+        let end = P::next_end(&self.shared.numbers).load(Ordering::Acquire);
         let begin = query.after.map_or(1, |after| after.saturating_add(1));
         let (mut open, mut ended) = (Vec::new(), Vec::new());
         let mut kept = 0;
         for core in self.cores.iter() {
-            kept += of(&core.records()).ended.count(begin, end) as u64;
+            kept += P::ended(&core.records()).count(begin, end) as u64;
             if query.state != RecordState::Open {
-                read_ended(core, query, begin, end, &of, &mut ended);
+                read_ended::<P>(core, query, begin, end, &mut ended);
             }
             if query.state != RecordState::Ended {
-                read_open(core, query, &of, &mut open);
+                read_open::<P>(core, query, &mut open);
             }
         }
         ended.sort_unstable_by_key(&seq);
@@ -127,30 +153,24 @@ impl Journal {
 
 /// Adds those in progress. The core may have its lock after each [`CHUNK`] of places: what begins or ends meanwhile may be there
 /// or not.
-fn read_open<P: Packed>(
-    core: &CoreJournal,
-    query: &JournalQuery,
-    of: impl Fn(&CoreRecords) -> &Records<P>,
-    found: &mut Vec<P::Record>,
-) {
+fn read_open<P: Sort>(core: &CoreJournal, query: &JournalQuery, found: &mut Vec<P::Record>) {
     for first in (0..).step_by(CHUNK) {
         let records = core.records();
-        let Some(some) = of(&records).open.some(first, CHUNK) else {
+        let Some(some) = records.open.some(first, CHUNK) else {
             return;
         };
-        let asked = some.filter(|it| it.packed.is_asked_for(&it.texts, query));
-        found.extend(asked.map(|it| it.packed.unpack(&it.texts)));
+        let asked = (some.filter_map(P::open)).filter(|(it, texts)| it.is_asked_for(texts, query));
+        found.extend(asked.map(|(it, texts)| it.unpack(texts)));
     }
 }
 
 /// Adds those that ended with a number from `begin` to before `end`: one more than the limit, if there are, so that it can be
 /// told. The core may have its lock after each [`CHUNK`].
-fn read_ended<P: Packed>(
+fn read_ended<P: Sort>(
     core: &CoreJournal,
     query: &JournalQuery,
     mut begin: u64,
     mut end: u64,
-    of: impl Fn(&CoreRecords) -> &Records<P>,
     found: &mut Vec<P::Record>,
 ) {
     let wanted = found.len() + query.limit.saturating_add(1);
@@ -164,7 +184,7 @@ fn read_ended<P: Packed>(
             }
             packed.seq()
         };
-        let range = of(&records).ended.range(begin, end);
+        let range = P::ended(&records).range(begin, end);
         if query.after.is_some() {
             let last = range.take(CHUNK).map(&mut look).last();
             begin = last.map_or(end, |last| last + 1);

@@ -40,6 +40,8 @@ pub(crate) struct ClientSocket {
     /// Who ended it, once that is known.
     ended: Cell<Option<ConnectionEnd>>,
     route: Arc<Route>,
+    /// [`Route::closings`] before this connection's token was looked at.
+    closings: u64,
     pub(crate) activity: Activity,
     /// When the first byte of a head was read that did not come whole.
     head_began: Cell<Option<Instant>>,
@@ -60,7 +62,7 @@ impl ClientSocket {
         let route = &scope.route;
         let layered = LayeredTcp::new(tcp, peer, number, scope, route.open(number));
         let evidence = (scope.journal.as_ref())
-            .map(|journal| OpenConnection::begin(journal, route.name(), peer, Instant::now()));
+            .map(|journal| OpenConnection::begin(journal, route, peer, Instant::now()));
         Rc::new(Self {
             transport: Transport::Layered(layered),
             peer,
@@ -68,6 +70,7 @@ impl ClientSocket {
             evidence,
             ended: Cell::new(None),
             route: Arc::clone(route),
+            closings: route.closings(),
             activity: Activity::new(),
             head_began: Cell::new(None),
             is_last: Cell::new(false),
@@ -133,6 +136,11 @@ impl ClientSocket {
             ClientEnd::None => ours,
         };
         self.ended.set(Some(end));
+    }
+
+    /// Whether its route may have closed since the connection began.
+    pub(crate) fn may_be_closing(&self) -> bool {
+        self.route.closings() != self.closings
     }
 
     /// Serves no request after the present one.

@@ -57,13 +57,18 @@ impl Fields {
 
     /// All values of the fields of this kind, in order.
     pub(crate) fn all_kind(&self, kind: FieldKind) -> impl Iterator<Item = &[u8]> {
+        self.iter_kind(kind).map(|(_, value)| value)
+    }
+
+    /// Names and values of the fields of this kind, in order.
+    pub(crate) fn iter_kind(&self, kind: FieldKind) -> impl Iterator<Item = (&[u8], &[u8])> {
         let lines = if self.kinds & kind.bit() == 0 {
             &[][..]
         } else {
             &self.lines[..]
         };
         let lines = lines.iter().filter(move |field| field.kind == kind);
-        lines.map(|field| field.value.in_bytes(&self.bytes))
+        lines.map(|field| (field.name(&self.bytes), field.value.in_bytes(&self.bytes)))
     }
 
     /// Names and values in order.
@@ -118,7 +123,7 @@ impl Fields {
 
     pub(crate) fn remove_bytes(&mut self, name: &[u8]) -> bool {
         let kind = FieldKind::of(name);
-        if kind != FieldKind::Other {
+        if kind.is_one_name() {
             return self.remove_kind(kind);
         }
         self.retain(|_, other, _| !other.eq_ignore_ascii_case(name))
@@ -280,7 +285,7 @@ impl Fields {
         let kind = FieldKind::of(name);
         move |field| {
             field.kind == kind
-                && (kind != FieldKind::Other || field.name(&self.bytes).eq_ignore_ascii_case(name))
+                && (kind.is_one_name() || field.name(&self.bytes).eq_ignore_ascii_case(name))
         }
     }
 
@@ -292,8 +297,7 @@ impl Fields {
         self.lines.retain(|other| {
             let keep = index <= first
                 || other.kind != field.kind
-                || (field.kind == FieldKind::Other
-                    && !other.name(bytes).eq_ignore_ascii_case(name));
+                || (!field.kind.is_one_name() && !other.name(bytes).eq_ignore_ascii_case(name));
             index += 1;
             keep
         });

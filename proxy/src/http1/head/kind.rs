@@ -17,6 +17,8 @@ pub(crate) enum FieldKind {
     Expect,
     Traceparent,
     Tracestate,
+    /// One of those that the journal alone reads.
+    Evidence,
     Other,
 }
 
@@ -39,12 +41,23 @@ impl FieldKind {
             (10, b'k') if is("keep-alive") => Self::KeepAlive,
             (10, b't') if is("tracestate") => Self::Tracestate,
             (11, b't') if is("traceparent") => Self::Traceparent,
+            (12, b'x') if is("x-request-id") => Self::Evidence,
+            (13, b'x') if is("x-retry-count") => Self::Evidence,
             (14, b'c') if is("content-length") => Self::ContentLength,
             (14, b'h') if is("http2-settings") => Self::Http2Settings,
+            (15, b'a') if is("amz-sdk-request") => Self::Evidence,
+            (15, b'i') if is("idempotency-key") => Self::Evidence,
             (16, b'p') if is("proxy-connection") => Self::ProxyConnection,
             (17, b't') if is("transfer-encoding") => Self::TransferEncoding,
+            (21, b'x') if is("x-envoy-attempt-count") => Self::Evidence,
+            (23, b'x') if is("x-stainless-retry-count") => Self::Evidence,
             _ => Self::Other,
         }
+    }
+
+    /// Whether all fields of this kind have one name.
+    pub(super) fn is_one_name(self) -> bool {
+        !matches!(self, Self::Evidence | Self::Other)
     }
 
     /// A set with this kind alone.

@@ -118,6 +118,31 @@ fn fields_are_removed() {
 }
 
 #[test]
+fn a_kind_of_several_names_tells_them_apart() {
+    const LINES: &str = "X-Request-Id: 1\r\nIdempotency-Key: 2\r\nX-Retry-Count: 3\r\n";
+    for (name, left) in [
+        ("x-request-id", "Idempotency-Key: 2\r\nX-Retry-Count: 3\r\n"),
+        ("idempotency-key", "X-Request-Id: 1\r\nX-Retry-Count: 3\r\n"),
+        ("x-retry-count", "X-Request-Id: 1\r\nIdempotency-Key: 2\r\n"),
+        ("amz-sdk-request", LINES),
+    ] {
+        let mut fields = fields(LINES);
+        assert_eq!(FieldKind::of(name.as_bytes()), FieldKind::Evidence);
+
+        assert_eq!(fields.remove(name), left != LINES, "{name}");
+
+        assert_eq!(written(&fields), left);
+        assert_eq!(fields.get(name), None);
+        fields.set(name, b"4");
+        assert_eq!(written(&fields), format!("{left}{name}: 4\r\n"));
+        assert_eq!(
+            fields.iter_kind(FieldKind::Evidence).count(),
+            3 + usize::from(left == LINES)
+        );
+    }
+}
+
+#[test]
 fn a_cleared_head_keeps_its_memory() {
     let mut fields = fields(&"A: b\r\n".repeat(100));
     let held = fields.capacity();

@@ -7,13 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use smallvec::SmallVec;
+
 use super::{
     AttemptEnd,
     packed::{PackedAttempt, TextLengths},
 };
 use crate::{
     http1::RequestHead,
-    journal::{BodyWatch, CoreJournal, evidence, open::Open, packed::Maybe},
+    journal::{BodyWatch, CoreJournal, CoreRecords, evidence, open::InProgress, packed::Maybe},
     route::Route,
 };
 
@@ -37,9 +39,8 @@ pub(crate) struct OnConnection {
 #[derive(Debug)]
 pub(crate) struct OpenAttempt {
     pub(in crate::journal) journal: Arc<CoreJournal>,
+    /// That of its connection.
     pub(in crate::journal) place: usize,
-    /// The place of its connection.
-    connection: usize,
 }
 
 /// What is told of an answer that begins.
@@ -94,18 +95,19 @@ impl OpenAttempt {
             is_whole: false,
             lengths: TextLengths::default(),
         };
-        let mut records = journal.records();
-        if let Some(connection) = records.connections.open.at(on.place) {
-            connection.packed.request_begins(t_read);
+        let mut attempt = InProgress {
+            packed,
+            texts: SmallVec::new(),
+        };
+        evidence::read(request, route.name(), &journal.hashes, &mut attempt);
+        attempt.strike(faults);
+        if let Some(open) = journal.records().open.at(on.place) {
+            open.connection.request_begins(t_read);
+            open.attempt = Some(attempt);
         }
-        let place = records.attempts.open.begin(packed, |attempt| {
-            evidence::read(request, route.name(), &journal.hashes, attempt);
-            attempt.strike(faults);
-        });
         Self {
             journal: Arc::clone(journal),
-            place,
-            connection: on.place,
+            place: on.place,
         }
     }
 
@@ -123,7 +125,7 @@ impl OpenAttempt {
     pub(crate) fn answers(&self, answer: AnswerBegins, now: Instant) {
         let now = Maybe::of(self.journal.micros(now));
         let told = (answer.told).map(|it| u64::try_from(it.as_micros()).unwrap_or(u64::MAX));
-        self.change(|Open { packed, .. }| {
+        self.change(|InProgress { packed, .. }| {
             packed.status = answer.status.and_then(NonZeroU16::new);
             packed.retry_after = told.into();
             packed.t_first_out = now;
@@ -140,7 +142,7 @@ impl OpenAttempt {
     /// Notes that more content was handed on, `bytes` in all.
     pub(crate) fn sent(&self, bytes: u64, now: Instant) {
         let now = Maybe::of(self.journal.micros(now));
-        self.change(|Open { packed, .. }| {
+        self.change(|InProgress { packed, .. }| {
             if packed.t_first_out == Maybe::NONE {
                 packed.t_first_out = now;
             }
@@ -153,30 +155,24 @@ impl OpenAttempt {
     pub(crate) fn end(&self, end: AttemptEnd, by: Option<&str>, is_whole: bool, now: Instant) {
         let now = self.journal.micros(now);
         let mut records = self.journal.records();
-        let records = &mut *records;
-        if let Some(connection) = records.connections.open.at(self.connection) {
-            connection.packed.request_ends(now);
-        }
-        let ended = &mut records.attempts.ended;
-        records.attempts.open.end(self.place, |attempt| {
-            let packed = &mut attempt.packed;
+        let CoreRecords { open, attempts, .. } = &mut *records;
+        let Some(open) = open.at(self.place) else {
+            return;
+        };
+        open.connection.request_ends(now);
+        if let Some(InProgress { packed, texts }) = &mut open.attempt {
             // Drawn under the lock: whoever has read a higher number, and then takes the lock, finds the record.
-            packed.seq = self
-                .journal
-                .numbers()
-                .attempt_end
-                .fetch_add(1, Ordering::AcqRel);
+            packed.seq = (self.journal.numbers().attempt_end).fetch_add(1, Ordering::AcqRel);
             packed.end = end;
             packed.is_whole = is_whole;
             packed.t_end = Maybe::of(now);
-            attempt
-                .texts
-                .extend_from_slice(by.unwrap_or_default().as_bytes());
-            ended.push(attempt.packed, &attempt.texts);
-        });
+            texts.extend_from_slice(by.unwrap_or_default().as_bytes());
+            attempts.push(*packed, texts);
+        }
+        open.attempt = None;
     }
 
-    pub(in crate::journal) fn change(&self, change: impl FnOnce(&mut Open<PackedAttempt>)) {
+    pub(in crate::journal) fn change(&self, change: impl FnOnce(&mut InProgress)) {
         self.journal.change_attempt(self.place, change);
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use super::{Attempt, AttemptEnd};
 use crate::journal::{
     JournalQuery,
-    open::Open,
+    open::InProgress,
     packed::{Maybe, Packed, Texts},
 };
 
@@ -194,7 +194,7 @@ fn take_id<'t>(texts: &mut Texts<'t>) -> &'t str {
     texts.take(length.into())
 }
 
-impl Open<PackedAttempt> {
+impl InProgress {
     /// Notes that these faults struck it. Ids have up to 64 bytes.
     pub(in crate::journal) fn strike<'f>(&mut self, ids: impl Iterator<Item = &'f str>) {
         for id in ids {
@@ -249,14 +249,14 @@ mod tests {
     fn texts(packed: &mut PackedAttempt, texts: [&str; 4], faults: &[&str], by: &str) -> Vec<u8> {
         let [route, method, path, request_id] = texts.map(str::len);
         packed.lengths = TextLengths::of(route, method, path, request_id);
-        let mut open = Open {
+        let mut open = InProgress {
             packed: *packed,
-            texts: texts.concat().into_bytes(),
+            texts: texts.concat().into_bytes().into(),
         };
         open.strike(faults.iter().copied());
         *packed = open.packed;
         open.texts.extend_from_slice(by.as_bytes());
-        open.texts
+        open.texts.into_vec()
     }
 
     #[test]
