@@ -6,7 +6,10 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Request},
     http::{header, request::Parts},
 };
-use brownout_fault::read::{Problem, shorten};
+use brownout_fault::{
+    inexact_number,
+    read::{Problem, shorten},
+};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::{
@@ -42,15 +45,25 @@ impl Body {
     /// Reads it as JSON. A large one takes some milliseconds.
     ///
     /// # Errors
-    /// When it is empty or no JSON.
+    /// When it is empty or no JSON, or has a number that would lose digits.
     pub(crate) fn json(&self) -> Result<Value, ApiError> {
         if self.bytes.trim_ascii().is_empty() {
             let detail = "the body is empty; JSON is expected";
             return Err(ApiError::NotJson(detail.to_owned()));
         }
         // It says the line and column itself.
-        serde_json::from_slice(&self.bytes)
-            .map_err(|error| ApiError::NotJson(format!("the body is not JSON: {error}")))
+        let value = serde_json::from_slice(&self.bytes)
+            .map_err(|error| ApiError::NotJson(format!("the body is not JSON: {error}")))?;
+        match str::from_utf8(&self.bytes).ok().and_then(inexact_number) {
+            None => Ok(value),
+            Some(number) => Err(ApiError::invalid(Problem {
+                pointer: String::new(),
+                detail: format!(
+                    "the number {} has more digits than a 64-bit number keeps",
+                    shorten(number)
+                ),
+            })),
+        }
     }
 
     /// What was sent.

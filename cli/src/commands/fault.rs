@@ -1,7 +1,7 @@
 //! `brownout fault`: start, see and end what goes wrong.
 
 use brownout_client::Client;
-use brownout_fault::{Fault, FaultSpec, units::show_duration};
+use brownout_fault::{Fault, FaultSpec, inexact_number, read::shorten, units::show_duration};
 use brownout_wire::{FaultAnswer, FaultList};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -116,7 +116,14 @@ fn spec(args: &FaultAddArgs) -> Result<Value, Failure> {
         "match",
         (!matching.is_empty()).then_some(Value::Object(matching)),
     );
-    put("percent", args.percent.as_deref().map(scalar));
+    put(
+        "percent",
+        args.percent
+            .as_deref()
+            .map(scalar)
+            .transpose()
+            .map_err(usage)?,
+    );
     put("per", args.per.as_ref().map(|key| json!(key)));
     put("skip_first", args.skip_first.map(|n| json!(n)));
     put("every", args.every.map(|n| json!(n)));
@@ -188,14 +195,14 @@ fn samples(path: &str) -> Result<Value, String> {
 fn params(words: &[String]) -> Result<Value, String> {
     match words {
         [] => Ok(json!({})),
-        [single] if !single.contains('=') => Ok(scalar(single)),
+        [single] if !single.contains('=') => scalar(single),
         pairs => {
             let mut params = json!({});
             for pair in pairs {
                 let (path, value) = pair.split_once('=').ok_or_else(|| {
                     format!(
-                        "`{pair}` stands alone only where it is all; write it as KEY=VALUE, \
-                         such as status=503 (see: brownout fault kinds)"
+                        "`{pair}` is not of the form KEY=VALUE, such as status=503; only a single \
+                         parameter may be given without its key (see: brownout fault kinds)"
                     )
                 })?;
                 let mut target = &mut params;
@@ -205,7 +212,7 @@ fn params(words: &[String]) -> Result<Value, String> {
                     }
                     target = &mut target[key];
                 }
-                *target = scalar(value);
+                *target = scalar(value)?;
                 if path == "file" {
                     params["samples"] = samples(value)?;
                     params
@@ -218,12 +225,16 @@ fn params(words: &[String]) -> Result<Value, String> {
     }
 }
 
-/// A number where it is one, a text otherwise.
-fn scalar(word: &str) -> Value {
+/// A number or `true` or `false` where the word is one, a text otherwise.
+fn scalar(word: &str) -> Result<Value, String> {
     match serde_json::from_str(word) {
-        Ok(Value::Number(number)) => Value::Number(number),
-        Ok(Value::Bool(value)) => Value::Bool(value),
-        _ => json!(word),
+        Ok(Value::Number(_)) if inexact_number(word).is_some() => Err(format!(
+            "the number {} has more digits than a 64-bit number keeps",
+            shorten(word)
+        )),
+        Ok(Value::Number(number)) => Ok(Value::Number(number)),
+        Ok(Value::Bool(value)) => Ok(Value::Bool(value)),
+        _ => Ok(json!(word)),
     }
 }
 
@@ -443,6 +454,24 @@ mod tests {
             "unknown kind of fault `latencey`; did you mean `latency`?"
         );
         assert_eq!(failure.exit, Exit::Usage);
+    }
+
+    #[test]
+    fn a_number_that_would_lose_digits_is_refused() {
+        for line in [
+            "brownout fault add mutate web response.json_merge.id=12345678901234567890123",
+            "brownout fault add truncate web fraction=0.10000000000000000001",
+            "brownout fault add reset web --percent 19.999999999999999999",
+        ] {
+            let failure = sent(line).unwrap_err();
+
+            assert!(
+                failure.message.contains("more digits"),
+                "{}",
+                failure.message
+            );
+            assert_eq!(failure.exit, Exit::Usage);
+        }
     }
 
     #[test]

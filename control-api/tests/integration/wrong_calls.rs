@@ -57,6 +57,19 @@ fn table() -> Vec<Wrong> {
         wrong("POST /faults", "{\"percent\": NaN}", 400, ""),
         wrong("POST /faults", "{\"percent\": 1e999}", 400, ""),
         wrong("POST /faults", "\u{feff}{}", 400, ""),
+        // JSON whose numbers would be others than the caller wrote.
+        wrong(
+            "POST /faults",
+            r#"{"route":"web","mutate":{"response":{"json_merge":{"id":12345678901234567890123}}}}"#,
+            422,
+            "",
+        ),
+        wrong(
+            "PATCH /faults/kept",
+            r#"{"percent":19.999999999999999999}"#,
+            422,
+            "",
+        ),
         wrong("POST /faults", &deep, 400, ""),
         wrong("PATCH /faults/kept", "not json", 400, ""),
         wrong("PUT /faults/x", "", 400, ""),

@@ -1,8 +1,10 @@
 //! JSON text that is changed in places: what no change names keeps its text, every digit of its numbers included.
 
 mod marks;
+mod numbers;
 
 pub(crate) use self::marks::depth_of;
+pub use self::numbers::inexact_number;
 
 use std::{borrow::Cow, fmt};
 

@@ -76,6 +76,7 @@ pub use injection::{
     Malformed, MatchOutcome, RequestEnding, RequestFaults, Reservation, ResponseCache,
     ResponseEnding, ResponseFaults, RetryDate, Shape, Since, Stall, Then,
 };
+pub use json_text::inexact_number;
 pub use matcher::{Choice, FieldMatch, Glob, MatchSpec, Network, Pattern, Per, Places};
 pub use name::is_name;
 pub use origin::Origin;
