@@ -15,8 +15,11 @@ use crate::{
 /// Gives the first answer to each GET again and again, as a cache or a replica that lags does.
 ///
 /// From the moment it is armed the fault keeps answers of status 200 and up to 64 KiB, at most 1,000. A kept answer is
-/// given to requests of the same route, host and target, with the same `Authorization` and `Cookie`, and with the same
-/// values of the fields that its `Vary` names (RFC 9111 §4.1). Any other request is `skipped` and goes to the upstream.
+/// given only for the same route, host and target, the same values of the fields that its `Vary` names (RFC 9111 §4.1),
+/// and the same fields that tell who asks: those whose names have `auth`, `cookie`, `token`, `api-key`, `session`,
+/// `secret`, `credential`, `user` (but not `User-Agent`), `tenant` or `account` in them. An answer with `Cache-Control:
+/// private` is given only for a request with the same fields, besides those of tracing. `Set-Cookie` is never given
+/// again. Any other request is `skipped` and goes to the upstream.
 /// The answer's own fields stay as they were, `Date` included, with `Age` beside them (RFC 9111 §5.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayStale {
@@ -31,7 +34,7 @@ impl FaultKind for ReplayStale {
         "age",
         Accepts::Duration("24h"),
         "5m",
-        "how old an answer may get before the next request goes to the upstream; answers are kept by route, host, target, `Authorization`, `Cookie` and what `Vary` names: status 200, up to 64 KiB, at most 1,000",
+        "how old an answer may get before the next request goes to the upstream; an answer is given again only for the same route, host, target, fields that `Vary` names and fields that tell who asks, such as `Authorization`, `Cookie`, `X-Api-Key` or `X-User-Id`; one with `Cache-Control: private` only for a request with the same fields; `Set-Cookie` never; kept are answers to GET with status 200, up to 64 KiB, at most 1,000",
     )];
     const EXAMPLE: &'static str = r#"{"age":"5m"}"#;
 

@@ -18,8 +18,10 @@ use crate::{edits::Field, fields::Fields, subject::Subject};
 
 /// Answers of upstreams by request, at most 1,000. When it is full, further answers are not kept.
 ///
-/// An answer is given again only for a request of the same route, method, host and target, with the same
-/// `Authorization` and `Cookie`, and with the same values of the fields that the answer's `Vary` names (RFC 9111 §4.1).
+/// An answer is given again only for a request of the same route, method, host and target, with the same fields that
+/// tell who asks ([`tells_who_asks`]), and with the same values of the fields that the answer's `Vary` names (RFC 9111
+/// §4.1). An answer with `Cache-Control: private` belongs to one user (RFC 9111 §5.2.2.7): it is given again only for a
+/// request with the same fields, besides those of tracing. `Set-Cookie` is never given again.
 #[derive(Default)]
 pub struct ResponseCache(Mutex<Answers>);
 
@@ -35,14 +37,45 @@ struct Kept {
     answer: Arc<Answer>,
     /// Names of fields of the request, and their values joined.
     varies: Vec<(String, Vec<u8>)>,
+    /// Of an answer for one user: a hash of all fields of its request, besides those of tracing.
+    only_for: Option<u128>,
 }
 
 /// What must be the same of two requests, whatever the answer says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     target: String,
-    /// A hash of the request's credentials, so that they are not kept in memory.
-    credentials: u128,
+    /// A hash of the fields that tell who asks, so that credentials are not kept in memory.
+    caller: u128,
+}
+
+/// Parts of names of fields that tell who asks: `Authorization`, `Cookie`, `X-Api-Key`, `X-User-Id` and the like.
+const CALLER: [&str; 11] = [
+    "auth",
+    "cookie",
+    "token",
+    "api-key",
+    "apikey",
+    "session",
+    "secret",
+    "credential",
+    "user",
+    "tenant",
+    "account",
+];
+
+/// Fields that differ between two equal requests of one user.
+const TRACING: [&str; 5] = [
+    "traceparent",
+    "tracestate",
+    "x-request-id",
+    "x-correlation-id",
+    "b3",
+];
+
+/// Whether a field of a request, by its name in lower case, tells who asks.
+fn tells_who_asks(name: &str) -> bool {
+    name != "user-agent" && CALLER.iter().any(|part| name.contains(part))
 }
 
 /// The right to put the answer of one request into a cache.
@@ -52,6 +85,8 @@ pub struct Keep {
     key: Key,
     /// The request's fields, for `Vary`; names in lower case.
     asked: Vec<(String, Bytes)>,
+    /// A hash of them all, besides those of tracing.
+    asked_hash: u128,
 }
 
 impl ResponseCache {
@@ -72,6 +107,9 @@ impl ResponseCache {
         let at = kept.iter().position(|kept| {
             let mut varies = kept.varies.iter();
             varies.all(|(name, value)| joined(subject.fields, name) == *value)
+                && kept
+                    .only_for
+                    .is_none_or(|request| request == hash_of(subject.fields, is_not_of_tracing))
         })?;
         let is_old = now.saturating_duration_since(kept[at].at);
         if is_old > age {
@@ -95,6 +133,7 @@ impl ResponseCache {
             cache: Arc::clone(self),
             key: Key::of(subject),
             asked,
+            asked_hash: hash_of(subject.fields, is_not_of_tracing),
         }
     }
 }
@@ -103,20 +142,31 @@ impl Key {
     fn of(subject: &Subject<'_>) -> Self {
         let host = subject.host.unwrap_or_default();
         let (route, method) = (subject.route, subject.method);
-        let mut hasher = SipHasher13::new();
-        for name in ["authorization", "cookie"] {
-            subject.fields.walk_named(name, &mut |value| {
-                hasher.write(name.as_bytes());
-                hasher.write_usize(value.len());
-                hasher.write(value);
-                ControlFlow::Continue(())
-            });
-        }
         Self {
             target: format!("{route} {method} {host} {}", subject.target()),
-            credentials: hasher.finish128().as_u128(),
+            caller: hash_of(subject.fields, tells_who_asks),
         }
     }
+}
+
+/// A hash of the fields whose names, in lower case, pass `test`.
+fn hash_of(fields: &dyn Fields, test: impl Fn(&str) -> bool) -> u128 {
+    let mut hasher = SipHasher13::new();
+    fields.walk(&mut |name, value| {
+        let name = lower_case(name);
+        if test(&name) {
+            for part in [name.as_bytes(), value] {
+                hasher.write_usize(part.len());
+                hasher.write(part);
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    hasher.finish128().as_u128()
+}
+
+fn is_not_of_tracing(name: &str) -> bool {
+    !TRACING.contains(&name)
 }
 
 /// The values of all fields of one name, as one (RFC 9110 §5.3).
@@ -144,15 +194,17 @@ impl Keep {
         method == "GET" && status == StatusCode::OK
     }
 
-    /// Keeps a whole answer, without the fields that frame it or belong to its connection. One with `Vary: *` is not
-    /// kept. Of several answers to equal requests the first stays, as it is the oldest that is still allowed.
+    /// Keeps a whole answer, without `Set-Cookie` and the fields that frame it or belong to its connection. One with
+    /// `Vary: *` is not kept. Of several answers to equal requests the first stays, as it is the oldest that is still allowed.
     pub fn put(self, status: StatusCode, fields: &dyn Fields, body: Bytes, now: Instant) {
-        const NOT_KEPT: [&str; 4] = [
+        const NOT_KEPT: [&str; 5] = [
             "content-length",
             "transfer-encoding",
             "connection",
             "trailer",
+            "set-cookie",
         ];
+        let only_for = is_private(fields).then_some(self.asked_hash);
         let Some(varies) = self.varies(fields) else {
             return;
         };
@@ -170,11 +222,15 @@ impl Keep {
             return;
         }
         let kept = answers.by_key.entry(self.key).or_default();
-        if kept.iter().all(|kept| kept.varies != varies) {
+        if kept
+            .iter()
+            .all(|kept| kept.varies != varies || kept.only_for != only_for)
+        {
             kept.push(Kept {
                 at: now,
                 answer,
                 varies,
+                only_for,
             });
             answers.count += 1;
         }
@@ -199,6 +255,16 @@ impl Keep {
         });
         (!is_any).then_some(varies)
     }
+}
+
+/// Whether an answer is meant for one user.
+fn is_private(answer: &dyn Fields) -> bool {
+    answer.any("cache-control", |value| {
+        value.split(|byte| *byte == b',').any(|directive| {
+            let name = directive.split(|byte| *byte == b'=').next();
+            name.is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(b"private"))
+        })
+    })
 }
 
 impl fmt::Debug for ResponseCache {
@@ -258,6 +324,11 @@ mod tests {
 
         assert!(is_shared(&[], alice, alice));
         assert!(is_shared(&[], &[], &[("accept", "x/y")]));
+        assert!(is_shared(
+            &[],
+            &[("user-agent", "a")],
+            &[("user-agent", "b")]
+        ));
         for (first, second) in [
             (alice, &[("authorization", "bob")][..]),
             (alice, &[]),
@@ -266,6 +337,11 @@ mod tests {
             (cookie, &[]),
             (&[], cookie),
             (alice, &[("cookie", "alice")]),
+            (&[("proxy-authorization", "alice")], &[]),
+            (&[("x-api-key", "1")], &[("x-api-key", "2")]),
+            (&[("x-auth-token", "1")], &[("x-auth-token", "2")]),
+            (&[("x-user-id", "7")], &[("x-user-id", "8")]),
+            (&[("x-tenant", "blue")], &[]),
         ] {
             assert!(!is_shared(&[], first, second), "{first:?} {second:?}");
         }
@@ -294,6 +370,46 @@ mod tests {
             german,
             &[("accept", "a/b")]
         ));
+    }
+
+    #[test]
+    fn a_private_answer_is_given_again_to_the_same_request_alone() {
+        for answer in [
+            [("cache-control", "private")],
+            [("cache-control", "max-age=0, Private=\"x\"")],
+        ] {
+            let alice: &[_] = &[("x-who", "alice"), ("traceparent", "00-1")];
+
+            assert!(is_shared(
+                &answer,
+                alice,
+                &[("x-who", "alice"), ("traceparent", "00-2")]
+            ));
+            assert!(!is_shared(&answer, alice, &[("x-who", "bob")]));
+            assert!(!is_shared(&answer, alice, &[]));
+        }
+        assert!(is_shared(
+            &[("cache-control", "max-age=5, no-private")],
+            &[("x-who", "alice")],
+            &[]
+        ));
+    }
+
+    #[test]
+    fn a_cookie_is_set_once() {
+        let (cache, now) = (Arc::new(ResponseCache::default()), Instant::now());
+        let asked = fields(&[]);
+        let answer = fields(&[("set-cookie", "session=1"), ("etag", "a")]);
+
+        let keep = cache.keep(&subject(&asked));
+        keep.put(StatusCode::OK, &answer, Bytes::from("x"), now);
+
+        let (found, _) = cache.find(&subject(&asked), MINUTE, now).unwrap();
+        let shown = format!("{found:?}");
+        assert!(
+            shown.contains("etag") && !shown.contains("set-cookie"),
+            "{shown}"
+        );
     }
 
     #[test]
