@@ -6,7 +6,7 @@ use std::{
 };
 
 use brownout_fault::Fired;
-use brownout_telemetry::{Span, SpanId, TraceId};
+use brownout_telemetry::{Span, SpanId, TraceId, redact_path};
 
 use crate::{
     clock::Times,
@@ -39,7 +39,7 @@ impl RequestLine {
     pub(crate) fn of(request: &RequestHead) -> Box<Self> {
         Box::new(Self {
             method: request.method().to_owned(),
-            path: request.path().to_owned(),
+            path: redact_path(request.path()).into_owned(),
         })
     }
 
@@ -152,7 +152,7 @@ impl RefusedLine<'_> {
             target: ACCESS_LOG,
             route = self.route,
             method = request.map(RequestHead::method),
-            path = request.map(RequestHead::path),
+            path = request.map(|request| redact_path(request.path())).as_deref(),
             status = self.refusal.status,
             ending = "refused",
             why = self.refusal.why,

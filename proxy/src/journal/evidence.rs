@@ -5,6 +5,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use brownout_telemetry::redact_path;
+
 use super::Attempt;
 use crate::http1::{FieldKind, RequestHead};
 
@@ -17,9 +19,8 @@ pub(super) fn read(request: &RequestHead, hasher: &RandomState, attempt: &mut At
     attempt
         .method
         .push_str(clipped(request.method(), METHOD_BYTES_MAX));
-    attempt
-        .path
-        .push_str(clipped(request.path(), PATH_BYTES_MAX));
+    let path = redact_path(clipped(request.path(), PATH_BYTES_MAX));
+    attempt.path.push_str(clipped(&path, PATH_BYTES_MAX));
     let length = request.fields.get_kind(FieldKind::ContentLength);
     attempt.fingerprint = fingerprint(request, length, hasher);
     let mut parents = request.fields.all_kind(FieldKind::Traceparent);

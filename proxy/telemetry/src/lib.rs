@@ -53,7 +53,7 @@ mod trace;
 
 pub use crate::{
     metrics::{Counter, Distribution, Gauge, Histogram, Metrics, Sample, SeriesGroup, Value},
-    redact::{redact_authority, redact_query, redact_url},
+    redact::{redact_authority, redact_path, redact_query, redact_url},
     statsd::{Dialect, UnknownDialect},
     telemetry::{ShutdownTimeout, StartError, Telemetry, TelemetryConfig},
     trace::{

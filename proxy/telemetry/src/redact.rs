@@ -31,10 +31,18 @@ pub(crate) const NAMES: &[&str] = &[
     "authorization",
     "bearer",
     "jwt",
-    "assertion",
     "samlresponse",
+    "samlrequest",
     "ticket",
-    "otp",
+    "pin",
+    "devicecode",
+    "usercode",
+    "mac",
+    "sign",
+    "md5",
+    "hdnts",
+    "hdnea",
+    "hdntl",
     "pass",
     "passphrase",
     "pwd",
@@ -45,7 +53,6 @@ pub(crate) const NAMES: &[&str] = &[
     "credentials",
     "secrets",
     "tokens",
-    "subscriptionkey",
 ];
 
 /// Endings of such names, likewise: `access_token`, `client-secret`, `userPassword`.
@@ -60,7 +67,20 @@ pub(crate) const ENDINGS: &[&str] = &[
     "accesskey",
     "secretkey",
     "privatekey",
+    "authkey",
+    "appkey",
+    "consumerkey",
+    "signingkey",
+    "subscriptionkey",
+    "accesskeyid",
     "sessionid",
+    "tokenhint",
+    "assertion",
+    "verifier",
+    "passcode",
+    "otp",
+    "csrf",
+    "xsrf",
 ];
 
 /// More than the longest name and the longest ending.
@@ -106,6 +126,39 @@ pub fn redact_query(query: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// Replaces the values of such parameters of a path's segments (`/cart;jsessionid=1`) by `REDACTED`. Without one it copies
+/// nothing.
+///
+/// Parameters begin behind `;` (RFC 3986 §3.3) and end at the next `;` or `/`. Names are those of [`redact_query`].
+///
+/// ```
+/// use brownout_telemetry::redact_path;
+///
+/// assert_eq!(redact_path("/cart;jsessionid=6f1a/items"), "/cart;jsessionid=REDACTED/items");
+/// ```
+#[must_use]
+pub fn redact_path(path: &str) -> Cow<'_, str> {
+    let mut shown = String::new();
+    let mut copied = 0;
+    for (semicolon, _) in path.match_indices(';') {
+        let begin = semicolon + 1;
+        let end = until(path, begin, &[';', '/']);
+        if let Some((name, value)) = path[begin..end].split_once('=')
+            && !value.is_empty()
+            && is_secret(name)
+        {
+            shown.push_str(&path[copied..end - value.len()]);
+            shown.push_str(REDACTED);
+            copied = end;
+        }
+    }
+    if copied == 0 {
+        return Cow::Borrowed(path);
+    }
+    shown.push_str(&path[copied..]);
+    Cow::Owned(shown)
+}
+
 /// Where the first of `marks` is from `begin` on, or the end of `text`.
 fn until(text: &str, begin: usize, marks: &[char]) -> usize {
     text[begin..]
@@ -122,7 +175,8 @@ pub fn redact_authority(authority: &str) -> Cow<'_, str> {
     }
 }
 
-/// As [`redact_query`] and [`redact_authority`], of a whole target: a path with or without a query, or a URL.
+/// As [`redact_path`], [`redact_query`] and [`redact_authority`], of a whole target: a path with or without a query, or a
+/// URL.
 ///
 /// What follows `#` is taken for parameters as well.
 #[must_use]
@@ -140,7 +194,7 @@ pub fn redact_url(url: &str) -> Cow<'_, str> {
     let parts = [
         Cow::Borrowed(&url[..authority]),
         redact_authority(&url[authority..path]),
-        Cow::Borrowed(&url[path..query]),
+        redact_path(&url[path..query]),
         question,
         query_shown,
         hash,
@@ -265,6 +319,14 @@ mod tests {
             ),
             ("token=\u{e4}&\u{e4}=1", "token=REDACTED&\u{e4}=1"),
             ("&&sig=1&&", "&&sig=REDACTED&&"),
+            (
+                "id_token_hint=1&client_assertion=2&Ocp-Apim-Subscription-Key=3",
+                "id_token_hint=REDACTED&client_assertion=REDACTED&Ocp-Apim-Subscription-Key=REDACTED",
+            ),
+            (
+                "AccessKeyId=1&sign=2&auth_key=3&oauth_verifier=4&totp=5&csrf=6",
+                "AccessKeyId=REDACTED&sign=REDACTED&auth_key=REDACTED&oauth_verifier=REDACTED&totp=REDACTED&csrf=REDACTED",
+            ),
         ] {
             assert_eq!(redact_query(query), shown);
         }
@@ -296,19 +358,41 @@ mod tests {
         for query in [
             "",
             "q=OpenTelemetry",
-            "page=2&sort=name;asc&design=1&signal=2&monkey=3&codec=4&author=5&sessions=6",
+            "page=2&sort=name;asc&design=1&signal=2&monkey=3&codec=4&author=5&sessions=6&stopped=7&machine=8&pinned=9&verified=1",
             "sig",
             "sig&token",
             "token=",
             "=token",
             "a=token&b=sig",
             "a=b=token",
-            "%=1&%7=2&%zz=3&si%67n=4",
+            "%=1&%7=2&%zz=3&si%66n=4",
             "tok%2565n=1",
         ] {
             assert!(
                 matches!(redact_query(query), Cow::Borrowed(it) if it == query),
                 "{query}"
+            );
+        }
+    }
+
+    #[test]
+    fn sessions_and_tokens_in_a_path_are_redacted() {
+        for (path, shown) in [
+            ("/a;jsessionid=1", "/a;jsessionid=REDACTED"),
+            (
+                "/a;JSESSIONID=1;v=2/b;access_token=3",
+                "/a;JSESSIONID=REDACTED;v=2/b;access_token=REDACTED",
+            ),
+            ("/;sid=a=b", "/;sid=REDACTED"),
+        ] {
+            assert_eq!(redact_path(path), shown);
+        }
+        for path in [
+            "", "/", "/a;v=1", "/a;sid", "/a;sid=", "/token=1", ";", "/a;;=/",
+        ] {
+            assert!(
+                matches!(redact_path(path), Cow::Borrowed(it) if it == path),
+                "{path}"
             );
         }
     }
@@ -344,6 +428,7 @@ mod tests {
             ),
             ("http://u:p@h", "http://REDACTED:REDACTED@h"),
             ("http://h#id_token=1&x=2", "http://h#id_token=REDACTED&x=2"),
+            ("http://h/a;sid=1/b?c=2", "http://h/a;sid=REDACTED/b?c=2"),
         ] {
             assert_eq!(redact_url(target), shown);
         }

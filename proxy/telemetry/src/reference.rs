@@ -131,12 +131,14 @@ one valid `traceparent`, as it belongs to no trace. `baggage` always passes as i
 const REDACTED: &str = "
 ## What is not shown
 
-Values of parameters that sign or authorise are `REDACTED` in `url.query` and `url.full`, and so are a user name and a
-password before a host. The upstream gets them as they came. Parameters begin behind `&` or `;`, and a value that is not
-shown ends at the next `&`. Names are compared after decoding `%xx` and without regard to case, `-` and `_`: `key` is also
-`KEY` and `k%65y`, `apikey` is also `api_key`, `api-key` and `apiKey`. Of `user[password]` and `user.password` each part
-counts. OpenTelemetry's semantic conventions list the first seven names; the rest is our own choice, rather too much than
-too little.
+Spans show `REDACTED` in place of the values of parameters that sign or authorise: in `url.query`, in `url.full`, and in a
+path such as `/cart;jsessionid=1`. The access log and `GET /requests`, which show no query, do the same in a path. A user
+name and a password before a host are redacted too. The upstream gets everything as it came.
+
+A parameter of a query begins after `&` or `;`, and a redacted value ends at the next `&`. Names are compared after decoding
+`%xx`, and without regard to case, `-` and `_`: `key` is also `KEY` and `k%65y`, and `apikey` is also `api_key`, `api-key` and
+`apiKey`. In `user[password]` and `user.password` each part is compared. A URL inside a value is not looked into.
+OpenTelemetry's semantic conventions list the first seven names. The others are our choice.
 ";
 
 const METRICS: &str = "

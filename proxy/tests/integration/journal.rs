@@ -233,7 +233,7 @@ async fn a_request_is_known_again_and_its_secrets_are_not_kept() {
         let mut client = proxy.connect().await;
         client
             .send(format!(
-                "POST /order?token=hush HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nAuthorization: Bearer hush\r\n\
+                "POST /order;sid=hush?token=hush HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nAuthorization: Bearer hush\r\n\
                  Cookie: sid=hush\r\nX-Request-Id: page-17\r\nIdempotency-Key: hush\r\nX-Retry-Count: {retry}\r\n\
                  traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n"
             ))

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     names::attr,
-    redact::{redact_query, redact_url},
+    redact::{redact_path, redact_query, redact_url},
 };
 
 /// A request that came in, as far as its span tells of it. Making one allocates nothing.
@@ -136,7 +136,11 @@ impl<'a> ServerRequest<'a> {
 
     pub(super) fn describe(&self, span: &mut Span) {
         describe_method(self.method, span);
-        set(span, semconv::URL_PATH, clip(self.path));
+        set(
+            span,
+            semconv::URL_PATH,
+            clip(&redact_path(clipped(self.path))),
+        );
         if let Some(query) = self.query {
             // Cut before, which bounds the work, and after, as `REDACTED` may be longer than what was there.
             let query = clip(&redact_query(clipped(query)));
