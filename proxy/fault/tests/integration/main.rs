@@ -13,6 +13,7 @@ mod draws;
 mod holding;
 mod import_cycles;
 mod reference;
+mod regressions;
 mod schedules;
 mod schemas;
 mod sticky;
