@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use brownout_testkit::{How, RawClient, within};
 use serde_json::json;
 
