@@ -321,11 +321,11 @@ pub(crate) struct RouteArgs {
 pub(crate) enum RouteCommand {
     /// Make a route, such as: route add web 127.0.0.1:9100 http://127.0.0.1:9000
     Add {
-        /// Its name
+        /// The name of the route
         name: String,
         /// Where to listen; port 0 asks for a free one
         listen: String,
-        /// Where requests go
+        /// The upstream, such as http://127.0.0.1:9000 or tcp://127.0.0.1:5432
         upstream: String,
         /// Let callers ask for faults with header fields, such as x-brownout-fault: latency=300ms
         #[arg(long)]
@@ -335,7 +335,7 @@ pub(crate) enum RouteCommand {
     Ls,
     /// Delete routes, with the faults that name them alone
     Rm {
-        /// Their names
+        /// The names of the routes
         #[arg(required = true)]
         names: Vec<String>,
     },

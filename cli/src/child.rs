@@ -21,7 +21,7 @@ use crate::{
 /// How long it may take to end when it is asked to.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Where its output goes.
+/// Where the output of the command goes.
 #[derive(Debug)]
 pub(crate) enum ChildOutput {
     /// Where ours goes; it reads what we could read.

@@ -7,7 +7,7 @@ use brownout_client::ClientError;
 /// An exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// It did what it should.
+    /// The command did what it was asked for.
     Ok,
     /// It was understood and refused, by the proxy or by what was measured.
     Refused,
@@ -23,13 +23,13 @@ pub(crate) enum Exit {
     FaultLeft,
     /// The control API or the target cannot be reached.
     Unreachable,
-    /// A bug or a broken machine.
+    /// A bug, or the system failed.
     Internal,
     /// Interrupted, and rolled back.
     Interrupted,
     /// As the command that ran behind a proxy ended.
     Command(u8),
-    /// What the user asked for instead of [`Refused`](Self::Refused).
+    /// The code of `--exit-code-on-fail`, in place of [`Refused`](Self::Refused).
     Chosen(u8),
 }
 

@@ -201,9 +201,9 @@ impl House {
 /// How many connections there are descriptors for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Room {
-    /// Of clients: each needs a descriptor, and one more to its upstream.
+    /// Connections of clients: each needs one descriptor, and one more for its upstream.
     traffic: usize,
-    /// Of the control API.
+    /// Connections of the control API: one descriptor each.
     control: usize,
 }
 
@@ -211,7 +211,7 @@ impl Room {
     /// Some are kept back for what `cores` need besides, and so that the control API answers whatever the data plane is
     /// doing.
     fn of(descriptors: u64, cores: usize) -> Self {
-        /// Listeners, telemetry, files.
+        /// Descriptors for listeners, telemetry and files.
         const KEPT_BACK: usize = 64;
         const TRAFFIC_MIN: usize = 16;
         const CONTROL_MIN: usize = 16;

@@ -55,7 +55,7 @@ pub type Restarting<'s> = Pin<Box<dyn Future<Output = Result<bool, String>> + Se
 pub struct Audit<'s> {
     /// What it is told.
     pub options: Options,
-    /// The proxy.
+    /// The control API of the proxy.
     pub control: Client,
     /// The service under test.
     pub service: &'s mut dyn UnderTest,
@@ -76,14 +76,14 @@ pub enum AuditEvent {
     Restarted {
         /// The dependency that was being audited.
         route: String,
-        /// Why.
+        /// The reason, as a sentence.
         why: String,
     },
     /// The experiments of a dependency ended early.
     Stopped {
-        /// The dependency.
+        /// The name of the dependency's route.
         route: String,
-        /// Why.
+        /// The reason, as a sentence.
         why: String,
     },
 }

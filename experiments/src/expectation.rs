@@ -27,9 +27,9 @@ pub use self::{
 /// A condition on what a run measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expectation {
-    /// As written.
+    /// The expectation as it was written.
     pub text: String,
-    /// What is measured.
+    /// The load, route or fault, and the measure of it.
     pub subject: Subject,
     /// What it is held to.
     pub condition: Condition,
@@ -39,21 +39,21 @@ pub struct Expectation {
     pub sustained: Option<Duration>,
 }
 
-/// What is measured.
+/// The subject of an expectation: a measure of a hop, or a counter of a fault.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Subject {
     /// A measure of the load or of a route.
     Hop {
         /// The route's name, or what the load is called.
         name: String,
-        /// Which.
+        /// The measure.
         measure: Measure,
     },
     /// A counter of a fault.
     Fault {
         /// Its id in the file.
         id: String,
-        /// Which.
+        /// The counter.
         counter: FaultCounter,
     },
 }
@@ -63,9 +63,9 @@ pub enum Subject {
 pub enum Condition {
     /// A number on one side of another.
     Compare {
-        /// How.
+        /// The comparison.
         op: Op,
-        /// With what.
+        /// The value that it is compared with.
         threshold: Threshold,
     },
     /// An event that must happen in time: the expectation's `within`.
@@ -82,15 +82,15 @@ pub enum Condition {
 /// A comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
-    /// Below.
+    /// `<`
     Less,
-    /// At most.
+    /// `<=`
     AtMost,
-    /// Above.
+    /// `>`
     Greater,
-    /// At least.
+    /// `>=`
     AtLeast,
-    /// Exactly; for counts.
+    /// `==`, for counts.
     Equal,
 }
 

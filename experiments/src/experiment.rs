@@ -27,7 +27,7 @@ pub use self::{
 };
 use crate::expectation::Expectation;
 
-/// An experiment.
+/// An experiment, as it is read from its file and checked.
 #[derive(Debug, Clone)]
 pub struct Experiment {
     /// A short name: `[a-z0-9][a-z0-9._-]{0,63}`.
@@ -62,14 +62,14 @@ pub struct Experiment {
     pub guard: Guard,
     /// How numbers become a verdict.
     pub verdict: VerdictRule,
-    /// Where reports go.
+    /// The files that reports are written to.
     pub report: ReportFiles,
 }
 
 /// An expectation with its place in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expected {
-    /// What is expected.
+    /// The expectation, parsed.
     pub expectation: Expectation,
     /// Its line in the file, from 1.
     pub line: usize,
@@ -136,7 +136,7 @@ pub struct EveryPage {
 pub struct Recovery {
     /// How long it is watched.
     pub observe: Duration,
-    /// What must hold.
+    /// The expectations that must hold.
     pub expect: Vec<Expected>,
 }
 
@@ -167,13 +167,13 @@ pub struct VerdictRule {
 /// Where reports go, relative to the working directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReportFiles {
-    /// JUnit XML.
+    /// The path of the JUnit XML.
     pub junit: Option<PathBuf>,
-    /// The result as JSON.
+    /// The path of the result as JSON.
     pub json: Option<PathBuf>,
-    /// One HTML page.
+    /// The path of the HTML page.
     pub html: Option<PathBuf>,
-    /// Markdown.
+    /// The path of the Markdown.
     pub markdown: Option<PathBuf>,
     /// Whether GitHub's step summary and annotations are written where there is a step.
     pub github: bool,

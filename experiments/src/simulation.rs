@@ -66,7 +66,7 @@ const TTL_SPARE: Duration = Duration::from_secs(60);
 /// ```
 #[derive(Debug, Clone)]
 pub struct Simulation {
-    /// What goes wrong.
+    /// The outage that is simulated.
     pub scenario: Scenario,
     /// Where pages are asked for.
     pub homepage: SocketAddr,
@@ -105,7 +105,7 @@ pub struct Policy {
 pub enum Event {
     /// The fault is armed. Not told where nothing goes wrong.
     Armed {
-        /// Its id.
+        /// The id of the fault.
         id: &'static str,
         /// The route it is on.
         route: &'static str,
@@ -119,7 +119,7 @@ pub enum Event {
     },
     /// The clients have left.
     BurstEnded {
-        /// What ended before.
+        /// The sum of the seconds that ended before.
         total: Second,
     },
     /// What recommendations has still to do, for nobody. Told every 50 ms, at least once.
@@ -138,7 +138,7 @@ pub enum Event {
 impl Simulation {
     /// The longest burst, and the longest wait for its tail: a day.
     pub const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-    /// The most connections.
+    /// The most connections that may ask for pages at once.
     pub const CONNECTIONS_MAX: usize = 4096;
     /// A user that the authentication service knows, as all others.
     pub const AUTHORIZATION: HeaderValue = HeaderValue::from_static("Token 0x132");

@@ -64,13 +64,13 @@ pub enum StatsError {
     /// What was given is no URL.
     #[error("that is not a URL")]
     Url(#[source] http::uri::InvalidUri),
-    /// Nobody answers there.
+    /// The address cannot be connected to.
     #[error("nobody answers there")]
     Unreachable(#[source] legacy::Error),
     /// No answer in time.
     #[error("no answer within {TIMEOUT:?}")]
     Timeout,
-    /// It says no.
+    /// The service answers with another status than 200.
     #[error("it answers {0}")]
     Status(StatusCode),
     /// The answer broke off, or is too long.

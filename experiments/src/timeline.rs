@@ -33,7 +33,7 @@ pub struct Second {
 /// Requests without a whole answer, by the reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kinds {
-    /// No connection.
+    /// Requests for which no connection could be made.
     pub connect: u64,
     /// The connection was reset.
     pub reset: u64,
@@ -41,20 +41,20 @@ pub struct Kinds {
     pub timeout: u64,
     /// The connection was closed before the whole answer was there.
     pub incomplete: u64,
-    /// Anything else.
+    /// Failures of any other kind.
     pub other: u64,
 }
 
 /// How long served pages took, in milliseconds; exact to three digits.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
-    /// The median.
+    /// The median of latency, in ms.
     pub p50_ms: f64,
-    /// The 95th percentile.
+    /// The 95th percentile of latency, in ms.
     pub p95_ms: f64,
-    /// The 99th percentile.
+    /// The 99th percentile of latency, in ms.
     pub p99_ms: f64,
-    /// The longest.
+    /// The longest latency, in ms.
     pub max_ms: f64,
 }
 

@@ -22,16 +22,16 @@ pub(crate) struct FaultArgs {
 pub(crate) enum FaultCommand {
     /// Arm a fault, such as: fault add latency web 250ms --percent 20 --for 2m
     Add(Box<FaultAddArgs>),
-    /// List what is armed
+    /// List the armed faults and what they did
     Ls,
-    /// Show one fault whole
+    /// Show one fault with every default, its counters and the delay it really added
     Show {
-        /// Its id
+        /// The id of the fault
         id: String,
     },
     /// Remove faults
     Rm {
-        /// Their ids
+        /// The ids of the faults
         #[arg(required = true)]
         ids: Vec<String>,
     },
@@ -134,7 +134,7 @@ pub(crate) struct FaultAddArgs {
     #[arg(long, value_name = "N")]
     pub(crate) max_active: Option<u64>,
 
-    /// Draws begin from this
+    /// The same seed repeats the same draws
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 

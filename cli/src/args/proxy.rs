@@ -68,11 +68,11 @@ pub(crate) struct ControlArgs {
         "Where the control API listens [default: {}]", ControlConfig::LISTEN))]
     pub(crate) listen: Option<String>,
 
-    /// Let others than this machine call the control API without a token
+    /// Let other machines call the control API without a token
     #[arg(long, env = "BROWNOUT_INSECURE", value_parser = FalseyValueParser::new())]
     pub(crate) insecure: bool,
 
-    /// Let routes lead to the control API, and with that everybody who reaches such a route
+    /// Allow routes to the control API: everybody who reaches such a route can then call it
     #[arg(long, env = "BROWNOUT_ALLOW_CONTROL_UPSTREAM", value_parser = FalseyValueParser::new())]
     pub(crate) allow_control_upstream: bool,
 

@@ -24,7 +24,7 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) quiet: bool,
 
-    /// End with this code instead of 1 where an expectation did not hold, as 99 for users of k6
+    /// Exit with this code instead of 1 when an expectation did not hold; k6 uses 99
     #[arg(long, value_name = "CODE", value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) exit_code_on_fail: Option<u8>,
 
@@ -94,7 +94,7 @@ pub(crate) struct ReportArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SchemaArgs {
-    /// Of what
+    /// What the schema describes
     #[arg(value_enum)]
     pub(crate) of: SchemaOf,
 }

@@ -61,7 +61,7 @@ pub(crate) struct SimulateArgs {
 /// What goes wrong in a simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ScenarioArg {
-    /// Nothing
+    /// Nothing goes wrong
     Ideal,
     /// Connections from the homepage to recommendations are reset
     Outage,

@@ -9,7 +9,7 @@ pub(crate) struct TelemetryArgs {
     #[arg(long, env = "BROWNOUT_STATSD", value_name = "HOST:PORT")]
     pub(crate) statsd: Option<String>,
 
-    /// How the daemon wants tags: etsy puts their values into names, influx is Telegraf's way, datadog DogStatsD's
+    /// How tags are written: etsy puts their values into names, influx is for Telegraf, datadog for the Datadog agent
     /// [default: etsy]
     #[arg(long, env = "BROWNOUT_STATSD_DIALECT", value_name = "DIALECT")]
     pub(crate) statsd_dialect: Option<Dialect>,
@@ -18,21 +18,21 @@ pub(crate) struct TelemetryArgs {
     #[arg(long, env = "BROWNOUT_OTLP", value_name = "URL")]
     pub(crate) otlp: Option<String>,
 
-    /// The share of the traces begun here that is recorded, 0 to 1 [default: 1]
+    /// The share of traces to record, 0 to 1, of those that begin here [default: 1]
     #[arg(long, env = "BROWNOUT_SAMPLE_RATIO", value_name = "RATIO", value_parser = ratio)]
     pub(crate) sample_ratio: Option<f64>,
 
-    /// Whether a request that a fault acts on is recorded in a trace that is not [default: inherit]
+    /// Whether to record a request that a fault acts on although its trace is not recorded [default: inherit]
     #[arg(long, env = "BROWNOUT_FAULT_SAMPLING", value_enum, value_name = "WHEN")]
     pub(crate) fault_sampling: Option<FaultSamplingArg>,
 }
 
-/// See [`FaultSampling`].
+/// The words of `--fault-sampling`; see [`FaultSampling`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FaultSamplingArg {
-    /// As its trace says
+    /// Only if its trace is recorded
     Inherit,
-    /// Always: the proxy's span alone
+    /// Always, with the proxy's span alone
     Always,
 }
 

@@ -451,6 +451,24 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_would_lose_digits_is_refused() {
+        for line in [
+            "brownout fault add mutate web response.json_merge.id=12345678901234567890123",
+            "brownout fault add truncate web fraction=0.10000000000000000001",
+            "brownout fault add reset web --percent 19.999999999999999999",
+        ] {
+            let failure = sent(line).unwrap_err();
+
+            assert!(
+                failure.message.contains("more digits"),
+                "{}",
+                failure.message
+            );
+            assert_eq!(failure.exit, Exit::Usage);
+        }
+    }
+
+    #[test]
     fn samples_come_from_a_file_of_this_machine() {
         let path = std::env::temp_dir().join(format!("samples-{}", std::process::id()));
         std::fs::write(&path, "12ms\n\n 1.5s \n").unwrap();

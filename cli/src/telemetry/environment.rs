@@ -9,9 +9,9 @@ use brownout_telemetry::Propagation;
 #[derive(Debug, Default)]
 pub(super) struct Environment {
     pub(super) disabled: bool,
-    /// A base URL.
+    /// The base URL of a collector, to which `/v1/traces` is appended.
     pub(super) endpoint: Option<String>,
-    /// A whole URL.
+    /// The whole URL for traces, which wins over `endpoint`.
     pub(super) exact_endpoint: Option<String>,
     /// Whether traces are exported.
     pub(super) exporter: Option<bool>,

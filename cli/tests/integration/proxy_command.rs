@@ -162,7 +162,7 @@ fn a_route_to_the_control_api_is_refused_unless_it_is_meant() {
 }
 
 #[tokio::test]
-async fn one_address_for_two_routes_is_refused_and_nothing_listens() {
+async fn a_route_on_a_taken_address_is_refused_by_its_name() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let route = format!("web={address}=http://127.0.0.1:1");
@@ -172,7 +172,7 @@ async fn one_address_for_two_routes_is_refused_and_nothing_listens() {
     assert_eq!(ran.code(), 2);
     assert!(
         ran.err()
-            .contains(&format!("the address {address} is taken")),
+            .contains(&format!("route `web`: the address {address} is taken")),
         "{}",
         ran.err()
     );

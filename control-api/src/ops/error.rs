@@ -49,6 +49,21 @@ impl OpError {
     pub(crate) fn invalid(problem: Problem) -> Self {
         Self::Invalid(vec![problem])
     }
+
+    /// Says which of several routes it was.
+    pub(super) fn of_route(self, name: &str) -> Self {
+        match self {
+            Self::Taken(why) => Self::Taken(format!("route `{name}`: {why}")),
+            Self::Invalid(problems) => {
+                let of_route = |Problem { pointer, detail }| Problem {
+                    pointer: format!("route `{name}` {pointer}"),
+                    detail,
+                };
+                Self::Invalid(problems.into_iter().map(of_route).collect())
+            }
+            other => other,
+        }
+    }
 }
 
 /// Seconds, rounded up: what `Retry-After` says.

@@ -277,7 +277,9 @@ impl Change<'_> {
                 }
                 (Some(route), None) if difference(route, new) == RouteChange::default() => {}
                 _ => {
-                    gateway.add_route(new.clone())?;
+                    gateway
+                        .add_route(new.clone())
+                        .map_err(|error| OpError::from(error).of_route(&new.name))?;
                     undo.push(Undo::Delete(new.name.clone()));
                     reloaded.routes_added.push(new.name.clone());
                 }

@@ -44,14 +44,10 @@ async fn a_fault_comes_and_goes_on_an_open_connection() {
         "{armed}"
     );
     client.send("held").await;
-    let began = Instant::now();
     let (status, _) = world.call("DELETE", "/faults/slow", Value::Null).await;
     assert_eq!(status, 200);
+    // Waited for with a bound, far below the hour of the fault.
     assert_eq!(client.read_exact(4).await, b"held");
-    assert!(
-        began.elapsed() < Duration::from_secs(5),
-        "the fault was one hour"
-    );
 
     let reset = json!({ "id": "cut", "route": "db", "reset": {} });
     assert_eq!(world.call("POST", "/faults", reset).await.0, 201);

@@ -23,7 +23,7 @@ pub struct Health {
 pub struct Version {
     /// The version of Toxiproxy's API that its clients find here.
     pub version: String,
-    /// Our own.
+    /// The version of brownout, such as `0.1.0`.
     pub brownout: String,
 }
 
@@ -51,7 +51,7 @@ impl Halt {
     /// Reads the body.
     ///
     /// # Errors
-    /// All problems.
+    /// Every problem with the body, each with its place.
     pub fn read(value: &Value) -> Result<Self, Vec<Problem>> {
         let object = Object::new(value).map_err(|problem| vec![problem])?;
         let mut problems: Vec<Problem> = object.unknown(&["rearm_after"]).collect();

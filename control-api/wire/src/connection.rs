@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 pub struct ConnectionList {
     /// Those that are open, the newest first, then those that ended, the last one first.
     pub connections: Vec<ConnectionRecord>,
-    /// The clock when it was read.
+    /// The clock at the time of the answer, in µs since `began_unix_us`.
     pub now_us: u64,
     /// When the clock was 0, in µs since 1970.
     pub began_unix_us: u64,
-    /// What to give as `after` to read on.
+    /// The `after` of the next call, to read on without a gap.
     pub next: u64,
-    /// Whether there is more behind `next` already.
+    /// Whether further records have ended already: call again at once.
     pub more: bool,
-    /// Records behind `after`, or of all, that made room for others before they could be read, on whatever route.
+    /// Records after `after` (without it: of all) that were overwritten before they could be read, on any route.
     pub lost: u64,
 }
 
 /// What to ask `GET /connections` for. What is `None` is not asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConnectionQuery {
-    /// Of this route alone.
+    /// Only connections of this route; `None` for all routes.
     pub route: Option<String>,
     /// Whether they are open; `None` for either.
     pub open: Option<bool>,
@@ -55,23 +55,23 @@ pub struct ConnectionRecord {
     /// Its number in the order of ends, from 1; none while it is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
-    /// The route.
+    /// The name of its route.
     pub route: String,
     /// The client's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<std::net::SocketAddr>,
-    /// When it was accepted.
+    /// When it was accepted, in µs on the clock of the answer.
     pub t_open: u64,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t_close: Option<u64>,
-    /// From its acceptance to its end, or until now.
+    /// Time from its acceptance to its end, or to now, in µs.
     pub age_us: u64,
     /// Requests that it carried; none on a `tcp` route.
     pub requests: u64,
     /// Whether a request is in progress on it.
     pub busy: bool,
-    /// The longest time without a request in progress, also the one that lasts.
+    /// The longest time without a request in progress, in µs; a time that still lasts counts.
     pub longest_idle_us: u64,
     /// Who ended it, and how.
     pub end: ConnectionEnd,
@@ -81,7 +81,7 @@ pub struct ConnectionRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConnectionEnd {
-    /// It is open.
+    /// It has not ended.
     StillOpen,
     /// The client closed it, or its sending side, first.
     ClientFin,

@@ -11,9 +11,9 @@ use crate::FaultTags;
 /// The body of `POST /faults`, and a `[[fault]]` of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FaultDraft {
-    /// What goes wrong.
+    /// What the fault does, to which requests, how often and when.
     pub spec: FaultSpec,
-    /// Whose it is.
+    /// Labels, owner and lease.
     pub tags: FaultTags,
 }
 

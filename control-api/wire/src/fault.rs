@@ -15,25 +15,25 @@ use crate::{FaultDraft, FaultTags};
 /// In JSON one flat object: every field of the spec with its default written out, then the state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FaultAnswer {
-    /// The spec as understood.
+    /// The fault with every default filled in.
     pub spec: FaultSpec,
-    /// Whose it is.
+    /// Labels, owner and lease.
     pub tags: FaultTags,
-    /// Its id.
+    /// The id, chosen by the caller or made from the kind and a number.
     pub id: String,
-    /// What it is doing.
+    /// Whether it waits for its start, acts, is used up or has ended.
     pub state: State,
-    /// When it was armed.
+    /// When it was armed, on the wall clock.
     pub created_at: Timestamp,
-    /// When its ttl is over; `None` for ever.
+    /// When its ttl ends; `None` if it stays until it is removed.
     pub expires_at: Option<Timestamp>,
-    /// The number of the change that gave it this form.
+    /// The revision of the change that armed or last changed it: its `ETag`.
     pub revision: u64,
-    /// What it did.
+    /// How many requests or connections it matched, hit and passed by.
     pub counters: CountersAnswer,
-    /// What it achieved.
+    /// The delays and bytes that were asked for and achieved.
     pub magnitude: MagnitudeAnswer,
-    /// When it did so, on the clock of the records of requests.
+    /// When it was armed and struck, on the clock of `GET /requests`.
     pub times: Option<FaultTimes>,
     /// When and why it ended, if it has.
     pub end: Option<FaultEnd>,
@@ -42,7 +42,7 @@ pub struct FaultAnswer {
 /// When a fault did something, in µs on the proxy's clock, as in `GET /requests`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultTimes {
-    /// When it was armed.
+    /// When it was armed, in µs.
     pub armed_us: u64,
     /// When it had its first effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,7 +58,7 @@ pub struct FaultTimes {
 /// The end of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FaultEnd {
-    /// When.
+    /// When it ended, on the wall clock.
     pub at: Timestamp,
     /// Why: `removed`, `replaced`, `expired`, `spent`, `halted`, `lease`, `route` or `shutdown`.
     pub reason: String,
@@ -74,17 +74,17 @@ pub struct FaultList {
 /// The counters of a fault. `matched` is the sum of `injected`, `skipped` and `overflow`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CountersAnswer {
-    /// Requests that fitted its `match`.
+    /// Requests, or connections, that fitted its `match`.
     pub matched: u64,
-    /// Requests it acted on.
+    /// Those that it acted on.
     pub injected: u64,
-    /// Requests its percent, its counts or an earlier ending passed by.
+    /// Those that it left alone: by its percent, its counts, an earlier ending, or because it had nothing to act on.
     pub skipped: u64,
-    /// Requests that passed because it held as many as it may.
+    /// Those that passed because it already held `max_active`.
     pub overflow: u64,
-    /// Requests it holds now.
+    /// Those that it holds now.
     pub active: u64,
-    /// Requests whose client left while it acted on them.
+    /// Those whose client left while it acted on them.
     pub client_gave_up: u64,
 }
 

@@ -15,11 +15,11 @@ use crate::tags::{free_text, lease_id};
 /// A lease to be made: the body of `POST /leases`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseSpec {
-    /// Its id; made when left out.
+    /// The id; `None` lets the proxy make one.
     pub id: Option<String>,
     /// How long it lasts when it is not renewed.
     pub ttl: Duration,
-    /// Whose it is.
+    /// The owner, as free text.
     pub owner: Option<String>,
 }
 
@@ -76,7 +76,7 @@ impl LeaseRenewal {
     /// Reads a renewal.
     ///
     /// # Errors
-    /// All problems.
+    /// Every problem with the body, each with its place.
     pub fn read(value: &Value) -> Result<Self, Vec<Problem>> {
         let object = Object::new(value).map_err(|problem| vec![problem])?;
         let mut problems: Vec<Problem> = object.unknown(&["ttl"]).collect();
@@ -106,14 +106,14 @@ fn ttl(value: &Value) -> Result<Duration, Problem> {
 /// A lease as the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseAnswer {
-    /// Its id.
+    /// The id of the lease.
     pub id: String,
     /// How long it lasts when it is not renewed, as text.
     pub ttl: String,
     /// Whose it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// When it was made.
+    /// When it was made, on the wall clock.
     pub created_at: Timestamp,
     /// When it ends if it is not renewed.
     pub expires_at: Timestamp,

@@ -11,9 +11,9 @@ pub struct ProblemAnswer {
     /// Always `about:blank`: the status says what kind it is.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The status in words.
+    /// The reason phrase of the status.
     pub title: String,
-    /// The status.
+    /// The HTTP status of the answer.
     pub status: u16,
     /// What is wrong, for a person.
     pub detail: String,
@@ -27,7 +27,7 @@ pub struct ProblemAnswer {
 pub struct ErrorAnswer {
     /// A JSON pointer (RFC 6901) into the body; `?key` for a part of the query.
     pub pointer: String,
-    /// What is wrong.
+    /// What is wrong there, and what would be accepted.
     pub detail: String,
 }
 

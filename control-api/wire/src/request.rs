@@ -7,31 +7,31 @@ use serde::{Deserialize, Serialize};
 pub struct RequestList {
     /// Those in progress, the newest first, then those that ended, the last one first.
     pub requests: Vec<RequestRecord>,
-    /// The clock when it was read.
+    /// The clock at the time of the answer, in µs since `began_unix_us`.
     pub now_us: u64,
     /// When the clock was 0, in µs since 1970.
     pub began_unix_us: u64,
-    /// What to give as `after` to read on.
+    /// The `after` of the next call, to read on without a gap.
     pub next: u64,
-    /// Whether there is more behind `next` already.
+    /// Whether further records have ended already: call again at once.
     pub more: bool,
-    /// Records behind `after`, or of all, that made room for others before they could be read, on whatever route.
+    /// Records after `after` (without it: of all) that were overwritten before they could be read, on any route.
     pub lost: u64,
 }
 
 impl RequestList {
-    /// The default of `limit`.
+    /// How many records a call gives when it has no `limit`.
     pub const LIMIT: usize = 100;
-    /// The greatest `limit`.
+    /// The most records that a call may ask for.
     pub const LIMIT_MAX: usize = 1_000;
 }
 
 /// What to ask `GET /requests` for. What is `None` is not asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestQuery {
-    /// Of this route alone.
+    /// Only requests of this route; `None` for all routes.
     pub route: Option<String>,
-    /// Struck by this fault alone.
+    /// Only requests that this fault struck; `None` for all.
     pub fault: Option<String>,
     /// Whether they are in progress; `None` for either.
     pub open: Option<bool>,
@@ -66,7 +66,7 @@ pub struct RequestRecord {
     /// Its number in the order of ends, from 1; none while it is in progress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
-    /// The route.
+    /// The name of its route.
     pub route: String,
     /// The number of its connection, unique in the process.
     pub conn: u64,
@@ -79,9 +79,9 @@ pub struct RequestRecord {
     pub method: String,
     /// Its path without the query, up to 256 bytes.
     pub path: String,
-    /// When its connection was accepted.
+    /// When its connection was accepted, in µs on the clock of the answer.
     pub t_open: u64,
-    /// When the first byte of its head was read.
+    /// When the first byte of its head was read, in µs.
     pub t_head: u64,
     /// When the end of its content was read; without content, when its head had come whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,14 +95,14 @@ pub struct RequestRecord {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t_end: Option<u64>,
-    /// From the first byte of its head to its end, or until now.
+    /// Time from the first byte of its head to its end, or to now, in µs.
     pub age_us: u64,
     /// Who ended it, and how.
     pub end: RequestEnd,
     /// The id of the fault that ended it; none with `end` other than `fault`, and for a fault of the layer `stream`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<String>,
-    /// How far it came.
+    /// How much of the answer was handed on when it ended.
     pub end_phase: RequestPhase,
     /// Content of the answer that was handed on, in bytes.
     pub bytes: u64,
@@ -145,9 +145,9 @@ pub struct RequestRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestEnd {
-    /// It is in progress.
+    /// It has not ended.
     StillOpen,
-    /// It was answered whole.
+    /// The whole answer was handed on, of the upstream or of a fault.
     Answered,
     /// The upstream gave no whole answer.
     UpstreamError,
@@ -186,11 +186,11 @@ impl RequestEnd {
 pub enum RequestPhase {
     /// No byte of its answer was handed on.
     BeforeHead,
-    /// A part of its head was.
+    /// A part of the answer's head was handed on.
     InHead,
-    /// Its head and some bytes of its content were.
+    /// The head and a part of the content were handed on.
     InBody,
-    /// All of it was.
+    /// The whole answer was handed on.
     IdleAfter,
 }
 

@@ -46,7 +46,7 @@ pub struct RouteSpec {
     pub listen: String,
     /// Where requests go, `http://HOST:PORT` or `tcp://HOST:PORT`; with `protocol` also `HOST:PORT`.
     pub upstream: String,
-    /// What it carries; `None` as the upstream's scheme says.
+    /// The protocol; `None` takes it from the upstream's scheme.
     pub protocol: Option<Protocol>,
     /// Whether it accepts connections at once.
     pub enabled: bool,
@@ -112,11 +112,11 @@ impl RouteSpec {
 /// What to change about a route: the body of `PATCH /routes/{name}`. `None` leaves it as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RoutePatch {
-    /// Where to listen.
+    /// A new address to listen on, `HOST:PORT`; `None` keeps it.
     pub listen: Option<String>,
-    /// Where requests go.
+    /// A new upstream; `None` keeps it.
     pub upstream: Option<String>,
-    /// Whether it accepts connections.
+    /// Whether it shall accept connections; `None` keeps it.
     pub enabled: Option<bool>,
     /// Whether its callers may ask for faults.
     pub caller_faults: Option<bool>,
@@ -179,15 +179,15 @@ impl RoutePatch {
 /// A route as the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteAnswer {
-    /// Its name.
+    /// The name of the route.
     pub name: String,
     /// Where it listens, with the port it got.
     pub listen: String,
-    /// Where requests go.
+    /// The upstream, as it was given.
     pub upstream: String,
-    /// What it carries.
+    /// The protocol, which never changes.
     pub protocol: Protocol,
-    /// Whether it accepts connections.
+    /// Whether it accepts connections; a route that is disabled refuses them.
     pub enabled: bool,
     /// Whether its callers may ask for faults by header fields.
     #[serde(default)]
@@ -204,7 +204,7 @@ pub struct RouteAnswer {
     /// ignored or for which the kernel's queue had no place.
     #[serde(default)]
     pub unanswered_syns: u64,
-    /// The ids of the faults that touch it.
+    /// The ids of the armed faults that act on it.
     pub faults: Vec<String>,
 }
 

@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 /// Labels, owner and lease of a fault.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FaultTags {
-    /// Words to find and remove it by.
+    /// Labels by which calls find and remove it.
     pub labels: Vec<String>,
-    /// Whose it is, as free text.
+    /// The owner, as free text.
     pub owner: Option<String>,
     /// The lease with which it ends.
     pub lease: Option<String>,
@@ -20,9 +20,9 @@ pub struct FaultTags {
 impl FaultTags {
     /// The keys of a fault that are read here.
     pub const KEYS: [&'static str; 3] = ["labels", "owner", "lease"];
-    /// Labels of one fault.
+    /// The most labels of one fault.
     pub const LABELS_MAX: usize = 16;
-    /// Bytes of a label and of an owner.
+    /// The most bytes of a label or an owner.
     pub const TEXT_BYTES_MAX: usize = 128;
 
     /// Takes the members that are tags out of a fault.

@@ -40,11 +40,11 @@ pub struct Options {
 /// Something that the service under test serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Where it listens.
+    /// The address on which the service listens.
     pub address: SocketAddr,
     /// The value of `Host`.
     pub host: String,
-    /// Path and query.
+    /// The path and the query of the page.
     pub path: String,
     /// How it is asked.
     pub method: Method,

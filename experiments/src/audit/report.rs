@@ -28,7 +28,7 @@ pub struct AuditReport {
     pub findings: Vec<Finding>,
     /// What was seen of each dependency in calm.
     pub calm: Vec<CalmRecord>,
-    /// What was done.
+    /// The experiments that were run, in order.
     pub experiments: Vec<ExperimentRecord>,
     /// Dependencies whose experiments ended early, and why.
     pub stopped: BTreeMap<String, String>,
@@ -44,7 +44,7 @@ pub struct AuditReport {
 pub struct PageAddress {
     /// `http://HOST:PORT`.
     pub origin: String,
-    /// Path and query.
+    /// The path and the query of the page.
     pub path: String,
 }
 
@@ -63,7 +63,7 @@ pub enum AuditVerdict {
 /// What was seen of a dependency in calm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CalmRecord {
-    /// The dependency.
+    /// The name of the dependency's route.
     pub route: String,
     /// The median of a page, in ms.
     pub page_p50_ms: f64,
@@ -82,7 +82,7 @@ pub struct CalmRecord {
 pub struct ExperimentRecord {
     /// Its id, `S0` to `S25`.
     pub id: String,
-    /// The dependency.
+    /// The name of the dependency's route.
     pub route: String,
     /// Its form, such as a status.
     pub form: String,

@@ -49,7 +49,7 @@ pub struct ExemplarPage {
     /// When its caller left; none if it did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_ms: Option<f64>,
-    /// Its status.
+    /// The status of the page; `None` if there was no answer.
     pub status: Option<u16>,
     /// Whether it said that something was missing.
     pub degraded: bool,
@@ -63,11 +63,11 @@ pub struct ExemplarPage {
 /// One attempt of a page. Times are ms since the page was sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExemplarAttempt {
-    /// Its method.
+    /// The method of the attempt.
     pub method: String,
-    /// Its path.
+    /// The path of the attempt, without the query.
     pub path: String,
-    /// When it began.
+    /// When it began, in ms from the beginning of what is shown.
     pub from_ms: f64,
     /// When it ended; when it was looked at, where it had not.
     pub to_ms: f64,
@@ -85,15 +85,15 @@ pub struct ExemplarAttempt {
 pub enum AttemptEnding {
     /// With a whole answer.
     Answered,
-    /// The dependency broke.
+    /// The upstream gave no whole answer.
     UpstreamError,
-    /// The fault.
+    /// A fault ended it.
     Fault,
-    /// The client closed.
+    /// The client closed the connection.
     ClientFin,
     /// The client reset the connection.
     ClientRst,
-    /// Nobody.
+    /// It had not ended when it was looked at.
     StillOpen,
 }
 
@@ -106,7 +106,7 @@ pub struct OverTime {
     pub armed_ms: Option<u64>,
     /// When it was removed; none where it was there until the end.
     pub removed_ms: Option<u64>,
-    /// At most 60.
+    /// The steps of time in order, at most 60.
     pub steps: Vec<Moment>,
 }
 
@@ -119,7 +119,7 @@ pub struct Moment {
     pub whole: usize,
     /// Pages that were served by a fallback.
     pub degraded: usize,
-    /// Pages that failed.
+    /// Pages without a good answer in this step.
     pub failed: usize,
 }
 

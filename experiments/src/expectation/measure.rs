@@ -25,7 +25,7 @@ pub enum Measure {
     Rate,
     /// Requests begun in the second that had most, moved by steps of 100 ms.
     PeakRate,
-    /// Requests begun.
+    /// How many requests began.
     Requests,
     /// Requests on the route for each page of the load.
     CallsPerPage,
@@ -195,7 +195,7 @@ impl Measure {
         })
     }
 
-    /// Its unit.
+    /// The unit in which it is written.
     #[must_use]
     pub fn unit(&self) -> Unit {
         use EvidenceMeasure as E;

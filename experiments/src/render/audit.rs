@@ -9,9 +9,9 @@ use crate::{
     forensics::{Finding, Verdict},
 };
 
-/// Where texts begin.
+/// The column at which texts begin.
 const TEXT: usize = 10;
-/// Where lines end.
+/// The column at which lines end.
 const WIDTH: usize = 80;
 
 /// Turns events of an audit into lines, in their order.

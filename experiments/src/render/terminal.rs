@@ -13,7 +13,7 @@ const TEXT: usize = 16;
 /// A line, and how it should look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// What it says.
+    /// The words, without colours.
     pub text: String,
     /// How it should look.
     pub tone: Tone,
@@ -22,13 +22,13 @@ pub struct Line {
 /// How a line should look where colours are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
-    /// As text.
+    /// Without a style.
     Plain,
-    /// It stands out.
+    /// Bold.
     Strong,
-    /// It held.
+    /// An expectation that held: green.
     Good,
-    /// It did not.
+    /// An expectation that did not hold: red.
     Bad,
     /// It cannot be told.
     Unsure,

@@ -170,27 +170,33 @@ const INTRODUCTION: &str = "\
      BROWNOUT_WRITE=1 cargo test -p brownout-fault the_reference_page_is_up_to_date -->
 
 A fault names one kind and where it applies. `GET /faults/kinds` and `brownout fault kinds` say the same as this page.
-Fields that every kind has, such as `match` and `percent`, are told in [matching and schedules](matching.md).
+Fields that every kind has, such as `match` and `percent`, are described in [matching and schedules](matching.md).
 
-Faults act in the order of their phases, inside a phase by `priority` (higher first) and then by creation. Delays add
-up, changes and shapes of a body combine in that order, and at most one fault ends an exchange: one that comes too late
-is counted as `skipped`. So is one that finds nothing to act on in an answer: a `reset`, `truncate` or `stall` behind the
-end of the body, damage that hits no byte, a `bandwidth` or `dribble` that holds no byte back, anything on an answer
-without content, a `mutate` that changes nothing. So is one whose turn never comes, as the upstream gives no answer or the
-client leaves before. It leaves its place in `limit` to another. Where the length is not told
-beforehand (chunked), an ending right at the end of the content acts, as it cuts off the last chunk; one that is `clean` does not.
+Faults act in the order of their phases. Inside a phase the one with the higher `priority` comes first, then the one that
+was made first. Delays add up, and changes and shapes of a body combine in that order. At most one fault ends an exchange.
 
-Bodies are damaged and cut as they are on the wire: compressed ones are not unpacked. JSON patches pass them.
+A fault that matched but did nothing is counted as `skipped`, and does not use up its `limit`. That is so when
+
+- its `percent`, `skip_first` or `every` passes the request by;
+- another fault has ended the exchange before;
+- the upstream gives no answer, or the client leaves, before it can act;
+- it has nothing to act on: a body fault on an answer without content, a `reset`, `truncate` or `stall` behind the end of the
+  body, damage that hits no byte, a `bandwidth` or `dribble` that holds no byte back, a `mutate` that changes nothing.
+
+If the length is not known beforehand (chunked), an ending right at the end of the content acts, because it cuts off the last
+chunk. A `clean` ending there does not.
+
+Bodies are damaged and cut as they are on the wire: compressed bodies are not unpacked. A JSON edit leaves them as they are.
 
 A kind with the layer `stream` also acts on the connections of `tcp` routes: on the bytes of one `direction`,
 `\"upstream\"` (from the client) or `\"downstream\"` (to the client, the default). There a fault draws once for each
-connection and keeps that draw, its counters count connections, and `match` knows `client` alone. Faults come and go
-on open connections between two chunks, and what one holds passes on, in order, when it is removed. On a route that
-cannot carry it a fault is refused.
+connection and keeps that draw, its counters count connections, and `match` can only use `client`. A fault begins and ends to
+act on an open connection between two chunks. When it is removed, the bytes that it holds are sent, in order. A fault that a
+route cannot carry is refused.
 
-With `layer: \"stream\"` it does the same beneath the requests of an `http` route: to the raw bytes between its clients
-and the proxy, heads included, on connections opened before and after. Left out, a fault acts on the requests of `http`
-routes and on the connections of `tcp` routes. A client whose connection such a fault cuts is not counted as one that left.
+With `layer: \"stream\"` such a kind acts in the same way on an `http` route: on the raw bytes between clients and proxy, heads
+included, on open and on new connections. Without `layer` a fault acts on the requests of `http` routes and on the
+connections of `tcp` routes. A client whose connection such a fault cuts is not counted as one that left.
 
 | kind | layers | phase | what it does |
 |---|---|---|---|
@@ -199,7 +205,7 @@ routes and on the connections of `tcp` routes. A client whose connection such a 
 const NOT_YET_INTRODUCTION: &str = "
 ## Not yet
 
-These are refused with 422 and the reason, never taken for something else.
+These are refused with 422 and the reason.
 
 ";
 

@@ -77,8 +77,8 @@ const TRACES: &str = "\
      BROWNOUT_WRITE=1 cargo test -p brownout-telemetry the_reference_page_is_up_to_date -->
 
 Traces go to an OpenTelemetry collector (`--otlp URL`, OTLP over HTTP in protobuf), metrics to a statsd daemon
-(`--statsd HOST:PORT`, once a second) and to `GET /metrics` of the control API. No request ever waits for either: what is
-queued is bounded (8,192 spans), and what is lost is counted in `telemetry.*`.
+(`--statsd HOST:PORT`, once a second) and to `GET /metrics` of the control API. No request ever waits for either. At most
+8,192 spans are queued, and the metrics `telemetry.*` count what is lost.
 
 ## Spans
 
@@ -170,8 +170,8 @@ Names that have a service or a path in them, all without tags. `SERVICE` is `hom
 | `circuitbreaker.PATH_breaker_open` | counter | calls that an open breaker refused, likewise |
 | `authentication.missing_auth_token`, `authorization.authorization_success`, `authorization.permission_denied` | counter | as in the original demo |
 
-No counter tells of faults that were cut short: `fault.client_gave_up` counts the clients that left before their fault was
-done, and `fault.delay` has the time that was really added, however it ended.
+There is no counter of faults that were cut short. `fault.client_gave_up` counts the clients that left before their fault was
+over, and `fault.delay` has the time that was really added, however the fault ended.
 
 ## Dialects
 
@@ -216,7 +216,7 @@ thread of their own; when 16,384 wait, further ones are dropped, and no request 
 
 ## Settings
 
-The first of flag, environment and file wins.
+A flag wins over the environment, and both win over the file.
 
 | flag | in `[telemetry]` | default | meaning |
 |---|---|---|---|
@@ -239,5 +239,5 @@ The first of flag, environment and file wins.
 | `OTEL_BSP_SCHEDULE_DELAY`, `OTEL_BSP_EXPORT_TIMEOUT` | ms that a span waits for others, 1000; as the timeout above |
 | `OTEL_BSP_MAX_QUEUE_SIZE`, `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` | spans that may wait, 8192; spans of one export, 512 |
 
-A value that makes no sense is told in the log and counts as unset.
+A value that cannot be used is logged, and treated as unset.
 ";

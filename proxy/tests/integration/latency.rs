@@ -1,6 +1,6 @@
 //! `latency` holds each request before it is forwarded.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use brownout_telemetry::names;
 use brownout_testkit::{RawClient, TestProxy, TestUpstream, eventually, within};
@@ -48,7 +48,7 @@ async fn held_requests_are_counted_and_others_pass_at_once() {
         "hello"
     );
 
-    let began = Instant::now();
+    // Each answer is waited for with a bound, far below the hour of the fault.
     proxy.disarm("slow");
     for client in &mut held {
         assert_eq!(
@@ -57,7 +57,6 @@ async fn held_requests_are_counted_and_others_pass_at_once() {
             "removing lets them continue"
         );
     }
-    assert!(began.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]

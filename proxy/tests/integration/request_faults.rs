@@ -336,6 +336,52 @@ async fn a_stale_answer_is_the_first_one_with_its_age() {
 }
 
 #[tokio::test]
+async fn no_caller_gets_the_stale_answer_or_the_cookie_of_another() {
+    for (name, cache) in [
+        ("Authorization", "no-cache"),
+        ("Proxy-Authorization", "no-cache"),
+        ("Cookie", "no-cache"),
+        ("X-Api-Key", "no-cache"),
+        ("X-Auth-Token", "no-cache"),
+        ("X-User-Id", "no-cache"),
+        ("X-Who", "private, max-age=5"),
+    ] {
+        let lower = name.to_ascii_lowercase();
+        let upstream = TestUpstream::serving(move |request| {
+            let who = request.headers.get(&lower).cloned();
+            let who = who.map_or("nobody".into(), |it| it.to_str().unwrap().to_owned());
+            async move {
+                Response::builder()
+                    .header("cache-control", cache)
+                    .header("set-cookie", format!("session={who}"))
+                    .body(Full::new(Bytes::from(who)))
+                    .unwrap()
+            }
+        })
+        .await;
+        let proxy = TestProxy::to(&upstream)
+            .with_fault(&json!({ "replay_stale": {} }))
+            .start();
+
+        for who in ["alice", "bob", "nobody", "alice"] {
+            let field = match who {
+                "nobody" => String::new(),
+                who => format!("{name}: {who}\r\n"),
+            };
+            let mut client = proxy.connect().await;
+            let request = format!("GET / HTTP/1.1\r\nHost: h\r\n{field}\r\n");
+            let (answer, _) = client.exchange(request).await;
+            assert_eq!(answer.text(), who, "{name}");
+            if !answer.values("age").is_empty() {
+                assert_eq!(answer.values("set-cookie"), [""; 0], "{name}");
+            }
+        }
+        let counters = proxy.fault("replay_stale-1").counters;
+        assert_eq!((counters.injected, counters.skipped), (1, 3), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_refused_route_refuses_new_connections_and_keeps_open_ones() {
     let upstream = TestUpstream::replying("hello").await;
     let proxy = TestProxy::to(&upstream).start();

@@ -9,12 +9,12 @@ use crate::exit::{Exit, Failure};
 /// A file that may be run.
 #[derive(Debug)]
 pub(crate) struct ExperimentFile {
-    /// As given.
+    /// The path, as it was given on the command line.
     pub(crate) name: String,
     pub(crate) experiment: Experiment,
 }
 
-/// The longest file.
+/// The longest file that is read, in bytes.
 const BYTES_MAX: u64 = 1024 * 1024;
 
 /// Reads all files: every one is good, or every problem is told.

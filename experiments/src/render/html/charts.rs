@@ -91,7 +91,7 @@ pub(super) struct Step {
     /// In seconds.
     pub(super) from: f64,
     pub(super) to: f64,
-    /// A second.
+    /// Good answers a second.
     pub(super) ok: f64,
     pub(super) degraded: f64,
     pub(super) errors: f64,

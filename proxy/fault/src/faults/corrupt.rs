@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub struct Corrupt {
     way: Way,
-    /// Made ready once.
+    /// The change that it makes, if no chance is needed for each request.
     change: Option<Arc<Change>>,
 }
 

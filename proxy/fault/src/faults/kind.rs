@@ -19,11 +19,11 @@ use crate::{
 pub struct Draw<'a, S> {
     /// Random numbers: the same for the same seed, fault and match.
     pub roll: &'a mut Roll,
-    /// The request.
+    /// The request, or the connection, that is decided on.
     pub subject: &'a Subject<'a>,
     /// The time of the decision.
     pub now: Instant,
-    /// The factor of its magnitude by a ramp, from 0 to 1.
+    /// The factor by which a ramp scales its magnitude now, from 0 to 1.
     pub scale: f64,
     /// What the kind keeps between requests, from arming to removal.
     pub state: &'a S,
@@ -32,7 +32,7 @@ pub struct Draw<'a, S> {
 /// What a route's listening sockets do to those who connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtListener {
-    /// There are none: the kernel answers with a reset.
+    /// The sockets are closed: the kernel answers a SYN with a reset.
     Refuse,
     /// They drop what comes, so that nobody answers.
     Ignore,
@@ -46,7 +46,7 @@ pub trait FaultKind: Clone + PartialEq + fmt::Debug + Send + Sync + Sized + 'sta
     const SUMMARY: &'static str;
     /// Where it acts, unless its parameters say otherwise.
     const PHASE: Phase;
-    /// Its parameters.
+    /// Its parameters, in the order of the reference.
     const PARAMS: &'static [Param];
     /// The parameter that a bare value stands for; empty when there is none.
     const SHORTHAND: &'static str = "";

@@ -21,9 +21,9 @@ pub(super) enum Form {
     PastDate,
 }
 
-/// What asks for a date.
+/// The prefix that asks for a date.
 const DATE: &str = "date:";
-/// What asks for one that has passed.
+/// The prefix, after `date:`, that asks for a date in the past.
 const PAST: &str = "-";
 
 /// Splits `date:REST` from what is said in seconds.
@@ -41,7 +41,7 @@ pub(super) fn form(value: &Value) -> Result<(Form, &str), Problem> {
     })
 }
 
-/// The reverse of [`form`].
+/// Writes what [`form`] reads.
 pub(super) fn show(form: Form, rest: &str) -> String {
     match form {
         Form::Seconds => rest.to_owned(),

@@ -31,7 +31,7 @@ pub struct Saturate {
     answer: Arc<Answer>,
 }
 
-/// Who works until when.
+/// The workers of one fault, and when each is free.
 #[derive(Debug, Default)]
 pub struct Workers(Mutex<Busy>);
 
