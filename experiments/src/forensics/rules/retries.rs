@@ -50,7 +50,7 @@ fn single_failures(case: &Case<'_>) -> Vec<Outcome> {
     let waits = trials
         .iter()
         .rev()
-        .map(|trial| (*trial, first_waits(trial)));
+        .map(|trial| (*trial, waits_after(case, trial)));
     let Some((trial, waits)) = waits.max_by_key(|(_, waits)| waits.len().min(WAITS_MIN)) else {
         return ids
             .map(|id| Outcome::unknown(id, "it was not tried"))
@@ -62,7 +62,10 @@ fn single_failures(case: &Case<'_>) -> Vec<Outcome> {
             .into();
     }
     if waits.len() < WAITS_MIN {
-        let why = format!("{} waits are fewer than {WAITS_MIN}", waits.len());
+        let why = format!(
+            "{} waits are fewer than {WAITS_MIN}: it retries seldom, as with a small retry budget",
+            waits.len()
+        );
         return ids.map(|id| Outcome::unknown(id, why.clone())).into();
     }
     let median = quantile(&waits, 0.5).unwrap_or(0);
@@ -110,6 +113,18 @@ fn single_failures(case: &Case<'_>) -> Vec<Outcome> {
         )
     };
     vec![immediate, jitter]
+}
+
+/// The waits before the first retry of one kind of failure. Where a budget has left few of single failures, those of
+/// other experiments with one page at a time and the same failure count as well: they are drawn alike.
+fn waits_after(case: &Case<'_>, trial: &Trial) -> Vec<u64> {
+    let mut waits = first_waits(trial);
+    if (1..WAITS_MIN).contains(&waits.len()) && trial.form == "a 503" {
+        let others = [&case.battery.all_503, &case.battery.partial];
+        let others = others.into_iter().filter_map(|it| usable(it.as_ref()).ok());
+        waits.extend(others.flat_map(first_waits));
+    }
+    waits
 }
 
 /// The waits before the first retry. After a reset of a kept connection some libraries ask again at once by themselves: that
