@@ -319,7 +319,7 @@ impl Trial {
         let own = self
             .attempts
             .iter()
-            .filter(|it| left.is_none_or(|left| it.t_end < left.saturating_sub(SLACK_US)));
+            .filter(|it| left.is_none_or(|left| it.ended() < left.saturating_sub(SLACK_US)));
         derive::client_timeouts(own)
     }
 

@@ -136,7 +136,7 @@ fn first_waits(trial: &Trial) -> Vec<u64> {
             && chain[0].conn_seq > 0
             && chain
                 .get(1)
-                .is_some_and(|it| it.t_head.saturating_sub(chain[0].t_end) <= AT_ONCE_US)
+                .is_some_and(|it| it.t_head.saturating_sub(chain[0].ended()) <= AT_ONCE_US)
     };
     let own: Vec<Chain<'_>> = chains.iter().filter(|it| !by_itself(it)).cloned().collect();
     gaps(&own, 1)
@@ -313,9 +313,9 @@ fn client_errors(case: &Case<'_>) -> Outcome {
 /// How often one page asked for the same thing: answers below 500 end no chain, so this counts fingerprints.
 fn repeats(trial: &Trial) -> Result<usize, String> {
     let count = |attempts: &[&AttemptRecord]| {
-        let mut by_fp: BTreeMap<u64, usize> = BTreeMap::new();
+        let mut by_fp: BTreeMap<&str, usize> = BTreeMap::new();
         for attempt in attempts {
-            *by_fp.entry(attempt.fp).or_default() += 1;
+            *by_fp.entry(&attempt.fingerprint).or_default() += 1;
         }
         by_fp.values().copied().max().unwrap_or(0)
     };

@@ -85,8 +85,8 @@ fn of_pages(case: &Case<'_>) -> Outcome {
                 continue;
             }
             seen += 1;
-            let key = &first.idempotency_key;
-            let is_keyed = key.is_some() && chain.iter().all(|it| it.idempotency_key == *key);
+            let key = &first.idempotency_key_hash;
+            let is_keyed = key.is_some() && chain.iter().all(|it| it.idempotency_key_hash == *key);
             if chain.len() > 1 && !is_keyed && repeated.is_none() {
                 let form = if trial.form.starts_with('/') {
                     "no answer"
@@ -124,12 +124,12 @@ fn changes(attempt: &AttemptRecord) -> bool {
 
 /// How often the request that changes something was sent that was sent most often, and whether under one key.
 fn most_posts(trial: &Trial) -> Option<(usize, bool)> {
-    let mut by_fp: BTreeMap<u64, Vec<&AttemptRecord>> = BTreeMap::new();
+    let mut by_fp: BTreeMap<&str, Vec<&AttemptRecord>> = BTreeMap::new();
     for attempt in trial.attempts.iter().filter(|it| changes(it)) {
-        by_fp.entry(attempt.fp).or_default().push(attempt);
+        by_fp.entry(&attempt.fingerprint).or_default().push(attempt);
     }
     let most = by_fp.into_values().max_by_key(Vec::len)?;
-    let key = &most[0].idempotency_key;
-    let is_keyed = key.is_some() && most.iter().all(|it| it.idempotency_key == *key);
+    let key = &most[0].idempotency_key_hash;
+    let is_keyed = key.is_some() && most.iter().all(|it| it.idempotency_key_hash == *key);
     Some((most.len(), is_keyed))
 }

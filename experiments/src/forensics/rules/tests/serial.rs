@@ -390,7 +390,7 @@ fn an_order_is_sent_once_or_under_one_key() {
         for attempt in 0..times {
             let sent = records.attempt(1 + attempt * 60, 5, Ends::Reset, 7);
             sent.method = "POST".to_owned();
-            sent.idempotency_key = key.map(str::to_owned);
+            sent.idempotency_key_hash = key.map(str::to_owned);
         }
         records.until(2_000)
     };
