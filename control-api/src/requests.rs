@@ -140,7 +140,7 @@ fn answer(page: JournalPage<Attempt>, began_at: SystemTime) -> RequestList {
     }
 }
 
-fn record(attempt: Attempt, now: u64) -> RequestRecord {
+pub(crate) fn record(attempt: Attempt, now: u64) -> RequestRecord {
     let text = |text: String| (!text.is_empty()).then_some(text);
     RequestRecord {
         end_phase: match attempt.phase() {

@@ -17,7 +17,7 @@ mod tags;
 pub use answers::{Halt, Health, Removed, Version};
 pub use connection::{ConnectionEnd, ConnectionList, ConnectionQuery, ConnectionRecord};
 pub use draft::FaultDraft;
-pub use event::EventRecord;
+pub use event::{EventRecord, RouteStats};
 pub use fault::{CountersAnswer, FaultAnswer, FaultEnd, FaultList, FaultTimes, MagnitudeAnswer};
 pub use lease::{LeaseAnswer, LeaseList, LeaseRenewal, LeaseSpec};
 pub use problem::{ErrorAnswer, ProblemAnswer};
