@@ -1,6 +1,6 @@
 //! What a client did, read from records of its attempts: pure functions, no I/O.
 //!
-//! - [`record`]: attempts, connections, pages and faults as records.
+//! - [`record`]: attempts and pages as records.
 //! - [`join`](mod@join): which attempts belong to which page.
 //! - [`derive`](mod@derive): numbers made from records, such as waits between attempts.
 //! - [`scale`]: what is usual for the client under test.
@@ -20,7 +20,6 @@ pub mod scale;
 pub use self::{
     content::{Content, Usual},
     finding::{Finding, FindingId, Group, Severity, Verdict},
-    record::path_pattern,
-    record::{AttemptEnd, AttemptRecord, ConnectionRecord, EndPhase, FaultRecord, PageRecord},
+    record::{AttemptRecord, PageRecord, path_pattern},
     scale::{Calm, PathCalm, Scale},
 };

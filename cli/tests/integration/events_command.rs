@@ -44,3 +44,43 @@ async fn events_are_one_a_line_or_json() {
     );
     assert!(lines[2].ends_with("  halt                down"), "{text}");
 }
+
+#[tokio::test]
+async fn requests_are_shown_to_who_asks_for_them() {
+    let upstream = TestUpstream::replying("hello").await;
+    let route = format!("web=127.0.0.1:0={}", upstream.url());
+    let proxy = Server::on_a_free_port(&["proxy", "--route", &route]);
+    let control = proxy.control();
+    let web = brownout_client::Client::new(&control)
+        .unwrap()
+        .routes()
+        .await
+        .unwrap();
+    let listen: std::net::SocketAddr = web[0].listen.parse().unwrap();
+    let events = std::thread::spawn(move || {
+        let asked = [
+            "events",
+            "--control",
+            &control,
+            "--include",
+            "request,stats",
+            "--limit",
+            "2",
+        ];
+        run(&asked).ok()
+    });
+
+    // Until it listens, and once more.
+    while !events.is_finished() {
+        let mut client = brownout_testkit::RawClient::connect(listen).await;
+        client.get("/items").await;
+        client.response().await;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+
+    let text = events.join().unwrap();
+    assert!(
+        text.contains("  request             web  GET /items  200  "),
+        "{text}"
+    );
+}

@@ -311,10 +311,21 @@ impl Client {
     /// # Errors
     /// As [`arm`](Self::arm).
     pub async fn events(&self, after: Option<u64>) -> Result<EventStream, ClientError> {
-        let pairs: Vec<_> = after
-            .map(|after| ("after", after.to_string()))
-            .into_iter()
-            .collect();
+        self.events_with(after, &[]).await
+    }
+
+    /// As [`events`](Self::events), with more sorts of [`EventRecord::INCLUDES`](brownout_wire::EventRecord::INCLUDES).
+    ///
+    /// # Errors
+    /// As of [`events`](Self::events); and where a sort is not known, or the proxy keeps no records of requests.
+    pub async fn events_with(
+        &self,
+        after: Option<u64>,
+        include: &[&str],
+    ) -> Result<EventStream, ClientError> {
+        let after = after.map(|after| ("after", after.to_string()));
+        let include = (!include.is_empty()).then(|| ("include", include.join(",")));
+        let pairs: Vec<_> = after.into_iter().chain(include).collect();
         let request = self.request(Method::GET, &with_query("/events", &pairs), Bytes::new())?;
         let answer = tokio::time::timeout(TIMEOUT, self.http.request(request)).await;
         let answer = answer.map_err(|_| ClientError::Timeout {

@@ -1,7 +1,7 @@
 //! `GET /events`: what happens, as it happens.
 
 use brownout_client::{Client, EventStream};
-use brownout_testkit::within;
+use brownout_testkit::{RawClient, TestUpstream, within};
 use brownout_wire::EventRecord;
 use serde_json::{Value, json};
 
@@ -191,4 +191,150 @@ async fn those_who_listen_are_bounded_and_let_go_when_the_api_stops() {
     let end = within("the end", last.next()).await;
     assert!(!matches!(end, Ok(Some(_))), "{end:?}");
     stopping.join().unwrap();
+}
+
+/// What a reader is told besides what happens to faults, routes and leases.
+async fn listen_to(world: &World, include: &[&str]) -> EventStream {
+    let client = Client::new(&world.api.address().to_string()).unwrap();
+    let mut events = client.events_with(None, include).await.unwrap();
+    assert_eq!(next(&mut events).await.event, "clock");
+    events
+}
+
+#[tokio::test]
+async fn requests_are_told_to_who_asks_for_them() {
+    let world = World::start().await;
+    world.through("/before").await;
+    let mut events = listen_to(&world, &["request"]).await;
+    let (mut others, _) = listen(&world, None).await;
+    let fault = json!({ "id": "down", "route": "web", "abort": 503 });
+
+    world.through("/one").await;
+    let one = next(&mut events).await;
+    world.call("POST", "/faults", fault).await;
+    world.through("/two").await;
+
+    assert_eq!(
+        (one.event.as_str(), one.seq, one.route.as_deref()),
+        ("request", None, Some("web"))
+    );
+    let one = one.request.unwrap();
+    assert_eq!((one.path.as_str(), one.status), ("/one", Some(200)));
+    // What happens and what was carried come from two sources: their order is that of their times alone.
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        told.push(next(&mut events).await);
+    }
+    let two = told.iter().find_map(|it| it.request.as_ref()).unwrap();
+    assert_eq!((two.path.as_str(), two.status), ("/two", Some(503)));
+    assert_eq!(two.faults, ["down"]);
+    assert!(told.iter().any(|it| it.event == "fault.created"));
+    // Who did not ask gets none.
+    assert_eq!(
+        named(&mut others, 2).await,
+        ["fault.created", "fault.struck_first"]
+    );
+}
+
+#[tokio::test]
+async fn each_second_tells_what_routes_did_in_it() {
+    let world = World::start().await;
+    let mut events = listen_to(&world, &["stats"]).await;
+    world
+        .ops
+        .arm(
+            vec![
+                world
+                    .ops
+                    .read_fault(
+                        &json!({ "route": "web", "abort": 503, "match": { "path": "/bad" } }),
+                    )
+                    .unwrap(),
+            ],
+            brownout_control_api::Caller::of("file"),
+        )
+        .unwrap();
+    for path in ["/a", "/b", "/bad"] {
+        world.through(path).await;
+    }
+
+    let (mut requests, mut errors) = (0, 0);
+    while requests < 3 {
+        let event = next(&mut events).await;
+        let Some(stats) = event.stats else { continue };
+        assert!(event.over_us.unwrap() > 500_000, "about a second");
+        assert_eq!((event.event.as_str(), event.seq), ("stats", None));
+        let web = stats.iter().find(|it| it.route == "web").unwrap();
+        requests += web.requests;
+        errors += web.errors;
+        if web.ended > 0 {
+            assert!(web.mean_us.is_some());
+        }
+    }
+
+    assert_eq!((requests, errors), (3, 1));
+}
+
+#[tokio::test]
+async fn a_reader_that_is_slow_loses_requests_and_is_told_how_many() {
+    const KEPT: usize = 64;
+    const REQUESTS: usize = 3_000;
+    let world = World::keeping(TestUpstream::replying("hello").await, KEPT).await;
+    // A receiver with a small window: what it does not read stays with the API.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut reader = socket.connect(world.api.address()).await.unwrap();
+    let ask = format!(
+        "GET /events?include=request HTTP/1.1\r\nhost: {}\r\n\r\n",
+        world.api.address()
+    );
+    tokio::io::AsyncWriteExt::write_all(&mut reader, ask.as_bytes())
+        .await
+        .unwrap();
+    // The stream has begun.
+    let mut seen = vec![0; 512];
+    let read = tokio::io::AsyncReadExt::read(&mut reader, &mut seen)
+        .await
+        .unwrap();
+    seen.truncate(read);
+
+    let mut client = RawClient::connect(world.proxy).await;
+    for _ in 0..REQUESTS {
+        client.get("/items").await;
+        assert_eq!(client.response().await.status(), 200, "nobody is slowed");
+    }
+
+    let told = async {
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            let read = tokio::io::AsyncReadExt::read(&mut reader, &mut buffer)
+                .await
+                .unwrap();
+            assert!(read > 0, "the stream goes on");
+            seen.extend_from_slice(&buffer[..read]);
+            let text = String::from_utf8_lossy(&seen).into_owned();
+            if text.contains("\"event\":\"lost\"") && text.contains("\"of\":\"request\"") {
+                return text;
+            }
+        }
+    };
+    within("the reader to be told", told).await;
+}
+
+#[tokio::test]
+async fn what_is_asked_for_besides_must_be_known() {
+    let world = World::start().await;
+
+    let (status, answer) = world.get("/events?include=requst").await;
+
+    assert_eq!(status, 422);
+    let detail = answer["errors"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("did you mean `request`?"), "{detail}");
+}
+
+#[tokio::test]
+async fn requests_are_not_told_by_a_proxy_without_a_journal() {
+    let world = World::keeping(TestUpstream::replying("hello").await, 0).await;
+
+    assert_eq!(world.get("/events?include=request").await.0, 404);
 }

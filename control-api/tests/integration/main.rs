@@ -48,13 +48,19 @@ impl World {
     }
 
     /// The same before another upstream.
-    #[expect(clippy::unused_async, reason = "the API wants a runtime around it")]
     async fn before(upstream: TestUpstream) -> Self {
+        Self::keeping(upstream, GatewayConfig::JOURNAL_CAPACITY).await
+    }
+
+    /// The same, with so many records of requests.
+    #[expect(clippy::unused_async, reason = "the API wants a runtime around it")]
+    async fn keeping(upstream: TestUpstream, journal_capacity: usize) -> Self {
         let (writer, reader) = store(42);
         let metrics = Metrics::new();
         let gateway = Gateway::start(GatewayConfig {
             cores: 2,
             metrics: metrics.clone(),
+            journal_capacity,
             ..GatewayConfig::new(reader)
         })
         .unwrap();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::CountersAnswer;
+use crate::{CountersAnswer, RequestRecord};
 
 /// One event. What does not belong to its sort is left out. Times are µs on the proxy's clock, as in `GET /requests`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,18 @@ pub struct EventRecord {
     /// How many events made room for others before they could be sent to this reader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<u64>,
+    /// What was lost, where it was not events with a number: `request`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// A request that has ended, as `GET /requests` tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Box<RequestRecord>>,
+    /// What routes did in the last `over_us`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<Vec<RouteStats>>,
+    /// The time that `stats` are of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_us: Option<u64>,
     /// When the clock was 0, in µs since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began_unix_us: Option<u64>,
@@ -54,4 +66,30 @@ impl EventRecord {
     pub const CLOCK: &'static str = "clock";
     /// The sort of the event that tells what a reader lost.
     pub const LOST: &'static str = "lost";
+    /// The sort of an event that tells a request which has ended.
+    pub const REQUEST: &'static str = "request";
+    /// The sort of an event that tells what routes did in the last second.
+    pub const STATS: &'static str = "stats";
+    /// What a reader may ask for besides what happens to faults, routes and leases.
+    pub const INCLUDES: [&'static str; 2] = [Self::REQUEST, Self::STATS];
+}
+
+/// What one route did in a while.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteStats {
+    /// The route.
+    pub route: String,
+    /// Requests that began.
+    pub requests: u64,
+    /// Requests that ended, answered or not.
+    pub ended: u64,
+    /// Of these, those answered with 500 and above, and those without an answer.
+    pub errors: u64,
+    /// The mean of how long they took, in µs; none where none ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_us: Option<u64>,
+    /// Requests in flight now.
+    pub in_flight: i64,
+    /// Connections of clients now.
+    pub connections: i64,
 }

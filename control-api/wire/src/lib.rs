@@ -18,7 +18,7 @@ mod tags;
 pub use answers::{Halt, Health, Removed, Version};
 pub use connection::{ConnectionEnd, ConnectionList, ConnectionQuery, ConnectionRecord};
 pub use draft::FaultDraft;
-pub use event::EventRecord;
+pub use event::{EventRecord, RouteStats};
 pub use explain::{
     ExplainAnswer, ExplainSpec, ExplainVerdict, ExplainedFault, ImaginedRequest, RecentAnswer,
 };

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    hash::{DefaultHasher, Hash, Hasher},
     time::Duration,
 };
 
@@ -351,7 +350,8 @@ impl<'l> Lab<'l> {
         }
         for mut attempt in seen.into_values() {
             if self.asked_once.contains(&attempt.path) {
-                attempt.fp = hash(&attempt.path);
+                // Whatever their query, they ask for the same.
+                attempt.fingerprint = attempt.path.clone();
             }
             if attempt.route == self.route {
                 trial.attempts.push(attempt);
@@ -427,10 +427,4 @@ fn is_late(pages: &[PageRecord]) -> bool {
         .map(|it| it.sent.saturating_sub(it.intended))
         .collect();
     quantile(&late, 0.9).is_some_and(|it| it > LATE_US)
-}
-
-fn hash(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
 }

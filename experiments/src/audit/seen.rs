@@ -1,10 +1,9 @@
 //! What both sides saw of an experiment, as much of it as a report shows.
 
+use brownout_wire::RequestEnd;
 use serde::{Deserialize, Serialize};
 
-use crate::forensics::{
-    AttemptEnd, AttemptRecord, PageRecord, derive::all_gaps, join::join, rules::Trial,
-};
+use crate::forensics::{AttemptRecord, PageRecord, derive::all_gaps, join::join, rules::Trial};
 
 /// Attempts of the page that is shown; more are counted.
 const ATTEMPTS_MAX: usize = 16;
@@ -213,14 +212,14 @@ fn attempt(record: &AttemptRecord, since: impl Fn(u64) -> f64) -> ExemplarAttemp
         method: record.method.clone(),
         path: record.path.clone(),
         from_ms: since(record.t_head),
-        to_ms: since(record.t_end),
+        to_ms: since(record.ended()),
         end: match record.end {
-            AttemptEnd::Answered => AttemptEnding::Answered,
-            AttemptEnd::UpstreamError => AttemptEnding::UpstreamError,
-            AttemptEnd::Fault(_) => AttemptEnding::Fault,
-            AttemptEnd::ClientFin => AttemptEnding::ClientFin,
-            AttemptEnd::ClientRst => AttemptEnding::ClientRst,
-            AttemptEnd::StillOpen => AttemptEnding::StillOpen,
+            RequestEnd::Answered | RequestEnd::BadRequest => AttemptEnding::Answered,
+            RequestEnd::UpstreamError => AttemptEnding::UpstreamError,
+            RequestEnd::Fault => AttemptEnding::Fault,
+            RequestEnd::ClientFin | RequestEnd::ClientLeft => AttemptEnding::ClientFin,
+            RequestEnd::ClientRst => AttemptEnding::ClientRst,
+            RequestEnd::StillOpen => AttemptEnding::StillOpen,
         },
         status: record.status,
         struck: !record.faults.is_empty(),

@@ -62,8 +62,13 @@ fn told(fault: &Value, form: &str) -> Option<String> {
             _ => "and looks whole",
         };
         let share = it["fraction"].as_f64()? * 100.0;
+        let framing = match it["framing"].as_str() {
+            Some("content_length") => ", which has a Content-Length",
+            Some("chunked") => ", which comes in chunks",
+            _ => "",
+        };
         return Some(format!(
-            "each answer ends after {share:.0} % of its body, {end}"
+            "each answer ends after {share:.0} % of its body{framing}, {end}"
         ));
     }
     if let Some(it) = kinds.get("dribble") {
@@ -168,6 +173,11 @@ mod tests {
                 json!({ "truncate": { "fraction": 0.5, "ending": "clean" } }),
                 "clean",
                 "each answer ends after 50 % of its body, and looks whole",
+            ),
+            (
+                json!({ "truncate": { "fraction": 0.5, "ending": "rst", "framing": "chunked" } }),
+                "chunked, reset",
+                "each answer ends after 50 % of its body, which comes in chunks, then the connection is reset",
             ),
             (
                 json!({ "dribble": { "chunks": 15, "duration": "1.8s" } }),

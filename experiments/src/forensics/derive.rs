@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::record::{AttemptEnd, AttemptRecord};
+use super::record::AttemptRecord;
 
 /// The longest wait between two attempts of one logical request.
 pub const CHAIN_GAP_US: u64 = 2_000_000;
@@ -26,17 +26,19 @@ pub fn chains<'a>(
     sorted.sort_by_key(|it| (it.t_head, it.number));
     let mut chains: Vec<Chain<'a>> = Vec::new();
     // The chains of a fingerprint, of one page where that is known, that may go on.
-    let mut open: BTreeMap<(u64, Option<&str>), Vec<usize>> = BTreeMap::new();
+    let mut open: BTreeMap<(&str, Option<&str>), Vec<usize>> = BTreeMap::new();
     for attempt in sorted {
-        let candidates = open.entry((attempt.fp, attempt.page_id())).or_default();
+        let candidates = open
+            .entry((&attempt.fingerprint, attempt.page_id()))
+            .or_default();
         candidates.retain(|&index| {
             let last = chains[index].last().expect("a chain has an attempt");
-            attempt.t_head.saturating_sub(last.t_end) <= gap
+            attempt.t_head.saturating_sub(last.ended()) <= gap
         });
         // After a good answer there is nothing to try again.
         let next = candidates.iter().position(|&index| {
             let last = chains[index].last().expect("a chain has an attempt");
-            last.t_end <= attempt.t_head && last.is_failed()
+            last.ended() <= attempt.t_head && last.is_failed()
         });
         match next {
             Some(place) => chains[candidates[place]].push(attempt),
@@ -54,7 +56,7 @@ pub fn chains<'a>(
 pub fn gaps(chains: &[Chain<'_>], step: usize) -> Vec<u64> {
     let waits = chains.iter().filter_map(|chain| {
         let (before, after) = (chain.get(step.checked_sub(1)?)?, chain.get(step)?);
-        Some(after.t_head.saturating_sub(before.t_end))
+        Some(after.t_head.saturating_sub(before.ended()))
     });
     waits.collect()
 }
@@ -65,7 +67,7 @@ pub fn all_gaps(chains: &[Chain<'_>]) -> Vec<u64> {
     let waits = chains.iter().flat_map(|chain| {
         chain
             .windows(2)
-            .map(|pair| pair[1].t_head.saturating_sub(pair[0].t_end))
+            .map(|pair| pair[1].t_head.saturating_sub(pair[0].ended()))
     });
     waits.collect()
 }
@@ -117,14 +119,14 @@ pub fn client_timeouts<'a>(attempts: impl IntoIterator<Item = &'a AttemptRecord>
 /// Attempts that were open at `at`, a moment of the records' clock.
 #[must_use]
 pub fn open_at(attempts: &[AttemptRecord], at: u64) -> usize {
-    let is_open = |it: &&AttemptRecord| it.t_head <= at && (it.is_open() || it.t_end > at);
+    let is_open = |it: &&AttemptRecord| it.t_head <= at && (it.is_open() || it.ended() > at);
     attempts.iter().filter(is_open).count()
 }
 
 /// Connections that carried another attempt after one that failed without an answer.
 #[must_use]
 pub fn reused_after_error(attempts: &[AttemptRecord]) -> usize {
-    let mut broken: BTreeMap<u64, u32> = BTreeMap::new();
+    let mut broken: BTreeMap<u64, u64> = BTreeMap::new();
     for attempt in attempts {
         let broke = attempt.status.is_none() && attempt.is_failed();
         if broke {
@@ -196,7 +198,7 @@ pub fn burst_after_silence(
 pub fn early_returns(chains: &[Chain<'_>], slack: u64) -> (usize, usize) {
     let told = chains.iter().flat_map(|chain| {
         chain.iter().enumerate().filter_map(|(index, it)| {
-            let due = it.t_end + it.retry_after_us?;
+            let due = it.ended() + it.retry_after_us?;
             let early = chain
                 .get(index + 1)
                 .is_some_and(|next| next.t_head + slack < due);
@@ -206,22 +208,4 @@ pub fn early_returns(chains: &[Chain<'_>], slack: u64) -> (usize, usize) {
     told.fold((0, 0), |(early, all), is_early| {
         (early + usize::from(is_early), all + 1)
     })
-}
-
-/// How attempts ended, by word.
-#[must_use]
-pub fn endings(attempts: &[AttemptRecord]) -> BTreeMap<&'static str, usize> {
-    let mut counts = BTreeMap::new();
-    for attempt in attempts {
-        let word = match &attempt.end {
-            AttemptEnd::Answered => "answered",
-            AttemptEnd::UpstreamError => "upstream_error",
-            AttemptEnd::Fault(_) => "fault",
-            AttemptEnd::ClientFin => "client_fin",
-            AttemptEnd::ClientRst => "client_rst",
-            AttemptEnd::StillOpen => "still_open",
-        };
-        *counts.entry(word).or_default() += 1;
-    }
-    counts
 }

@@ -94,7 +94,7 @@ fn by_time<'r>(pages: &[&'r PageRecord], attempts: &'r [AttemptRecord]) -> Joine
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forensics::{AttemptEnd, EndPhase};
+    use crate::forensics::record;
 
     fn page(number: u64, sent: u64, ended: Option<u64>, request_id: Option<&str>) -> PageRecord {
         PageRecord {
@@ -109,32 +109,9 @@ mod tests {
     }
 
     fn attempt(number: u64, t_head: u64, request_id: Option<&str>) -> AttemptRecord {
-        AttemptRecord {
-            number,
-            route: "up".to_owned(),
-            conn: number,
-            conn_seq: 0,
-            client: None,
-            t_head,
-            t_req_end: None,
-            t_first_out: None,
-            t_last_out: None,
-            t_end: t_head + 5,
-            end: AttemptEnd::Answered,
-            end_phase: EndPhase::IdleAfter,
-            bytes: 0,
-            status: Some(200),
-            faults: Vec::new(),
-            retry_after_us: None,
-            method: "GET".to_owned(),
-            path: "/".to_owned(),
-            fp: 1,
-            trace_id: None,
-            request_id: request_id.map(str::to_owned),
-            idempotency_key: None,
-            retry_count: None,
-            in_flight: 1,
-        }
+        let mut attempt = record::tests::attempt(number, t_head, 5);
+        attempt.request_id = request_id.map(str::to_owned);
+        attempt
     }
 
     fn counts(joined: &Joined<'_>) -> Vec<usize> {

@@ -1,135 +1,19 @@
 //! Records of what happened, on one monotonic clock in µs.
 //!
-//! They are what the proxy's journal and the load tell. A field that the source did not know is left out.
+//! They are what the proxy's journal and the load tell. What the source did not know is left out.
 
-use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 
+use brownout_wire::{RequestEnd, RequestRecord};
 use serde::{Deserialize, Serialize};
 
 use super::Content;
 
-/// One request on a route: an attempt of the client under test.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AttemptRecord {
-    /// Its number in the journal, rising in the order in which attempts began.
-    pub number: u64,
-    /// The route it came on.
-    pub route: String,
-    /// The connection it came on, unique while the proxy runs.
-    pub conn: u64,
-    /// Its place on that connection: 0 for the first.
-    #[serde(default)]
-    pub conn_seq: u32,
-    /// The client's address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client: Option<SocketAddr>,
-    /// When the first byte of its head came.
-    pub t_head: u64,
-    /// When the last byte of its body came.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub t_req_end: Option<u64>,
-    /// When the first byte of the answer went to the client.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub t_first_out: Option<u64>,
-    /// When the last byte so far went to the client.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub t_last_out: Option<u64>,
-    /// When it ended; for an open one, when it was looked at.
-    pub t_end: u64,
-    /// Who ended it, and how.
-    pub end: AttemptEnd,
-    /// How far it had come.
-    #[serde(default)]
-    pub end_phase: EndPhase,
-    /// Content of the answer that was handed on, in bytes.
-    #[serde(default)]
-    pub bytes: u64,
-    /// The status that was sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
-    /// The ids of the faults that struck it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub faults: Vec<String>,
-    /// How long a `Retry-After` told the client to wait from the answer on, in µs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after_us: Option<u64>,
-    /// Its method.
-    pub method: String,
-    /// Its path, without the query and with ids replaced.
-    pub path: String,
-    /// A hash of method, target, length and the first bytes of the body: the same logical request has the same.
-    pub fp: u64,
-    /// The trace it belongs to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trace_id: Option<String>,
-    /// Its `x-request-id`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request_id: Option<String>,
-    /// Its `idempotency-key`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idempotency_key: Option<String>,
-    /// A count of retries that the client sent in a field of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_count: Option<u32>,
-    /// Requests in flight on the route when it began, itself included.
-    #[serde(default)]
-    pub in_flight: u32,
-}
-
-/// Who ended an attempt, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AttemptEnd {
-    /// With a whole answer.
-    Answered,
-    /// The upstream broke.
-    UpstreamError,
-    /// This fault ended it.
-    Fault(String),
-    /// The client closed, or half-closed: one segment tells both.
-    ClientFin,
-    /// The client reset the connection.
-    ClientRst,
-    /// It had not ended when it was looked at.
-    StillOpen,
-}
-
-/// How far an attempt had come when it ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndPhase {
-    /// No byte of an answer was sent.
-    #[default]
-    BeforeHead,
-    /// Part of the answer's head was sent.
-    InHead,
-    /// So many bytes of the body were sent.
-    InBody(u64),
-    /// All was sent.
-    IdleAfter,
-}
-
-/// One connection of the client to a route.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConnectionRecord {
-    /// Its number, as in [`AttemptRecord::conn`].
-    pub conn: u64,
-    /// The route.
-    pub route: String,
-    /// When it was accepted.
-    pub t_open: u64,
-    /// When it was closed; none while it is open.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub t_close: Option<u64>,
-    /// Requests it carried.
-    pub requests: u32,
-    /// The longest time without a request in flight, in µs.
-    #[serde(default)]
-    pub longest_idle_us: u64,
-    /// Whether the client closed it.
-    #[serde(default)]
-    pub closed_by_client: bool,
-}
+/// One request on a route: an attempt of the client under test, as the proxy's journal tells it.
+///
+/// Its path is a pattern: ids in it are replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptRecord(RequestRecord);
 
 /// One page: a request of the caller, on whose behalf the client under test makes its attempts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,28 +47,53 @@ pub struct PageRecord {
     pub request_id: Option<String>,
 }
 
-/// When a fault was there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FaultRecord {
-    /// Its id.
-    pub id: String,
-    /// When it was armed.
-    pub armed: u64,
-    /// When it first struck; none if it never did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_struck: Option<u64>,
-    /// When it was removed; none while it is armed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub removed: Option<u64>,
-    /// How often it struck.
-    pub injected: u64,
+impl From<RequestRecord> for AttemptRecord {
+    fn from(mut told: RequestRecord) -> Self {
+        told.path = path_pattern(&told.path);
+        Self(told)
+    }
+}
+
+impl Deref for AttemptRecord {
+    type Target = RequestRecord;
+
+    fn deref(&self) -> &RequestRecord {
+        &self.0
+    }
+}
+
+impl DerefMut for AttemptRecord {
+    fn deref_mut(&mut self) -> &mut RequestRecord {
+        &mut self.0
+    }
 }
 
 impl AttemptRecord {
     /// How long it took, or is open.
     #[must_use]
     pub fn duration(&self) -> u64 {
-        self.t_end.saturating_sub(self.t_head)
+        self.age_us
+    }
+
+    /// When it ended; for an open one, when it was looked at.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        self.t_head + self.age_us
+    }
+
+    /// Takes its moments to another clock.
+    pub fn shift(&mut self, shift: impl Fn(&mut u64)) {
+        let it = &mut self.0;
+        [&mut it.t_open, &mut it.t_head]
+            .into_iter()
+            .for_each(&shift);
+        let known = [
+            &mut it.t_req_end,
+            &mut it.t_first_out,
+            &mut it.t_last_out,
+            &mut it.t_end,
+        ];
+        known.into_iter().flatten().for_each(shift);
     }
 
     /// The id of its page that the client passed on.
@@ -196,25 +105,30 @@ impl AttemptRecord {
     /// Whether the client ended it.
     #[must_use]
     pub fn is_client_ended(&self) -> bool {
-        matches!(self.end, AttemptEnd::ClientFin | AttemptEnd::ClientRst)
+        use RequestEnd as End;
+        matches!(self.end, End::ClientFin | End::ClientRst | End::ClientLeft)
     }
 
     /// Whether it has not ended.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.end == AttemptEnd::StillOpen
+        self.end == RequestEnd::StillOpen
     }
 
     /// Whether it ended without a good answer: none, or a status of 500 and above or 429.
     #[must_use]
     pub fn is_failed(&self) -> bool {
-        match &self.end {
-            AttemptEnd::Answered => self.status.is_none_or(|it| it >= 500 || it == 429),
-            AttemptEnd::Fault(_) => self.status.is_none_or(|it| it >= 400),
-            AttemptEnd::UpstreamError
-            | AttemptEnd::ClientFin
-            | AttemptEnd::ClientRst
-            | AttemptEnd::StillOpen => true,
+        match self.end {
+            // A client whose content is malformed is told so: that is an answer.
+            RequestEnd::Answered | RequestEnd::BadRequest => {
+                self.status.is_none_or(|it| it >= 500 || it == 429)
+            }
+            RequestEnd::Fault => self.status.is_none_or(|it| it >= 400),
+            RequestEnd::UpstreamError
+            | RequestEnd::ClientFin
+            | RequestEnd::ClientRst
+            | RequestEnd::ClientLeft
+            | RequestEnd::StillOpen => true,
         }
     }
 }
@@ -261,8 +175,46 @@ fn is_id(segment: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use brownout_wire::RequestPhase;
+
     use super::*;
+
+    /// A GET of `/` on the route `up`, over a connection of its own, answered with 200. Times in µs.
+    pub(crate) fn attempt(number: u64, t_head: u64, took: u64) -> AttemptRecord {
+        AttemptRecord(RequestRecord {
+            number,
+            seq: None,
+            route: "up".to_owned(),
+            conn: number,
+            conn_seq: 0,
+            peer: None,
+            method: "GET".to_owned(),
+            path: "/".to_owned(),
+            t_open: t_head,
+            t_head,
+            t_req_end: Some(t_head),
+            t_first_out: Some(t_head + took),
+            t_last_out: Some(t_head + took),
+            t_end: Some(t_head + took),
+            age_us: took,
+            end: RequestEnd::Answered,
+            ended_by: None,
+            end_phase: RequestPhase::IdleAfter,
+            bytes: 0,
+            status: Some(200),
+            faults: Vec::new(),
+            retry_after_us: None,
+            fingerprint: "1".to_owned(),
+            content_hashed: Some(0),
+            trace_id: None,
+            parent_id: None,
+            request_id: None,
+            idempotency_key_hash: None,
+            retry_count: None,
+            in_flight: 1,
+        })
+    }
 
     #[test]
     fn ids_in_paths_are_one_pattern() {

@@ -187,7 +187,15 @@ pub fn findings(route: &str, scale: &Scale, battery: &Battery) -> Vec<Finding> {
     let told = FindingId::ALL.iter().map(|id| {
         let found = outcomes.iter().find(|it| it.id == *id).cloned();
         let found = found.unwrap_or_else(|| Outcome::unknown(*id, "no rule looks at it"));
-        found.of_route(route)
+        let found = found.of_route(route);
+        // Who never calls again after one failure is not taken through outages.
+        match case.never_asks_again() && found.why == NOT_TRIED {
+            true => {
+                let why = "one failure is enough: sticky-fallback tells it";
+                Outcome::not_applicable(*id, why).of_route(route)
+            }
+            false => found,
+        }
     });
     told.collect()
 }
@@ -196,6 +204,13 @@ pub fn findings(route: &str, scale: &Scale, battery: &Battery) -> Vec<Finding> {
 struct Case<'r> {
     scale: &'r Scale,
     battery: &'r Battery,
+}
+
+impl Case<'_> {
+    /// Whether one failure was enough for calls to end.
+    fn never_asks_again(&self) -> bool {
+        usable(self.battery.after_failure.as_ref()).is_ok_and(|it| it.comes_back().is_none())
+    }
 }
 
 /// Why nothing is said of what no trial was made for.
@@ -304,7 +319,7 @@ impl Trial {
         let own = self
             .attempts
             .iter()
-            .filter(|it| left.is_none_or(|left| it.t_end < left.saturating_sub(SLACK_US)));
+            .filter(|it| left.is_none_or(|left| it.ended() < left.saturating_sub(SLACK_US)));
         derive::client_timeouts(own)
     }
 

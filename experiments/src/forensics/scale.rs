@@ -150,7 +150,7 @@ impl PathCalm {
         let calls: Vec<u64> = ended.clone().map(|it| it.duration()).collect();
         let is_one_request = pages.iter().all(|page| {
             let own = attempts.iter().filter(|attempt| of_page(page, attempt));
-            own.map(|it| it.fp).collect::<BTreeSet<u64>>().len() <= 1
+            own.map(|it| &it.fingerprint).collect::<BTreeSet<_>>().len() <= 1
         });
         Self {
             path: path.to_owned(),

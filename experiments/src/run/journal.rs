@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin};
 
-use crate::forensics::{AttemptRecord, ConnectionRecord};
+use crate::forensics::AttemptRecord;
 
 /// A source of records of single attempts: the proxy's journal.
 ///
@@ -21,8 +21,6 @@ pub type Reading<'j> = Pin<Box<dyn Future<Output = Result<JournalPage, JournalEr
 pub struct JournalPage {
     /// Attempts that ended, and those that are open, with their age.
     pub attempts: Vec<AttemptRecord>,
-    /// Connections.
-    pub connections: Vec<ConnectionRecord>,
     /// Where to read on.
     pub next: u64,
     /// Records that were overwritten before they were read.

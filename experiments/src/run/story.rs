@@ -439,18 +439,7 @@ impl Story<'_> {
             *moment = (*moment + now).saturating_sub(page.now);
         };
         for attempt in &mut page.attempts {
-            shift(&mut attempt.t_head);
-            shift(&mut attempt.t_end);
-            let others = [
-                &mut attempt.t_req_end,
-                &mut attempt.t_first_out,
-                &mut attempt.t_last_out,
-            ];
-            others.into_iter().flatten().for_each(shift);
-        }
-        for connection in &mut page.connections {
-            shift(&mut connection.t_open);
-            connection.t_close.iter_mut().for_each(shift);
+            attempt.shift(shift);
         }
         Ok(page)
     }

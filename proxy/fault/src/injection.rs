@@ -26,7 +26,7 @@ pub use self::{
     outcome::{Considered, MatchOutcome},
     phases::{ForwardFaults, RequestFaults, ResponseFaults},
     response_cache::{Keep, ResponseCache},
-    shape::{Break, Cut, CutAt, Dribble, Shape, Stall},
+    shape::{Break, Cut, CutAt, CutFraming, Dribble, Shape, Stall},
 };
 
 use std::{sync::Arc, time::Duration};

@@ -74,9 +74,9 @@ pub use fields::Fields;
 pub use hold::Released;
 pub use injection::{
     Answer, BodyChange, Break, Bucket, Buckets, COPIED_BYTES_MAX, Change, Considered, Content,
-    Copies, Corruption, Cut, CutAt, Delay, Dribble, Fired, ForwardFaults, How, Injection, Keep,
-    Malformed, MatchOutcome, RequestEnding, RequestFaults, Reservation, ResponseCache,
-    ResponseEnding, ResponseFaults, RetryDate, Shape, Since, Stall, Then,
+    Copies, Corruption, Cut, CutAt, CutFraming, Delay, Dribble, Fired, ForwardFaults, How,
+    Injection, Keep, Malformed, MatchOutcome, RequestEnding, RequestFaults, Reservation,
+    ResponseCache, ResponseEnding, ResponseFaults, RetryDate, Shape, Since, Stall, Then,
 };
 pub use json_text::inexact_number;
 pub use matcher::{

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use brownout_fault::{Break, Keep, Shape};
+use brownout_fault::{Break, CutFraming, Keep, Shape};
 use brownout_telemetry::Span;
 use bytes::Bytes;
 use http::StatusCode;
@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use super::{
     After, Exchange,
     change::{Content, Rest},
+    respond::Answer,
 };
 use crate::{
     http1::{BodyError, Encoder, EventTail, Fields, Output, ResponseHead, Source, Way, write_all},
@@ -37,6 +38,37 @@ pub(super) struct KeptAnswer {
     keep: Keep,
     fields: Fields,
     content: Vec<u8>,
+}
+
+/// How a cut among `shapes` wants the content framed.
+pub(super) fn framing_of_cut(shapes: &[(usize, Shape)]) -> CutFraming {
+    let wanted = shapes.iter().filter_map(|(_, shape)| match shape {
+        Shape::Cut(cut) if cut.framing != CutFraming::AsItCame => Some(cut.framing),
+        Shape::Cut(_)
+        | Shape::Pace(_)
+        | Shape::Dribble { .. }
+        | Shape::Stall(_)
+        | Shape::Corrupt(_) => None,
+    });
+    wanted.last().unwrap_or_default()
+}
+
+impl Exchange<'_> {
+    /// Content of which the length is known: what comes in chunks, or to the end of the connection, is read to its end,
+    /// unless it is longer than [`CutFraming::GATHERED_MAX`] or breaks off.
+    pub(super) async fn sized(&self, answer: &mut Answer<'_>, content: Content) -> Content {
+        let is_known = content.length(answer.length).is_some();
+        if is_known || !matches!(content, Content::Upstream) {
+            return content;
+        }
+        match answer.gather(self, CutFraming::GATHERED_MAX).await {
+            Content::Gathered {
+                content,
+                rest: Rest::Nothing,
+            } => Content::Own(content),
+            gathered => gathered,
+        }
+    }
 }
 
 impl KeptAnswer {

@@ -1,6 +1,6 @@
 //! The upstream's answer on its way to the client, with what faults do to it.
 
-use brownout_fault::{Keep, ResponseEnding, ResponseFaults, Shape};
+use brownout_fault::{CutFraming, Keep, ResponseEnding, ResponseFaults, Shape};
 use bytes::Bytes;
 use http::StatusCode;
 use smallvec::SmallVec;
@@ -9,7 +9,7 @@ use super::{
     After, Exchange,
     change::{Content, Rest},
     head_dribble::HeadDribble,
-    recode::{KeptAnswer, Recoding},
+    recode::{KeptAnswer, Recoding, framing_of_cut},
     upload::Upload,
 };
 use crate::{
@@ -250,6 +250,11 @@ impl Exchange<'_> {
         keep: Option<Keep>,
     ) -> Answered {
         let has_no_content = self.asked.is_head || matches!(answer.head.status, 204 | 304);
+        let wanted = framing_of_cut(&shapes);
+        let content = match wanted {
+            CutFraming::ContentLength if !has_no_content => self.sized(&mut answer, content).await,
+            _ => content,
+        };
         let known = content.length(answer.length);
         let length = match known {
             _ if has_no_content => Some(0),
@@ -260,9 +265,11 @@ impl Exchange<'_> {
         let new_length = recoding.new_length().or(length);
         let framing = match new_length {
             _ if has_no_content => BodyLength::Empty,
-            Some(bytes) => BodyLength::Sized(bytes),
+            Some(bytes) if wanted != CutFraming::Chunked || self.asked.is_http10 => {
+                BodyLength::Sized(bytes)
+            }
             None if self.asked.is_http10 => BodyLength::UntilClose,
-            None => BodyLength::Chunked,
+            Some(_) | None => BodyLength::Chunked,
         };
         let keeps_client = self.keeps_client(&answer, framing) && framing != BodyLength::UntilClose;
         let is_replaced = !matches!(content, Content::Upstream);

@@ -413,3 +413,67 @@ async fn shapes_and_an_ending_combine() {
     assert_eq!(ended.bytes[..10], long_body().as_bytes()[..10]);
     assert_ne!(ended.bytes[10..], long_body().as_bytes()[10..50_000]);
 }
+
+#[tokio::test]
+async fn a_truncated_answer_may_be_shown_in_the_other_framing() {
+    let (_upstream, proxy) = proxy_with(&json!({
+        "truncate": { "fraction": 0.25, "framing": "chunked", "ending": "fin" }
+    }))
+    .await;
+    let mut client = proxy.connect().await;
+
+    client.get("/").await;
+
+    let head = client.head().await;
+    assert_eq!(head.values("transfer-encoding"), ["chunked"]);
+    assert!(head.values("content-length").is_empty());
+    let ended = client.ended().await;
+    assert_eq!(ended.how, How::Fin);
+    assert!(!ended.bytes.ends_with(b"0\r\n\r\n"), "no last chunk");
+    assert!(
+        (25_000..26_000).contains(&ended.bytes.len()),
+        "{}",
+        ended.bytes.len()
+    );
+}
+
+#[tokio::test]
+async fn a_chunked_answer_may_be_cut_as_one_of_known_length() {
+    let upstream = TestUpstream::raw(|stream| async move {
+        let mut client = brownout_testkit::RawClient::over(stream);
+        while client.try_head().await.is_some() {
+            client
+                .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n")
+                .await;
+        }
+    })
+    .await;
+    let proxy = TestProxy::to(&upstream)
+        .with_fault(&json!({ "truncate": { "fraction": 0.6, "framing": "content_length", "ending": "rst" } }))
+        .start();
+    let mut client = proxy.connect().await;
+
+    client.get("/").await;
+
+    let head = client.head().await;
+    assert_eq!(head.values("content-length"), ["10"]);
+    assert!(head.values("transfer-encoding").is_empty());
+    let ended = client.ended().await;
+    assert_eq!(
+        (ended.bytes.as_slice(), ended.how),
+        (b"hellow".as_slice(), How::Reset)
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_knows_no_chunks_gets_a_truncated_answer_as_it_came() {
+    let (_upstream, proxy) =
+        proxy_with(&json!({ "truncate": { "fraction": 0.25, "framing": "chunked" } })).await;
+    let mut client = proxy.connect().await;
+
+    client.send("GET / HTTP/1.0\r\nhost: a\r\n\r\n").await;
+
+    let head = client.head().await;
+    assert_eq!(head.values("content-length"), ["100000"]);
+    assert_eq!(client.ended().await.bytes.len(), 25_000);
+}

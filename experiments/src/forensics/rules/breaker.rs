@@ -211,9 +211,14 @@ fn never_closes(case: &Case<'_>) -> Outcome {
     };
     let usual = case.scale.calls_per_page;
     let (after_errors, after_resets) = (errors.is_as_before(usual), resets.is_as_before(usual));
+    let calls_after = |it: &Trial| it.removed.map(|removed| it.starts(removed, it.until));
+    let pages_after = |it: &Trial| {
+        it.removed
+            .map(|removed| it.pages_in(removed, it.until).len())
+    };
     let evidence = json!({
-        "back_after_503s_us": after_errors, "back_after_resets_us": after_resets,
-        "first_call_after_503s_us": errors.comes_back(), "watched_us": first.min(second),
+        "back_after_503s_us": after_errors, "back_after_resets_us": after_resets, "watched_us": first.min(second),
+        "pages_after_503s": pages_after(errors), "calls_after_503s": calls_after(errors),
     });
     match (after_errors, after_resets) {
         (Some(after), Some(_)) => Outcome::ok(
@@ -267,12 +272,27 @@ fn never_closes(case: &Case<'_>) -> Outcome {
     }
 }
 
+/// Whether calls went on through both outages.
+fn never_stopped(case: &Case<'_>) -> bool {
+    let outages = [&case.battery.outage_503, &case.battery.outage_reset];
+    outages
+        .map(|it| usable(it.as_ref()).ok().and_then(|it| stopped(case, it)))
+        .iter()
+        .all(|it| *it == Some(false))
+}
+
 fn stampede(case: &Case<'_>) -> Outcome {
     /// What begins within this time of the first is a burst, if the answer takes no shorter.
     const WINDOW_US: u64 = 150_000;
     let id = Id::HalfOpenStampede;
     let trial = match usable(case.battery.half_open.as_ref()) {
         Ok(trial) => trial,
+        Err(_) if never_stopped(case) => {
+            return Outcome::not_applicable(
+                id,
+                "calls never paused: there is no breaker in effect",
+            );
+        }
         Err(why) => return Outcome::unknown(id, why),
     };
     let least = (case.scale.page_p95 * 2).max(400_000);

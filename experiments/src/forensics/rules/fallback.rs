@@ -238,7 +238,9 @@ fn hedged_pages(trial: &Trial) -> usize {
     let is_hedged = |attempts: &[&AttemptRecord]| {
         attempts.iter().enumerate().any(|(index, one)| {
             attempts[index + 1..].iter().any(|other| {
-                one.fp == other.fp && other.t_head < one.t_end && one.t_head < other.t_end
+                one.fingerprint == other.fingerprint
+                    && other.t_head < one.ended()
+                    && one.t_head < other.ended()
             })
         })
     };

@@ -50,7 +50,7 @@ fn single_failures(case: &Case<'_>) -> Vec<Outcome> {
     let waits = trials
         .iter()
         .rev()
-        .map(|trial| (*trial, first_waits(trial)));
+        .map(|trial| (*trial, waits_after(case, trial)));
     let Some((trial, waits)) = waits.max_by_key(|(_, waits)| waits.len().min(WAITS_MIN)) else {
         return ids
             .map(|id| Outcome::unknown(id, "it was not tried"))
@@ -62,7 +62,10 @@ fn single_failures(case: &Case<'_>) -> Vec<Outcome> {
             .into();
     }
     if waits.len() < WAITS_MIN {
-        let why = format!("{} waits are fewer than {WAITS_MIN}", waits.len());
+        let why = format!(
+            "{} waits are fewer than {WAITS_MIN}: it retries seldom, as with a small retry budget",
+            waits.len()
+        );
         return ids.map(|id| Outcome::unknown(id, why.clone())).into();
     }
     let median = quantile(&waits, 0.5).unwrap_or(0);
@@ -112,6 +115,18 @@ fn single_failures(case: &Case<'_>) -> Vec<Outcome> {
     vec![immediate, jitter]
 }
 
+/// The waits before the first retry of one kind of failure. Where a budget has left few of single failures, those of
+/// other experiments with one page at a time and the same failure count as well: they are drawn alike.
+fn waits_after(case: &Case<'_>, trial: &Trial) -> Vec<u64> {
+    let mut waits = first_waits(trial);
+    if (1..WAITS_MIN).contains(&waits.len()) && trial.form == "a 503" {
+        let others = [&case.battery.all_503, &case.battery.partial];
+        let others = others.into_iter().filter_map(|it| usable(it.as_ref()).ok());
+        waits.extend(others.flat_map(first_waits));
+    }
+    waits
+}
+
 /// The waits before the first retry. After a reset of a kept connection some libraries ask again at once by themselves: that
 /// is no retry of the client's.
 fn first_waits(trial: &Trial) -> Vec<u64> {
@@ -121,7 +136,7 @@ fn first_waits(trial: &Trial) -> Vec<u64> {
             && chain[0].conn_seq > 0
             && chain
                 .get(1)
-                .is_some_and(|it| it.t_head.saturating_sub(chain[0].t_end) <= AT_ONCE_US)
+                .is_some_and(|it| it.t_head.saturating_sub(chain[0].ended()) <= AT_ONCE_US)
     };
     let own: Vec<Chain<'_>> = chains.iter().filter(|it| !by_itself(it)).cloned().collect();
     gaps(&own, 1)
@@ -298,9 +313,9 @@ fn client_errors(case: &Case<'_>) -> Outcome {
 /// How often one page asked for the same thing: answers below 500 end no chain, so this counts fingerprints.
 fn repeats(trial: &Trial) -> Result<usize, String> {
     let count = |attempts: &[&AttemptRecord]| {
-        let mut by_fp: BTreeMap<u64, usize> = BTreeMap::new();
+        let mut by_fp: BTreeMap<&str, usize> = BTreeMap::new();
         for attempt in attempts {
-            *by_fp.entry(attempt.fp).or_default() += 1;
+            *by_fp.entry(&attempt.fingerprint).or_default() += 1;
         }
         by_fp.values().copied().max().unwrap_or(0)
     };

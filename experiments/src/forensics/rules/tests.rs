@@ -5,7 +5,9 @@ mod load;
 mod serial;
 
 use super::*;
-use crate::forensics::{AttemptEnd, Content, EndPhase, Usual, Verdict, finding::FindingId as Id};
+use brownout_wire::RequestEnd;
+
+use crate::forensics::{Content, Usual, Verdict, finding::FindingId as Id, record::tests::attempt};
 
 const MS: u64 = 1_000;
 
@@ -130,37 +132,20 @@ impl Records {
     fn attempt(&mut self, at: u64, took: u64, ends: Ends, fp: u64) -> &mut AttemptRecord {
         self.number += 1;
         let (end, status) = match ends {
-            Ends::With(status) => (AttemptEnd::Answered, Some(status)),
-            Ends::Reset => (AttemptEnd::Fault("reset-1".to_owned()), None),
-            Ends::ByClient => (AttemptEnd::ClientRst, None),
-            Ends::Open => (AttemptEnd::StillOpen, None),
+            Ends::With(status) => (RequestEnd::Answered, Some(status)),
+            Ends::Reset => (RequestEnd::Fault, None),
+            Ends::ByClient => (RequestEnd::ClientRst, None),
+            Ends::Open => (RequestEnd::StillOpen, None),
         };
-        self.trial.attempts.push(AttemptRecord {
-            number: self.number,
-            route: "up".to_owned(),
-            conn: self.number,
-            conn_seq: 0,
-            client: None,
-            t_head: at * MS,
-            t_req_end: Some(at * MS),
-            t_first_out: status.map(|_| (at + took) * MS),
-            t_last_out: status.map(|_| (at + took) * MS),
-            t_end: (at + took) * MS,
-            end,
-            end_phase: EndPhase::BeforeHead,
-            bytes: 0,
-            status,
-            faults: Vec::new(),
-            retry_after_us: None,
-            method: "GET".to_owned(),
-            path: "/items".to_owned(),
-            fp,
-            trace_id: None,
-            request_id: None,
-            idempotency_key: None,
-            retry_count: None,
-            in_flight: 1,
-        });
+        let mut attempt = attempt(self.number, at * MS, took * MS);
+        attempt.end = end;
+        attempt.status = status;
+        attempt.path = "/items".to_owned();
+        attempt.fingerprint = fp.to_string();
+        if status.is_none() {
+            (attempt.t_first_out, attempt.t_last_out) = (None, None);
+        }
+        self.trial.attempts.push(attempt);
         self.trial.attempts.last_mut().expect("it was just pushed")
     }
 

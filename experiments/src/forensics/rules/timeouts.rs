@@ -51,6 +51,23 @@ fn look(case: &Case<'_>, trial: &Trial) -> Hang {
     }
 }
 
+/// Whether only the answer has no time-out, and connecting has one.
+fn is_connect_only(case: &Case<'_>, hang: Hang) -> bool {
+    let connect = usable(case.battery.hang_at_connect.as_ref());
+    hang == Hang::NeverEnds && connect.is_ok_and(|it| look(case, it) == Hang::InTime)
+}
+
+/// Which id tells why a page whose call hangs is late; none where it is not.
+fn root_of(hang: Hang, is_connect_only: bool) -> Option<Id> {
+    match hang {
+        Hang::InTime => None,
+        Hang::NeverEnds if is_connect_only => Some(Id::ConnectTimeoutOnly),
+        Hang::NeverEnds => Some(Id::NoTimeout),
+        Hang::LongAttempt(_) => Some(Id::TimeoutOverBudget),
+        Hang::LongSum(..) => Some(Id::NoTotalTimeout),
+    }
+}
+
 fn hang(case: &Case<'_>) -> Vec<Outcome> {
     let ids = [
         Id::NoTimeout,
@@ -77,20 +94,30 @@ fn hang(case: &Case<'_>) -> Vec<Outcome> {
         "attempt_timeout_us": quantile(&trial.own_timeouts(), 0.5),
     });
     let fine = |id| {
-        Outcome::ok(
-            id,
-            format!("a page whose call hangs takes {}", time(page)),
-            evidence.clone(),
-        )
+        let sentence = match found {
+            // The page is late all the same; another id tells why.
+            Hang::LongAttempt(longest) => format!(
+                "a call that hangs is given up after {}: timeout-over-budget tells that this is too long",
+                time(longest)
+            ),
+            Hang::LongSum(..) => format!(
+                "a call that hangs is given up after {}: no-total-timeout tells of all attempts together",
+                time(trial.own_timeouts().into_iter().max().unwrap_or(0))
+            ),
+            Hang::InTime | Hang::NeverEnds => {
+                format!("a page whose call hangs takes {}", time(page))
+            }
+        };
+        Outcome::ok(id, sentence, evidence.clone())
     };
+    // Of what has no end nothing else can be said.
+    let root = root_of(found, is_connect_only(case, found)).unwrap_or(Id::NoTimeout);
+    let follows = |id| Outcome::not_applicable(id, format!("{} tells it", root.as_str()));
     let connect = usable(case.battery.hang_at_connect.as_ref());
     let connects_in_time = connect.as_ref().map(|it| look(case, it) == Hang::InTime);
-    let is_connect_only = found == Hang::NeverEnds && connects_in_time == Ok(true);
 
     let no_timeout = match found {
-        Hang::NeverEnds if is_connect_only => {
-            Outcome::not_applicable(Id::NoTimeout, "connect-timeout-only tells it")
-        }
+        Hang::NeverEnds if root != Id::NoTimeout => follows(Id::NoTimeout),
         Hang::NeverEnds => Outcome::defect(
             Id::NoTimeout,
             format!(
@@ -110,7 +137,7 @@ fn hang(case: &Case<'_>) -> Vec<Outcome> {
             ),
             evidence.clone(),
         ),
-        Hang::NeverEnds => Outcome::not_applicable(Id::TimeoutOverBudget, "there is no time-out"),
+        Hang::NeverEnds => follows(Id::TimeoutOverBudget),
         Hang::InTime | Hang::LongSum(..) => fine(Id::TimeoutOverBudget),
     };
     let total = match found {
@@ -122,10 +149,7 @@ fn hang(case: &Case<'_>) -> Vec<Outcome> {
             ),
             evidence.clone(),
         ),
-        Hang::NeverEnds => Outcome::not_applicable(Id::NoTotalTimeout, "there is no time-out"),
-        Hang::LongAttempt(_) => {
-            Outcome::not_applicable(Id::NoTotalTimeout, "timeout-over-budget tells it")
-        }
+        Hang::NeverEnds | Hang::LongAttempt(_) => follows(Id::NoTotalTimeout),
         Hang::InTime => fine(Id::NoTotalTimeout),
     };
     let connect_only = match (found, connects_in_time) {
@@ -134,9 +158,7 @@ fn hang(case: &Case<'_>) -> Vec<Outcome> {
             "connecting has a time-out and waiting for the answer has none",
             evidence.clone(),
         ),
-        (Hang::NeverEnds, Ok(false)) => {
-            Outcome::not_applicable(Id::ConnectTimeoutOnly, "no-timeout tells it")
-        }
+        (Hang::NeverEnds, Ok(false)) => follows(Id::ConnectTimeoutOnly),
         (Hang::NeverEnds, Err(why)) => Outcome::unknown(
             Id::ConnectTimeoutOnly,
             format!("of the hang at connecting, {why}"),
@@ -151,16 +173,18 @@ fn slow_body(case: &Case<'_>, id: Id, trial: Option<&Trial>, what: &str) -> Outc
     if case.scale.background {
         return Outcome::not_applicable(id, "pages do not wait for this dependency");
     }
+    let hang = usable(case.battery.hang.first()).map(|it| look(case, it));
+    if let Ok(hang) = &hang
+        && let Some(root) = root_of(*hang, is_connect_only(case, *hang))
+    {
+        return Outcome::not_applicable(id, format!("{} tells it", root.as_str()));
+    }
     let trial = match usable(trial) {
         Ok(trial) => trial,
         Err(why) => return Outcome::unknown(id, why),
     };
-    match usable(case.battery.hang.first()) {
-        Err(why) => return Outcome::unknown(id, format!("of the hang, {why}")),
-        Ok(hang) if look(case, hang) != Hang::InTime => {
-            return Outcome::not_applicable(id, "a call that hangs is late as well");
-        }
-        Ok(_) => {}
+    if let Err(why) = hang {
+        return Outcome::unknown(id, format!("of the hang, {why}"));
     }
     // A time-out that ends with the head covers no body, however it comes.
     let stalls = usable(case.battery.stall_in_body.first());

@@ -40,7 +40,7 @@ impl View<'_> {
         gap: u64,
     ) -> Result<Vec<Chain<'a>>, String> {
         let named = attempts.iter().filter(|it| it.page_id().is_some()).count();
-        let kinds: BTreeSet<u64> = attempts.iter().map(|it| it.fp).collect();
+        let kinds: BTreeSet<&str> = attempts.iter().map(|it| it.fingerprint.as_str()).collect();
         let mut pages: Vec<(u64, u64)> = self
             .recording
             .pages_in(self.span)

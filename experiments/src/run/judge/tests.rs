@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     expectation::{Expectation, Names},
-    forensics::{AttemptEnd, AttemptRecord, EndPhase},
+    forensics::{AttemptRecord, record},
     run::recording::{
         PageOutcome,
         tests::{counted, page},
@@ -260,32 +260,10 @@ fn what_a_fault_did_is_known_or_not() {
 
 /// An attempt of the client on the route `up`.
 fn attempt(number: u64, at_ms: u64, took_ms: u64, status: u16, fp: u64) -> AttemptRecord {
-    AttemptRecord {
-        number,
-        route: "up".to_owned(),
-        conn: number,
-        conn_seq: 0,
-        client: None,
-        t_head: at_ms * 1_000,
-        t_req_end: None,
-        t_first_out: Some((at_ms + took_ms) * 1_000),
-        t_last_out: None,
-        t_end: (at_ms + took_ms) * 1_000,
-        end: AttemptEnd::Answered,
-        end_phase: EndPhase::IdleAfter,
-        bytes: 0,
-        status: Some(status),
-        faults: Vec::new(),
-        retry_after_us: None,
-        method: "GET".to_owned(),
-        path: "/".to_owned(),
-        fp,
-        trace_id: None,
-        request_id: None,
-        idempotency_key: None,
-        retry_count: None,
-        in_flight: 1,
-    }
+    let mut attempt = record::tests::attempt(number, at_ms * 1_000, took_ms * 1_000);
+    attempt.status = Some(status);
+    attempt.fingerprint = fp.to_string();
+    attempt
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
-    injection::{Break, Cut, CutAt, Injection, RequestEnding, ResponseEnding, Shape},
+    injection::{Break, Cut, CutAt, CutFraming, Injection, RequestEnding, ResponseEnding, Shape},
     read::{Problem, one_of},
     stream::{Chance, Layer, Stage},
     units::{show_size, size},
@@ -99,6 +99,7 @@ impl FaultKind for Reset {
             At::ResponseBody(after) => into.shape(Shape::Cut(Cut {
                 at: CutAt::Bytes(after),
                 how: Break::Reset,
+                framing: CutFraming::AsItCame,
             })),
         }
     }

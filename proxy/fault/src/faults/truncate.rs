@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
-    injection::{Break, Cut, CutAt, Injection, Shape},
+    injection::{Break, Cut, CutAt, CutFraming, Injection, Shape},
     read::{Problem, one_of},
     units::{show_size, size},
 };
@@ -13,12 +13,16 @@ use crate::{
 ///
 /// The head stays as it is, so a client that looks notices; with `ending` "clean" the answer is framed anew and
 /// looks complete. Where the length is unknown (chunked) a fraction is taken of the first piece that comes.
-/// Answers without content pass as they are.
+/// Answers without content pass as they are. With `framing` a client can be shown either framing, whichever the upstream
+/// uses: clients may notice the early end of one and not of the other.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Truncate {
     at: CutAt,
     ending: Break,
+    framing: CutFraming,
 }
+
+const FRAMINGS: [CutFraming; 3] = [CutFraming::AsItCame, CutFraming::ContentLength, CutFraming::Chunked];
 
 impl FaultKind for Truncate {
     const NAME: &'static str = "truncate";
@@ -27,6 +31,7 @@ impl FaultKind for Truncate {
     const PARAMS: &'static [Param] = &[
         Param::new("after_bytes", Accepts::Size, "", "bytes of the body that arrive"),
         Param::new("fraction", Accepts::Below(0, 1), "0.5", "the part of the body that arrives, instead of after_bytes"),
+        Param::new("framing", Accepts::Words(&["as_it_came", "content_length", "chunked"]), "as_it_came", "how the client is told the length; up to 1 MiB of unknown length is read to tell it; HTTP/1.0 has no chunks"),
         Param::new("ending", Accepts::Words(&["fin", "rst", "clean"]), "fin", "close, reset, or frame the answer anew so that it looks complete"),
     ];
     const EXAMPLE: &'static str = r#"{"fraction":0.5,"ending":"fin"}"#;
@@ -48,12 +53,15 @@ impl FaultKind for Truncate {
             (None, fraction) => CutAt::Fraction(fraction.unwrap_or(0.5)),
         };
         let ending = object.optional("ending", one_of("ending", &["fin", "rst", "clean"]))?;
+        let words = FRAMINGS.map(CutFraming::name);
+        let framing = object.optional("framing", one_of("framing", &words))?;
+        let framing = FRAMINGS.into_iter().find(|it| Some(it.name()) == framing);
         let ending = match ending {
             Some("rst") => Break::Reset,
             Some("clean") => Break::Clean,
             _ => Break::Fin,
         };
-        Ok(Self { at, ending })
+        Ok(Self { at, ending, framing: framing.unwrap_or_default() })
     }
 
     fn to_value(&self) -> Value {
@@ -65,6 +73,7 @@ impl FaultKind for Truncate {
             ("after_bytes", after),
             ("fraction", fraction),
             ("ending", Some(json!(self.ending.name()))),
+            ("framing", (self.framing != CutFraming::AsItCame).then(|| json!(self.framing.name()))),
         ])
     }
 
@@ -76,6 +85,7 @@ impl FaultKind for Truncate {
         into.shape(Shape::Cut(Cut {
             at: self.at,
             how: self.ending,
+            framing: self.framing,
         }));
     }
 }

@@ -99,6 +99,36 @@ pub struct Cut {
     pub at: CutAt,
     /// How.
     pub how: Break,
+    /// How the body is framed for the client.
+    pub framing: CutFraming,
+}
+
+/// How a body that ends early is framed for the client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CutFraming {
+    /// As the upstream has framed it.
+    #[default]
+    AsItCame,
+    /// By `Content-Length`. Content of unknown length is read up to [`GATHERED_MAX`](Self::GATHERED_MAX) to know it; longer
+    /// content stays as it came.
+    ContentLength,
+    /// In chunks; a client that speaks HTTP/1.0 knows none, and gets it as it came.
+    Chunked,
+}
+
+impl CutFraming {
+    /// The longest content that is read to know its length: 1 MiB.
+    pub const GATHERED_MAX: usize = 1024 * 1024;
+
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AsItCame => "as_it_came",
+            Self::ContentLength => "content_length",
+            Self::Chunked => "chunked",
+        }
+    }
 }
 
 /// Where a body ends early.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{AttemptRecord, Case, Id, Outcome, Trial, usable_of};
+use super::{AttemptRecord, Case, Id, Outcome, Trial, usable, usable_of};
 
 /// An order that met a failure is sent once, or under one key.
 pub(super) fn orders(case: &Case<'_>) -> Outcome {
@@ -16,7 +16,7 @@ pub(super) fn orders(case: &Case<'_>) -> Outcome {
         .partition(|it| it.struck.is_none());
     let failing: Vec<Trial> = failing.into_iter().cloned().collect();
     if case.battery.orders.is_empty() {
-        return Outcome::unknown(id, "no order was named, such as --order POST:/order");
+        return of_pages(case);
     }
     if let Some(order) = calm
         .iter()
@@ -65,15 +65,71 @@ pub(super) fn orders(case: &Case<'_>) -> Outcome {
     }
 }
 
+/// What pages send that may change something, where no order was named: a page is a GET, so it most likely only reads, and
+/// to repeat that is harmless. Nothing outside tells; so a repeat is told, and not as a defect.
+fn of_pages(case: &Case<'_>) -> Outcome {
+    let id = Id::RetriesPost;
+    let battery = case.battery;
+    let failing = battery
+        .one_failure
+        .iter()
+        .chain(&battery.all_503)
+        .chain(&battery.hang)
+        .filter(|it| usable(Some(it)).is_ok());
+    let mut seen = 0;
+    let mut repeated: Option<(&AttemptRecord, &str, usize)> = None;
+    for trial in failing {
+        for chain in trial.chains() {
+            let first = chain[0];
+            if !changes(first) {
+                continue;
+            }
+            seen += 1;
+            let key = &first.idempotency_key_hash;
+            let is_keyed = key.is_some() && chain.iter().all(|it| it.idempotency_key_hash == *key);
+            if chain.len() > 1 && !is_keyed && repeated.is_none() {
+                let form = if trial.form.starts_with('/') {
+                    "no answer"
+                } else {
+                    &trial.form
+                };
+                repeated = Some((first, form, chain.len()));
+            }
+        }
+    }
+    match repeated {
+        Some((first, form, sent)) => Outcome::unknown(
+            id,
+            format!(
+                "a page sends {} {} {sent} times when it meets {form}, without an idempotency key: harmless if that only reads",
+                first.method, first.path
+            ),
+        ),
+        None if seen > 0 => Outcome::ok(
+            id,
+            "what pages send is sent once when it fails; no order was named",
+            json!({ "calls_that_failed": seen }),
+        ),
+        None => Outcome::unknown(id, "no order was named, such as --order POST:/order"),
+    }
+}
+
+/// Whether a request may change something (RFC 9110 §9.2.1).
+fn changes(attempt: &AttemptRecord) -> bool {
+    !matches!(
+        attempt.method.as_str(),
+        "GET" | "HEAD" | "OPTIONS" | "TRACE"
+    )
+}
+
 /// How often the request that changes something was sent that was sent most often, and whether under one key.
 fn most_posts(trial: &Trial) -> Option<(usize, bool)> {
-    let mut by_fp: BTreeMap<u64, Vec<&AttemptRecord>> = BTreeMap::new();
-    let changes = |it: &&AttemptRecord| !matches!(it.method.as_str(), "GET" | "HEAD" | "OPTIONS");
-    for attempt in trial.attempts.iter().filter(changes) {
-        by_fp.entry(attempt.fp).or_default().push(attempt);
+    let mut by_fp: BTreeMap<&str, Vec<&AttemptRecord>> = BTreeMap::new();
+    for attempt in trial.attempts.iter().filter(|it| changes(it)) {
+        by_fp.entry(&attempt.fingerprint).or_default().push(attempt);
     }
     let most = by_fp.into_values().max_by_key(Vec::len)?;
-    let key = &most[0].idempotency_key;
-    let is_keyed = key.is_some() && most.iter().all(|it| it.idempotency_key == *key);
+    let key = &most[0].idempotency_key_hash;
+    let is_keyed = key.is_some() && most.iter().all(|it| it.idempotency_key_hash == *key);
     Some((most.len(), is_keyed))
 }

@@ -41,7 +41,7 @@ fn what_is_cut_or_damaged_is_not_served_as_whole() {
 
 #[test]
 fn a_reset_of_a_kept_connection_is_survived() {
-    let page = |kept: u32, status: u16, attempts: u64| {
+    let page = |kept: u64, status: u16, attempts: u64| {
         let mut records = Records::armed(0);
         records.page(0, Some(60), status, false);
         let first = records.attempt(1, 5, Ends::Reset, 1);

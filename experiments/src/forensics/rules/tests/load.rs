@@ -65,7 +65,6 @@ fn calls_that_go_on_are_a_defect_where_pages_suffer() {
     let twice = |mut trial: Trial| {
         let again = trial.attempts.clone().into_iter().map(|mut it| {
             it.t_head += 15 * MS;
-            it.t_end += 15 * MS;
             it
         });
         trial.attempts.extend(
