@@ -24,6 +24,7 @@ mod health;
 mod leases;
 mod metrics;
 mod off_thread;
+pub mod openapi;
 mod ops;
 mod problem;
 mod requests;

@@ -15,14 +15,14 @@ use brownout_fault::read::shorten;
 use crate::{
     auth, client_connections,
     control::{self, Control},
-    events, explain, faults, halt, health, leases, metrics,
+    events, explain, faults, halt, health, leases, metrics, openapi,
     problem::ApiError,
     requests, routes, toxiproxy, version,
     words::nearest,
 };
 
 /// The paths, for a hint when none fits.
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 13] = [
     "/faults",
     "/faults/kinds",
     "/routes",
@@ -35,6 +35,7 @@ const PATHS: [&str; 12] = [
     "/healthz",
     "/metrics",
     "/version",
+    "/openapi.json",
 ];
 
 pub(crate) fn router(control: Arc<Control>) -> Router {
@@ -70,6 +71,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/halt", post(halt::halt))
         .route("/healthz", get(health::health))
         .route("/metrics", get(metrics::metrics))
+        .route("/openapi.json", get(openapi::openapi))
         .route("/version", get(version::version))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)

@@ -12,6 +12,7 @@ mod faults;
 mod guarding;
 mod halting;
 mod kinds;
+mod openapi;
 mod ops;
 mod promise;
 mod requests;

@@ -6,20 +6,21 @@ use brownout_fault::{
     read::{Object, Problem},
     units::{duration_up_to, parse_duration},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::FaultAnswer;
 
 /// `GET /healthz`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// Always `ok`: a process that cannot say so says nothing.
     pub status: String,
 }
 
 /// `GET /version`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Version {
     /// The version of Toxiproxy's API that its clients find here.
     pub version: String,
@@ -28,7 +29,7 @@ pub struct Version {
 }
 
 /// What a call that removes faults took away.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Removed {
     /// The ids, in the order of creation.
     pub removed: Vec<String>,

@@ -1,9 +1,10 @@
 //! Records of connections, as `GET /connections` answers them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The answer of `GET /connections`. Times are µs on the proxy's clock.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConnectionList {
     /// Those that are open, the newest first, then those that ended, the last one first.
     pub connections: Vec<ConnectionRecord>,
@@ -48,7 +49,7 @@ impl ConnectionQuery {
 }
 
 /// One connection of a client to a route. What is not known is left out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConnectionRecord {
     /// Its number, unique in the process, from 1: the `conn` of its requests.
     pub conn: u64,
@@ -78,7 +79,7 @@ pub struct ConnectionRecord {
 }
 
 /// Who ended a connection, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ConnectionEnd {
     /// It has not ended.

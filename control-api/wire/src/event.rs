@@ -1,11 +1,12 @@
 //! What happened, as `GET /events` tells it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{CountersAnswer, RequestRecord};
 
 /// One event. What does not belong to its sort is left out. Times are µs on the proxy's clock, as in `GET /requests`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventRecord {
     /// Its number, from 1, without gaps; `clock` and `lost` have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use brownout_fault::read::{Object, Problem, expected, one_or_many, text, whole};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -182,7 +183,7 @@ fn address(value: &Value) -> Result<IpAddr, Problem> {
 }
 
 /// The answer of `POST /explain`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ExplainAnswer {
     /// The route.
     pub route: String,
@@ -198,7 +199,7 @@ pub struct ExplainAnswer {
 }
 
 /// What one fault does to the request, and why.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ExplainedFault {
     /// Its id.
     pub id: String,
@@ -220,7 +221,7 @@ pub struct ExplainedFault {
 }
 
 /// What a fault would do to a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExplainVerdict {
     /// It acts on every such request.
@@ -234,7 +235,7 @@ pub enum ExplainVerdict {
 }
 
 /// How many of the requests that ended last a fault would have been meant for; in the answer to a dry run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RecentAnswer {
     /// Requests that are recorded of its routes, up to 1,000.
     pub requests: u64,

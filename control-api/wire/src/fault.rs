@@ -5,6 +5,7 @@ use brownout_fault::{
     units::{show_duration, show_rate},
 };
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 
@@ -40,7 +41,7 @@ pub struct FaultAnswer {
 }
 
 /// When a fault did something, in µs on the proxy's clock, as in `GET /requests`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FaultTimes {
     /// When it was armed, in µs.
     pub armed_us: u64,
@@ -65,14 +66,14 @@ pub struct FaultEnd {
 }
 
 /// Faults, as `GET /faults` and the arming of a list answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FaultList {
     /// In the order of creation; of those that have ended, the last one first.
     pub faults: Vec<FaultAnswer>,
 }
 
 /// The counters of a fault. `matched` is the sum of `injected`, `skipped` and `overflow`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CountersAnswer {
     /// Requests, or connections, that fitted its `match`.
     pub matched: u64,
@@ -89,7 +90,7 @@ pub struct CountersAnswer {
 }
 
 /// What a fault was to do and really did, as measured; empty until it did something that is measured.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MagnitudeAnswer {
     /// The median of the delays that were asked for, as text; of holds that were not cut short.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,7 @@ use brownout_fault::{
     units::{duration, show_duration},
 };
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -104,7 +105,7 @@ fn ttl(value: &Value) -> Result<Duration, Problem> {
 }
 
 /// A lease as the API shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LeaseAnswer {
     /// The id of the lease.
     pub id: String,
@@ -122,7 +123,7 @@ pub struct LeaseAnswer {
 }
 
 /// `GET /leases`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LeaseList {
     /// Sorted by id.
     pub leases: Vec<LeaseAnswer>,

@@ -13,6 +13,7 @@ mod lease;
 mod problem;
 mod request;
 mod route;
+pub mod schema;
 mod tags;
 
 pub use answers::{Halt, Health, Removed, Version};

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use brownout_fault::read::Problem;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// An error of the API.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProblemAnswer {
     /// Always `about:blank`: the status says what kind it is.
     #[serde(rename = "type")]
@@ -23,7 +24,7 @@ pub struct ProblemAnswer {
 }
 
 /// One thing wrong with an input.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorAnswer {
     /// A JSON pointer (RFC 6901) into the body; `?key` for a part of the query.
     pub pointer: String,

@@ -1,9 +1,10 @@
 //! Records of requests, as `GET /requests` answers them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The answer of `GET /requests`. Times are µs on the proxy's clock.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestList {
     /// Those in progress, the newest first, then those that ended, the last one first.
     pub requests: Vec<RequestRecord>,
@@ -59,7 +60,7 @@ impl RequestQuery {
 }
 
 /// One request that a route carried, or carries: an attempt of a client. What is not known is left out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestRecord {
     /// Its number, in the order in which requests began.
     pub number: u64,
@@ -142,7 +143,7 @@ pub struct RequestRecord {
 }
 
 /// Who ended a request, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestEnd {
     /// It has not ended.
@@ -181,7 +182,7 @@ impl RequestEnd {
 }
 
 /// How far a request came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestPhase {
     /// No byte of its answer was handed on.

@@ -4,11 +4,12 @@ use brownout_fault::{
     is_name,
     read::{Object, Problem, boolean, text, unknown},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// What a route carries.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// HTTP/1.1.
@@ -177,7 +178,7 @@ impl RoutePatch {
 }
 
 /// A route as the API shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteAnswer {
     /// The name of the route.
     pub name: String,
@@ -209,7 +210,7 @@ pub struct RouteAnswer {
 }
 
 /// `GET /routes`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteList {
     /// Sorted by name.
     pub routes: Vec<RouteAnswer>,

@@ -3,6 +3,7 @@
 mod fields;
 mod kind;
 mod layers;
+mod schema;
 
 use std::time::Duration;
 

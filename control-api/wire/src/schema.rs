@@ -1,0 +1,233 @@
+//! JSON Schemas (draft 2020-12) of what is not plain serde: the bodies of calls, and faults as they are shown.
+//!
+//! What a schema of a body refuses is never read; what depends on several members is left to the readers.
+
+use std::borrow::Cow;
+
+use brownout_fault::FaultSpec;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use crate::{CountersAnswer, FaultAnswer, FaultTags, FaultTimes, MagnitudeAnswer};
+
+const NAME: &str = "^[a-z0-9][a-z0-9._-]{0,63}$";
+const DURATION: &str = r"^\s*[0-9.Pp].*([A-Za-zµ]|:[0-9.,]+)\s*$";
+
+fn name() -> Value {
+    json!({ "type": "string", "pattern": NAME })
+}
+
+fn duration(description: &str) -> Value {
+    json!({ "type": "string", "pattern": DURATION, "examples": ["250ms", "2m"], "description": description })
+}
+
+fn closed(properties: Value, required: &[&str]) -> Value {
+    json!({
+        "type": "object", "properties": properties, "required": required, "additionalProperties": false,
+    })
+}
+
+/// The tags of a fault, as members of one.
+fn tags() -> Map<String, Value> {
+    let text = json!({ "type": "string", "minLength": 1, "maxLength": FaultTags::TEXT_BYTES_MAX });
+    let labels = json!({
+        "anyOf": [text, { "type": "array", "items": text, "maxItems": FaultTags::LABELS_MAX }],
+        "description": "words to find and remove it by",
+    });
+    let mut tags = Map::new();
+    tags.insert("labels".to_owned(), labels);
+    tags.insert("owner".to_owned(), text);
+    tags.insert("lease".to_owned(), name());
+    tags
+}
+
+/// A fault as it is sent.
+#[must_use]
+pub fn fault() -> Value {
+    let mut schema = FaultSpec::schema();
+    if let Some(properties) = schema["properties"].as_object_mut() {
+        properties.extend(tags());
+    }
+    schema
+}
+
+/// A merge patch of a fault: any of its members, and null for what is to go back to its default.
+#[must_use]
+pub fn fault_patch() -> Value {
+    let mut properties = FaultSpec::properties();
+    properties.extend(tags());
+    let orders = properties.into_iter();
+    let properties: Map<String, Value> = orders
+        .map(|(key, schema)| {
+            // A patch may name single members of an object.
+            let description = schema.get("description").cloned();
+            let mut any = json!({});
+            if let Some(description) = description {
+                any["description"] = description;
+            }
+            (key, any)
+        })
+        .collect();
+    closed(Value::Object(properties), &[])
+}
+
+/// A route to be made.
+#[must_use]
+pub fn route() -> Value {
+    closed(
+        json!({
+            "name": name(),
+            "listen": { "type": "string", "description": "HOST:PORT; port 0 asks for a free one" },
+            "upstream": { "type": "string", "description": "http://HOST:PORT or tcp://HOST:PORT; with `protocol` also HOST:PORT" },
+            "protocol": { "enum": ["http", "tcp"], "description": "left out it is as the upstream's scheme says" },
+            "enabled": { "type": "boolean", "default": true },
+            "caller_faults": {
+                "type": "boolean", "default": false,
+                "description": "whether its callers may ask for faults by header fields; for HTTP alone",
+            },
+        }),
+        &["name", "listen", "upstream"],
+    )
+}
+
+/// A change of a route.
+#[must_use]
+pub fn route_patch() -> Value {
+    closed(
+        json!({
+            "listen": { "type": "string" },
+            "upstream": { "type": "string" },
+            "enabled": { "type": "boolean" },
+            "caller_faults": { "type": "boolean" },
+        }),
+        &[],
+    )
+}
+
+/// A lease to be made.
+#[must_use]
+pub fn lease() -> Value {
+    let properties = json!({
+        "id": name(),
+        "ttl": duration("how long it lasts when nobody renews it: 100ms to 24h"),
+        "owner": { "type": "string", "minLength": 1, "maxLength": FaultTags::TEXT_BYTES_MAX },
+    });
+    closed(properties, &["ttl"])
+}
+
+/// The renewal of a lease.
+#[must_use]
+pub fn lease_renewal() -> Value {
+    closed(
+        json!({ "ttl": duration("a new length: 100ms to 24h") }),
+        &[],
+    )
+}
+
+/// A halt.
+#[must_use]
+pub fn halt() -> Value {
+    let rearm_after = "how long nothing may be armed, up to 24h; \"0s\" lifts a lock";
+    closed(json!({ "rearm_after": duration(rearm_after) }), &[])
+}
+
+/// What is asked of `POST /explain`.
+#[must_use]
+pub fn explain() -> Value {
+    let text = json!({ "type": "string" });
+    let headers = json!({
+        "type": "object",
+        "additionalProperties": { "anyOf": [text, { "type": "array", "items": text, "minItems": 1 }] },
+    });
+    let imagined = closed(
+        json!({
+            "route": text,
+            "method": { "type": "string", "default": "GET", "maxLength": 32 },
+            "path": { "type": "string", "default": "/", "description": "with its query" },
+            "headers": headers,
+            "client": { "type": "string", "default": "127.0.0.1", "description": "an IP address" },
+            "connection_seq": { "type": "integer", "minimum": 1, "maximum": 1_000_000_000, "default": 1 },
+        }),
+        &["route"],
+    );
+    let number =
+        json!({ "type": "integer", "minimum": 0, "description": "its number in GET /requests" });
+    json!({ "oneOf": [imagined, closed(json!({ "number": number }), &["number"])] })
+}
+
+/// What a dry run answers of one fault: it as it would be armed.
+#[must_use]
+pub fn tried(recent: &Value) -> Value {
+    let mut properties = FaultSpec::properties();
+    properties.extend(tags());
+    properties.insert("dry_run".to_owned(), json!({ "const": true }));
+    properties.insert(
+        "acts_on".to_owned(),
+        json!({ "type": "array", "items": { "type": "string" }, "description": "the routes that are there now" }),
+    );
+    properties.insert("recent".to_owned(), recent.clone());
+    closed(
+        Value::Object(properties),
+        &["route", "percent", "ttl", "dry_run", "acts_on"],
+    )
+}
+
+impl JsonSchema for FaultAnswer {
+    fn schema_name() -> Cow<'static, str> {
+        "FaultAnswer".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut properties = FaultSpec::properties();
+        properties.extend(tags());
+        let time = json!({ "type": "string", "format": "date-time" });
+        let beside = [
+            (
+                "id",
+                json!({ "type": "string", "description": "that of a toxic is free text" }),
+            ),
+            (
+                "state",
+                json!({ "enum": ["waiting", "active", "spent", "expired", "ended"] }),
+            ),
+            ("created_at", time.clone()),
+            (
+                "expires_at",
+                json!({ "type": ["string", "null"], "format": "date-time" }),
+            ),
+            ("revision", json!({ "type": "integer", "minimum": 0 })),
+            (
+                "counters",
+                generator.subschema_for::<CountersAnswer>().to_value(),
+            ),
+            (
+                "magnitude",
+                generator.subschema_for::<MagnitudeAnswer>().to_value(),
+            ),
+            ("times", generator.subschema_for::<FaultTimes>().to_value()),
+            ("ended_at", time),
+            (
+                "reason",
+                json!({ "enum": ["removed", "replaced", "expired", "spent", "halted", "lease", "route", "shutdown"] }),
+            ),
+        ];
+        properties.extend(beside.map(|(key, schema)| (key.to_owned(), schema)));
+        let required = [
+            "id",
+            "route",
+            "match",
+            "percent",
+            "ttl",
+            "state",
+            "created_at",
+            "expires_at",
+            "revision",
+            "counters",
+            "magnitude",
+        ];
+        let mut schema = closed(Value::Object(properties), &required);
+        schema["description"] =
+            json!("A fault: its spec with every default, and what became of it.");
+        Schema::try_from(schema).unwrap_or_default()
+    }
+}
