@@ -4,12 +4,13 @@ mod core;
 mod cycles;
 mod routes;
 
-pub use self::routes::{NewRoute, RouteChange, RouteError, RouteStatus};
+pub use self::routes::{ListenerTlsChange, NewRoute, RouteChange, RouteError, RouteStatus};
 
 use std::{
     collections::BTreeMap,
     fmt, io,
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -21,11 +22,14 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    error::Chain,
     journal::Journal,
     limits::{ClientTimeouts, PIPE_DESCRIPTORS_MAX},
     listener::{ListenAddress, Listening, Serve},
     loops::Hops,
     route::Route,
+    tls::{InvalidTls, ListenerTls, LocalAuthority, ServerTls},
+    upstream::Protocol,
 };
 
 /// What a gateway is made of.
@@ -49,6 +53,9 @@ pub struct GatewayConfig {
     pub journal_capacity: usize,
     /// How long clients may take.
     pub client_timeouts: ClientTimeouts,
+    /// Where the authority of `tls = "self"` is kept. It is made when the first such route is. `None`: there are no such
+    /// routes.
+    pub state_directory: Option<PathBuf>,
 }
 
 impl GatewayConfig {
@@ -71,6 +78,7 @@ impl GatewayConfig {
             access_log: false,
             journal_capacity: Self::JOURNAL_CAPACITY,
             client_timeouts: ClientTimeouts::default(),
+            state_directory: None,
         }
     }
 }
@@ -121,6 +129,8 @@ impl Gateway {
             stop: stop.clone(),
             hops: Arc::default(),
             client_timeouts: config.client_timeouts,
+            state_directory: config.state_directory,
+            authority: Mutex::default(),
             reserved: Mutex::default(),
         };
         let shared = Arc::new(shared);
@@ -192,6 +202,9 @@ struct Shared {
     stop: CancellationToken,
     hops: Arc<Hops>,
     client_timeouts: ClientTimeouts,
+    state_directory: Option<PathBuf>,
+    /// Of `tls = "self"`, once a route has asked for it.
+    authority: Mutex<Option<Arc<LocalAuthority>>>,
     /// See [`GatewayHandle::reserve`].
     reserved: Mutex<Option<SocketAddr>>,
 }
@@ -247,10 +260,12 @@ impl GatewayHandle {
         if routes.len() >= Self::ROUTES_MAX {
             return Err(RouteError::TooMany);
         }
+        let tls = self.0.listener_tls(new.tls, new.upstream.protocol())?;
         let listening = self.0.bind(new.listen)?;
         self.0
             .check_leads_on(&routes, &new.name, &new.upstream, listening.address())?;
         let route = Route::new(&new.name, new.upstream, &self.0.metrics, self.0.access_log);
+        route.set_tls(tls);
         let mut entry = Entry {
             address: listening.address(),
             route,
@@ -292,6 +307,11 @@ impl GatewayHandle {
                 upstream: upstream.clone(),
             });
         }
+        let tls = match change.tls {
+            None => None,
+            Some(ListenerTlsChange::Off) => Some(None),
+            Some(ListenerTlsChange::To(tls)) => Some(self.0.listener_tls(Some(tls), carries)?),
+        };
         let enable = change.enabled.unwrap_or(entry.open.is_some());
         let move_to = change
             .listen
@@ -317,6 +337,9 @@ impl GatewayHandle {
         }
         if let Some(upstream) = change.upstream {
             entry.route.set_upstream(upstream);
+        }
+        if let Some(tls) = tls {
+            entry.route.set_tls(tls);
         }
         self.0.follow_at_listener(entry, &self.0.faults.plan());
         let status = entry.status();
@@ -370,6 +393,39 @@ impl Shared {
                 RouteError::Listen { address, source }
             }
         })
+    }
+
+    /// What serves TLS on a listener of a route that carries `protocol`.
+    fn listener_tls(
+        &self,
+        tls: Option<ListenerTls>,
+        protocol: Protocol,
+    ) -> Result<Option<Arc<ServerTls>>, RouteError> {
+        let Some(tls) = tls else { return Ok(None) };
+        if protocol == Protocol::Tcp {
+            let why = "is not spoken on tcp routes, whose bytes pass as they are";
+            return Err(RouteError::Tls(InvalidTls::new("", why)));
+        }
+        let tls = ServerTls::new(tls, || self.authority()).map_err(RouteError::Tls)?;
+        Ok(Some(Arc::new(tls)))
+    }
+
+    /// The authority of `tls = "self"`, made or read when it is first asked for.
+    fn authority(&self) -> Result<Arc<LocalAuthority>, InvalidTls> {
+        let mut authority = (self.authority.lock()).unwrap_or_else(PoisonError::into_inner);
+        if let Some(authority) = &*authority {
+            return Ok(Arc::clone(authority));
+        }
+        let directory = self.state_directory.as_deref();
+        let directory = directory.ok_or_else(|| {
+            InvalidTls::new(
+                "",
+                "\"self\" needs a state directory to keep its authority in",
+            )
+        })?;
+        let opened = LocalAuthority::open(directory)
+            .map_err(|error| InvalidTls::new("", Chain(&error).to_string()))?;
+        Ok(Arc::clone(authority.insert(Arc::new(opened))))
     }
 
     fn open(&self, route: &Arc<Route>, listening: Listening) -> Result<Open, RouteError> {
@@ -482,7 +538,10 @@ impl Entry {
         RouteStatus {
             name: self.route.name().to_owned(),
             listen: self.address,
+            tls: self.route.tls().map(|served| served.tls.clone()),
             upstream: upstream.to_string(),
+            upstream_tls: upstream.tls().map(|tls| tls.options().clone()),
+            host: upstream.host_field().clone(),
             protocol: upstream.protocol(),
             enabled: self.open.is_some(),
             connections: u64::try_from(self.route.connections.value()).unwrap_or(0),

@@ -27,6 +27,7 @@ use crate::{
     scope::Scope,
     sys,
     timer::Timer,
+    tls::CoreTls,
     upstream::{Pool, Protocol},
 };
 
@@ -266,6 +267,7 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker)
         faults,
         tracer,
         pool: Rc::new(Pool::default()),
+        upstream_tls: CoreTls::default(),
         head_limits: HeadLimits::default(),
         client_timeouts,
         timer,

@@ -210,6 +210,7 @@ impl Wanted {
             listen: self.listen.as_deref().map(listen).transpose()?,
             upstream: self.upstream.as_deref().map(upstream).transpose()?,
             enabled,
+            ..RouteChange::default()
         })
     }
 }
@@ -227,6 +228,7 @@ async fn resolved(control: &Shared, wanted: Wanted) -> Result<NewRoute, ToxicErr
                 name: name.unwrap_or_default(),
                 listen: listen(&at.unwrap_or_default())?,
                 upstream: upstream(&to.unwrap_or_default())?,
+                tls: None,
                 enabled,
             })
         };

@@ -1,5 +1,9 @@
 //! Routes as they are sent and shown.
 
+mod tls;
+
+pub use self::tls::{CertificateSpec, ListenerTlsSpec, UpstreamTlsSpec};
+
 use brownout_fault::{
     is_name,
     read::{Object, Problem, boolean, text, unknown},
@@ -44,16 +48,50 @@ pub struct RouteSpec {
     pub name: String,
     /// Where to listen, `HOST:PORT`; port 0 asks for a free one.
     pub listen: String,
-    /// Where requests go, `http://HOST:PORT` or `tcp://HOST:PORT`; with `protocol` also `HOST:PORT`.
+    /// Where requests go, `http://HOST:PORT`, `https://HOST:PORT` or `tcp://HOST:PORT`; with `protocol` also `HOST:PORT`.
     pub upstream: String,
     /// What it carries; `None` as the upstream's scheme says.
     pub protocol: Option<Protocol>,
+    /// TLS of its listener; `None` is none.
+    pub tls: Option<ListenerTlsSpec>,
+    /// TLS to an `https` upstream; `None` is the defaults.
+    pub upstream_tls: Option<UpstreamTlsSpec>,
+    /// The `Host` that requests have at the upstream: `keep`, which is the default, `upstream`, or a host.
+    pub host: Option<String>,
     /// Whether it accepts connections at once.
     pub enabled: bool,
 }
 
 impl RouteSpec {
-    const KEYS: [&'static str; 5] = ["name", "listen", "upstream", "protocol", "enabled"];
+    const KEYS: [&'static str; 8] = [
+        "name",
+        "listen",
+        "upstream",
+        "protocol",
+        "tls",
+        "upstream_tls",
+        "host",
+        "enabled",
+    ];
+
+    /// A route with all defaults.
+    #[must_use]
+    pub fn new(
+        name: impl Into<String>,
+        listen: impl Into<String>,
+        upstream: impl Into<String>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            listen: listen.into(),
+            upstream: upstream.into(),
+            protocol: None,
+            tls: None,
+            upstream_tls: None,
+            host: None,
+            enabled: true,
+        }
+    }
 
     /// Reads a route from a value tree. Whether its addresses make sense is for the proxy to say.
     ///
@@ -66,6 +104,11 @@ impl RouteSpec {
         let listen = keep(&mut problems, object.required("listen", owned));
         let upstream = keep(&mut problems, object.required("upstream", owned));
         let protocol = keep(&mut problems, object.optional("protocol", Protocol::read));
+        let Options {
+            tls,
+            upstream_tls,
+            host,
+        } = Options::read(&object, &mut problems);
         let enabled = keep(&mut problems, object.optional("enabled", boolean));
         match (name, listen, upstream) {
             (Some(name), Some(listen), Some(upstream)) if problems.is_empty() => Ok(Self {
@@ -73,6 +116,9 @@ impl RouteSpec {
                 listen,
                 upstream,
                 protocol: protocol.flatten(),
+                tls,
+                upstream_tls,
+                host,
                 enabled: enabled.flatten().unwrap_or(true),
             }),
             _ => Err(problems),
@@ -91,7 +137,37 @@ impl RouteSpec {
         if let Some(protocol) = self.protocol {
             value["protocol"] = json!(protocol);
         }
+        if let Some(tls) = &self.tls {
+            value["tls"] = tls.to_value();
+        }
+        if let Some(tls) = &self.upstream_tls {
+            value["upstream_tls"] = json!(tls);
+        }
+        if let Some(host) = &self.host {
+            value["host"] = json!(host);
+        }
         value
+    }
+}
+
+/// What a route and a change of one may say besides.
+struct Options {
+    tls: Option<ListenerTlsSpec>,
+    upstream_tls: Option<UpstreamTlsSpec>,
+    host: Option<String>,
+}
+
+impl Options {
+    fn read(object: &Object<'_>, problems: &mut Vec<Problem>) -> Self {
+        let tls = keep(problems, object.optional("tls", ListenerTlsSpec::read));
+        let upstream_tls = object.optional("upstream_tls", UpstreamTlsSpec::read);
+        let upstream_tls = keep(problems, upstream_tls);
+        let host = keep(problems, object.optional("host", owned));
+        Self {
+            tls: tls.flatten(),
+            upstream_tls: upstream_tls.flatten(),
+            host: host.flatten(),
+        }
     }
 }
 
@@ -102,12 +178,25 @@ pub struct RoutePatch {
     pub listen: Option<String>,
     /// Where requests go.
     pub upstream: Option<String>,
+    /// TLS of its listener, all of it anew. Connections that are open stay as they are.
+    pub tls: Option<ListenerTlsSpec>,
+    /// TLS to the upstream, all of it anew: files are read again.
+    pub upstream_tls: Option<UpstreamTlsSpec>,
+    /// The `Host` that requests have at the upstream.
+    pub host: Option<String>,
     /// Whether it accepts connections.
     pub enabled: Option<bool>,
 }
 
 impl RoutePatch {
-    const KEYS: [&'static str; 3] = ["listen", "upstream", "enabled"];
+    const KEYS: [&'static str; 6] = [
+        "listen",
+        "upstream",
+        "tls",
+        "upstream_tls",
+        "host",
+        "enabled",
+    ];
 
     /// Reads a change.
     ///
@@ -127,6 +216,11 @@ impl RoutePatch {
             .collect();
         let listen = keep(&mut problems, object.optional("listen", owned));
         let upstream = keep(&mut problems, object.optional("upstream", owned));
+        let Options {
+            tls,
+            upstream_tls,
+            host,
+        } = Options::read(&object, &mut problems);
         let enabled = keep(&mut problems, object.optional("enabled", boolean));
         if !problems.is_empty() {
             return Err(problems);
@@ -134,6 +228,9 @@ impl RoutePatch {
         Ok(Self {
             listen: listen.flatten(),
             upstream: upstream.flatten(),
+            tls,
+            upstream_tls,
+            host,
             enabled: enabled.flatten(),
         })
     }
@@ -147,6 +244,15 @@ impl RoutePatch {
         }
         if let Some(upstream) = &self.upstream {
             map.insert("upstream".into(), json!(upstream));
+        }
+        if let Some(tls) = &self.tls {
+            map.insert("tls".into(), tls.to_value());
+        }
+        if let Some(tls) = &self.upstream_tls {
+            map.insert("upstream_tls".into(), json!(tls));
+        }
+        if let Some(host) = &self.host {
+            map.insert("host".into(), json!(host));
         }
         if let Some(enabled) = self.enabled {
             map.insert("enabled".into(), json!(enabled));
@@ -166,6 +272,15 @@ pub struct RouteAnswer {
     pub upstream: String,
     /// What it carries.
     pub protocol: Protocol,
+    /// TLS of its listener, if there is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenerTlsSpec>,
+    /// TLS to its upstream, if there is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_tls: Option<UpstreamTlsSpec>,
+    /// The `Host` that requests have at the upstream, if it is not the client's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// Whether it accepts connections.
     pub enabled: bool,
     /// Client connections that are open.

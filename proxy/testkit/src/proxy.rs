@@ -293,6 +293,7 @@ impl TestProxyBuilder {
             name: self.route.clone(),
             listen: ListenAddress::parse("127.0.0.1:0").expect("this is an address"),
             upstream: Upstream::parse(&self.upstream).expect("tests give good upstreams"),
+            tls: None,
             enabled: true,
         };
         let status = gateway
