@@ -162,9 +162,12 @@ fn of_certificate(error: &CertificateError) -> (TlsCause, String) {
             TlsCause::WrongName,
             "its certificate is for another name".to_owned(),
         ),
+        // As when an authority was made anew under the name of the old one.
         E::BadSignature => (
-            TlsCause::Certificate,
-            "its certificate has a wrong signature".to_owned(),
+            TlsCause::UnknownIssuer,
+            "its certificate is not signed by the key of the issuer that is trusted under that name: \
+             `ca` may be an older one"
+                .to_owned(),
         ),
         other => (
             TlsCause::Certificate,

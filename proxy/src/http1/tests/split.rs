@@ -186,7 +186,7 @@ fn head(
 fn expect_forwarded(mut request: RequestHead, length: BodyLength) {
     let upgrades = to_upstream(
         &mut request,
-        OutgoingHost::KeptOr("upstream:80"),
+        crate::http1::OutgoingHost::KeptOr("upstream:80"),
         Outgoing::Keep,
     );
     assert_eq!(upgrades, request.fields.has_kind(FieldKind::Upgrade));
