@@ -125,6 +125,8 @@ pub(crate) enum Command {
     Health(HealthArgs),
     /// See what policies say, and check your own
     Policy(PolicyArgs),
+    /// See the authority of routes with tls = "self", and how clients trust it
+    Tls(TlsArgs),
 }
 
 impl Command {
@@ -330,6 +332,18 @@ pub(crate) enum RouteCommand {
         /// Let callers ask for faults with header fields, such as x-brownout-fault: latency=300ms
         #[arg(long)]
         caller_faults: bool,
+        /// The Host that requests have there: keep, upstream, or a host [default: keep]
+        #[arg(long, value_name = "HOST")]
+        host: Option<String>,
+        /// Speak TLS on the listener, with certificates of the local authority (see: tls ca)
+        #[arg(long)]
+        tls: bool,
+        /// A PEM file with the certificates to trust at an https upstream [default: the system's]
+        #[arg(long, value_name = "FILE")]
+        upstream_ca: Option<String>,
+        /// Take any certificate of an https upstream
+        #[arg(long, conflicts_with = "upstream_ca")]
+        upstream_insecure: bool,
     },
     /// List the routes
     Ls,
@@ -340,6 +354,29 @@ pub(crate) enum RouteCommand {
         names: Vec<String>,
     },
 }
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TlsArgs {
+    #[command(subcommand)]
+    pub(crate) command: TlsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TlsCommand {
+    /// Print where the certificate of the local authority is, and how curl, Python, Node, Java and Go take it
+    Ca {
+        /// Print the certificate alone, in PEM
+        #[arg(long)]
+        pem: bool,
+
+        #[arg(long, env = "BROWNOUT_STATE_DIR", value_name = "DIR", help = STATE_DIR)]
+        state_dir: Option<PathBuf>,
+    },
+}
+
+/// The help of `--state-dir`.
+const STATE_DIR: &str = "Where the local authority is kept, made there if there is none \
+    [default: brownout in $XDG_STATE_HOME or ~/.local/state]";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct HaltArgs {
@@ -371,6 +408,10 @@ pub(crate) struct CheckArgs {
     /// The file, as for: proxy --config
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+
+    /// Connect to the upstream of each route, with TLS where that is spoken
+    #[arg(long)]
+    pub(crate) connect: bool,
 
     /// A route of the command line that the file's faults may name; may be repeated
     #[arg(

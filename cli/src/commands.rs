@@ -20,6 +20,7 @@ pub(crate) mod route;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod simulate;
+pub(crate) mod tls;
 pub(crate) mod toxiproxy;
 
 use brownout_client::Client;

@@ -21,6 +21,21 @@ use crate::{
 /// The size at which the audit log's file is rotated when nothing is said.
 const AUDIT_BYTES_MAX: u64 = 10_000_000;
 
+/// Where the process keeps what outlives it: as asked, or where the XDG Base Directory Specification says. `None` where there
+/// is no home.
+pub(crate) fn state_directory(asked: Option<&Path>) -> Option<PathBuf> {
+    if let Some(asked) = asked {
+        return Some(asked.to_owned());
+    }
+    let absolute = |name: &str| {
+        let path = std::env::var_os(name).map(PathBuf::from);
+        path.filter(|path| path.is_absolute())
+    };
+    let state = absolute("XDG_STATE_HOME");
+    let state = state.or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
+    Some(state.join("brownout"))
+}
+
 /// `[control]` of a file; `None` where it says nothing.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct ControlFile {

@@ -1,6 +1,6 @@
 //! The houses put together: faults, data plane, control API and telemetry as one running proxy.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use brownout_control_api::{Caller, ControlApi, ControlConfig, OpError, Ops, Reloaded, Wanted};
 use brownout_fault::store;
@@ -8,7 +8,7 @@ use brownout_proxy::{ACCESS_LOG, Gateway, GatewayConfig, NewRoute, RouteStatus};
 use brownout_telemetry::Telemetry;
 
 use crate::{
-    control_settings::ControlSettings,
+    control_settings::{ControlSettings, state_directory},
     exit::{Exit, Failure},
     signals::Order,
 };
@@ -31,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) wanted: Wanted,
     /// How long requests in progress may take to end when the process is asked to stop.
     pub(crate) drain: Duration,
+    /// Where the authority of `tls = "self"` is kept.
+    pub(crate) state_directory: Option<PathBuf>,
     /// What the proxy and its control API are called in traces, usually [`Self::SERVICE`].
     pub(crate) service: String,
 }
@@ -53,6 +55,7 @@ impl Plan {
             evidence_capacity: GatewayConfig::JOURNAL_CAPACITY,
             wanted: Wanted::default(),
             drain: Self::DRAIN,
+            state_directory: state_directory(None),
             service,
         }
     }
@@ -86,6 +89,7 @@ impl House {
         }
         let gateway = Gateway::start(GatewayConfig {
             connections_max,
+            state_directory: plan.state_directory,
             journal_capacity: plan.evidence_capacity,
             metrics: telemetry.metrics(),
             tracer: telemetry.tracer(&plan.service),

@@ -68,7 +68,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Proxy(args) => commands::proxy::run(*args).await,
         Command::ToxiproxyServer(args) => commands::toxiproxy::serve(args).await,
         Command::Import(args) => commands::toxiproxy::import(&args),
-        Command::Check(args) => commands::check::run(&args),
+        Command::Check(args) => commands::check::run(&args).await,
         Command::Demo(args) => commands::demo::run(args).await,
         Command::DemoService(args) => commands::demo_service::run(args).await,
         Command::Simulate(args) => commands::simulate::run(args).await,
@@ -85,5 +85,6 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Halt(args) => commands::halt::run(args).await,
         Command::Health(args) => commands::health::run(args).await,
         Command::Policy(args) => commands::policy::run(&args),
+        Command::Tls(args) => commands::tls::run(&args),
     }
 }

@@ -58,14 +58,8 @@ impl Stage {
         usual_port: u16,
     ) -> Result<RouteStatus, Failure> {
         let route = |port: u16| -> Result<NewRoute, Failure> {
-            let spec = RouteSpec {
-                name: name.to_owned(),
-                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string(),
-                upstream: format!("http://{upstream}"),
-                protocol: None,
-                enabled: true,
-                caller_faults: false,
-            };
+            let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string();
+            let spec = RouteSpec::new(name, listen, format!("http://{upstream}"));
             new_route(&spec).map_err(|problems| {
                 let told = problems.first().map(ToString::to_string);
                 Failure::new(Exit::Internal, told.unwrap_or_default())

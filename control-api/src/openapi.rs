@@ -79,11 +79,12 @@ fn bodies(generator: &mut SchemaGenerator) -> Map<String, Value> {
         "type": "object", "required": ["faults"],
         "properties": { "faults": { "type": "array", "items": { "$ref": "#/components/schemas/DryRun" } } },
     });
+    let tls = schema::RouteTls::new(generator);
     let schemas = [
         ("Fault", schema::fault()),
         ("FaultPatch", schema::fault_patch()),
-        ("Route", schema::route()),
-        ("RoutePatch", schema::route_patch()),
+        ("Route", schema::route(&tls)),
+        ("RoutePatch", schema::route_patch(&tls)),
         ("Lease", schema::lease()),
         ("LeaseRenewal", schema::lease_renewal()),
         ("Halt", schema::halt()),

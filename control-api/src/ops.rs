@@ -33,11 +33,6 @@ use brownout_wire::{FaultTags, FaultTimes};
 use serde_json::Value;
 use tokio::{sync::Notify, time::sleep_until};
 
-pub(crate) use self::{
-    addresses::route_change,
-    error::whole_seconds,
-    events::{Clock, Listener},
-};
 pub use self::{
     addresses::{InvalidRoute, new_route},
     armed::{Armed, Condition, Filter, Revisions},
@@ -46,6 +41,11 @@ pub use self::{
     leases::Lease,
     load::{Reloaded, Wanted, check_routes},
     toxics::{Attributes, InvalidToxic, Toxic, ToxicKind},
+};
+pub(crate) use self::{
+    addresses::{route_change, shown_tls, shown_upstream_tls},
+    error::whole_seconds,
+    events::{Clock, Listener},
 };
 use self::{
     ended::EndedFaults,

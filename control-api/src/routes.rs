@@ -5,7 +5,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use brownout_proxy::{Protocol as Carried, RouteStatus};
+use brownout_proxy::{HostField, Protocol as Carried, RouteStatus};
 use brownout_wire::{Protocol, RouteAnswer, RouteList, RoutePatch, RouteSpec};
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ use crate::{
     control::Shared,
     extract::{Body, Name, Query},
     off_thread::{look_up, off_thread},
-    ops::{Armed, Filter, OpError, new_route, route_change},
+    ops::{Armed, Filter, OpError, new_route, route_change, shown_tls, shown_upstream_tls},
     problem::ApiError,
 };
 
@@ -85,7 +85,7 @@ pub(crate) async fn patch(
     let change = look_up(&control, move || {
         let value = read(&body)?;
         let patch = RoutePatch::read(&value).map_err(OpError::Invalid)?;
-        Ok(route_change(&patch, Some(route.protocol)).map_err(OpError::Invalid)?)
+        Ok(route_change(&patch, &route).map_err(OpError::Invalid)?)
     })
     .await?;
     off_thread(&control, move |ops| {
@@ -123,6 +123,12 @@ fn answer(route: RouteStatus, faults: &[Armed]) -> RouteAnswer {
         protocol: match route.protocol {
             Carried::Http => Protocol::Http,
             Carried::Tcp => Protocol::Tcp,
+        },
+        tls: route.tls.as_ref().map(shown_tls),
+        upstream_tls: route.upstream_tls.as_ref().map(shown_upstream_tls),
+        host: match route.host {
+            HostField::Keep => None,
+            HostField::Upstream | HostField::Text(_) => Some(route.host.as_str().to_owned()),
         },
         enabled: route.enabled,
         caller_faults: route.caller_faults,

@@ -38,6 +38,7 @@ pub fn proxy_route(
         name: name.to_owned(),
         listen,
         upstream: upstream.map_err(|error| format!("upstream {error}"))?,
+        tls: None,
         enabled,
         caller_faults: false,
     })

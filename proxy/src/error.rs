@@ -2,7 +2,10 @@
 
 use std::{fmt, io};
 
-use crate::http1::BadAnswer;
+use crate::{
+    http1::BadAnswer,
+    tls::{TlsCause, TlsFailure},
+};
 
 /// Why an upstream gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -13,8 +16,15 @@ pub(crate) enum UpstreamError {
     Connect { source: io::Error },
     #[error("did not accept the connection within 5s")]
     ConnectTimeout,
+    #[error("did not complete the TLS handshake within 5s of the attempt to connect")]
+    HandshakeTimeout,
     #[error("leads back to this route: the request would go round for ever")]
     Loop,
+    #[error("cannot be reached with TLS")]
+    Tls {
+        #[source]
+        failure: TlsFailure,
+    },
     #[error("broke the connection before it answered")]
     Broken { source: io::Error },
     #[error("sent what is not an HTTP answer: {}", bad.detail)]
@@ -29,10 +39,12 @@ pub(crate) enum ErrorKind {
     Timeout,
     Protocol,
     ClientDisconnect,
+    Tls(TlsCause),
 }
 
 impl ErrorKind {
-    pub(crate) const ALL: [Self; 5] = [
+    /// All but those of TLS.
+    pub(crate) const USUAL: [Self; 5] = [
         Self::Connect,
         Self::Reset,
         Self::Timeout,
@@ -47,18 +59,39 @@ impl ErrorKind {
             Self::Timeout => "timeout",
             Self::Protocol => "protocol",
             Self::ClientDisconnect => "client_disconnect",
+            Self::Tls(cause) => cause.name(),
         }
     }
 }
 
 impl UpstreamError {
+    /// A connection that broke before an answer: because of TLS, if the error says so.
+    pub(crate) fn of_broken(source: io::Error) -> Self {
+        match TlsFailure::inside(&source) {
+            Some(failure) => Self::Tls {
+                failure: failure.clone(),
+            },
+            None => Self::Broken { source },
+        }
+    }
+
+    /// A handshake that broke.
+    pub(crate) fn of_handshake(source: io::Error) -> Self {
+        let failure = match TlsFailure::inside(&source) {
+            Some(failure) => failure.clone(),
+            None => TlsFailure::broken(&source),
+        };
+        Self::Tls { failure }
+    }
+
     /// The status of the answer that tells a client of it.
     pub(crate) fn status(&self) -> u16 {
         match self {
-            Self::ConnectTimeout => 504,
+            Self::ConnectTimeout | Self::HandshakeTimeout => 504,
             Self::Loop => 508,
             Self::Resolve { .. }
             | Self::Connect { .. }
+            | Self::Tls { .. }
             | Self::Broken { .. }
             | Self::Protocol { .. } => 502,
         }
@@ -67,7 +100,8 @@ impl UpstreamError {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::Resolve { .. } | Self::Connect { .. } | Self::Loop => ErrorKind::Connect,
-            Self::ConnectTimeout => ErrorKind::Timeout,
+            Self::ConnectTimeout | Self::HandshakeTimeout => ErrorKind::Timeout,
+            Self::Tls { failure } => ErrorKind::Tls(failure.cause),
             Self::Broken { .. } => ErrorKind::Reset,
             Self::Protocol { .. } => ErrorKind::Protocol,
         }
@@ -82,7 +116,9 @@ impl UpstreamError {
             }
             Self::Connect { .. } => "connection_error",
             Self::ConnectTimeout => "connect_timeout",
+            Self::HandshakeTimeout => "tls_timeout",
             Self::Loop => "loop_detected",
+            Self::Tls { failure } => failure.cause.name(),
             Self::Broken { .. } => "connection_reset",
             Self::Protocol { .. } => "protocol_error",
         }

@@ -4,12 +4,13 @@ mod core;
 mod cycles;
 mod routes;
 
-pub use self::routes::{NewRoute, RouteChange, RouteError, RouteStatus};
+pub use self::routes::{ListenerTlsChange, NewRoute, RouteChange, RouteError, RouteStatus};
 
 use std::{
     collections::BTreeMap,
     fmt, io,
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -21,11 +22,13 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    error::Chain,
     journal::Journal,
     limits::{ClientTimeouts, PIPE_DESCRIPTORS_MAX},
     listener::{ListenAddress, Listening, Serve},
     loops::Hops,
     route::Route,
+    tls::{InvalidTls, ListenerTls, LocalAuthority, ServerTls},
     upstream::{Protocol, Upstream},
 };
 
@@ -53,6 +56,9 @@ pub struct GatewayConfig {
     /// Called on a core's thread within a second after many of its connections have ended: 256 or more, and half of all that it had.
     /// A program whose allocator keeps freed memory for each thread gives it back to the system here.
     pub give_memory_back: Option<fn()>,
+    /// Where the authority of `tls = "self"` is kept. It is made when the first such route is. `None`: there are no such
+    /// routes.
+    pub state_directory: Option<PathBuf>,
 }
 
 impl GatewayConfig {
@@ -76,6 +82,7 @@ impl GatewayConfig {
             journal_capacity: Self::JOURNAL_CAPACITY,
             client_timeouts: ClientTimeouts::default(),
             give_memory_back: None,
+            state_directory: None,
         }
     }
 }
@@ -127,6 +134,8 @@ impl Gateway {
             stop: stop.clone(),
             hops: Arc::default(),
             client_timeouts: config.client_timeouts,
+            state_directory: config.state_directory,
+            authority: Mutex::default(),
             reserved: Mutex::default(),
         };
         let shared = Arc::new(shared);
@@ -198,6 +207,9 @@ struct Shared {
     stop: CancellationToken,
     hops: Arc<Hops>,
     client_timeouts: ClientTimeouts,
+    state_directory: Option<PathBuf>,
+    /// Of `tls = "self"`, once a route has asked for it.
+    authority: Mutex<Option<Arc<LocalAuthority>>>,
     /// See [`GatewayHandle::reserve`].
     reserved: Mutex<Option<SocketAddr>>,
 }
@@ -254,6 +266,7 @@ impl GatewayHandle {
             return Err(RouteError::TooMany);
         }
         check_caller_faults(new.caller_faults, &new.upstream)?;
+        let tls = self.0.listener_tls(new.tls, new.upstream.protocol())?;
         let listening = self.0.bind(new.listen)?;
         self.0
             .check_leads_on(&routes, &new.name, &new.upstream, listening.address())?;
@@ -266,6 +279,7 @@ impl GatewayHandle {
             self.0.access_log,
             callers,
         );
+        route.set_tls(tls);
         let mut entry = Entry {
             address: listening.address(),
             route,
@@ -308,6 +322,11 @@ impl GatewayHandle {
             });
         }
         check_caller_faults(change.caller_faults == Some(true), &entry.route.upstream())?;
+        let tls = match change.tls {
+            None => None,
+            Some(ListenerTlsChange::Off) => Some(None),
+            Some(ListenerTlsChange::To(tls)) => Some(self.0.listener_tls(Some(tls), carries)?),
+        };
         let enable = change.enabled.unwrap_or(entry.open.is_some());
         let move_to = change
             .listen
@@ -336,6 +355,9 @@ impl GatewayHandle {
         }
         if let Some(is_on) = change.caller_faults {
             entry.route.callers.set_on(is_on);
+        }
+        if let Some(tls) = tls {
+            entry.route.set_tls(tls);
         }
         self.0.follow_at_listener(entry, &self.0.faults.plan());
         let status = entry.status();
@@ -392,6 +414,39 @@ impl Shared {
                 RouteError::Listen { address, source }
             }
         })
+    }
+
+    /// What serves TLS on a listener of a route that carries `protocol`.
+    fn listener_tls(
+        &self,
+        tls: Option<ListenerTls>,
+        protocol: Protocol,
+    ) -> Result<Option<Arc<ServerTls>>, RouteError> {
+        let Some(tls) = tls else { return Ok(None) };
+        if protocol == Protocol::Tcp {
+            let why = "is not spoken on tcp routes, whose bytes pass as they are";
+            return Err(RouteError::Tls(InvalidTls::new("", why)));
+        }
+        let tls = ServerTls::new(tls, || self.authority()).map_err(RouteError::Tls)?;
+        Ok(Some(Arc::new(tls)))
+    }
+
+    /// The authority of `tls = "self"`, made or read when it is first asked for.
+    fn authority(&self) -> Result<Arc<LocalAuthority>, InvalidTls> {
+        let mut authority = (self.authority.lock()).unwrap_or_else(PoisonError::into_inner);
+        if let Some(authority) = &*authority {
+            return Ok(Arc::clone(authority));
+        }
+        let directory = self.state_directory.as_deref();
+        let directory = directory.ok_or_else(|| {
+            InvalidTls::new(
+                "",
+                "\"self\" needs a state directory to keep its authority in",
+            )
+        })?;
+        let opened = LocalAuthority::open(directory)
+            .map_err(|error| InvalidTls::new("", Chain(&error).to_string()))?;
+        Ok(Arc::clone(authority.insert(Arc::new(opened))))
     }
 
     fn open(&self, route: &Arc<Route>, listening: Listening) -> Result<Open, RouteError> {
@@ -511,7 +566,10 @@ impl Entry {
         RouteStatus {
             name: self.route.name().to_owned(),
             listen: self.address,
+            tls: self.route.tls().map(|served| served.tls.clone()),
             upstream: upstream.to_string(),
+            upstream_tls: upstream.tls().map(|tls| tls.options().clone()),
+            host: upstream.host_field().clone(),
             protocol: upstream.protocol(),
             enabled: self.open.is_some(),
             caller_faults: self.route.callers.is_on(),

@@ -20,12 +20,13 @@ mod server;
 
 pub(crate) use body::{BodyError, Source, Way, write_all};
 pub(crate) use buffers::{Input, Output};
-pub(crate) use client::{NoAnswer, UpstreamConnection, read_head};
+pub(crate) use client::{NoAnswer, UpstreamConnection, handshake, read_head};
 pub(crate) use decoder::{BadBody, ContentWatch, Decoder};
 pub(crate) use encoder::Encoder;
 pub(crate) use event_tail::EventTail;
 pub(crate) use forwarding::{
-    Outgoing, Persistence, expects_continue, to_client, to_upstream, write_request, write_response,
+    Outgoing, OutgoingHost, Persistence, expects_continue, to_client, to_upstream, write_request,
+    write_response,
 };
 pub(crate) use framing::{
     BodyLength, request_body, request_keeps_alive, response_body, response_keeps_alive,

@@ -29,12 +29,14 @@ mod scope;
 mod shaping;
 mod sys;
 mod timer;
+mod tls;
 mod transport;
 mod upstream;
 
 pub use access_log::ACCESS_LOG;
 pub use gateway::{
-    Gateway, GatewayConfig, GatewayHandle, NewRoute, RouteChange, RouteError, RouteStatus,
+    Gateway, GatewayConfig, GatewayHandle, ListenerTlsChange, NewRoute, RouteChange, RouteError,
+    RouteStatus,
 };
 pub use journal::{
     Attempt, AttemptEnd, AttemptPhase, Connection, ConnectionEnd, Journal, JournalPage,
@@ -42,4 +44,8 @@ pub use journal::{
 };
 pub use limits::ClientTimeouts;
 pub use listener::{InvalidListenAddress, ListenAddress};
-pub use upstream::{InvalidUpstream, Protocol, Upstream};
+pub use tls::{
+    AuthorityError, CertificateFiles, InvalidTls, ListenerTls, ListenerTlsOptions, LocalAuthority,
+    UpstreamTls, UpstreamTlsOptions,
+};
+pub use upstream::{HostField, InvalidUpstream, Protocol, Upstream};

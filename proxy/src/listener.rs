@@ -28,6 +28,7 @@ use crate::{
     scope::Scope,
     sys,
     timer::Timer,
+    tls::CoreTls,
     upstream::{Pool, Protocol},
 };
 
@@ -267,6 +268,7 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker,
         faults,
         tracer,
         pool: Rc::new(Pool::default()),
+        upstream_tls: CoreTls::default(),
         head_limits: HeadLimits::default(),
         client_timeouts,
         timer,

@@ -3,6 +3,7 @@
 //! [`serve`] is the whole life of a connection of a `tcp` route. [`Relay`] passes bytes between two sockets, whatever
 //! came before on them.
 
+mod decrypted;
 mod half_duplex;
 mod pipe;
 mod upgraded;
@@ -13,7 +14,7 @@ use std::{cell::Cell, fmt, io, net::SocketAddr, rc::Rc, sync::Arc, time::Instant
 
 use brownout_fault::{Direction, FaultReader};
 use bytes::Bytes;
-use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
+use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::half_duplex::{Ends, Eof, HalfDuplex, Interrupted};
@@ -22,6 +23,7 @@ use crate::{
     admit::{Admitted, admit},
     error::{Chain, UpstreamError},
     journal::{self, OpenConnection},
+    limits::CONNECT_TIMEOUT,
     route::{Open, Route},
     scope::Scope,
     shaping::StreamShaper,
@@ -263,7 +265,9 @@ async fn carry(
         Admitted::Gone => return RelayEnding::ClientGone,
     }
     let address = route.upstream();
-    let opened = address.connect().await.and_then(|upstream| {
+    let opened = timeout(CONNECT_TIMEOUT, address.connect());
+    let opened = opened.await.unwrap_or(Err(UpstreamError::ConnectTimeout));
+    let opened = opened.and_then(|upstream| {
         scope.check_leads_on(&address, &upstream)?;
         Ok(upstream)
     });

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use brownout_fault::{
     CALLER_FIELDS, CallerAsked, CallerFaults, Considered, Fault, FaultPlan, MatchOutcome,
 };
@@ -21,6 +21,7 @@ use crate::{
     clock::Times,
     error::ErrorKind,
     http1::{Fields, Refusal},
+    tls::{ServerTls, TlsFailure},
     upstream::{Protocol, Upstream},
 };
 
@@ -30,6 +31,8 @@ pub(crate) struct Route {
     name: Arc<str>,
     protocol: Protocol,
     upstream: ArcSwap<Upstream>,
+    /// How its listener speaks TLS.
+    tls: ArcSwapOption<ServerTls>,
     /// See [`Route::reached`].
     reached: Mutex<Option<SocketAddr>>,
     /// Its series, which end with it: when it is deleted and the last exchange on it is over.
@@ -63,7 +66,9 @@ pub(crate) struct Route {
     logs_access: bool,
     /// 1xx to 5xx, then none.
     responses: [Counter; 6],
-    errors: [Counter; ErrorKind::ALL.len()],
+    errors: [Counter; ErrorKind::USUAL.len()],
+    /// Of TLS, by cause, made when one is first met.
+    tls_errors: Mutex<HashMap<&'static str, Counter>>,
     /// By kind, made when a kind is first met: most routes never meet most kinds.
     faults: [OnceLock<FaultMetrics>; Fault::NAMES.len()],
 }
@@ -151,6 +156,7 @@ impl Route {
         Arc::new(Self {
             protocol: upstream.protocol(),
             upstream: ArcSwap::from_pointee(upstream),
+            tls: ArcSwapOption::empty(),
             reached: Mutex::default(),
             callers,
             callers_ignored: OnceLock::new(),
@@ -172,7 +178,8 @@ impl Route {
             refused: Mutex::default(),
             logs_access,
             responses: CLASSES.map(|class| series.counter(names::PROXY_RESPONSES, &[name, class])),
-            errors: ErrorKind::ALL
+            tls_errors: Mutex::default(),
+            errors: ErrorKind::USUAL
                 .map(|kind| series.counter(names::PROXY_ERRORS, &[name, kind.name()])),
             faults: std::array::from_fn(|_| OnceLock::new()),
             name: Arc::from(name),
@@ -262,19 +269,29 @@ impl Route {
 
     /// Says in the log, once a minute at most for each protocol, that clients speak another protocol than the route.
     pub(crate) fn warn_of_protocol(&self, refusal: &Refusal) {
-        const AGAIN_AFTER: Duration = Duration::from_secs(60);
-        if *refusal != Refusal::TLS && *refusal != Refusal::HTTP2 {
-            return;
+        let of_protocol = [Refusal::TLS, Refusal::PLAIN_HTTP, Refusal::HTTP2];
+        if of_protocol.contains(refusal) {
+            self.warn_of(refusal.why, refusal.detail);
         }
+    }
+
+    /// Counts a client with whom no TLS connection came about, and says so in the log, once a minute at most for each cause.
+    pub(crate) fn tls_failed(&self, failure: &TlsFailure) {
+        self.refused(failure.cause.name()).add(1);
+        self.warn_of(failure.cause.name(), &format!("with a client: {failure}"));
+    }
+
+    fn warn_of(&self, why: &'static str, detail: &str) {
+        const AGAIN_AFTER: Duration = Duration::from_secs(60);
         let mut warned_at = self
             .warned_at
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let last = warned_at.get(refusal.why);
+        let last = warned_at.get(why);
         if last.is_none_or(|at| now.saturating_duration_since(*at) >= AGAIN_AFTER) {
-            warned_at.insert(refusal.why, now);
-            tracing::warn!(route = self.name(), "{}", refusal.detail);
+            warned_at.insert(why, now);
+            tracing::warn!(route = self.name(), "{detail}");
         }
     }
 
@@ -313,6 +330,15 @@ impl Route {
         *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// How its listener speaks TLS with those who connect now.
+    pub(crate) fn tls(&self) -> Option<Arc<ServerTls>> {
+        self.tls.load_full()
+    }
+
+    pub(crate) fn set_tls(&self, tls: Option<Arc<ServerTls>>) {
+        self.tls.store(tls);
+    }
+
     /// Where its upstream was when it was connected to last, if it has a name.
     pub(crate) fn reached(&self) -> Option<SocketAddr> {
         *self.reached.lock().unwrap_or_else(PoisonError::into_inner)
@@ -344,8 +370,16 @@ impl Route {
         }
     }
 
-    pub(crate) fn errors(&self, kind: ErrorKind) -> &Counter {
-        &self.errors[kind as usize]
+    pub(crate) fn errors(&self, kind: ErrorKind) -> Counter {
+        if let Some(at) = ErrorKind::USUAL.iter().position(|usual| *usual == kind) {
+            return self.errors[at].clone();
+        }
+        let mut errors = (self.tls_errors.lock()).unwrap_or_else(PoisonError::into_inner);
+        let counter = errors.entry(kind.name()).or_insert_with(|| {
+            self.series
+                .counter(names::PROXY_ERRORS, &[self.name(), kind.name()])
+        });
+        counter.clone()
     }
 
     /// Counts what became of faults.

@@ -15,6 +15,7 @@ use crate::{
     loops::Hops,
     route::Route,
     timer::Timer,
+    tls::CoreTls,
     upstream::{SharedPool, Upstream},
 };
 
@@ -25,6 +26,8 @@ pub(crate) struct Scope {
     pub(crate) faults: FaultReader,
     pub(crate) tracer: Tracer,
     pub(crate) pool: SharedPool,
+    /// How TLS to the upstream begins.
+    pub(crate) upstream_tls: CoreTls,
     /// How large the heads of requests and answers may be.
     pub(crate) head_limits: HeadLimits,
     pub(crate) client_timeouts: ClientTimeouts,

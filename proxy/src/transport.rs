@@ -4,11 +4,13 @@ mod client_socket;
 mod ending;
 mod stream_layer;
 mod tcp;
+mod tls;
 
 pub(crate) use self::{
     client_socket::{ClientSocket, Doing},
     ending::{close_in_order, linger, reset_on_close},
     stream_layer::{LayerParts, LayeredTcp, StreamEnd},
+    tls::TlsTransport,
 };
 
 use std::{
@@ -21,7 +23,7 @@ use tokio::net::TcpStream;
 
 use self::tcp::{poll_read_again, poll_write, poll_write_both, shutdown};
 
-/// A connection's bytes, as they are on the socket or with faults of the stream layer between.
+/// A connection's bytes, as they are on the socket, with faults of the stream layer between, or in TLS.
 ///
 /// All of its waits wake the task that polled last, so a connection is served by one task.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub(crate) enum Transport {
     Plain(TcpStream),
     /// Faults of the stream layer may lie between, now or later.
     Layered(LayeredTcp),
+    /// What is read and written is encrypted on one of the others. Boxed, so that the others are no larger for it.
+    Tls(Box<TlsTransport>),
 }
 
 impl Transport {
@@ -37,6 +41,7 @@ impl Transport {
         match self {
             Self::Plain(tcp) => tcp,
             Self::Layered(layered) => layered.tcp(),
+            Self::Tls(tls) => tls.beneath().tcp(),
         }
     }
 
@@ -45,6 +50,45 @@ impl Transport {
         match self {
             Self::Plain(_) => true,
             Self::Layered(layered) => layered.is_untouched(),
+            Self::Tls(_) => false,
+        }
+    }
+
+    /// The socket with the stream layer on it, if there is one.
+    pub(crate) fn layered(&self) -> Option<&LayeredTcp> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Layered(layered) => Some(layered),
+            Self::Tls(tls) => tls.beneath().layered(),
+        }
+    }
+
+    /// The TLS on it, if it is encrypted.
+    pub(crate) fn tls(&self) -> Option<&TlsTransport> {
+        match self {
+            Self::Plain(_) | Self::Layered(_) => None,
+            Self::Tls(tls) => Some(tls),
+        }
+    }
+
+    /// Whether nobody has sent or closed anything, and nothing is left to be sent. Asks the kernel only if something
+    /// happened.
+    pub(crate) fn is_idle(&self) -> bool {
+        match self {
+            Self::Plain(_) | Self::Layered(_) => {
+                let read = self.tcp().try_read(&mut [0; 1]);
+                matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Self::Tls(tls) => tls.is_idle(),
+        }
+    }
+
+    /// Goes on with what was written and is not with the kernel yet, where nothing else does.
+    pub(crate) fn poll_drive(&self, cx: &mut Context<'_>) {
+        match self {
+            // What faults hold has a driver of its own.
+            Self::Plain(_) | Self::Layered(_) => {}
+            Self::Tls(tls) => tls.poll_drive(cx),
         }
     }
 
@@ -53,6 +97,7 @@ impl Transport {
         match self {
             Self::Layered(layered) if !layered.is_untouched() => Poll::Ready(Ok(())),
             Self::Plain(_) | Self::Layered(_) => self.tcp().poll_read_ready(cx),
+            Self::Tls(tls) => tls.poll_readable(cx),
         }
     }
 
@@ -65,6 +110,7 @@ impl Transport {
         match self {
             Self::Plain(tcp) => poll_read_again(tcp, cx, buf),
             Self::Layered(layered) => layered.poll_read(cx, buf),
+            Self::Tls(tls) => tls.poll_read(cx, buf),
         }
     }
 
@@ -73,6 +119,7 @@ impl Transport {
         match self {
             Self::Plain(tcp) => poll_write(tcp, cx, bytes),
             Self::Layered(layered) => layered.poll_write(cx, bytes),
+            Self::Tls(tls) => tls.poll_write_both(cx, bytes, &[]),
         }
     }
 
@@ -86,7 +133,10 @@ impl Transport {
         match (first, second) {
             ([], only) | (only, []) => self.poll_write(cx, only),
             (_, _) if self.is_plain() => poll_write_both(self.tcp(), cx, first, second),
-            (first, _) => self.poll_write(cx, first),
+            (first, second) => match self {
+                Self::Tls(tls) => tls.poll_write_both(cx, first, second),
+                Self::Plain(_) | Self::Layered(_) => self.poll_write(cx, first),
+            },
         }
     }
 
@@ -95,6 +145,7 @@ impl Transport {
         match self {
             Self::Plain(_) => Poll::Ready(Ok(())),
             Self::Layered(layered) => layered.poll_flush(cx),
+            Self::Tls(tls) => tls.poll_flush(cx),
         }
     }
 
@@ -103,6 +154,15 @@ impl Transport {
         match self {
             Self::Plain(tcp) => Poll::Ready(shutdown(tcp, Shutdown::Write)),
             Self::Layered(layered) => layered.poll_shutdown(cx),
+            Self::Tls(tls) => tls.poll_shutdown(cx),
+        }
+    }
+
+    /// As [`poll_shutdown`](Self::poll_shutdown), without saying in TLS that the end is a good one.
+    pub(crate) fn poll_shutdown_beneath(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(_) | Self::Layered(_) => self.poll_shutdown(cx),
+            Self::Tls(tls) => tls.poll_shutdown_beneath(cx),
         }
     }
 }

@@ -14,7 +14,12 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{error::UpstreamError, limits::CONNECT_TIMEOUT};
+use crate::{
+    error::{Chain, UpstreamError},
+    http1::{OutgoingHost, handshake},
+    limits::CONNECT_TIMEOUT,
+    tls::{CoreTls, InvalidTls, UpstreamTls, UpstreamTlsOptions},
+};
 
 /// What a route carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +30,32 @@ pub enum Protocol {
     Tcp,
 }
 
-/// The address behind a route: `http://HOST:PORT` or `tcp://HOST:PORT`. It says what the route carries.
+/// The `Host` that requests have when they go to an upstream.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum HostField {
+    /// The client's. The upstream's where the client sent none.
+    #[default]
+    Keep,
+    /// The upstream's, as its address is written, without its protocol's usual port.
+    Upstream,
+    /// This text: a host, which may have a port.
+    Text(String),
+}
+
+impl HostField {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Keep => "keep",
+            Self::Upstream => "upstream",
+            Self::Text(text) => text,
+        }
+    }
+}
+
+/// The address behind a route: `http://HOST:PORT`, `https://HOST:PORT` or `tcp://HOST:PORT`. It says what the route
+/// carries, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     protocol: Protocol,
@@ -35,50 +65,103 @@ pub struct Upstream {
     address: Option<SocketAddr>,
     /// `HOST[:PORT]` as it was written.
     authority: String,
+    host_field: HostField,
+    /// Only of `https`.
+    tls: Option<UpstreamTls>,
 }
 
 /// Why a text is no upstream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUpstream {
-    /// Not of the form `http://HOST:PORT` or `tcp://HOST:PORT`.
+    /// Of no form that is known.
     #[error(
-        "is not an upstream; write it like \"http://127.0.0.1:9000\" or \"tcp://127.0.0.1:5432\""
+        "is not an upstream; write it like \"http://127.0.0.1:9000\", \"https://api.example\" or \"tcp://127.0.0.1:5432\""
     )]
     Malformed,
     /// A protocol without a usual port needs one.
     #[error("has no port; write it like \"tcp://127.0.0.1:5432\"")]
     NoPort,
-    /// TLS to upstreams is still to come.
-    #[error("https upstreams are not supported yet; write \"http://HOST:PORT\"")]
-    Tls,
     /// Something follows the host and port.
     #[error(
-        "has a path or query; a route forwards paths as they are, so write \"http://HOST:PORT\""
+        "has a path or query; a route forwards paths as they are, so write \"{scheme}://HOST:PORT\""
     )]
-    Path,
+    Path {
+        /// What it began with.
+        scheme: &'static str,
+    },
     /// A user name or password.
     #[error("has a user name; credentials belong into the requests")]
     Credentials,
+    /// TLS options of one that is not reached with TLS.
+    #[error("is not reached with TLS; write \"https://HOST:PORT\", or leave out `upstream_tls`")]
+    NotTls,
+    /// TLS cannot be spoken as its options say.
+    #[error(transparent)]
+    Tls(#[from] InvalidTls),
+    /// No `Host` that can be sent.
+    #[error("is neither \"keep\", \"upstream\" nor a host, which may have a port")]
+    HostField,
+    /// A `Host` for bytes that are no requests.
+    #[error("means nothing on a tcp route: its bytes are no requests")]
+    HostOfTcp,
+}
+
+/// What goes before `://`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+    Tcp,
+}
+
+impl Scheme {
+    const ALL: [Self; 3] = [Self::Http, Self::Https, Self::Tcp];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Tcp => "tcp",
+        }
+    }
+
+    const fn usual_port(self) -> Option<u16> {
+        match self {
+            Self::Http => Some(80),
+            Self::Https => Some(443),
+            Self::Tcp => None,
+        }
+    }
 }
 
 impl Upstream {
-    /// Reads `http://HOST:PORT` or `tcp://HOST:PORT`. The port of `http` is 80 when it is left out; the host may
-    /// be a name, which is resolved for each new connection.
+    /// Reads `http://HOST:PORT`, `https://HOST:PORT` or `tcp://HOST:PORT`. The port of `http` is 80 when it is left out,
+    /// that of `https` 443; the host may be a name, which is resolved for each new connection. An `https` upstream is
+    /// reached with the default options of TLS.
     ///
     /// # Errors
-    /// When it is something else.
+    /// When it is something else, or TLS cannot be spoken.
     pub fn parse(text: &str) -> Result<Self, InvalidUpstream> {
-        if text.starts_with("https://") {
-            return Err(InvalidUpstream::Tls);
-        }
-        let (protocol, rest) = match text.split_once("://") {
-            Some(("http", rest)) => (Protocol::Http, rest),
-            Some(("tcp", rest)) => (Protocol::Tcp, rest),
-            _ => return Err(InvalidUpstream::Malformed),
-        };
+        Self::parse_with(text, None)
+    }
+
+    /// As [`parse`](Self::parse), with these options of TLS, whose files are read.
+    ///
+    /// # Errors
+    /// As `parse`, and when TLS is not spoken at all.
+    pub fn parse_with(
+        text: &str,
+        tls: Option<&UpstreamTlsOptions>,
+    ) -> Result<Self, InvalidUpstream> {
+        let (scheme, rest) = text.split_once("://").ok_or(InvalidUpstream::Malformed)?;
+        let mut known = Scheme::ALL.into_iter();
+        let scheme = known
+            .find(|known| known.as_str() == scheme)
+            .ok_or(InvalidUpstream::Malformed)?;
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if authority.contains(['/', '?', '#']) {
-            return Err(InvalidUpstream::Path);
+            let scheme = scheme.as_str();
+            return Err(InvalidUpstream::Path { scheme });
         }
         if authority.contains('@') {
             return Err(InvalidUpstream::Credentials);
@@ -91,20 +174,88 @@ impl Upstream {
             Some(0) => return Err(InvalidUpstream::Malformed),
             Some(port) => port,
             None if has_port => return Err(InvalidUpstream::Malformed),
-            None if protocol == Protocol::Tcp => return Err(InvalidUpstream::NoPort),
-            None => 80,
+            None => scheme.usual_port().ok_or(InvalidUpstream::NoPort)?,
         };
         if host.is_empty() {
             return Err(InvalidUpstream::Malformed);
         }
+        let tls = match (scheme, tls) {
+            (Scheme::Https, tls) => {
+                let options = tls.cloned().unwrap_or_default();
+                Some(UpstreamTls::load(options, host)?)
+            }
+            (Scheme::Http | Scheme::Tcp, None) => None,
+            (Scheme::Http | Scheme::Tcp, Some(_)) => return Err(InvalidUpstream::NotTls),
+        };
         let address = host.parse::<IpAddr>().ok();
         Ok(Self {
-            protocol,
+            protocol: match scheme {
+                Scheme::Http | Scheme::Https => Protocol::Http,
+                Scheme::Tcp => Protocol::Tcp,
+            },
             host: host.to_owned(),
             port,
             address: address.map(|ip| SocketAddr::new(ip, port)),
             authority: parsed.as_str().to_owned(),
+            host_field: HostField::Keep,
+            tls,
         })
+    }
+
+    /// With the `Host` that requests are to have there.
+    ///
+    /// # Errors
+    /// When it is no host, or the upstream gets no requests.
+    pub fn with_host(mut self, host_field: HostField) -> Result<Self, InvalidUpstream> {
+        let is_host = |text: &str| {
+            let parsed = text.parse::<http::uri::Authority>();
+            parsed.is_ok() && !text.contains('@')
+        };
+        match &host_field {
+            HostField::Keep => {}
+            _ if self.protocol == Protocol::Tcp => return Err(InvalidUpstream::HostOfTcp),
+            HostField::Text(text) if !is_host(text) => return Err(InvalidUpstream::HostField),
+            HostField::Upstream | HostField::Text(_) => {}
+        }
+        self.host_field = host_field;
+        Ok(self)
+    }
+
+    /// The `Host` that requests have there.
+    #[must_use]
+    pub fn host_field(&self) -> &HostField {
+        &self.host_field
+    }
+
+    /// How TLS is spoken with it, if it is.
+    #[must_use]
+    pub fn tls(&self) -> Option<&UpstreamTls> {
+        self.tls.as_ref()
+    }
+
+    pub(crate) fn outgoing_host(&self) -> OutgoingHost<'_> {
+        match &self.host_field {
+            HostField::Keep => OutgoingHost::KeptOr(self.authority()),
+            HostField::Upstream => OutgoingHost::Is(self.host_of_its_own()),
+            HostField::Text(text) => OutgoingHost::Is(text),
+        }
+    }
+
+    /// Its host as a browser would send it: without the usual port (RFC 9110 §4.2.3).
+    fn host_of_its_own(&self) -> &str {
+        let usual = self.scheme().usual_port();
+        match self.authority.rsplit_once(':') {
+            Some((host, port)) if port.parse().ok() == usual && !host.is_empty() => host,
+            Some(_) | None => &self.authority,
+        }
+    }
+
+    fn scheme(&self) -> Scheme {
+        match (self.protocol, &self.tls) {
+            (Protocol::Http, None) => Scheme::Http,
+            (Protocol::Http, Some(_)) => Scheme::Https,
+            (Protocol::Tcp, _) => Scheme::Tcp,
+        }
     }
 
     /// Its address, if it is given as one and not as a name.
@@ -132,21 +283,36 @@ impl Upstream {
         &self.authority
     }
 
+    /// Opens a connection, without TLS.
     pub(crate) async fn connect(&self) -> Result<TcpStream, UpstreamError> {
-        let connect = async {
-            let tcp = match self.address {
-                Some(address) => TcpStream::connect(address).await,
-                None => self.connect_by_name().await?,
-            };
-            let tcp = tcp.map_err(|source| UpstreamError::Connect { source })?;
-            // Without it a 64 KiB answer may stall for 40 ms behind a delayed acknowledgement.
-            tcp.set_nodelay(true)
-                .map_err(|source| UpstreamError::Connect { source })?;
-            Ok(tcp)
+        let tcp = match self.address {
+            Some(address) => TcpStream::connect(address).await,
+            None => self.connect_by_name().await?,
         };
-        timeout(CONNECT_TIMEOUT, connect)
-            .await
-            .unwrap_or(Err(UpstreamError::ConnectTimeout))
+        let tcp = tcp.map_err(|source| UpstreamError::Connect { source })?;
+        // Without it a 64 KiB answer may stall for 40 ms behind a delayed acknowledgement.
+        tcp.set_nodelay(true)
+            .map_err(|source| UpstreamError::Connect { source })?;
+        Ok(tcp)
+    }
+
+    /// Connects as a request would, and begins TLS where that is spoken; then leaves. For a check before there is traffic.
+    ///
+    /// # Errors
+    /// Why it cannot be reached, in words.
+    pub async fn try_connect(&self) -> Result<(), String> {
+        let opened = timeout(CONNECT_TIMEOUT, async {
+            let tcp = self.connect().await?;
+            match &self.tls {
+                None => Ok(()),
+                Some(tls) => {
+                    let begun = CoreTls::default().begin(tls);
+                    handshake(tcp, begun).await.map(drop)
+                }
+            }
+        });
+        let opened = opened.await.unwrap_or(Err(UpstreamError::ConnectTimeout));
+        opened.map_err(|error| Chain(&error).to_string())
     }
 
     /// Tries each address that the name has, in turn.
@@ -171,7 +337,7 @@ impl Upstream {
 
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.protocol, self.authority())
+        write!(f, "{}://{}", self.scheme().as_str(), self.authority())
     }
 }
 
@@ -211,9 +377,15 @@ mod tests {
     fn what_is_no_upstream_says_why() {
         let cases = [
             ("127.0.0.1:9000", InvalidUpstream::Malformed),
-            ("https://shop.example", InvalidUpstream::Tls),
-            ("http://shop.example/v1", InvalidUpstream::Path),
-            ("http://shop.example?x", InvalidUpstream::Path),
+            ("ftp://shop.example", InvalidUpstream::Malformed),
+            (
+                "http://shop.example/v1",
+                InvalidUpstream::Path { scheme: "http" },
+            ),
+            (
+                "https://shop.example?x",
+                InvalidUpstream::Path { scheme: "https" },
+            ),
             (
                 "http://me:secret@shop.example",
                 InvalidUpstream::Credentials,
@@ -228,5 +400,35 @@ mod tests {
         for (text, error) in cases {
             assert_eq!(Upstream::parse(text), Err(error), "{text}");
         }
+    }
+
+    #[test]
+    fn the_host_of_an_upstream_has_no_usual_port() {
+        let cases = [
+            ("http://shop.example:80", "shop.example"),
+            ("http://shop.example:443", "shop.example:443"),
+            ("https://shop.example", "shop.example"),
+            ("https://[::1]:443", "[::1]"),
+            ("https://[::1]", "[::1]"),
+            ("https://shop.example:8443", "shop.example:8443"),
+        ];
+        for (text, host) in cases {
+            let upstream = Upstream::parse(text).unwrap();
+            let upstream = upstream.with_host(HostField::Upstream).unwrap();
+            assert_eq!(upstream.outgoing_host(), OutgoingHost::Is(host), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_field_is_a_host() {
+        let upstream = |text| Upstream::parse(text).unwrap();
+        for text in ["", "a b", "a/b", "me@host", "a\r\nX: 1"] {
+            let refused = upstream("http://up").with_host(HostField::Text(text.to_owned()));
+            assert_eq!(refused, Err(InvalidUpstream::HostField), "{text:?}");
+        }
+        let text = HostField::Text("api.test:8443".to_owned());
+        assert!(upstream("http://up").with_host(text.clone()).is_ok());
+        let refused = upstream("tcp://up:1").with_host(text);
+        assert_eq!(refused, Err(InvalidUpstream::HostOfTcp));
     }
 }

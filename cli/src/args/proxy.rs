@@ -42,6 +42,9 @@ pub(crate) struct ProxyArgs {
     #[arg(long, env = "BROWNOUT_DRAIN", value_name = "DURATION", default_value = "8s", value_parser = drain)]
     pub(crate) drain: Duration,
 
+    #[arg(long, env = "BROWNOUT_STATE_DIR", value_name = "DIR", help = super::STATE_DIR)]
+    pub(crate) state_dir: Option<PathBuf>,
+
     /// How the start is announced; json prints one object with the addresses
     #[arg(long, env = "BROWNOUT_OUTPUT", value_enum, default_value_t)]
     pub(crate) output: Output,

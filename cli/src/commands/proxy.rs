@@ -18,7 +18,7 @@ use crate::{
     args::{Output, ProxyArgs},
     child::{Child, ChildOutput},
     config::Config,
-    control_settings::ControlSettings,
+    control_settings::{ControlSettings, state_directory},
     exit::{Exit, Failure},
     house::{House, Plan},
     show,
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
     };
     let exit = if runs_a_command {
         let routes = house.routes().iter();
-        let routes = routes.map(|it| (it.name.clone(), it.protocol.to_string(), it.listen));
+        let routes = routes.map(|it| (it.name.clone(), it.scheme().to_owned(), it.listen));
         let routes: Vec<_> = routes.collect();
         let variables = route_variables(house.control(), &routes)?;
         let mut child = Child::start(&args.command, &variables, ChildOutput::Ours)?;
@@ -122,6 +122,7 @@ fn plan(args: &ProxyArgs, asked: &Asked, settings: ControlSettings, service: Str
             .unwrap_or(GatewayConfig::JOURNAL_CAPACITY),
         wanted: asked.wanted(),
         drain: args.drain,
+        state_directory: state_directory(args.state_dir.as_deref()),
         service,
     }
 }
@@ -232,15 +233,7 @@ pub(crate) fn one_route(word: &str) -> Result<NewRoute, String> {
             "`--route {word}`: `{name}` is not a route name: up to 64 of a-z, 0-9, `.`, `_` and `-`"
         ));
     }
-    let spec = RouteSpec {
-        name: name.to_owned(),
-        listen: listen.to_owned(),
-        upstream: upstream.to_owned(),
-        protocol: None,
-        enabled: true,
-        caller_faults: false,
-    };
-    new_route(&spec).map_err(|problems| {
+    new_route(&RouteSpec::new(name, listen, upstream)).map_err(|problems| {
         let told: Vec<String> = problems
             .iter()
             .map(|problem| {

@@ -1,6 +1,6 @@
 //! `brownout route`: make, see and delete routes.
 
-use brownout_wire::{RouteAnswer, RouteList, RouteSpec};
+use brownout_wire::{ListenerTlsSpec, RouteAnswer, RouteList, RouteSpec, UpstreamTlsSpec};
 
 use crate::{
     args::{RouteArgs, RouteCommand},
@@ -16,15 +16,22 @@ pub(crate) async fn run(args: RouteArgs) -> Result<Exit, Failure> {
             listen,
             upstream,
             caller_faults,
+            host,
+            tls,
+            upstream_ca,
+            upstream_insecure,
         } => {
-            let spec = RouteSpec {
-                name,
-                listen,
-                upstream,
-                protocol: None,
-                enabled: true,
-                caller_faults,
-            };
+            let mut spec = RouteSpec::new(name, listen, upstream);
+            spec.caller_faults = caller_faults;
+            spec.host = host;
+            spec.tls = tls.then_some(ListenerTlsSpec::Own);
+            if upstream_ca.is_some() || upstream_insecure {
+                spec.upstream_tls = Some(UpstreamTlsSpec {
+                    ca: upstream_ca,
+                    insecure: upstream_insecure,
+                    ..UpstreamTlsSpec::default()
+                });
+            }
             let route = client.add_route(&spec).await?;
             args.api.print(&route, || {
                 println!("{}: {} -> {}", route.name, route.listen, route.upstream);

@@ -37,6 +37,7 @@ pub(crate) async fn serve(args: ToxiproxyArgs) -> Result<Exit, Failure> {
         host => host.to_owned(),
     };
     let plan = Plan {
+        state_directory: None,
         control: format!("{host}:{}", args.port),
         insecure: true,
         settings: ControlSettings::open(),

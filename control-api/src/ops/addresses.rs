@@ -2,25 +2,33 @@
 
 use brownout_fault::read::Problem;
 use brownout_proxy::{
-    InvalidUpstream, ListenAddress, NewRoute, Protocol as Carried, RouteChange, Upstream,
+    CertificateFiles, HostField, InvalidTls, InvalidUpstream, ListenAddress, ListenerTls,
+    ListenerTlsChange, ListenerTlsOptions, NewRoute, Protocol as Carried, RouteChange, RouteStatus,
+    Upstream, UpstreamTlsOptions,
 };
-use brownout_wire::{Protocol, RoutePatch, RouteSpec};
+use brownout_wire::{
+    CertificateSpec, ListenerTlsSpec, Protocol, RoutePatch, RouteSpec, UpstreamTlsSpec,
+};
 
-/// What is wrong with a route's addresses.
+/// What is wrong with a route's addresses and options.
 pub type InvalidRoute = Vec<Problem>;
 
-/// Turns a route as it is written into one that the proxy can make. May resolve the name in `listen`.
+/// Turns a route as it is written into one that the proxy can make. May resolve the name in `listen`, and reads the files
+/// of its TLS.
 ///
 /// # Errors
-/// One problem for each address that is none.
+/// One problem for each address that is none and each option that cannot be used.
 pub fn new_route(spec: &RouteSpec) -> Result<NewRoute, InvalidRoute> {
     let patch = RoutePatch {
         listen: Some(spec.listen.clone()),
         upstream: Some(spec.upstream.clone()),
+        tls: spec.tls.clone(),
+        upstream_tls: spec.upstream_tls.clone(),
+        host: spec.host.clone(),
         ..RoutePatch::default()
     };
     let asked = spec.protocol.map(carried);
-    let change = route_change(&patch, asked)?;
+    let change = change(&patch, asked, None)?;
     let (Some(listen), Some(upstream)) = (change.listen, change.upstream) else {
         return Err(Vec::new());
     };
@@ -34,16 +42,28 @@ pub fn new_route(spec: &RouteSpec) -> Result<NewRoute, InvalidRoute> {
         name: spec.name.clone(),
         listen,
         upstream,
+        tls: match change.tls {
+            Some(ListenerTlsChange::To(tls)) => Some(tls),
+            Some(ListenerTlsChange::Off) | None => None,
+        },
         enabled: spec.enabled,
         caller_faults: spec.caller_faults,
     })
 }
 
-/// Turns a change as it is written into one that the proxy can make, of a route that carries `protocol` if that is
-/// known. May resolve the name in `listen`.
+/// Turns a change of the route `now` as it is written into one that the proxy can make. May resolve the name in `listen`,
+/// and reads the files of TLS.
 pub(crate) fn route_change(
     patch: &RoutePatch,
+    now: &RouteStatus,
+) -> Result<RouteChange, InvalidRoute> {
+    change(patch, Some(now.protocol), Some(now))
+}
+
+fn change(
+    patch: &RoutePatch,
     protocol: Option<Carried>,
+    now: Option<&RouteStatus>,
 ) -> Result<RouteChange, InvalidRoute> {
     let mut problems = Vec::new();
     let listen = patch.listen.as_deref().and_then(|listen| {
@@ -52,28 +72,167 @@ pub(crate) fn route_change(
             .map_err(|error| problems.push(Problem::at("listen", error.to_string())))
             .ok()
     });
-    let upstream = patch.upstream.as_deref().and_then(|upstream| {
-        let parsed = parse_upstream(upstream, protocol);
-        parsed
-            .map_err(|error| problems.push(Problem::at("upstream", error.to_string())))
-            .ok()
+    let upstream = upstream(patch, protocol, now).unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
     });
+    let carries = upstream.as_ref().map(Upstream::protocol).or(protocol);
+    let tls = match patch.tls.as_ref().map(|spec| listener_tls(spec, carries)) {
+        None => None,
+        Some(Ok(tls)) => Some(tls),
+        Some(Err(problem)) => {
+            problems.push(problem);
+            None
+        }
+    };
     if !problems.is_empty() {
         return Err(problems);
     }
     Ok(RouteChange {
         listen,
         upstream,
+        tls,
         enabled: patch.enabled,
         caller_faults: patch.caller_faults,
     })
 }
 
-/// An upstream without a scheme is read with the one of its route, where only one is possible.
-fn parse_upstream(text: &str, protocol: Option<Carried>) -> Result<Upstream, InvalidUpstream> {
-    match protocol {
-        Some(Carried::Tcp) if !text.contains("://") => Upstream::parse(&format!("tcp://{text}")),
-        _ => Upstream::parse(text),
+/// The upstream with its options; `None` if nothing of it is to change. What the change does not say stays as it is `now`.
+fn upstream(
+    patch: &RoutePatch,
+    protocol: Option<Carried>,
+    now: Option<&RouteStatus>,
+) -> Result<Option<Upstream>, Problem> {
+    if patch.upstream.is_none() && patch.upstream_tls.is_none() && patch.host.is_none() {
+        return Ok(None);
+    }
+    let text = (patch.upstream.as_deref()).or_else(|| now.map(|now| now.upstream.as_str()));
+    let text = text.unwrap_or_default();
+    let asked = patch.upstream_tls.as_ref().map(upstream_tls_options);
+    let kept = now.and_then(|now| now.upstream_tls.clone());
+    // They end with an upstream that is no longer reached with TLS.
+    let kept = kept.filter(|_| text.starts_with("https://"));
+    let tls = asked.or(kept);
+    let parsed = match protocol {
+        // Without a scheme it is read with the one of its route, where only one is possible.
+        Some(Carried::Tcp) if !text.contains("://") => {
+            Upstream::parse_with(&format!("tcp://{text}"), tls.as_ref())
+        }
+        _ => Upstream::parse_with(text, tls.as_ref()),
+    };
+    let upstream = parsed.map_err(|error| match &error {
+        InvalidUpstream::Tls(wrong) => placed("upstream_tls", wrong),
+        InvalidUpstream::NotTls => {
+            Problem::at("upstream_tls", format!("the upstream {text} {error}"))
+        }
+        InvalidUpstream::Malformed
+        | InvalidUpstream::NoPort
+        | InvalidUpstream::Path { .. }
+        | InvalidUpstream::Credentials
+        | InvalidUpstream::HostField
+        | InvalidUpstream::HostOfTcp => Problem::at("upstream", error.to_string()),
+    })?;
+    let host = match patch.host.as_deref() {
+        None => now.map_or(HostField::Keep, |now| now.host.clone()),
+        Some("keep") => HostField::Keep,
+        Some("upstream") => HostField::Upstream,
+        Some(text) => HostField::Text(text.to_owned()),
+    };
+    let upstream = upstream.with_host(host);
+    let upstream = upstream.map_err(|error| Problem::at("host", error.to_string()))?;
+    Ok(Some(upstream))
+}
+
+fn listener_tls(
+    spec: &ListenerTlsSpec,
+    carries: Option<Carried>,
+) -> Result<ListenerTlsChange, Problem> {
+    let options = match spec {
+        ListenerTlsSpec::Off => return Ok(ListenerTlsChange::Off),
+        ListenerTlsSpec::Own => ListenerTlsOptions::Own,
+        ListenerTlsSpec::Files { main, others } => ListenerTlsOptions::Files {
+            main: files(main),
+            others: others.iter().map(files).collect(),
+        },
+    };
+    if carries == Some(Carried::Tcp) {
+        let why = "is not spoken on tcp routes, whose bytes pass as they are";
+        return Err(Problem::at("tls", why));
+    }
+    let loaded = ListenerTls::load(options).map_err(|wrong| placed("tls", &wrong))?;
+    Ok(ListenerTlsChange::To(loaded))
+}
+
+/// A problem with the option `key`, or with one in it.
+fn placed(key: &str, wrong: &InvalidTls) -> Problem {
+    let mut problem = Problem::here(wrong.detail.clone());
+    for part in wrong.field.rsplit('/').filter(|part| !part.is_empty()) {
+        problem = problem.under(part);
+    }
+    problem.under(key)
+}
+
+fn files(spec: &CertificateSpec) -> CertificateFiles {
+    CertificateFiles {
+        cert: (&spec.cert).into(),
+        key: (&spec.key).into(),
+        names: spec.names.clone(),
+    }
+}
+
+fn upstream_tls_options(spec: &UpstreamTlsSpec) -> UpstreamTlsOptions {
+    let UpstreamTlsSpec {
+        ca,
+        cert,
+        key,
+        server_name,
+        insecure,
+        alpn,
+    } = spec.clone();
+    UpstreamTlsOptions {
+        ca: ca.map(Into::into),
+        cert: cert.map(Into::into),
+        key: key.map(Into::into),
+        server_name,
+        insecure,
+        alpn,
+    }
+}
+
+/// TLS of a listener as the API shows it.
+pub(crate) fn shown_tls(tls: &ListenerTls) -> ListenerTlsSpec {
+    let shown = |files: &CertificateFiles| CertificateSpec {
+        cert: files.cert.display().to_string(),
+        key: files.key.display().to_string(),
+        names: files.names.clone(),
+    };
+    match tls.options() {
+        ListenerTlsOptions::Own => ListenerTlsSpec::Own,
+        ListenerTlsOptions::Files { main, others } => ListenerTlsSpec::Files {
+            main: shown(main),
+            others: others.iter().map(shown).collect(),
+        },
+    }
+}
+
+/// TLS to an upstream as the API shows it.
+pub(crate) fn shown_upstream_tls(options: &UpstreamTlsOptions) -> UpstreamTlsSpec {
+    let UpstreamTlsOptions {
+        ca,
+        cert,
+        key,
+        server_name,
+        insecure,
+        alpn,
+    } = options.clone();
+    let shown = |path: std::path::PathBuf| path.display().to_string();
+    UpstreamTlsSpec {
+        ca: ca.map(shown),
+        cert: cert.map(shown),
+        key: key.map(shown),
+        server_name,
+        insecure,
+        alpn,
     }
 }
 

@@ -105,6 +105,7 @@ impl From<RouteError> for OpError {
                      that is meant"
                 ),
             )),
+            RouteError::Tls(wrong) => Self::invalid(Problem::at("tls", wrong.to_string())),
             RouteError::OtherProtocol { .. } | RouteError::Loop { .. } => {
                 Self::invalid(Problem::at("upstream", error.to_string()))
             }

@@ -268,6 +268,7 @@ impl Change<'_> {
                     let back = RouteChange {
                         listen: change.listen.map(|_| status.listen.into()),
                         upstream: change.upstream.as_ref().map(|_| route.upstream.clone()),
+                        tls: change.tls.as_ref().map(|_| status.tls.into()),
                         enabled: change.enabled.map(|_| status.enabled),
                         caller_faults: change.caller_faults.map(|_| status.caller_faults),
                     };
@@ -345,6 +346,7 @@ fn difference(from: &NewRoute, to: &NewRoute) -> RouteChange {
     RouteChange {
         listen: (from.listen != to.listen).then_some(to.listen),
         upstream: (from.upstream != to.upstream).then(|| to.upstream.clone()),
+        tls: (from.tls != to.tls).then(|| to.tls.clone().into()),
         enabled: (from.enabled != to.enabled).then_some(to.enabled),
         caller_faults: (from.caller_faults != to.caller_faults).then_some(to.caller_faults),
     }

@@ -1,10 +1,12 @@
 //! Making, changing and deleting routes.
 
 use brownout_fault::Routes;
-use brownout_proxy::{Journal, NewRoute, RouteChange, RouteStatus};
+use brownout_proxy::{
+    HostField, Journal, ListenerTlsChange, NewRoute, RouteChange, RouteStatus, Upstream,
+};
 use serde_json::{Map, Value, json};
 
-use super::{Change, EndReason, OpError, Ops};
+use super::{Change, EndReason, OpError, Ops, shown_tls, shown_upstream_tls};
 use crate::audit::Caller;
 
 impl Ops {
@@ -31,13 +33,17 @@ impl Ops {
     /// # Errors
     /// When the name or the address is taken, the address cannot be listened on, or there are too many routes.
     pub fn add_route(&self, new: NewRoute, caller: Caller) -> Result<RouteStatus, OpError> {
-        let shown = json!({
-            "listen": new.listen.to_string(), "upstream": new.upstream.to_string(), "enabled": new.enabled,
-            "caller_faults": new.caller_faults,
-        });
+        let mut shown = Map::new();
+        shown.insert("listen".to_owned(), json!(new.listen.to_string()));
+        shown.extend(shown_upstream(&new.upstream));
+        if let Some(tls) = &new.tls {
+            shown.insert("tls".to_owned(), json!(shown_tls(tls)));
+        }
+        shown.insert("enabled".to_owned(), json!(new.enabled));
+        shown.insert("caller_faults".to_owned(), json!(new.caller_faults));
         let mut change = self.change(caller);
         let route = self.0.gateway.add_route(new)?;
-        change.done("route.add", vec![route.name.clone()], shown);
+        change.done("route.add", vec![route.name.clone()], Value::Object(shown));
         Ok(route)
     }
 
@@ -56,7 +62,16 @@ impl Ops {
             shown.insert("listen".to_owned(), json!(listen.to_string()));
         }
         if let Some(upstream) = &wanted.upstream {
-            shown.insert("upstream".to_owned(), json!(upstream.to_string()));
+            shown.extend(shown_upstream(upstream));
+        }
+        match &wanted.tls {
+            None => {}
+            Some(ListenerTlsChange::Off) => {
+                shown.insert("tls".to_owned(), json!("off"));
+            }
+            Some(ListenerTlsChange::To(tls)) => {
+                shown.insert("tls".to_owned(), json!(shown_tls(tls)));
+            }
         }
         if let Some(enabled) = wanted.enabled {
             shown.insert("enabled".to_owned(), json!(enabled));
@@ -84,6 +99,20 @@ impl Ops {
         change.done("fault.remove", gone, Value::Null);
         Ok(())
     }
+}
+
+/// Where requests go, and how.
+fn shown_upstream(upstream: &Upstream) -> Map<String, Value> {
+    let mut shown = Map::new();
+    shown.insert("upstream".to_owned(), json!(upstream.to_string()));
+    if let Some(tls) = upstream.tls() {
+        let tls = shown_upstream_tls(tls.options());
+        shown.insert("upstream_tls".to_owned(), json!(tls));
+    }
+    if *upstream.host_field() != HostField::Keep {
+        shown.insert("host".to_owned(), json!(upstream.host_field().as_str()));
+    }
+    shown
 }
 
 impl Change<'_> {

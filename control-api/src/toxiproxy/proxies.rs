@@ -210,7 +210,7 @@ impl Wanted {
             listen: self.listen.as_deref().map(listen).transpose()?,
             upstream: self.upstream.as_deref().map(upstream).transpose()?,
             enabled,
-            caller_faults: None,
+            ..RouteChange::default()
         })
     }
 }
@@ -228,6 +228,7 @@ async fn resolved(control: &Shared, wanted: Wanted) -> Result<NewRoute, ToxicErr
                 name: name.unwrap_or_default(),
                 listen: listen(&at.unwrap_or_default())?,
                 upstream: upstream(&to.unwrap_or_default())?,
+                tls: None,
                 enabled,
                 caller_faults: false,
             })

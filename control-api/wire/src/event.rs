@@ -76,7 +76,7 @@ impl EventRecord {
 }
 
 /// What one route did in a while.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteStats {
     /// The route.
     pub route: String,

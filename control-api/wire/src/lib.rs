@@ -27,5 +27,8 @@ pub use fault::{CountersAnswer, FaultAnswer, FaultEnd, FaultList, FaultTimes, Ma
 pub use lease::{LeaseAnswer, LeaseList, LeaseRenewal, LeaseSpec};
 pub use problem::{ErrorAnswer, ProblemAnswer};
 pub use request::{RequestEnd, RequestList, RequestPhase, RequestQuery, RequestRecord};
-pub use route::{Protocol, RouteAnswer, RouteList, RoutePatch, RouteSpec};
+pub use route::{
+    CertificateSpec, ListenerTlsSpec, Protocol, RouteAnswer, RouteList, RoutePatch, RouteSpec,
+    UpstreamTlsSpec,
+};
 pub use tags::FaultTags;

@@ -1,5 +1,9 @@
 //! Routes as they are sent and shown.
 
+mod tls;
+
+pub use self::tls::{CertificateSpec, ListenerTlsSpec, UpstreamTlsSpec};
+
 use brownout_fault::{
     is_name,
     read::{Object, Problem, boolean, text, unknown},
@@ -45,10 +49,16 @@ pub struct RouteSpec {
     pub name: String,
     /// Where to listen, `HOST:PORT`; port 0 asks for a free one.
     pub listen: String,
-    /// Where requests go, `http://HOST:PORT` or `tcp://HOST:PORT`; with `protocol` also `HOST:PORT`.
+    /// Where requests go, `http://HOST:PORT`, `https://HOST:PORT` or `tcp://HOST:PORT`; with `protocol` also `HOST:PORT`.
     pub upstream: String,
     /// The protocol; `None` takes it from the upstream's scheme.
     pub protocol: Option<Protocol>,
+    /// TLS of its listener; `None` is none.
+    pub tls: Option<ListenerTlsSpec>,
+    /// TLS to an `https` upstream; `None` is the defaults.
+    pub upstream_tls: Option<UpstreamTlsSpec>,
+    /// The `Host` that requests have at the upstream: `keep`, which is the default, `upstream`, or a host.
+    pub host: Option<String>,
     /// Whether it accepts connections at once.
     pub enabled: bool,
     /// Whether its callers may ask for faults by header fields; for HTTP alone.
@@ -56,14 +66,37 @@ pub struct RouteSpec {
 }
 
 impl RouteSpec {
-    const KEYS: [&'static str; 6] = [
+    const KEYS: [&'static str; 9] = [
         "name",
         "listen",
         "upstream",
         "protocol",
+        "tls",
+        "upstream_tls",
+        "host",
         "enabled",
         "caller_faults",
     ];
+
+    /// A route with all defaults.
+    #[must_use]
+    pub fn new(
+        name: impl Into<String>,
+        listen: impl Into<String>,
+        upstream: impl Into<String>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            listen: listen.into(),
+            upstream: upstream.into(),
+            protocol: None,
+            tls: None,
+            upstream_tls: None,
+            host: None,
+            enabled: true,
+            caller_faults: false,
+        }
+    }
 
     /// Reads a route from a value tree. Whether its addresses make sense is for the proxy to say.
     ///
@@ -76,6 +109,11 @@ impl RouteSpec {
         let listen = keep(&mut problems, object.required("listen", owned));
         let upstream = keep(&mut problems, object.required("upstream", owned));
         let protocol = keep(&mut problems, object.optional("protocol", Protocol::read));
+        let Options {
+            tls,
+            upstream_tls,
+            host,
+        } = Options::read(&object, &mut problems);
         let enabled = keep(&mut problems, object.optional("enabled", boolean));
         let caller_faults = keep(&mut problems, object.optional("caller_faults", boolean));
         match (name, listen, upstream) {
@@ -84,6 +122,9 @@ impl RouteSpec {
                 listen,
                 upstream,
                 protocol: protocol.flatten(),
+                tls,
+                upstream_tls,
+                host,
                 enabled: enabled.flatten().unwrap_or(true),
                 caller_faults: caller_faults.flatten().unwrap_or(false),
             }),
@@ -103,10 +144,40 @@ impl RouteSpec {
         if let Some(protocol) = self.protocol {
             value["protocol"] = json!(protocol);
         }
+        if let Some(tls) = &self.tls {
+            value["tls"] = tls.to_value();
+        }
+        if let Some(tls) = &self.upstream_tls {
+            value["upstream_tls"] = json!(tls);
+        }
+        if let Some(host) = &self.host {
+            value["host"] = json!(host);
+        }
         if self.caller_faults {
             value["caller_faults"] = json!(true);
         }
         value
+    }
+}
+
+/// What a route and a change of one may say besides.
+struct Options {
+    tls: Option<ListenerTlsSpec>,
+    upstream_tls: Option<UpstreamTlsSpec>,
+    host: Option<String>,
+}
+
+impl Options {
+    fn read(object: &Object<'_>, problems: &mut Vec<Problem>) -> Self {
+        let tls = keep(problems, object.optional("tls", ListenerTlsSpec::read));
+        let upstream_tls = object.optional("upstream_tls", UpstreamTlsSpec::read);
+        let upstream_tls = keep(problems, upstream_tls);
+        let host = keep(problems, object.optional("host", owned));
+        Self {
+            tls: tls.flatten(),
+            upstream_tls: upstream_tls.flatten(),
+            host: host.flatten(),
+        }
     }
 }
 
@@ -117,6 +188,12 @@ pub struct RoutePatch {
     pub listen: Option<String>,
     /// A new upstream; `None` keeps it.
     pub upstream: Option<String>,
+    /// TLS of its listener, all of it anew. Connections that are open stay as they are.
+    pub tls: Option<ListenerTlsSpec>,
+    /// TLS to the upstream, all of it anew: files are read again.
+    pub upstream_tls: Option<UpstreamTlsSpec>,
+    /// The `Host` that requests have at the upstream.
+    pub host: Option<String>,
     /// Whether it shall accept connections; `None` keeps it.
     pub enabled: Option<bool>,
     /// Whether its callers may ask for faults.
@@ -124,7 +201,15 @@ pub struct RoutePatch {
 }
 
 impl RoutePatch {
-    const KEYS: [&'static str; 4] = ["listen", "upstream", "enabled", "caller_faults"];
+    const KEYS: [&'static str; 7] = [
+        "listen",
+        "upstream",
+        "tls",
+        "upstream_tls",
+        "host",
+        "enabled",
+        "caller_faults",
+    ];
 
     /// Reads a change.
     ///
@@ -144,6 +229,11 @@ impl RoutePatch {
             .collect();
         let listen = keep(&mut problems, object.optional("listen", owned));
         let upstream = keep(&mut problems, object.optional("upstream", owned));
+        let Options {
+            tls,
+            upstream_tls,
+            host,
+        } = Options::read(&object, &mut problems);
         let enabled = keep(&mut problems, object.optional("enabled", boolean));
         let caller_faults = keep(&mut problems, object.optional("caller_faults", boolean));
         if !problems.is_empty() {
@@ -152,6 +242,9 @@ impl RoutePatch {
         Ok(Self {
             listen: listen.flatten(),
             upstream: upstream.flatten(),
+            tls,
+            upstream_tls,
+            host,
             enabled: enabled.flatten(),
             caller_faults: caller_faults.flatten(),
         })
@@ -166,6 +259,15 @@ impl RoutePatch {
         }
         if let Some(upstream) = &self.upstream {
             map.insert("upstream".into(), json!(upstream));
+        }
+        if let Some(tls) = &self.tls {
+            map.insert("tls".into(), tls.to_value());
+        }
+        if let Some(tls) = &self.upstream_tls {
+            map.insert("upstream_tls".into(), json!(tls));
+        }
+        if let Some(host) = &self.host {
+            map.insert("host".into(), json!(host));
         }
         if let Some(enabled) = self.enabled {
             map.insert("enabled".into(), json!(enabled));
@@ -188,6 +290,15 @@ pub struct RouteAnswer {
     pub upstream: String,
     /// The protocol, which never changes.
     pub protocol: Protocol,
+    /// TLS of its listener, if there is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenerTlsSpec>,
+    /// TLS to its upstream, if there is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_tls: Option<UpstreamTlsSpec>,
+    /// The `Host` that requests have at the upstream, if it is not the client's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// Whether it accepts connections; a route that is disabled refuses them.
     pub enabled: bool,
     /// Whether its callers may ask for faults by header fields.

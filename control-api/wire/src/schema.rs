@@ -8,7 +8,10 @@ use brownout_fault::FaultSpec;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::{CountersAnswer, FaultAnswer, FaultTags, FaultTimes, MagnitudeAnswer};
+use crate::{
+    CountersAnswer, FaultAnswer, FaultTags, FaultTimes, ListenerTlsSpec, MagnitudeAnswer,
+    UpstreamTlsSpec,
+};
 
 const NAME: &str = "^[a-z0-9][a-z0-9._-]{0,63}$";
 const DURATION: &str = r"^\s*[0-9.Pp].*([A-Za-zµ]|:[0-9.,]+)\s*$";
@@ -71,15 +74,39 @@ pub fn fault_patch() -> Value {
     closed(Value::Object(properties), &[])
 }
 
+/// Schemas of a route's TLS.
+#[derive(Debug)]
+pub struct RouteTls {
+    listener: Schema,
+    upstream: Schema,
+}
+
+impl RouteTls {
+    /// References to them in what `generator` makes.
+    #[must_use]
+    pub fn new(generator: &mut SchemaGenerator) -> Self {
+        Self {
+            listener: generator.subschema_for::<ListenerTlsSpec>(),
+            upstream: generator.subschema_for::<UpstreamTlsSpec>(),
+        }
+    }
+}
+
 /// A route to be made.
 #[must_use]
-pub fn route() -> Value {
+pub fn route(tls: &RouteTls) -> Value {
     closed(
         json!({
             "name": name(),
             "listen": { "type": "string", "description": "HOST:PORT; port 0 asks for a free one" },
-            "upstream": { "type": "string", "description": "http://HOST:PORT or tcp://HOST:PORT; with `protocol` also HOST:PORT" },
+            "upstream": { "type": "string", "description": "http://HOST:PORT, https://HOST:PORT or tcp://HOST:PORT; with `protocol` also HOST:PORT" },
             "protocol": { "enum": ["http", "tcp"], "description": "left out it is as the upstream's scheme says" },
+            "tls": tls.listener,
+            "upstream_tls": tls.upstream,
+            "host": {
+                "type": "string", "default": "keep",
+                "description": "the Host at the upstream: keep, upstream, or a host",
+            },
             "enabled": { "type": "boolean", "default": true },
             "caller_faults": {
                 "type": "boolean", "default": false,
@@ -92,11 +119,14 @@ pub fn route() -> Value {
 
 /// A change of a route.
 #[must_use]
-pub fn route_patch() -> Value {
+pub fn route_patch(tls: &RouteTls) -> Value {
     closed(
         json!({
             "listen": { "type": "string" },
             "upstream": { "type": "string" },
+            "tls": tls.listener,
+            "upstream_tls": tls.upstream,
+            "host": { "type": "string" },
             "enabled": { "type": "boolean" },
             "caller_faults": { "type": "boolean" },
         }),

@@ -150,6 +150,7 @@ pub(crate) fn be_the_proxy(upstream: &str, name: &str) {
         name: "bench".to_owned(),
         listen: ListenAddress::parse("127.0.0.1:0").unwrap(),
         upstream: Upstream::parse(upstream).unwrap(),
+        tls: None,
         enabled: true,
         caller_faults: false,
     });

@@ -57,7 +57,8 @@ impl Exchange<'_> {
         mut after: Option<Box<ResponseFaults>>,
     ) -> After {
         let upstream = self.scope.route.upstream();
-        self.asked.upgrades = crate::http1::to_upstream(head, upstream.authority(), Outgoing::Keep);
+        self.asked.upgrades =
+            crate::http1::to_upstream(head, upstream.outgoing_host(), Outgoing::Keep);
         let mut paced = None;
         let mut with_content = None;
         if let Some(faults) = faults {
@@ -188,15 +189,11 @@ impl Exchange<'_> {
         self.clock.enter(Part::Upstream);
         let opened = tokio::select! {
             biased;
-            opened = UpstreamConnection::open(upstream) => opened,
+            opened = UpstreamConnection::open(self.scope, upstream) => opened,
             () = self.client.left(input) => return None,
         };
         self.clock.enter(Part::Own);
-        Some(opened.and_then(|connection| {
-            self.scope
-                .check_leads_on(upstream, connection.transport.tcp())?;
-            Ok(connection)
-        }))
+        Some(opened)
     }
 
     /// Answers a request whose content is not framed as its head says.
@@ -292,7 +289,7 @@ impl Exchange<'_> {
                 }
                 Err(UploadEnd::Unwritten(_)) if is_kept => return Attempt::Stale,
                 Err(UploadEnd::Unwritten(source)) => {
-                    return Attempt::Failed(UpstreamError::Broken { source });
+                    return Attempt::Failed(UpstreamError::of_broken(source));
                 }
                 Err(UploadEnd::Left) => return Attempt::Over(After::Drop),
             }

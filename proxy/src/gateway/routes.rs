@@ -5,7 +5,8 @@ use std::{io, net::SocketAddr};
 use super::GatewayHandle;
 use crate::{
     listener::ListenAddress,
-    upstream::{Protocol, Upstream},
+    tls::{InvalidTls, ListenerTls, UpstreamTlsOptions},
+    upstream::{HostField, Protocol, Upstream},
 };
 
 /// A route to be made.
@@ -17,6 +18,8 @@ pub struct NewRoute {
     pub listen: ListenAddress,
     /// Where requests go.
     pub upstream: Upstream,
+    /// How its listener speaks TLS, if it does.
+    pub tls: Option<ListenerTls>,
     /// Whether it accepts connections at once.
     pub enabled: bool,
     /// Whether its callers may ask for faults by header fields; for HTTP alone.
@@ -30,10 +33,27 @@ pub struct RouteChange {
     pub listen: Option<ListenAddress>,
     /// Where requests go from now on.
     pub upstream: Option<Upstream>,
+    /// How its listener speaks TLS with those who connect from now on.
+    pub tls: Option<ListenerTlsChange>,
     /// Whether it accepts connections.
     pub enabled: Option<bool>,
     /// Whether its callers may ask for faults.
     pub caller_faults: Option<bool>,
+}
+
+/// What becomes of TLS on a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenerTlsChange {
+    /// There is none.
+    Off,
+    /// It is this.
+    To(ListenerTls),
+}
+
+impl From<Option<ListenerTls>> for ListenerTlsChange {
+    fn from(tls: Option<ListenerTls>) -> Self {
+        tls.map_or(Self::Off, Self::To)
+    }
 }
 
 /// A route as it is now.
@@ -43,8 +63,14 @@ pub struct RouteStatus {
     pub name: String,
     /// Where it listens, with the port it got.
     pub listen: SocketAddr,
+    /// How its listener speaks TLS, if it does.
+    pub tls: Option<ListenerTls>,
     /// Where requests go.
     pub upstream: String,
+    /// How TLS is spoken with it, if it is.
+    pub upstream_tls: Option<UpstreamTlsOptions>,
+    /// The `Host` that requests have there.
+    pub host: HostField,
     /// What it carries.
     pub protocol: Protocol,
     /// Whether it accepts connections.
@@ -62,6 +88,18 @@ pub struct RouteStatus {
     /// Attempts to connect that were not answered since it listens: each SYN, also one that is sent again, that a fault
     /// ignored or for which the kernel's queue had no place.
     pub unanswered_syns: u64,
+}
+
+impl RouteStatus {
+    /// What goes before `://` in the URL of its listener.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        match (self.protocol, &self.tls) {
+            (Protocol::Tcp, _) => "tcp",
+            (Protocol::Http, None) => "http",
+            (Protocol::Http, Some(_)) => "https",
+        }
+    }
 }
 
 /// Why a route was not made or changed.
@@ -122,6 +160,9 @@ pub enum RouteError {
         /// What the system said.
         source: io::Error,
     },
+    /// TLS cannot be spoken as asked.
+    #[error("tls: {0}")]
+    Tls(InvalidTls),
     /// More routes than a gateway carries.
     #[error("there may be {max} routes at a time", max = GatewayHandle::ROUTES_MAX)]
     TooMany,

@@ -1,6 +1,8 @@
 //! A connection to an upstream, used by one exchange at a time.
 
-use std::{io, sync::Arc};
+use std::{cell::Cell, io, sync::Arc};
+
+use tokio::{net::TcpStream, time::timeout};
 
 use super::{
     BadAnswer, Input, ResponseHead,
@@ -9,8 +11,11 @@ use super::{
 use crate::{
     clock::{Clock, Part},
     error::UpstreamError,
+    limits::CONNECT_TIMEOUT,
+    scope::Scope,
     sys,
-    transport::Transport,
+    tls::TlsFailure,
+    transport::{TlsTransport, Transport},
     upstream::Upstream,
 };
 
@@ -43,10 +48,30 @@ impl NoAnswer {
 }
 
 impl UpstreamConnection {
-    /// Opens one. Boxed, as exchanges and the pool hand it to each other.
-    pub(crate) async fn open(upstream: &Arc<Upstream>) -> Result<Box<Self>, UpstreamError> {
+    /// Opens one: connects, and begins TLS where the upstream speaks it. Boxed, as exchanges and the pool hand it to each
+    /// other.
+    ///
+    /// # Errors
+    /// When that failed or took too long, or the connection leads back to the route.
+    pub(crate) async fn open(
+        scope: &Scope,
+        upstream: &Arc<Upstream>,
+    ) -> Result<Box<Self>, UpstreamError> {
+        let is_connected = Cell::new(false);
+        let opened = timeout(CONNECT_TIMEOUT, async {
+            let tcp = upstream.connect().await?;
+            is_connected.set(true);
+            scope.check_leads_on(upstream, &tcp)?;
+            match upstream.tls() {
+                None => Ok(Transport::Plain(tcp)),
+                Some(tls) => handshake(tcp, scope.upstream_tls.begin(tls)).await,
+            }
+        });
         Ok(Box::new(Self {
-            transport: Transport::Plain(upstream.connect().await?),
+            transport: opened.await.unwrap_or_else(|_| match is_connected.get() {
+                true => Err(UpstreamError::HandshakeTimeout),
+                false => Err(UpstreamError::ConnectTimeout),
+            })?,
             input: Input::default(),
             upstream: Arc::clone(upstream),
         }))
@@ -55,11 +80,22 @@ impl UpstreamConnection {
     /// Whether it waits for a request: the upstream has neither closed it nor sent anything. Asks the kernel only if
     /// something happened on it.
     pub(crate) fn is_idle(&mut self) -> bool {
-        if !self.input.is_empty() {
-            return false;
-        }
-        let read = self.transport.tcp().try_read(&mut [0; 1]);
-        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        self.input.is_empty() && self.transport.is_idle()
+    }
+}
+
+/// Begins TLS on a connection that was just opened.
+pub(crate) async fn handshake(
+    tcp: TcpStream,
+    connection: Result<rustls::ClientConnection, rustls::Error>,
+) -> Result<Transport, UpstreamError> {
+    let connection = connection.map_err(|error| UpstreamError::Tls {
+        failure: TlsFailure::of(&error),
+    })?;
+    let tls = TlsTransport::new(Transport::Plain(tcp), connection.into());
+    match tls.handshake().await {
+        Ok(()) => Ok(Transport::Tls(Box::new(tls))),
+        Err(source) => Err(UpstreamError::of_handshake(source)),
     }
 }
 
@@ -94,21 +130,28 @@ pub(crate) async fn read_head(
             .during(Part::Upstream, |cx| input.poll_fill(transport, cx))
             .await;
         let source = match read {
-            Ok(1..) => continue,
             // An orderly close. Bytes that the upstream had not read would have made it a reset, unless they came later.
-            Ok(0) => {
+            // In TLS it may come without a close_notify: nothing can be cut off that had not begun.
+            read if is_fin(&read) => {
                 let unread = sys::unacknowledged_bytes(transport.tcp());
                 let was_unread = is_silent && unread.is_ok_and(|bytes| bytes > 0);
                 let source = io::ErrorKind::UnexpectedEof.into();
                 let error = UpstreamError::Broken { source };
                 return Err(NoAnswer { error, was_unread });
             }
+            Ok(_) => continue,
             Err(source) => source,
         };
-        let error = UpstreamError::Broken { source };
         return Err(NoAnswer {
-            error,
+            error: UpstreamError::of_broken(source),
             was_unread: false,
         });
+    }
+}
+
+fn is_fin(read: &io::Result<usize>) -> bool {
+    match read {
+        Ok(read) => *read == 0,
+        Err(error) => error.kind() == io::ErrorKind::UnexpectedEof,
     }
 }

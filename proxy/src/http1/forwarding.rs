@@ -25,6 +25,15 @@ pub(crate) enum Outgoing {
     None,
 }
 
+/// Which `Host` goes to the upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OutgoingHost<'a> {
+    /// The client's, or this where it sent none.
+    KeptOr(&'a str),
+    /// This, whatever the client sent.
+    Is(&'a str),
+}
+
 /// What an answer says about the client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Persistence {
@@ -37,14 +46,15 @@ pub(crate) enum Persistence {
 }
 
 /// Makes a client's request into one of this hop: origin form, without the fields of the client's connection.
-/// `Host` is kept as sent, taken from a target in absolute form, or filled in where it is missing.
+/// `Host` is kept as sent, taken from a target in absolute form, or filled in where it is missing, unless the
+/// route says another.
 ///
 /// Tells whether the request asks to change the protocol of its connection (RFC 9110 §7.8). HTTP/1.0 cannot, and to
 /// `h2c` nobody does: there the request to do so is removed.
 #[must_use]
 pub(crate) fn to_upstream(
     head: &mut RequestHead,
-    host_if_missing: &str,
+    host: OutgoingHost<'_>,
     framing: Outgoing,
 ) -> bool {
     head.use_origin_form();
@@ -63,8 +73,13 @@ pub(crate) fn to_upstream(
         }
     }
     frame(&mut head.fields, framing);
-    if !head.fields.has_kind(FieldKind::Host) {
-        head.fields.append("host", host_if_missing.as_bytes());
+    match host {
+        OutgoingHost::KeptOr(_) if head.fields.has_kind(FieldKind::Host) => {}
+        OutgoingHost::KeptOr(missing) => head.fields.append("host", missing.as_bytes()),
+        OutgoingHost::Is(host) => {
+            head.fields
+                .set_kind(FieldKind::Host, "Host", host.as_bytes());
+        }
     }
     upgrades
 }

@@ -93,6 +93,7 @@ refusals! {
     TARGET_BYTES = 414 "target_bytes" "The target is longer than the limit `target_bytes`.";
     CONNECT = 405 "connect" "CONNECT is not supported: this is no forward proxy.";
     TLS = 400 "tls" "This port speaks plain HTTP/1.1, and the client began a TLS handshake: use http instead of https.";
+    PLAIN_HTTP = 400 "plain_http" "This port speaks TLS, and the client sent plain HTTP: use https instead of http.";
     HTTP2 = 505 "http2" "This port speaks HTTP/1.1, and the client began HTTP/2 without asking.";
 }
 

@@ -1,6 +1,6 @@
 //! One client's connection: requests one after the other, and the timers that end it.
 
-use std::{future::poll_fn, net::SocketAddr, pin::pin, rc::Rc, task::Poll, time::Instant};
+use std::{future::poll_fn, io, net::SocketAddr, pin::pin, rc::Rc, task::Poll, time::Instant};
 
 use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,7 @@ use crate::{
     scope::Scope,
     shaping::StreamShaper,
     timer::later,
+    tls::{TlsCause, TlsFailure},
     transport::{ClientSocket, Doing, StreamEnd, close_in_order},
 };
 
@@ -103,6 +104,7 @@ async fn converse_within_limits(
         if let Poll::Ready(end) = ended_by_fault.as_mut().poll(cx) {
             return Poll::Ready(Err(end));
         }
+        client.transport().poll_drive(cx);
         // The route wakes its connections when it closes, so no request pays for a waiter. Looked at behind the
         // registration of the waker, so that nothing is missed.
         if client.may_be_closing() && closing.is_cancelled() && !client.is_last() {
@@ -206,8 +208,22 @@ async fn next_request(scope: &Scope, client: &ClientSocket, input: &mut Input) -
             // What came of a head that is not whole is for nobody.
             Ok(0) => return Next::End,
             Ok(_) => {}
-            Err(_) => return Next::Broken,
+            Err(error) => return broken(scope, &error),
         }
+    }
+}
+
+/// The client's connection broke. One that speaks plain HTTP where TLS is spoken is told so.
+fn broken(scope: &Scope, error: &io::Error) -> Next {
+    match TlsFailure::inside(error) {
+        Some(failure) if failure.cause == TlsCause::Plain => {
+            Next::Refused(RequestHead::spare(), Refusal::PLAIN_HTTP)
+        }
+        Some(failure) => {
+            scope.route.tls_failed(failure);
+            Next::End
+        }
+        None => Next::Broken,
     }
 }
 

@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::{Counts, Relay, RelayEnding, Start};
+use super::{Counts, Relay, RelayEnding, Start, decrypted::pass_decrypted};
 use crate::{
     access_log::ConnectionEnd,
     exchange::Upgrade,
     scope::Scope,
     shaping::StreamShaper,
-    transport::{ClientSocket, LayerParts, close_in_order},
+    transport::{ClientSocket, LayerParts, Transport, close_in_order},
 };
 
 /// Passes bytes between a client and an upstream that agreed on another protocol, until both have closed their side, or
@@ -26,36 +26,28 @@ pub(crate) async fn upgraded(
         to_upstream,
         line,
     } = upgrade;
-    let LayerParts {
-        from_client,
-        to_client: shaper,
-        arrived,
-        unwritten,
-        has_ended,
-    } = client.layered().take_layer();
     let counts = Counts::default();
-    let relay = Relay {
-        client: client.tcp(),
-        upstream: upstream.tcp(),
-        route: &scope.route,
-        faults: &scope.faults,
-        timer: &scope.timer,
-        counts: &counts,
-    };
-    let from_client = Start {
-        shaper: from_client,
-        // The engine has read these; they have passed the faults.
-        unwritten: joined(to_upstream, &arrived),
-        has_ended,
-    };
-    let from_upstream = behind(shaper, unwritten, to_client);
-    let ending = tokio::select! {
-        biased;
-        outcome = relay.run(from_client, from_upstream) => outcome.ending,
-        () = closing.cancelled() => {
-            close_in_order(&[client.tcp(), upstream.tcp()]).await;
-            RelayEnding::RouteClosing
-        }
+    let ending = if client.transport().tls().is_some() || upstream.tls().is_some() {
+        pass_decrypted(
+            client,
+            &upstream,
+            &to_client,
+            &to_upstream,
+            scope,
+            &counts,
+            &closing,
+        )
+        .await
+    } else {
+        pass_plain(
+            client,
+            &upstream,
+            (to_client, to_upstream),
+            scope,
+            &counts,
+            &closing,
+        )
+        .await
     };
     if let Some(line) = line {
         line.log(&ConnectionEnd {
@@ -65,6 +57,47 @@ pub(crate) async fn upgraded(
             bytes_out: counts.bytes_out.get(),
             ending: ending.word(),
         });
+    }
+}
+
+/// Passes bytes from socket to socket, with the faults of the stream layer between.
+async fn pass_plain(
+    client: &ClientSocket,
+    upstream: &Transport,
+    (to_client, to_upstream): (Vec<u8>, Vec<u8>),
+    scope: &Scope,
+    counts: &Counts,
+    closing: &CancellationToken,
+) -> RelayEnding {
+    let LayerParts {
+        from_client,
+        to_client: shaper,
+        arrived,
+        unwritten,
+        has_ended,
+    } = client.layered().take_layer();
+    let relay = Relay {
+        client: client.tcp(),
+        upstream: upstream.tcp(),
+        route: &scope.route,
+        faults: &scope.faults,
+        timer: &scope.timer,
+        counts,
+    };
+    let from_client = Start {
+        shaper: from_client,
+        // The engine has read these; they have passed the faults.
+        unwritten: joined(to_upstream, &arrived),
+        has_ended,
+    };
+    let from_upstream = behind(shaper, unwritten, to_client);
+    tokio::select! {
+        biased;
+        outcome = relay.run(from_client, from_upstream) => outcome.ending,
+        () = closing.cancelled() => {
+            close_in_order(&[client.tcp(), upstream.tcp()]).await;
+            RelayEnding::RouteClosing
+        }
     }
 }
 

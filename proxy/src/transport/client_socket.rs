@@ -17,7 +17,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{LayeredTcp, Transport, linger, reset_on_close};
+use super::{LayeredTcp, TlsTransport, Transport, linger, reset_on_close};
 use crate::{
     http1::Input,
     journal::{ConnectionEnd, OnConnection, OpenConnection},
@@ -60,11 +60,11 @@ impl ClientSocket {
         permit: OwnedSemaphorePermit,
     ) -> Rc<Self> {
         let route = &scope.route;
-        let layered = LayeredTcp::new(tcp, peer, number, scope, route.open(number));
+        let transport = encrypted(tcp, peer, number, scope);
         let evidence = (scope.journal.as_ref())
             .map(|journal| OpenConnection::begin(journal, route, peer, Instant::now()));
         Rc::new(Self {
-            transport: Transport::Layered(layered),
+            transport,
             peer,
             number,
             evidence,
@@ -83,10 +83,7 @@ impl ClientSocket {
     }
 
     pub(crate) fn layered(&self) -> &LayeredTcp {
-        match &self.transport {
-            Transport::Layered(layered) => layered,
-            Transport::Plain(_) => unreachable!("it was made with a stream layer"),
-        }
+        (self.transport.layered()).expect("it was made with a stream layer")
     }
 
     pub(crate) fn tcp(&self) -> &TcpStream {
@@ -219,6 +216,25 @@ impl ClientSocket {
                 // A fault may hold the end of the stream, but not that there is nobody any more.
                 _ = self.tcp().ready(Interest::ERROR), if ready.is_read_closed() => return,
             }
+        }
+    }
+}
+
+/// The bytes of a client's socket, with the stream layer on it, and TLS on that where the route's listener speaks it.
+fn encrypted(tcp: TcpStream, peer: SocketAddr, number: u64, scope: &Scope) -> Transport {
+    let route = &scope.route;
+    let begun = route.tls().map(|tls| tls.begin(tcp.local_addr().ok()));
+    let layered = LayeredTcp::new(tcp, peer, number, scope, route.open(number));
+    let layered = Transport::Layered(layered);
+    match begun {
+        None => layered,
+        Some(Ok(connection)) => {
+            Transport::Tls(Box::new(TlsTransport::new(layered, connection.into())))
+        }
+        Some(Err(error)) => {
+            // What it sends is then a handshake on a plain port, and told so.
+            tracing::error!(%error, route = route.name(), "could not begin TLS");
+            layered
         }
     }
 }

@@ -66,8 +66,16 @@ pub(super) fn poll_write_both(
     first: &[u8],
     second: &[u8],
 ) -> Poll<io::Result<usize>> {
-    let both = [IoSlice::new(first), IoSlice::new(second)];
-    poll_written(tcp, cx, || tcp.try_write_vectored(&both))
+    poll_write_slices(tcp, cx, &[IoSlice::new(first), IoSlice::new(second)])
+}
+
+/// As [`poll_write_both`], of as many texts as the kernel takes at once.
+pub(super) fn poll_write_slices(
+    tcp: &TcpStream,
+    cx: &mut Context<'_>,
+    slices: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    poll_written(tcp, cx, || tcp.try_write_vectored(slices))
 }
 
 fn poll_written(

@@ -6,6 +6,7 @@ mod pauses;
 mod proxy;
 mod raw;
 mod statsd;
+mod tls;
 mod upstream;
 mod wait;
 
@@ -15,6 +16,7 @@ pub use crate::{
     proxy::{TestProxy, TestProxyBuilder},
     raw::{Ended, How, RawClient, RawMessage},
     statsd::{StatsdReceiver, StatsdTotals},
+    tls::{TestAuthority, TestCertificate, TlsFront, TlsTunnel},
     upstream::{Received, TestUpstream},
     wait::{PATIENCE, eventually, within},
 };

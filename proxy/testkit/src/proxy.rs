@@ -3,6 +3,7 @@
 use std::{
     fmt,
     net::SocketAddr,
+    path::{Path, PathBuf},
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
@@ -12,7 +13,8 @@ use std::{
 
 use brownout_fault::{FaultSpec, FaultStatus, FaultWriter, Moment, store};
 use brownout_proxy::{
-    ClientTimeouts, Gateway, GatewayConfig, GatewayHandle, ListenAddress, NewRoute, Upstream,
+    ClientTimeouts, Gateway, GatewayConfig, GatewayHandle, HostField, ListenAddress, ListenerTls,
+    ListenerTlsOptions, NewRoute, Upstream, UpstreamTlsOptions,
 };
 use brownout_telemetry::{Metrics, Tracer};
 use serde_json::{Map, Value};
@@ -43,6 +45,10 @@ pub struct TestProxyBuilder {
     access_log: bool,
     journal_capacity: usize,
     client_timeouts: ClientTimeouts,
+    tls: Option<ListenerTls>,
+    upstream_tls: Option<UpstreamTlsOptions>,
+    host: HostField,
+    state_directory: Option<PathBuf>,
 }
 
 impl TestProxy {
@@ -77,6 +83,10 @@ impl TestProxy {
             access_log: false,
             journal_capacity: GatewayConfig::JOURNAL_CAPACITY,
             client_timeouts: ClientTimeouts::default(),
+            tls: None,
+            upstream_tls: None,
+            host: HostField::Keep,
+            state_directory: None,
         }
     }
 
@@ -280,6 +290,38 @@ impl TestProxyBuilder {
         self
     }
 
+    /// Speaks TLS on its listener.
+    ///
+    /// # Panics
+    /// When the files are not good.
+    #[must_use]
+    pub fn with_tls(mut self, options: ListenerTlsOptions) -> Self {
+        let tls = ListenerTls::load(options);
+        self.tls = Some(tls.expect("tests give good files"));
+        self
+    }
+
+    /// Speaks TLS to its upstream so.
+    #[must_use]
+    pub fn with_upstream_tls(mut self, options: UpstreamTlsOptions) -> Self {
+        self.upstream_tls = Some(options);
+        self
+    }
+
+    /// Gives requests this `Host`.
+    #[must_use]
+    pub fn with_host(mut self, host: HostField) -> Self {
+        self.host = host;
+        self
+    }
+
+    /// Keeps its state there.
+    #[must_use]
+    pub fn with_state_directory(mut self, directory: &Path) -> Self {
+        self.state_directory = Some(directory.to_owned());
+        self
+    }
+
     /// Starts it.
     ///
     /// # Panics
@@ -295,13 +337,17 @@ impl TestProxyBuilder {
             access_log: self.access_log,
             journal_capacity: self.journal_capacity,
             client_timeouts: self.client_timeouts,
+            state_directory: self.state_directory,
             ..GatewayConfig::new(reader)
         };
         let gateway = Gateway::start(config).expect("threads can be made");
         let route = NewRoute {
             name: self.route.clone(),
             listen: ListenAddress::parse("127.0.0.1:0").expect("this is an address"),
-            upstream: Upstream::parse(&self.upstream).expect("tests give good upstreams"),
+            upstream: Upstream::parse_with(&self.upstream, self.upstream_tls.as_ref())
+                .and_then(|upstream| upstream.with_host(self.host))
+                .expect("tests give good upstreams"),
+            tls: self.tls,
             enabled: true,
             caller_faults: self.caller_faults,
         };

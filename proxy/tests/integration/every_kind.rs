@@ -10,11 +10,15 @@ mod reader;
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use brownout_testkit::{RawClient, TestProxy, TestUpstream, eventually, within};
+use brownout_proxy::UpstreamTlsOptions;
+use brownout_testkit::{
+    RawClient, TestAuthority, TestProxy, TestUpstream, TlsFront, TlsTunnel, eventually, within,
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -105,7 +109,17 @@ impl Seen {
 
 struct Square {
     proxy: TestProxy,
+    /// Where clients come in.
+    address: SocketAddr,
     got: Got,
+}
+
+/// What is encrypted.
+#[derive(Debug, Clone, Copy)]
+enum Encrypted {
+    Nothing,
+    /// The way from the client, and that to the upstream.
+    Both,
 }
 
 impl Square {
@@ -124,7 +138,7 @@ impl Square {
             is_http10: version == "1.0",
         };
         self.got.lock().unwrap().clear();
-        let mut client = TcpStream::connect(self.proxy.address()).await.unwrap();
+        let mut client = TcpStream::connect(self.address).await.unwrap();
         let began = Instant::now();
         client.write_all(request.as_bytes()).await.unwrap();
         let mut bytes = Vec::new();
@@ -185,10 +199,31 @@ fn requests(form: &str) -> Vec<(&'static str, &'static str)> {
     }
 }
 
-async fn walk(case: &'static Case) {
+async fn walk(case: &'static Case, encrypted: Encrypted) {
     let (upstream, got) = upstream().await;
-    let proxy = TestProxy::to(&upstream).with_cores(1).start();
-    let square = Square { proxy, got };
+    let authority = TestAuthority::new();
+    let certificate = authority.issue(&["127.0.0.1"]);
+    let front = TlsFront::before(upstream.address(), &certificate).await;
+    let proxy = match encrypted {
+        Encrypted::Nothing => TestProxy::to(&upstream),
+        Encrypted::Both => TestProxy::to_url(&front.url())
+            .with_tls(certificate.for_listener())
+            .with_upstream_tls(UpstreamTlsOptions {
+                ca: Some(authority.file()),
+                ..UpstreamTlsOptions::default()
+            }),
+    };
+    let proxy = proxy.with_cores(1).start();
+    let tunnel = TlsTunnel::to(proxy.address(), "127.0.0.1", &authority).await;
+    let address = match encrypted {
+        Encrypted::Nothing => proxy.address(),
+        Encrypted::Both => tunnel.address(),
+    };
+    let square = Square {
+        proxy,
+        address,
+        got,
+    };
     let mut plain = BTreeMap::new();
     for form in ANSWERS {
         for (method, version) in requests(form) {
@@ -261,5 +296,12 @@ async fn walk(case: &'static Case) {
 
 #[tokio::test]
 async fn every_kind_on_every_answer_frames_and_counts_as_the_wire_shows() {
-    hold(faults::CASES.iter().map(|case| (case.fault, walk(case)))).await;
+    let walks = faults::CASES.iter();
+    hold(walks.map(|case| (case.fault, walk(case, Encrypted::Nothing)))).await;
+}
+
+#[tokio::test]
+async fn every_kind_does_the_same_on_a_route_with_tls_on_both_sides() {
+    let walks = faults::CASES.iter();
+    hold(walks.map(|case| (case.fault, walk(case, Encrypted::Both)))).await;
 }

@@ -46,6 +46,7 @@ mod table;
 mod tcp_faults;
 mod tcp_routes;
 mod times;
+mod tls;
 mod traces;
 mod transparency;
 mod upgrade;

@@ -104,6 +104,7 @@ fn as_a_process_of_its_own() {
         name: "web".to_owned(),
         listen: ListenAddress::parse("127.0.0.1:0").unwrap(),
         upstream: Upstream::parse(config["upstream"].as_str().unwrap()).unwrap(),
+        tls: None,
         enabled: true,
         caller_faults: false,
     });

@@ -10,6 +10,7 @@ fn new(name: &str, listen: &str, upstream: &TestUpstream) -> NewRoute {
         name: name.to_owned(),
         listen: ListenAddress::parse(listen).unwrap(),
         upstream: Upstream::parse(&upstream.url()).unwrap(),
+        tls: None,
         enabled: true,
         caller_faults: false,
     }
@@ -332,6 +333,7 @@ fn by_name(name: &str, listen: &str, upstream: &str) -> NewRoute {
         name: name.to_owned(),
         listen: ListenAddress::parse(listen).unwrap(),
         upstream: Upstream::parse(upstream).unwrap(),
+        tls: None,
         enabled: true,
         caller_faults: false,
     }

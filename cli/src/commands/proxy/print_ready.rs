@@ -17,7 +17,10 @@ pub(super) fn text(house: &House, seed: u64, allow_hosts: &[String]) {
     for route in house.routes() {
         println!(
             "  route {:<16} {}://{} -> {}",
-            route.name, route.protocol, route.listen, route.upstream
+            route.name,
+            route.scheme(),
+            route.listen,
+            route.upstream
         );
     }
     println!("  control API            http://{control}");
@@ -58,7 +61,7 @@ pub(super) fn text(house: &House, seed: u64, allow_hosts: &[String]) {
 pub(super) fn beside(house: &House) {
     let routes = house.routes().iter();
     let routes: Vec<String> = routes
-        .map(|route| format!("{} {}://{}", route.name, route.protocol, route.listen))
+        .map(|route| format!("{} {}://{}", route.name, route.scheme(), route.listen))
         .collect();
     show::note(&format!(
         "brownout: control API http://{}; routes: {}",

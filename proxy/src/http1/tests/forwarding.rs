@@ -2,13 +2,14 @@
 
 use super::{answer, request};
 use crate::http1::{
-    Outgoing, Persistence, expects_continue, to_client, to_upstream, write_request, write_response,
+    Outgoing, OutgoingHost, Persistence, expects_continue, to_client, to_upstream, write_request,
+    write_response,
 };
 
 /// What goes to the upstream for these lines of a head, and whether it asks for an upgrade.
 fn forwarded_as(lines: &str, framing: Outgoing) -> (String, bool) {
     let (mut head, _) = request(format!("{lines}\r\n").as_bytes()).unwrap();
-    let upgrades = to_upstream(&mut head, "up:90", framing);
+    let upgrades = to_upstream(&mut head, OutgoingHost::KeptOr("up:90"), framing);
     let mut out = Vec::new();
     write_request(&head, &mut out);
     (
@@ -53,6 +54,29 @@ fn a_request_without_fields_of_the_connection_is_not_changed() {
         "GET / HTTP/1.1\r\nHost: h\r\nProxy-Authorization: x\r\n",
     ] {
         assert_eq!(forwarded(lines), lines);
+    }
+}
+
+#[test]
+fn a_route_may_say_another_host() {
+    for (lines, wanted) in [
+        (
+            "GET / HTTP/1.1\r\nA: 1\r\nhOST:  h:1\r\nB: 2\r\n",
+            "GET / HTTP/1.1\r\nA: 1\r\nhOST: api.test\r\nB: 2\r\n",
+        ),
+        (
+            "GET http://other/x HTTP/1.1\r\nHost: h\r\n",
+            "GET /x HTTP/1.1\r\nHost: api.test\r\n",
+        ),
+        ("GET / HTTP/1.0\r\n", "GET / HTTP/1.1\r\nHost: api.test\r\n"),
+    ] {
+        let (mut head, _) = request(format!("{lines}\r\n").as_bytes()).unwrap();
+
+        let _: bool = to_upstream(&mut head, OutgoingHost::Is("api.test"), Outgoing::Keep);
+
+        let mut out = Vec::new();
+        write_request(&head, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{wanted}\r\n"));
     }
 }
 

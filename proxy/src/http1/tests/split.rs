@@ -184,7 +184,11 @@ fn head(
 
 /// What goes to the upstream is a request by the grammar, and as long as the one that came.
 fn expect_forwarded(mut request: RequestHead, length: BodyLength) {
-    let upgrades = to_upstream(&mut request, "upstream:80", Outgoing::Keep);
+    let upgrades = to_upstream(
+        &mut request,
+        crate::http1::OutgoingHost::KeptOr("upstream:80"),
+        Outgoing::Keep,
+    );
     assert_eq!(upgrades, request.fields.has_kind(FieldKind::Upgrade));
     let mut written = Vec::new();
     write_request(&request, &mut written);
