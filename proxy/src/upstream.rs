@@ -42,7 +42,7 @@ pub struct Upstream {
 pub enum InvalidUpstream {
     /// Not of the form `http://HOST:PORT` or `tcp://HOST:PORT`.
     #[error(
-        "is not an upstream; write it like \"http://127.0.0.1:9000\" or \"tcp://127.0.0.1:5432\""
+        "is not the URL of an upstream; write it like \"http://127.0.0.1:9000\" or \"tcp://127.0.0.1:5432\""
     )]
     Malformed,
     /// A protocol without a usual port needs one.
