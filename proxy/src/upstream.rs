@@ -75,7 +75,7 @@ pub struct Upstream {
 pub enum InvalidUpstream {
     /// Of no form that is known.
     #[error(
-        "is not an upstream; write it like \"http://127.0.0.1:9000\", \"https://api.example\" or \"tcp://127.0.0.1:5432\""
+        "is not the URL of an upstream; write it like \"http://127.0.0.1:9000\", \"https://api.example\" or \"tcp://127.0.0.1:5432\""
     )]
     Malformed,
     /// A protocol without a usual port needs one.

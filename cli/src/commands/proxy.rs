@@ -273,7 +273,10 @@ mod tests {
                 "web=nowhere=http://127.0.0.1:1",
                 "listen is not an address to listen on",
             ),
-            ("web=127.0.0.1:0=127.0.0.1:1", "upstream is not an upstream"),
+            (
+                "web=127.0.0.1:0=127.0.0.1:1",
+                "upstream is not the URL of an upstream",
+            ),
         ];
         for (word, wanted) in cases {
             let why = one_route(word).unwrap_err();
