@@ -17,7 +17,7 @@ mod upload;
 
 pub(crate) use self::{own_answer::refuse, upgrade::Upgrade};
 
-use std::{cell::RefCell, rc::Rc, time::Instant};
+use std::{cell::RefCell, pin::Pin, rc::Rc, time::Instant};
 
 use brownout_fault::{
     CallerAsked, ForwardFaults, Injection, RequestFaults, ResponseFaults, Subject,
@@ -28,8 +28,8 @@ use crate::{
     clock::Clock,
     downstream::Downstream,
     http1::{
-        BodyLength, ContentWatch, Decoder, Input, RequestHead, Source, expects_continue,
-        request_keeps_alive,
+        BodyLength, ContentWatch, Decoder, Input, Outgoing, RequestHead, Source, expects_continue,
+        request_keeps_alive, to_upstream,
     },
     scope::Scope,
 };
@@ -105,7 +105,7 @@ pub(crate) async fn exchange(
         length,
         &mut record.borrow_mut(),
     );
-    let exchange = Exchange {
+    let mut exchange = Exchange {
         scope,
         client,
         clock: &clock,
@@ -131,8 +131,17 @@ pub(crate) async fn exchange(
         }
     }
     // Boxed, so that a request that a fault holds keeps no room for it.
-    let forward = exchange.forward(head, length, body, decided.forward, decided.after);
-    Box::pin(forward).await
+    let upstream = scope.route.upstream();
+    exchange.asked.upgrades = to_upstream(head, upstream.outgoing_host(), Outgoing::Keep);
+    let Decided { forward, after, .. } = decided;
+    let forward = exchange.forward(upstream, head, length, &mut body, forward, after);
+    boxed(forward).await
+}
+
+/// Boxes the future of a request. Up to 1,024 bytes the allocator takes its short path.
+fn boxed<F: Future>(future: F) -> Pin<Box<F>> {
+    debug_assert!(size_of::<F>() <= 1_024, "{} bytes", size_of::<F>());
+    Box::pin(future)
 }
 
 /// What faults do to a request. Most requests have nothing of it.

@@ -2,6 +2,9 @@
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
+use brownout_fault::{ForwardFaults, ResponseFaults};
+use bytes::Bytes;
+
 use super::{
     After, Exchange,
     respond::{Answered, Responding},
@@ -11,12 +14,10 @@ use crate::{
     clock::Part,
     error::{Chain, UpstreamError},
     http1::{
-        BadBody, BodyLength, Input, Outgoing, Output, RequestHead, Source, UpstreamConnection,
-        write_request,
+        BadBody, BodyLength, Input, Output, RequestHead, Source, UpstreamConnection, write_request,
     },
     upstream::Upstream,
 };
-use brownout_fault::{ForwardFaults, ResponseFaults};
 
 /// Content that is there already goes with the head, up to so many bytes.
 const WITH_HEAD_MAX: usize = 16 * 1024;
@@ -33,6 +34,15 @@ pub(super) struct Outbound<'a> {
     is_repeatable: bool,
 }
 
+/// What faults left of a request.
+#[derive(Default)]
+struct ChangedRequest {
+    /// How its content goes on.
+    paced: Option<Box<Paced>>,
+    /// All of its content, if it was gathered.
+    content: Option<Bytes>,
+}
+
 /// How one attempt at the upstream ended.
 enum Attempt {
     Over(After),
@@ -47,48 +57,25 @@ enum Attempt {
 }
 
 impl Exchange<'_> {
-    /// Sends the request on and passes on the upstream's answer, or says why there is none.
+    /// Sends the request on, whose head is [made ready](crate::http1::to_upstream), and passes on the upstream's answer, or
+    /// says why there is none.
     pub(super) async fn forward(
-        mut self,
+        &self,
+        upstream: Arc<Upstream>,
         head: &mut RequestHead,
         length: BodyLength,
-        mut body: Source<'_>,
+        body: &mut Source<'_>,
         faults: Option<Box<ForwardFaults>>,
         mut after: Option<Box<ResponseFaults>>,
     ) -> After {
-        let upstream = self.scope.route.upstream();
-        self.asked.upgrades =
-            crate::http1::to_upstream(head, upstream.outgoing_host(), Outgoing::Keep);
         let mut paced = None;
         let mut with_content = None;
         if let Some(faults) = faults {
-            let ForwardFaults {
-                edits,
-                pace,
-                copies,
-            } = *faults;
-            for (by, edits) in &edits {
-                let before = head.fields.clone();
-                brownout_fault::apply(edits, &mut head.fields);
-                if !before.iter().eq(head.fields.iter()) {
-                    self.record.borrow_mut().acts(*by);
-                }
-            }
-            if !pace.is_empty() && length != BodyLength::Empty {
-                paced = Some(self.pace(pace, length));
-            }
-            if let Some((by, copies)) = copies {
-                let Some(content) = Box::pin(self.gather_request(&mut body)).await else {
-                    return After::Drop;
-                };
-                head.fields.remove("transfer-encoding");
-                if length != BodyLength::Empty {
-                    let said = content.len().to_string();
-                    head.fields.set("Content-Length", said.as_bytes());
-                }
-                self.record.borrow_mut().acts(by);
-                self.send_copies(by, copies, head, &content, &upstream);
-                with_content = Some(content);
+            // Boxed here and below, as every exchange would have to keep room for it.
+            let changed = self.change_request(*faults, head, length, body, &upstream);
+            match Box::pin(changed).await {
+                Some(changed) => (paced, with_content) = (changed.paced, changed.content),
+                None => return After::Drop,
             }
         }
         self.record.borrow_mut().sending(head, &upstream, 0);
@@ -111,7 +98,7 @@ impl Exchange<'_> {
                             self.scope.route.bytes_in.add(content);
                         }
                     }
-                    Err(bad) => return Box::pin(self.refuse_body(bad, &mut body)).await,
+                    Err(bad) => return Box::pin(self.refuse_body(bad, body)).await,
                 }
             }
             None => {}
@@ -126,10 +113,49 @@ impl Exchange<'_> {
         self.send(outbound, body, paced, &mut after).await
     }
 
+    /// Changes a request as faults say; `None` when the client leaves meanwhile.
+    async fn change_request(
+        &self,
+        faults: ForwardFaults,
+        head: &mut RequestHead,
+        length: BodyLength,
+        body: &mut Source<'_>,
+        upstream: &Arc<Upstream>,
+    ) -> Option<ChangedRequest> {
+        let ForwardFaults {
+            edits,
+            pace,
+            copies,
+        } = faults;
+        let mut changed = ChangedRequest::default();
+        for (by, edits) in &edits {
+            let before = head.fields.clone();
+            brownout_fault::apply(edits, &mut head.fields);
+            if !before.iter().eq(head.fields.iter()) {
+                self.record.borrow_mut().acts(*by);
+            }
+        }
+        if !pace.is_empty() && length != BodyLength::Empty {
+            changed.paced = Some(self.pace(pace, length));
+        }
+        if let Some((by, copies)) = copies {
+            let content = self.gather_request(body).await?;
+            head.fields.remove("transfer-encoding");
+            if length != BodyLength::Empty {
+                let said = content.len().to_string();
+                head.fields.set("Content-Length", said.as_bytes());
+            }
+            self.record.borrow_mut().acts(by);
+            self.send_copies(by, copies, head, &content, upstream);
+            changed.content = Some(content);
+        }
+        Some(changed)
+    }
+
     async fn send(
         &self,
         mut outbound: Outbound<'_>,
-        mut body: Source<'_>,
+        body: &mut Source<'_>,
         mut paced: Option<Box<Paced>>,
         after: &mut Option<Box<ResponseFaults>>,
     ) -> After {
@@ -148,7 +174,7 @@ impl Exchange<'_> {
                 Ok(connection) => {
                     // Another attempt follows only one that took none of the content.
                     let paced = paced.as_deref_mut();
-                    self.attempt(connection, &outbound, &mut body, paced, after, is_kept)
+                    self.attempt(connection, &outbound, body, paced, after, is_kept)
                         .await
                 }
                 Err(error) => Attempt::Failed(error),
@@ -169,12 +195,12 @@ impl Exchange<'_> {
                     self.clock.answering();
                     self.record.borrow_mut().upstream_failed(&error);
                     let detail = format!("upstream {} {}", outbound.upstream, Chain(&error));
-                    let answer = self.own_answer(error.status(), &detail, Some(&mut body));
+                    let answer = self.own_answer(error.status(), &detail, Some(body));
                     return Box::pin(answer).await;
                 }
-                Attempt::BadBehindAnswer(bad) => return self.end_malformed(bad, &mut body),
+                Attempt::BadBehindAnswer(bad) => return self.end_malformed(bad, body),
                 Attempt::BadRequest(bad) => {
-                    return Box::pin(self.refuse_body(bad, &mut body)).await;
+                    return Box::pin(self.refuse_body(bad, body)).await;
                 }
             }
         }
@@ -252,7 +278,8 @@ impl Exchange<'_> {
                 request: outbound.head,
             };
             let responding = self.respond(responding, after);
-            let mut responding = pin!(responding);
+            // Boxed, as two small pieces of memory cost the allocator less than a large one.
+            let mut responding = Box::pin(responding);
             // Once all is sent, only a client that leaves is to be seen there: the answer goes first.
             let raced = poll_fn(|cx| {
                 let was_sent = upload.is_sent();
