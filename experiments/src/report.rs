@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    run::exact,
     simulation::{Counted, Measured, Policy, Scenario, Services, Simulation},
     timeline::{Kinds, Latency, Second},
 };
@@ -183,7 +184,7 @@ impl Report {
             scenario: simulation.scenario,
             settings: Settings::of(simulation),
             served: total.served,
-            served_per_second: total.served as f64 / simulation.duration.as_secs_f64(),
+            served_per_second: exact(total.served as f64 / simulation.duration.as_secs_f64()),
             seconds: timeline.seconds().to_vec(),
             latency: timeline.latency(),
             errors: ErrorsReport {

@@ -18,7 +18,6 @@ mod scrape;
 mod story;
 mod verdict;
 
-pub(crate) use self::control::{Proxy, describe as describe_fault};
 pub use self::{
     control::RunError,
     event::{
@@ -30,4 +29,8 @@ pub use self::{
     request_journal::RequestJournal,
     story::{RunFailure, Runner, planned},
     verdict::Verdict,
+};
+pub(crate) use self::{
+    control::{Proxy, describe as describe_fault},
+    recording::exact,
 };

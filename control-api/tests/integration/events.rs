@@ -305,7 +305,7 @@ async fn a_reader_that_is_slow_loses_requests_and_is_told_how_many() {
     }
 
     let told = async {
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = vec![0; 16 * 1024];
         loop {
             let read = tokio::io::AsyncReadExt::read(&mut reader, &mut buffer)
                 .await

@@ -97,8 +97,8 @@ fn abort(parameters: &Value) -> String {
     };
     let wait = match parameters["retry_after"].as_str() {
         Some(wait) => match wait.strip_prefix("date:") {
-            Some(ahead) => format!(", with the date {ahead} ahead as Retry-After"),
-            None => format!(", with Retry-After: {}", wait.trim_end_matches('s')),
+            Some(ahead) => format!(" and a Retry-After whose date is {ahead} ahead"),
+            None => format!(" and Retry-After {wait}"),
         },
         None => String::new(),
     };
@@ -147,12 +147,12 @@ mod tests {
             (
                 json!({ "abort": { "status": 429, "retry_after": "2s" } }),
                 "429",
-                "each call is answered with 429, with Retry-After: 2",
+                "each call is answered with 429 and Retry-After 2s",
             ),
             (
                 json!({ "abort": { "status": 503, "retry_after": "date:3s" } }),
                 "503 with a date",
-                "each call is answered with 503, with the date 3s ahead as Retry-After",
+                "each call is answered with 503 and a Retry-After whose date is 3s ahead",
             ),
             (
                 json!({ "abort": { "status": 503, "at": "after" } }),

@@ -466,7 +466,7 @@ impl VerdictRule {
     /// Pages that a phase needs where the file does not say.
     pub const MIN_SAMPLES: u64 = 20;
     /// The most repetitions of one file.
-    pub const REPEAT_MAX: u32 = 100;
+    pub const REPEAT_MAX: u32 = 20;
 }
 
 impl Default for VerdictRule {

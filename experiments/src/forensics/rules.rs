@@ -88,6 +88,8 @@ pub struct Battery {
     pub outage_503: Option<Trial>,
     /// S16 and S17: resets for a while, then none.
     pub outage_reset: Option<Trial>,
+    /// S27: how many single resets it took until no call was made; none where calls went on.
+    pub pool_places: Option<u64>,
     /// S18: an outage, then slow.
     pub half_open: Option<Trial>,
     /// S19: no answer, under load.
@@ -274,6 +276,7 @@ impl Battery {
             partial_percent: self.partial_percent,
             outage_503: one(&self.outage_503),
             outage_reset: one(&self.outage_reset),
+            pool_places: self.pool_places,
             half_open: one(&self.half_open),
             hang_under_load: one(&self.hang_under_load),
             slow_under_load: all(&self.slow_under_load),

@@ -49,6 +49,7 @@ fn label(key: &str) -> String {
         "resets_of_kept_connections" => "resets of kept connections",
         "failed_pages" => "failed pages",
         "first_call_us" => "first call afterwards",
+        "resets_until_none" => "resets that use the pool up",
         "open_attempts" => "attempts still open",
         "other_endpoint_p90_us" => "slowest tenth of the other endpoint's pages",
         "before_us" => "the same before",
@@ -64,7 +65,7 @@ fn label(key: &str) -> String {
         "calls_after_503s" => "calls that they made",
         "watched_us" => "watched for",
         "starts_after_a_silence" => "calls at once after a silence",
-        "after" => "after",
+        "after" => "waits after",
         "waits" => "waits measured",
         "median_us" => "median wait",
         "p10_us" => "a tenth of the waits is below",
@@ -100,6 +101,7 @@ fn label(key: &str) -> String {
 fn shown(key: &str, value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
+        Value::Number(number) if key == "repeated_with_a_key" && number.as_u64() == Some(0) => None,
         Value::Bool(true) => Some("yes".to_owned()),
         Value::Bool(false) => Some("no".to_owned()),
         Value::Number(number) => Some(number_of(key, number.as_f64()?)),
@@ -108,14 +110,18 @@ fn shown(key: &str, value: &Value) -> Option<String> {
         Value::Array(values) if values.is_empty() => None,
         Value::Array(values) => Some(list(key, values)),
         Value::Object(members) if members.is_empty() => None,
+        Value::Object(members) if members.contains_key("after") && members.contains_key("sent") => {
+            let shown = |name: &str| shown(name, &members[name]);
+            Some(format!(
+                "{} times after {}",
+                shown("sent")?,
+                shown("after")?
+            ))
+        }
         Value::Object(members) => {
             let told = members.iter().filter_map(|(name, value)| {
                 let value = shown(name, value)?;
-                Some(match name.as_str() {
-                    "after" => format!("after {value}"),
-                    "sent" => format!("sent {value} times"),
-                    name => format!("{name}: {value}"),
-                })
+                Some(format!("{name}: {value}"))
             });
             Some(told.collect::<Vec<_>>().join(", "))
         }
@@ -253,7 +259,7 @@ const fn experiments_of(id: Id) -> &'static [&'static str] {
         Id::AcceptsCorrupt => &["S24"],
         Id::ResetSurfaced => &["S3"],
         Id::PinnedConnection => &["S13"],
-        Id::PoolLeak => &["S16"],
+        Id::PoolLeak => &["S27", "S16"],
         Id::NoBulkhead | Id::Serialised => &["S20"],
         Id::UncappedBackoff
         | Id::NoEffectiveBreaker
@@ -338,7 +344,7 @@ mod tests {
             "spread, as a share of the median: 42 %",
             "share of calls that fail: 40 %",
             "served as whole: closed, reset",
-            "sent more than once: after a reset, sent 2 times",
+            "sent more than once: 2 times after a reset",
             "new thing: 1.0ms",
             "waits: 7, from 40ms to 600ms, median 46ms",
         ] {

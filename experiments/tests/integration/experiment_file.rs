@@ -159,7 +159,7 @@ fn every_mistake_is_told_with_its_place_and_the_nearest_word() {
         (
             "[[fault]]",
             "[verdict]\nrepeat = 0\n[[fault]]",
-            "12:1: `repeat` 0 is outside 1 to 100",
+            "12:1: `repeat` 0 is outside 1 to 20",
         ),
         (
             "name = \"small\"",

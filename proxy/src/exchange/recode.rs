@@ -40,9 +40,9 @@ pub(super) struct KeptAnswer {
     content: Vec<u8>,
 }
 
-/// How a cut among `shapes` wants the content framed.
+/// How the first cut among `shapes` that says so wants the content framed.
 pub(super) fn framing_of_cut(shapes: &[(usize, Shape)]) -> CutFraming {
-    let wanted = shapes.iter().filter_map(|(_, shape)| match shape {
+    let wanted = shapes.iter().find_map(|(_, shape)| match shape {
         Shape::Cut(cut) if cut.framing != CutFraming::AsItCame => Some(cut.framing),
         Shape::Cut(_)
         | Shape::Pace(_)
@@ -50,7 +50,7 @@ pub(super) fn framing_of_cut(shapes: &[(usize, Shape)]) -> CutFraming {
         | Shape::Stall(_)
         | Shape::Corrupt(_) => None,
     });
-    wanted.last().unwrap_or_default()
+    wanted.unwrap_or_default()
 }
 
 impl Exchange<'_> {

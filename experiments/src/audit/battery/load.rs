@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::{Experiments, Probe, Stop, duration};
-use crate::{audit::caller::Patience, forensics::rules::Trial};
+use crate::{
+    audit::caller::Patience,
+    forensics::{FindingId as Id, rules::Trial},
+};
 
 /// Between two looks at the journal.
 const LOOK: Duration = Duration::from_millis(100);
@@ -184,8 +187,56 @@ impl Experiments<'_, '_> {
         // Who does not come back from the first need not be waited for as long again.
         let longest = if comes_back { OPEN_MAX } else { WATCH_MIN };
         let trial = self.outage("S16", "reset", &faults, longest).await?;
+        let is_used_up = comes_back && trial.struck > Some(0) && trial.comes_back().is_none();
         self.battery.outage_reset = Some(trial);
+        if is_used_up && self.wants(&[Id::PoolLeak]) {
+            self.pool_places().await?;
+        }
         Ok(())
+    }
+
+    /// S27: resets one at a time, with good pages between, until no call is made any more: the places of the pool.
+    async fn pool_places(&mut self) -> Result<(), Stop> {
+        /// More places than that are not looked for.
+        const RESETS_MAX: u64 = 64;
+        const LIMIT: Duration = Duration::from_secs(30);
+        /// A breaker lets calls through again; a pool does not.
+        const CALM: Duration = Duration::from_millis(2_500);
+        self.prove("S27").await?;
+        let faults = self.on_paths(&json!({ "reset": {}, "limit": 1 }));
+        let mut probe = self.lab.begin("until no call is made").await?;
+        let patience = Patience::of(self.lab.patience());
+        let began = Instant::now();
+        let calm = CALM.max(self.open_time.mul_f64(1.5));
+        let mut places = None;
+        while probe.trial.struck.unwrap_or(0) < RESETS_MAX && began.elapsed() < LIMIT {
+            self.lab.arm(&mut probe, &faults).await?;
+            self.lab.one_page(&mut probe, patience).await;
+            self.lab.disarm(&mut probe).await?;
+            if self.calls(&mut probe, 2).await? > 0 {
+                continue;
+            }
+            sleep(calm).await;
+            if self.calls(&mut probe, 2).await? == 0 {
+                places = probe.trial.struck;
+                break;
+            }
+        }
+        self.finish("S27", probe, &faults).await?;
+        self.battery.pool_places = places;
+        Ok(())
+    }
+
+    /// How many calls so many pages make.
+    async fn calls(&mut self, probe: &mut Probe, pages: usize) -> Result<usize, Stop> {
+        self.lab.read().await?;
+        let before = self.lab.starts(probe).len();
+        let patience = Patience::of(self.lab.patience());
+        for _ in 0..pages {
+            self.lab.one_page(probe, patience).await;
+        }
+        self.lab.read().await?;
+        Ok(self.lab.starts(probe).len() - before)
     }
 
     async fn outage(

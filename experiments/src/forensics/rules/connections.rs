@@ -226,11 +226,17 @@ fn leak(case: &Case<'_>) -> Outcome {
             id,
             "calls do not come back after 503s either: breaker-never-closes tells it",
         ),
-        Ok(Some(_)) => Outcome::defect(
-            id,
-            "after an outage of resets no call is made, though one of 503s is survived",
-            json!({}),
-        ),
+        Ok(Some(_)) => {
+            let places = case.battery.pool_places;
+            let enough = places.map_or_else(String::new, |it| format!("; {it} resets are enough"));
+            Outcome::defect(
+                id,
+                format!(
+                    "after an outage of resets no call is made, though one of 503s is survived{enough}"
+                ),
+                json!({ "resets_until_none": places }),
+            )
+        }
     }
 }
 

@@ -125,7 +125,7 @@ fn slow(case: &Case<'_>) -> Outcome {
         Err(why) => return Outcome::unknown(id, why),
     };
     let Some(timeout) = case.scale.attempt_timeout else {
-        return Outcome::not_applicable(id, "it has no time-out to pay: no-timeout tells it");
+        return Outcome::not_applicable(id, "it has no time-out to pay");
     };
     let Some(late) = trial.late_page_p50() else {
         return Outcome::unknown(id, "no page ended late in the outage");
@@ -291,12 +291,12 @@ fn cancellation(case: &Case<'_>) -> Outcome {
             evidence,
         );
     }
-    Outcome::ok(
-        id,
-        format!(
+    let sentence = match latest {
+        0 => "no attempt begins after the caller has left".to_owned(),
+        latest => format!(
             "the last attempt begins {} after the caller has left",
             time(latest)
         ),
-        evidence,
-    )
+    };
+    Outcome::ok(id, sentence, evidence)
 }

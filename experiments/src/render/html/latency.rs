@@ -18,6 +18,9 @@ const SHOWN: [(f64, &str); 5] = [
     (1.0, "longest"),
 ];
 
+/// More lines than this in one chart cannot be told apart: of repetitions, the first ones.
+const CURVES_MAX: usize = 12;
+
 pub(super) fn write(page: &mut Page, record: &RunRecord) {
     // The load's first, then those of the watched endpoint.
     let measured = |is_load: bool| {
@@ -65,6 +68,7 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
     page.put(format_args!("</tbody></table></div>\n"));
     let curves: Vec<Curve<'_>> = phases
         .iter()
+        .take(CURVES_MAX)
         .map(|(name, kind, hop)| Curve {
             name,
             is_calm: *kind != PhaseKind::Fault,

@@ -137,6 +137,12 @@ fn what_never_comes_back_is_told_by_kind_and_dose() {
         outage(Ends::Reset, 200, never),
     );
     assert_told(client, &leaks, Id::PoolLeak, Verdict::Defect);
+    let counted = Battery {
+        pool_places: Some(8),
+        ..leaks.clone()
+    };
+    let sentence = told(client, &counted, Id::PoolLeak).sentence;
+    assert!(sentence.ends_with("; 8 resets are enough"), "{sentence}");
     assert_told(
         client,
         &leaks,
