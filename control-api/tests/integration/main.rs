@@ -16,6 +16,7 @@ mod requests;
 mod routes;
 mod sharing;
 mod streams;
+mod tls;
 mod toxiproxy;
 mod wrong_calls;
 
