@@ -29,6 +29,7 @@ const SCENARIOS: [Scenario; 4] = [
         fields: "",
         connections: 32,
         keep_alive: true,
+        tls: false,
     },
     Scenario {
         name: "64 KiB, 32 connections",
@@ -36,6 +37,7 @@ const SCENARIOS: [Scenario; 4] = [
         fields: "",
         connections: 32,
         keep_alive: true,
+        tls: false,
     },
     Scenario {
         name: "1 MiB, 8 connections",
@@ -43,6 +45,7 @@ const SCENARIOS: [Scenario; 4] = [
         fields: "",
         connections: 8,
         keep_alive: true,
+        tls: false,
     },
     Scenario {
         name: "1 KiB, a new connection each",
@@ -50,6 +53,7 @@ const SCENARIOS: [Scenario; 4] = [
         fields: "",
         connections: 32,
         keep_alive: false,
+        tls: false,
     },
 ];
 

@@ -76,10 +76,10 @@ impl UpstreamError {
     }
 
     /// A handshake that broke.
-    pub(crate) fn of_handshake(source: io::Error) -> Self {
-        let failure = match TlsFailure::inside(&source) {
+    pub(crate) fn of_handshake(source: &io::Error) -> Self {
+        let failure = match TlsFailure::inside(source) {
             Some(failure) => failure.clone(),
-            None => TlsFailure::broken(&source),
+            None => TlsFailure::broken(source),
         };
         Self::Tls { failure }
     }

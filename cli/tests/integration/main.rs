@@ -24,6 +24,7 @@ mod requests_command;
 mod run_command;
 mod signals;
 mod simulate_command;
+mod tls_command;
 mod toxiproxy_command;
 
 use std::{

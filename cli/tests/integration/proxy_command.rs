@@ -84,7 +84,7 @@ fn a_file_with_mistakes_is_refused_with_every_line() {
         br#"[[route]]
 name = "web"
 listen = "127.0.0.1:0"
-upstream = "https://shop.example"
+upstream = "ftp://shop.example"
 
 [[fault]]
 route = "wbe"
@@ -102,8 +102,8 @@ stasd = "127.0.0.1:8125"
     assert_eq!(ran.code(), 2);
     let err = ran.err();
     for wanted in [
-        "line 4: `upstream` https upstreams are not supported yet",
-        "  4 | upstream = \"https://shop.example\"",
+        "line 4: `upstream` is not an upstream",
+        "  4 | upstream = \"ftp://shop.example\"",
         "line 8: `latencey` unknown key `latencey`; did you mean `latency`?",
         "line 9: `percent` 150 is outside 0 to 100",
         "line 12: `stasd` unknown key `stasd`; did you mean `statsd`?",

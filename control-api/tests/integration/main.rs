@@ -19,6 +19,7 @@ mod requests;
 mod routes;
 mod sharing;
 mod streams;
+mod tls;
 mod toxiproxy;
 mod wrong_calls;
 

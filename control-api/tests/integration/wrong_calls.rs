@@ -316,7 +316,7 @@ fn table() -> Vec<Wrong> {
         ),
         wrong(
             "POST /routes",
-            route(json!({ "upstream": "https://shop.example" })),
+            route(json!({ "upstream": "https://shop.example/v1" })),
             422,
             "/upstream",
         ),

@@ -20,7 +20,7 @@ struct Sample {
 pub(crate) fn run(protocol: &str, scenarios: &[Scenario]) {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if args.first().is_some_and(|arg| arg == contender::AS_PROXY) {
-        return contender::be_the_proxy(&args[1], &args[2]);
+        return contender::be_the_proxy(&args[1], &args[2], [&args[3], &args[4]]);
     }
     let told = |name: &str| {
         let at = args.iter().position(|arg| arg == name);
@@ -48,6 +48,9 @@ pub(crate) fn run(protocol: &str, scenarios: &[Scenario]) {
         if scenario_asked != 0 && scenario_asked != index + 1 {
             continue;
         }
+        let contenders: Vec<&Contender> = (contenders.iter())
+            .filter(|contender| !scenario.tls || contender.tls.is_some())
+            .collect();
         let mut samples: BTreeMap<&str, Vec<Sample>> = BTreeMap::new();
         for _ in 0..rounds {
             for contender in &contenders {
@@ -62,10 +65,14 @@ pub(crate) fn run(protocol: &str, scenarios: &[Scenario]) {
 }
 
 fn measure(contender: &Contender, scenario: Scenario, seconds: Duration) -> Sample {
+    let address = match scenario.tls {
+        true => contender.tls.unwrap_or(contender.address),
+        false => contender.address,
+    };
     // Connections are made and buffers grow before the clock starts.
-    load::run(contender.address, scenario, seconds / 10);
+    load::run(address, scenario, seconds / 10);
     let before = contender.cpu();
-    let ran = load::run(contender.address, scenario, seconds);
+    let ran = load::run(address, scenario, seconds);
     let cpu = contender
         .cpu()
         .zip(before)
@@ -79,7 +86,7 @@ fn measure(contender: &Contender, scenario: Scenario, seconds: Duration) -> Samp
 
 fn print(
     scenario: Scenario,
-    contenders: &[Contender],
+    contenders: &[&Contender],
     samples: &BTreeMap<&str, Vec<Sample>>,
     base: &str,
 ) {

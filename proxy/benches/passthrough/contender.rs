@@ -6,13 +6,21 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use brownout_fault::{FaultSpec, FaultWriter, Moment, store};
-use brownout_proxy::{Gateway, GatewayConfig, ListenAddress, NewRoute, Upstream};
+use brownout_proxy::{
+    CertificateFiles, Gateway, GatewayConfig, ListenAddress, ListenerTls, ListenerTlsOptions,
+    NewRoute, Upstream,
+};
+use brownout_testkit::{TestAuthority, TestCertificate};
 use rustix::thread::{CpuSet, sched_setaffinity};
+use rustls::client::Resumption;
 use serde_json::json;
+
+use crate::load;
 
 /// The first argument by which this program becomes the proxy.
 pub(crate) const AS_PROXY: &str = "--as-proxy";
@@ -28,6 +36,8 @@ const NO_EVIDENCE: &str = "no evidence";
 pub(crate) struct Contender {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
+    /// Where it speaks TLS, if it does.
+    pub(crate) tls: Option<SocketAddr>,
     process: Option<Child>,
     /// The process that does the work, where it is not the one we started.
     worker: Option<u32>,
@@ -59,8 +69,14 @@ impl Drop for Contender {
     }
 }
 
-/// Everything that is installed here and carries `protocol`, or those of it with these names.
+/// Everything that is installed here and carries `protocol`, or those of it with these names. Called once.
 pub(crate) fn all(upstream: SocketAddr, protocol: &str, only: Option<&[&str]>) -> Vec<Contender> {
+    // Its files are read by processes that start in their own time.
+    let authority: &'static TestAuthority = Box::leak(Box::new(TestAuthority::new()));
+    let certificate = &authority.issue(&["bench.test"]);
+    let mut client = authority.client_config();
+    client.resumption = Resumption::disabled();
+    assert!(load::TLS.set(Arc::new(client)).is_ok(), "it was set before");
     let is_asked = |name: &str| only.is_none_or(|only| only.contains(&name));
     let ours: &[&str] = match protocol {
         "http" => &["brownout", NO_EVIDENCE, FAULTS_ELSEWHERE, FAULTS_HERE],
@@ -71,19 +87,20 @@ pub(crate) fn all(upstream: SocketAddr, protocol: &str, only: Option<&[&str]>) -
         contenders.push(Contender {
             name: "direct",
             address: upstream,
+            tls: None,
             process: None,
             worker: None,
         });
     }
     for name in ours.iter().copied().filter(|name| is_asked(name)) {
-        contenders.push(brownout(upstream, protocol, name));
+        contenders.push(brownout(upstream, protocol, name, certificate));
     }
     let mut others: Vec<(&str, Option<Contender>)> = Vec::new();
     if is_asked("haproxy") {
-        others.push(("haproxy", haproxy(upstream, protocol)));
+        others.push(("haproxy", haproxy(upstream, protocol, certificate)));
     }
     if protocol == "http" && is_asked("nginx") {
-        others.push(("nginx", nginx(upstream)));
+        others.push(("nginx", nginx(upstream, certificate)));
     }
     for (name, found) in others {
         match found {
@@ -103,20 +120,26 @@ pub(crate) fn pin(core: usize) {
     }
 }
 
-fn brownout(upstream: SocketAddr, protocol: &str, name: &'static str) -> Contender {
+fn brownout(
+    upstream: SocketAddr,
+    protocol: &str,
+    name: &'static str,
+    certificate: &TestCertificate,
+) -> Contender {
     let mut process = Command::new(std::env::current_exe().unwrap())
         .args([AS_PROXY, &format!("{protocol}://{upstream}"), name])
+        .args([&certificate.cert, &certificate.key])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut line = String::new();
-    BufReader::new(process.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let mut address = || lines.next().unwrap().unwrap().parse().unwrap();
+    let plain: SocketAddr = address();
     Contender {
         name,
-        address: line.trim().parse().unwrap(),
+        address: plain,
+        tls: (protocol == "http").then(address),
         process: Some(process),
         worker: None,
     }
@@ -126,7 +149,7 @@ fn brownout(upstream: SocketAddr, protocol: &str, name: &'static str) -> Contend
 ///
 /// By its name it has no fault armed, or as many as can be: on another route, or on this one with a path that no
 /// request has; or it keeps no records of requests.
-pub(crate) fn be_the_proxy(upstream: &str, name: &str) {
+pub(crate) fn be_the_proxy(upstream: &str, name: &str, [cert, key]: [&str; 2]) {
     pin(1);
     let (mut writer, reader) = store(0);
     let route = match name {
@@ -146,15 +169,28 @@ pub(crate) fn be_the_proxy(upstream: &str, name: &str) {
         ..GatewayConfig::new(reader)
     })
     .unwrap();
-    let route = gateway.handle().add_route(NewRoute {
-        name: "bench".to_owned(),
-        listen: ListenAddress::parse("127.0.0.1:0").unwrap(),
-        upstream: Upstream::parse(upstream).unwrap(),
-        tls: None,
-        enabled: true,
-        caller_faults: false,
-    });
-    println!("{}", route.unwrap().listen);
+    let add = |name: &str, tls| {
+        let route = gateway.handle().add_route(NewRoute {
+            name: name.to_owned(),
+            listen: ListenAddress::parse("127.0.0.1:0").unwrap(),
+            upstream: Upstream::parse(upstream).unwrap(),
+            tls,
+            enabled: true,
+            caller_faults: false,
+        });
+        println!("{}", route.unwrap().listen);
+    };
+    add("bench", None);
+    if upstream.starts_with("http:") {
+        let main = CertificateFiles {
+            cert: cert.into(),
+            key: key.into(),
+            names: None,
+        };
+        let others = Vec::new();
+        let tls = ListenerTls::load(ListenerTlsOptions::Files { main, others });
+        add("bench-tls", Some(tls.unwrap()));
+    }
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
@@ -173,17 +209,28 @@ fn arm_all(writer: &mut FaultWriter, route: &str) {
     writer.arm(faults, now).unwrap();
 }
 
-fn haproxy(upstream: SocketAddr, protocol: &str) -> Option<Contender> {
+fn haproxy(
+    upstream: SocketAddr,
+    protocol: &str,
+    certificate: &TestCertificate,
+) -> Option<Contender> {
     let reuse = match protocol {
         "http" => " http-reuse always\n",
         _ => "",
     };
     let address = free_address();
+    let tls = free_address();
+    let both = [&certificate.cert, &certificate.key].map(|file| fs::read_to_string(file).unwrap());
+    let both = write_config("haproxy.pem", &both.concat());
+    let bind_tls = match protocol {
+        "http" => format!(" bind {tls} ssl crt {} alpn http/1.1\n", both.display()),
+        _ => String::new(),
+    };
     let config = write_config(
         "haproxy.cfg",
         &format!(
             "global\n nbthread 1\n maxconn 4096\ndefaults\n mode {protocol}\n timeout connect 5s\n timeout client 60s\n \
-             timeout server 60s\n{reuse}frontend f\n bind {address}\n default_backend b\n\
+             timeout server 60s\n{reuse}frontend f\n bind {address}\n{bind_tls} default_backend b\n\
              backend b\n server s {upstream}\n"
         ),
     );
@@ -192,20 +239,24 @@ fn haproxy(upstream: SocketAddr, protocol: &str) -> Option<Contender> {
     Some(Contender {
         name: "haproxy",
         address,
+        tls: (protocol == "http").then_some(tls),
         process: Some(process),
         worker: None,
     })
 }
 
-fn nginx(upstream: SocketAddr) -> Option<Contender> {
+fn nginx(upstream: SocketAddr, certificate: &TestCertificate) -> Option<Contender> {
     let address = free_address();
+    let tls = free_address();
+    let (cert, key) = (certificate.cert.display(), certificate.key.display());
     let pid = std::env::temp_dir().join(format!("passthrough-{}-nginx.pid", std::process::id()));
     let config = write_config(
         "nginx.conf",
         &format!(
             "daemon off; worker_processes 1; pid {}; error_log /dev/null;\nevents {{ worker_connections 4096; }}\n\
              http {{ access_log off; keepalive_requests 1000000; upstream b {{ server {upstream}; keepalive 512; \
-             keepalive_requests 1000000; }}\nserver {{ listen {address} backlog=4096; location / {{ proxy_pass http://b; \
+             keepalive_requests 1000000; }}\nserver {{ listen {address} backlog=4096; listen {tls} ssl backlog=4096; \
+             ssl_certificate {cert}; ssl_certificate_key {key}; location / {{ proxy_pass http://b; \
              proxy_http_version 1.1; proxy_set_header Connection \"\"; }} }} }}\n",
             pid.display()
         ),
@@ -216,6 +267,7 @@ fn nginx(upstream: SocketAddr) -> Option<Contender> {
     Some(Contender {
         name: "nginx",
         address,
+        tls: Some(tls),
         process: Some(process),
         worker: Some(worker),
     })

@@ -4,14 +4,17 @@ use std::{
     cell::Cell,
     net::SocketAddr,
     rc::Rc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     runtime::{Builder, LocalOptions},
 };
+use tokio_rustls::TlsConnector;
 
 /// One kind of load.
 #[derive(Clone, Copy)]
@@ -22,7 +25,12 @@ pub(crate) struct Scenario {
     pub(crate) fields: &'static str,
     pub(crate) connections: usize,
     pub(crate) keep_alive: bool,
+    /// In TLS 1.3, with a full handshake for each connection.
+    pub(crate) tls: bool,
 }
+
+/// How TLS is spoken; set before there is load in TLS.
+pub(crate) static TLS: OnceLock<Arc<ClientConfig>> = OnceLock::new();
 
 /// What came of a load.
 pub(crate) struct Ran {
@@ -79,10 +87,11 @@ async fn work(
     while Instant::now() < until {
         let connection = match &mut stream {
             Some(connection) => connection,
-            None => stream.insert(connect(address).await),
+            None => stream.insert(connect(address, scenario.tls).await),
         };
         let sent = Instant::now();
         connection.write_all(request.as_bytes()).await.unwrap();
+        connection.flush().await.unwrap();
         read_answer(connection, &mut buffer).await;
         let (count, slowest) = answered.get();
         answered.set((count + 1, slowest.max(sent.elapsed())));
@@ -92,13 +101,23 @@ async fn work(
     }
 }
 
-async fn connect(address: SocketAddr) -> TcpStream {
+/// A connection, whichever way its bytes go.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
+async fn connect(address: SocketAddr, tls: bool) -> Box<dyn Stream> {
     let stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
-    stream
+    if !tls {
+        return Box::new(stream);
+    }
+    let connector = TlsConnector::from(Arc::clone(TLS.get().unwrap()));
+    let name = ServerName::try_from("bench.test").unwrap();
+    Box::new(connector.connect(name, stream).await.unwrap())
 }
 
-async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) {
+async fn read_answer(stream: &mut Box<dyn Stream>, buffer: &mut [u8]) {
     let mut filled = 0;
     let head = loop {
         filled += read(stream, &mut buffer[filled..]).await;
@@ -125,7 +144,7 @@ async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) {
     }
 }
 
-async fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> usize {
+async fn read(stream: &mut Box<dyn Stream>, buffer: &mut [u8]) -> usize {
     let read = stream.read(buffer).await.unwrap();
     assert!(read > 0, "the connection ended in an answer");
     read

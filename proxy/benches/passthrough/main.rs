@@ -20,13 +20,14 @@ mod load;
 
 use load::Scenario;
 
-const SCENARIOS: [Scenario; 5] = [
+const SCENARIOS: [Scenario; 8] = [
     Scenario {
         name: "1 KiB, 32 connections",
         path: "/1k",
         fields: "",
         connections: 32,
         keep_alive: true,
+        tls: false,
     },
     Scenario {
         name: "1 KiB, 256 connections",
@@ -34,6 +35,7 @@ const SCENARIOS: [Scenario; 5] = [
         fields: "",
         connections: 256,
         keep_alive: true,
+        tls: false,
     },
     Scenario {
         name: "64 KiB, 32 connections",
@@ -41,6 +43,7 @@ const SCENARIOS: [Scenario; 5] = [
         fields: "",
         connections: 32,
         keep_alive: true,
+        tls: false,
     },
     Scenario {
         name: "1 MiB, 8 connections",
@@ -48,6 +51,7 @@ const SCENARIOS: [Scenario; 5] = [
         fields: "",
         connections: 8,
         keep_alive: true,
+        tls: false,
     },
     Scenario {
         name: "1 KiB, a new connection each",
@@ -55,6 +59,31 @@ const SCENARIOS: [Scenario; 5] = [
         fields: "",
         connections: 32,
         keep_alive: false,
+        tls: false,
+    },
+    Scenario {
+        name: "TLS 1.3, 1 KiB, 32 connections",
+        path: "/1k",
+        fields: "",
+        connections: 32,
+        keep_alive: true,
+        tls: true,
+    },
+    Scenario {
+        name: "TLS 1.3, 64 KiB, 32 connections",
+        path: "/64k",
+        fields: "",
+        connections: 32,
+        keep_alive: true,
+        tls: true,
+    },
+    Scenario {
+        name: "TLS 1.3, 1 KiB, a new connection each",
+        path: "/1k",
+        fields: "",
+        connections: 32,
+        keep_alive: false,
+        tls: true,
     },
 ];
 

@@ -31,6 +31,7 @@ const LOAD: Scenario = Scenario {
     fields: "",
     connections: 32,
     keep_alive: true,
+    tls: false,
 };
 
 /// The same, in a trace that is not recorded.

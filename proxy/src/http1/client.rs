@@ -95,7 +95,7 @@ pub(crate) async fn handshake(
     let tls = TlsTransport::new(Transport::Plain(tcp), connection.into());
     match tls.handshake().await {
         Ok(()) => Ok(Transport::Tls(Box::new(tls))),
-        Err(source) => Err(UpstreamError::of_handshake(source)),
+        Err(source) => Err(UpstreamError::of_handshake(&source)),
     }
 }
 

@@ -26,6 +26,10 @@ pub(crate) struct TlsTransport {
     session: RefCell<Session>,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent of each other"
+)]
 #[derive(Debug)]
 struct Session {
     connection: Connection,
@@ -141,7 +145,7 @@ impl TlsTransport {
         self.beneath.poll_flush(cx)
     }
 
-    /// Says that no more is sent (close_notify, RFC 8446 §6.1), then ends the stream beneath.
+    /// Says that no more is sent (`close_notify`, RFC 8446 §6.1), then ends the stream beneath.
     pub(super) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         {
             let mut session = self.session.borrow_mut();
@@ -154,7 +158,7 @@ impl TlsTransport {
         self.beneath.poll_shutdown(cx)
     }
 
-    /// Ends the stream beneath behind what was written, without a close_notify.
+    /// Ends the stream beneath behind what was written, without a `close_notify`.
     pub(super) fn poll_shutdown_beneath(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.session.borrow_mut().has_closed = true;
         self.poll_shutdown(cx)
@@ -270,7 +274,7 @@ impl Session {
         Ok(read)
     }
 
-    /// The end of the stream. Without a close_notify somebody on the way may have cut it, so it is no good end: a message
+    /// The end of the stream. Without a `close_notify` somebody on the way may have cut it, so it is no good end: a message
     /// that has no other end is incomplete then (RFC 9112 §9.8).
     fn end(&mut self) -> io::Result<usize> {
         self.connection.reader().read(&mut [0; 1])

@@ -118,6 +118,19 @@ impl TestAuthority {
         issued
     }
 
+    /// A client that trusts it.
+    ///
+    /// # Panics
+    /// Never: it has versions and roots.
+    #[must_use]
+    pub fn client_config(&self) -> ClientConfig {
+        ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("the provider has them")
+            .with_root_certificates(self.roots())
+            .with_no_client_auth()
+    }
+
     fn roots(&self) -> Arc<RootCertStore> {
         let mut roots = RootCertStore::empty();
         let certificate = CertificateDer::from_pem_file(self.file()).expect("it was written");
@@ -281,7 +294,7 @@ impl TlsFront {
 }
 
 /// A plain port on loopback whose connections go on to a server in TLS: so a client that knows only bytes can be before it.
-/// A reset, or an end without a close_notify, comes out as a reset.
+/// A reset, or an end without a `close_notify`, comes out as a reset.
 #[derive(Debug)]
 pub struct TlsTunnel {
     address: SocketAddr,
@@ -294,12 +307,7 @@ impl TlsTunnel {
     /// # Panics
     /// When it cannot listen.
     pub async fn to(server: SocketAddr, name: &'static str, authority: &TestAuthority) -> Self {
-        let config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .expect("the provider has them")
-            .with_root_certificates(authority.roots())
-            .with_no_client_auth();
-        let connector = TlsConnector::from(Arc::new(config));
+        let connector = TlsConnector::from(Arc::new(authority.client_config()));
         let name = ServerName::try_from(name).expect("tests give names");
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("loopback has free ports");
