@@ -180,8 +180,11 @@ impl Experiments<'_, '_> {
             let more = calls as f64 - pages as f64 * self.calm.scale.calls_per_page;
             match more >= 0.5 {
                 true => retried += 1,
-                false if retried > 0 => between.more(),
+                false if retried > 0 && refilled < refill_for => between.more(),
                 false => {}
+            }
+            if refilled >= refill_for {
+                between = Refill::default();
             }
             // Pages that go well and call no more tell of something else than a budget.
             let has_stopped = (calls as f64) < pages as f64 * self.calm.scale.calls_per_page * 0.5;
