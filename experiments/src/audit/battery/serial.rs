@@ -17,6 +17,8 @@ use crate::{
 
 /// The failures of S2: three waits more than a verdict on their spread needs.
 const SINGLE_FAILURES: usize = 15;
+/// So many waits are enough to judge by: a budget of retries is not waited for then.
+const WAITS_ENOUGH: usize = 12;
 /// So many single failures without a retry, and the client does not retry.
 const WITHOUT_RETRY: usize = 4;
 
@@ -133,7 +135,7 @@ impl Experiments<'_, '_> {
         for (form, fault) in kinds {
             let (trial, retried) = self.single_failures_of(form, &fault, is_enough).await?;
             // Waits of one kind are enough to judge by.
-            is_enough |= retried >= SINGLE_FAILURES;
+            is_enough |= retried >= WAITS_ENOUGH;
             self.battery.one_failure.push(trial);
         }
         Ok(())
@@ -178,12 +180,17 @@ impl Experiments<'_, '_> {
             let more = calls as f64 - pages as f64 * self.calm.scale.calls_per_page;
             match more >= 0.5 {
                 true => retried += 1,
-                false if retried > 0 => between.more(),
+                false if retried > 0 && refilled < refill_for => between.more(),
                 false => {}
             }
+            if refilled >= refill_for {
+                between = Refill::default();
+            }
+            // Pages that go well and call no more tell of something else than a budget.
+            let has_stopped = (calls as f64) < pages as f64 * self.calm.scale.calls_per_page * 0.5;
             let is_done = retried >= SINGLE_FAILURES || (retried == 0 && rounds >= WITHOUT_RETRY);
-            let may_go_on = rounds < SINGLE_FAILURES || refilled < refill_for;
-            if is_done || !may_go_on || began.elapsed() >= LIMIT {
+            let may_refill = retried < WAITS_ENOUGH && refilled < refill_for && !has_stopped;
+            if is_done || !(rounds < SINGLE_FAILURES || may_refill) || began.elapsed() >= LIMIT {
                 break;
             }
         }
