@@ -198,7 +198,7 @@ impl OpenConnection {
             packed.seq = numbers.connection_end.fetch_add(1, Ordering::AcqRel);
             packed.end = end;
             packed.ends(now);
-            records.connections.push(packed, open.route.as_bytes());
+            records.connections.push(&packed, open.route.as_bytes());
         }
     }
 }

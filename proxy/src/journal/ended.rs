@@ -47,7 +47,7 @@ impl<P: Packed> Ended<P> {
     }
 
     /// Adds a record, whose number is higher than those before it.
-    pub(super) fn push(&mut self, packed: P, texts: &[u8]) {
+    pub(super) fn push(&mut self, packed: &P, texts: &[u8]) {
         if self.len == self.capacity {
             self.make_room();
         }
@@ -115,14 +115,14 @@ impl<P: Packed> Ended<P> {
     }
 }
 
-impl<P> Segment<P> {
-    fn push(&mut self, packed: P, texts: &[u8]) {
+impl<P: Copy> Segment<P> {
+    fn push(&mut self, packed: &P, texts: &[u8]) {
         // Texts of a record are less than 2^17 bytes: a segment's have room in 2^32.
         let offset = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         let start = offset(self.texts.len());
         self.texts.extend_from_slice(texts);
         self.records.push(Kept {
-            packed,
+            packed: *packed,
             texts: start..offset(self.texts.len()),
         });
     }
@@ -178,7 +178,7 @@ mod tests {
         for capacity in [1, 2, 255, 256, 257, 600] {
             let mut ended = Ended::new(capacity);
             for seq in 1..=2_000_u64 {
-                ended.push(Number(seq), seq.to_string().as_bytes());
+                ended.push(&Number(seq), seq.to_string().as_bytes());
 
                 let oldest = (seq + 1).saturating_sub(capacity as u64).max(1);
                 assert_eq!(ended.count(0, u64::MAX) as u64, seq + 1 - oldest);
@@ -193,7 +193,7 @@ mod tests {
     fn records_are_found_by_number_where_some_are_missing() {
         let mut ended = Ended::new(4);
         for seq in [2, 3, 5, 8, 13] {
-            ended.push(Number(seq), b"");
+            ended.push(&Number(seq), b"");
         }
 
         assert_eq!(numbers(&ended, 0, u64::MAX), [3, 5, 8, 13]);
@@ -206,7 +206,7 @@ mod tests {
     fn memory_is_that_of_the_capacity_and_two_segments() {
         let mut ended = Ended::new(1_000);
         for seq in 1..=10_000 {
-            ended.push(Number(seq), &[b'x'; 100]);
+            ended.push(&Number(seq), &[b'x'; 100]);
         }
 
         // Texts grow by doubling.

@@ -82,7 +82,7 @@ pub(super) fn read(request: &RequestHead, route: &str, hashes: &Hashes, attempt:
     }
     let mut add = |text: &str, bytes_max: usize| {
         let text = clipped(text, bytes_max);
-        texts.extend_from_slice(text.as_bytes());
+        texts.push(text.as_bytes());
         text.len()
     };
     // The order is that of the packed form.

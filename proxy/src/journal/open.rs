@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use super::{attempt::PackedAttempt, connection::PackedConnection};
 
 /// Open connections, however many, each at its place until it ends.
@@ -27,8 +25,49 @@ pub(super) struct Open {
 #[derive(Debug)]
 pub(super) struct InProgress {
     pub(super) packed: PackedAttempt,
-    /// Few are longer.
-    pub(super) texts: SmallVec<[u8; 72]>,
+    pub(super) texts: TextBuffer,
+}
+
+/// Texts one behind the other: in place as long as they are short, as most are.
+#[derive(Debug)]
+pub(super) struct TextBuffer {
+    short: [u8; Self::SHORT],
+    length: usize,
+    /// All of them, once they are longer.
+    long: Vec<u8>,
+}
+
+impl TextBuffer {
+    const SHORT: usize = 80;
+
+    pub(super) const fn new() -> Self {
+        Self {
+            short: [0; Self::SHORT],
+            length: 0,
+            long: Vec::new(),
+        }
+    }
+
+    pub(super) fn push(&mut self, text: &[u8]) {
+        let behind = self.length + text.len();
+        if let Some(room) = self.short.get_mut(self.length..behind) {
+            room.copy_from_slice(text);
+        } else {
+            if self.long.is_empty() {
+                self.long.extend_from_slice(&self.short[..self.length]);
+            }
+            self.long.extend_from_slice(text);
+        }
+        // Beyond the end of `short` no further text is written there.
+        self.length = behind;
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self.short.get(..self.length) {
+            Some(short) => short,
+            None => &self.long,
+        }
+    }
 }
 
 impl OpenConnections {
@@ -74,6 +113,27 @@ mod tests {
     fn numbers(open: &OpenConnections) -> Vec<u64> {
         let all = open.some(0, usize::MAX).into_iter().flatten();
         all.map(|open| open.connection.number).collect()
+    }
+
+    #[test]
+    fn texts_are_kept_in_order_however_long_they_are() {
+        for lengths in [
+            &[][..],
+            &[80],
+            &[81],
+            &[79, 1, 1, 0, 5],
+            &[3, 90, 2],
+            &[40, 40, 0, 1],
+        ] {
+            let mut texts = TextBuffer::new();
+            let mut expected = Vec::new();
+            for (at, length) in lengths.iter().enumerate() {
+                let text = vec![u8::try_from(at).unwrap(); *length];
+                texts.push(&text);
+                expected.extend(text);
+                assert_eq!(texts.bytes(), expected);
+            }
+        }
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Sort for PackedAttempt {
 
     fn open(open: &Open) -> Option<(&Self, &[u8])> {
         let attempt = open.attempt.as_ref()?;
-        Some((&attempt.packed, &attempt.texts))
+        Some((&attempt.packed, attempt.texts.bytes()))
     }
 }
 

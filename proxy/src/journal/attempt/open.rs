@@ -7,15 +7,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use smallvec::SmallVec;
-
 use super::{
     AttemptEnd,
     packed::{PackedAttempt, TextLengths},
 };
 use crate::{
     http1::RequestHead,
-    journal::{BodyWatch, CoreJournal, CoreRecords, evidence, open::InProgress, packed::Maybe},
+    journal::{
+        BodyWatch, CoreJournal, CoreRecords, evidence,
+        open::{InProgress, TextBuffer},
+        packed::Maybe,
+    },
     route::Route,
 };
 
@@ -95,15 +97,14 @@ impl OpenAttempt {
             is_whole: false,
             lengths: TextLengths::default(),
         };
-        let mut attempt = InProgress {
-            packed,
-            texts: SmallVec::new(),
-        };
-        evidence::read(request, route.name(), &journal.hashes, &mut attempt);
-        attempt.strike(faults);
         if let Some(open) = journal.records().open.at(on.place) {
             open.connection.request_begins(t_read);
-            open.attempt = Some(attempt);
+            let attempt = open.attempt.insert(InProgress {
+                packed,
+                texts: TextBuffer::new(),
+            });
+            evidence::read(request, route.name(), &journal.hashes, attempt);
+            attempt.strike(faults);
         }
         Self {
             journal: Arc::clone(journal),
@@ -166,8 +167,8 @@ impl OpenAttempt {
             packed.end = end;
             packed.is_whole = is_whole;
             packed.t_end = Maybe::of(now);
-            texts.extend_from_slice(by.unwrap_or_default().as_bytes());
-            attempts.push(*packed, texts);
+            texts.push(by.unwrap_or_default().as_bytes());
+            attempts.push(packed, texts.bytes());
         }
         open.attempt = None;
     }

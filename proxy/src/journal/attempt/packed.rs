@@ -202,8 +202,8 @@ impl InProgress {
                 && let Ok(length) = u8::try_from(id.len())
             {
                 self.packed.lengths.faults += 1;
-                self.texts.push(length);
-                self.texts.extend_from_slice(id.as_bytes());
+                self.texts.push(&[length]);
+                self.texts.push(id.as_bytes());
             }
         }
     }
@@ -214,7 +214,7 @@ mod tests {
     use std::net::Ipv6Addr;
 
     use super::*;
-    use crate::journal::ended::Ended;
+    use crate::journal::{ended::Ended, open::TextBuffer};
 
     fn attempt(seq: u64) -> PackedAttempt {
         PackedAttempt {
@@ -251,12 +251,13 @@ mod tests {
         packed.lengths = TextLengths::of(route, method, path, request_id);
         let mut open = InProgress {
             packed: *packed,
-            texts: texts.concat().into_bytes().into(),
+            texts: TextBuffer::new(),
         };
+        open.texts.push(texts.concat().as_bytes());
         open.strike(faults.iter().copied());
         *packed = open.packed;
-        open.texts.extend_from_slice(by.as_bytes());
-        open.texts.into_vec()
+        open.texts.push(by.as_bytes());
+        open.texts.bytes().to_vec()
     }
 
     #[test]
@@ -328,7 +329,7 @@ mod tests {
             for seq in 1..=3 * CAPACITY as u64 {
                 let mut packed = attempt(seq);
                 let texts = texts(&mut packed, of_request, faults, by);
-                ended.push(packed, &texts);
+                ended.push(&packed, &texts);
             }
 
             let records = CAPACITY + 2 * Ended::<PackedAttempt>::SEGMENT;
