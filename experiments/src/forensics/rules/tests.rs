@@ -1,6 +1,7 @@
 //! Each rule, on records written by hand: healthy and defective clients with different time-outs and budgets.
 
 mod answers;
+mod follows;
 mod load;
 mod serial;
 
