@@ -25,7 +25,7 @@ pub(crate) use self::{
     audit::AuditArgs,
     events::EventsArgs,
     explain::ExplainArgs,
-    fault::{FaultAddArgs, FaultArgs, FaultCommand},
+    fault::{FaultAddArgs, FaultArgs, FaultCommand, FaultFilter},
     proxy::{ControlArgs, ProxyArgs},
     requests::RequestsArgs,
     run::{PlanArgs, ReportArgs, ReportPaths, RunArgs, SchemaArgs, SchemaOf},
@@ -125,6 +125,12 @@ pub(crate) enum Command {
     Health(HealthArgs),
     /// See what policies say, and check your own
     Policy(PolicyArgs),
+    /// Print a script that completes commands in a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
 }
 
 impl Command {
@@ -333,6 +339,18 @@ pub(crate) enum RouteCommand {
     },
     /// List the routes
     Ls,
+    /// Let routes accept connections again
+    Enable {
+        /// Their names
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Let routes refuse connections: an upstream that is down
+    Disable {
+        /// Their names
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
     /// Delete routes, with the faults that name them alone
     Rm {
         /// Their names

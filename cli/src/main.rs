@@ -88,5 +88,6 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Halt(args) => commands::halt::run(args).await,
         Command::Health(args) => commands::health::run(args).await,
         Command::Policy(args) => commands::policy::run(&args),
+        Command::Completions { shell } => Ok(commands::completions::run(shell)),
     }
 }

@@ -68,7 +68,7 @@ pub use caller::{CALLER_FIELDS, CallerAsked, CallerFaults, explain_callers};
 pub use counters::{Counters, Delays, Effects, Magnitude};
 pub use edits::{EditFields, Field, FieldEdit, FieldName, apply};
 pub use faults::{
-    Accepts, AtListener, CommonFields, Draw, Fault, FaultKind, KindInfo, Param, kinds,
+    Accepts, AtListener, CommonFields, Draw, Fault, FaultKind, KindInfo, Param, kinds, unknown_kind,
 };
 pub use fields::Fields;
 pub use hold::Released;
@@ -95,7 +95,7 @@ pub use schedule::{
 };
 pub use spec::{FaultSpec, Routes};
 pub use store::{
-    ArmError, EndedFault, FaultReader, FaultStatus, FaultWriter, News, PatchError,
+    ArmError, EndedFault, FaultReader, FaultStatus, FaultWriter, News, OnBehalf, PatchError,
     patch::{PatchBase, PatchedFault},
     store,
 };

@@ -7,6 +7,7 @@ mod expressions;
 pub(crate) mod patch;
 
 pub use self::{
+    behalf::OnBehalf,
     ended::{EndedFault, News},
     errors::{ArmError, PatchError},
 };
@@ -196,7 +197,7 @@ pub struct FaultWriter {
     /// Is notified when a fault did something that is told once.
     news: Arc<Notify>,
     revision: u64,
-    /// Of what is armed or changed next.
+    /// Of what is armed or changed now; see [`OnBehalf`].
     origin: Option<Origin>,
 }
 
