@@ -95,7 +95,8 @@ pub use schedule::{
 };
 pub use spec::{FaultSpec, Routes};
 pub use store::{
-    ArmError, EndedFault, FaultReader, FaultStatus, FaultWriter, News, OnBehalf, PatchError,
+    ArmError, EndedFault, FaultReader, FaultStatus, FaultWriter, News, PatchError,
+    behalf::OnBehalf,
     patch::{PatchBase, PatchedFault},
     store,
 };

@@ -1,13 +1,12 @@
 //! What is armed: one writer, many readers.
 
-mod behalf;
+pub(crate) mod behalf;
 mod ended;
 mod errors;
 mod expressions;
 pub(crate) mod patch;
 
 pub use self::{
-    behalf::OnBehalf,
     ended::{EndedFault, News},
     errors::{ArmError, PatchError},
 };

@@ -300,7 +300,7 @@ mod tests {
         for (line, wanted) in cases {
             let fault = sent(line).unwrap();
             assert_eq!(fault, wanted, "{line}");
-            FaultSpec::read(&fault).unwrap();
+            brownout_fault::FaultSpec::read(&fault).unwrap();
         }
     }
 
