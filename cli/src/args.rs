@@ -25,7 +25,7 @@ pub(crate) use self::{
     audit::AuditArgs,
     events::EventsArgs,
     explain::ExplainArgs,
-    fault::{FaultAddArgs, FaultArgs, FaultCommand},
+    fault::{FaultAddArgs, FaultArgs, FaultCommand, FaultFilter},
     proxy::{ControlArgs, ProxyArgs},
     requests::RequestsArgs,
     run::{PlanArgs, ReportArgs, ReportPaths, RunArgs, SchemaArgs, SchemaOf},
@@ -127,6 +127,12 @@ pub(crate) enum Command {
     Policy(PolicyArgs),
     /// See the authority of routes with tls = "self", and how clients trust it
     Tls(TlsArgs),
+    /// Print a script that completes commands in a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
 }
 
 impl Command {
@@ -347,6 +353,18 @@ pub(crate) enum RouteCommand {
     },
     /// List the routes
     Ls,
+    /// Let routes accept connections again
+    Enable {
+        /// Their names
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Let routes refuse connections: an upstream that is down
+    Disable {
+        /// Their names
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
     /// Delete routes, with the faults that name them alone
     Rm {
         /// The names of the routes

@@ -86,5 +86,6 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Health(args) => commands::health::run(args).await,
         Command::Policy(args) => commands::policy::run(&args),
         Command::Tls(args) => commands::tls::run(&args),
+        Command::Completions { shell } => Ok(commands::completions::run(shell)),
     }
 }

@@ -24,6 +24,14 @@ pub(crate) fn note(message: &str) {
     print::err(format_args!("{message}"));
 }
 
+/// Empties a terminal, to show something in the place of what it showed; nothing elsewhere.
+pub(crate) fn clear() {
+    use std::io::IsTerminal;
+    if std::io::stdout().is_terminal() {
+        print!("\x1b[2J\x1b[H");
+    }
+}
+
 /// A line that stands out.
 pub(crate) fn heading(text: &str) {
     println!("{BOLD}{text}{BOLD:#}");

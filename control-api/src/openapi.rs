@@ -1,4 +1,4 @@
-//! `GET /openapi.json`: this API as an OpenAPI 3.1 document, made from the types of its answers and the readers of its bodies.
+//! `GET /openapi.json`: this API as a document (`OpenAPI` 3.1), made from the types of its answers and the readers of its bodies.
 //!
 //! Toxiproxy's API on the same address is not in it: that is described by the original.
 

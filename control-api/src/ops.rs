@@ -220,7 +220,10 @@ impl Change<'_> {
     /// Arms a fault under an id, in place of the one that has it.
     fn put_fault(&mut self, id: &str, spec: FaultSpec) -> Result<(FaultStatus, bool), ArmError> {
         let replaced = self.state.writer.last_of(id);
-        let put = self.state.writer.put(id, spec, self.now)?;
+        let writer = &mut self.state.writer;
+        let mut writer = writer.on_behalf_of(self.caller.origin);
+        let put = writer.put(id, spec, self.now)?;
+        drop(writer);
         if let Some(fault) = replaced {
             let tags = self.state.tags.get(id).cloned().unwrap_or_default();
             self.note_end(fault, tags, EndReason::Replaced);
@@ -235,13 +238,6 @@ impl Change<'_> {
         } else {
             self.state.tags.insert(id.to_owned(), tags);
         }
-    }
-}
-
-impl Drop for Change<'_> {
-    fn drop(&mut self) {
-        // What the next one changes is on behalf of the next one.
-        self.state.writer.on_behalf_of(None);
     }
 }
 
@@ -322,8 +318,7 @@ impl Ops {
 
     /// To change, with what has expired out of the way.
     fn change(&self, caller: Caller) -> Change<'_> {
-        let mut state = self.state();
-        state.writer.on_behalf_of(caller.origin);
+        let state = self.state();
         let mut change = Change {
             ops: &self.0,
             state,

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener, ToSocketAddrs},
+    net::{SocketAddr, TcpListener},
     sync::Arc,
     thread,
     time::Duration,
@@ -104,8 +104,9 @@ impl ControlApi {
         let invalid = || StartError::Address {
             listen: config.listen.clone(),
         };
-        let mut addresses = config.listen.to_socket_addrs().map_err(|_| invalid())?;
-        let address = addresses.next().ok_or_else(invalid)?;
+        // As a route's: `:8474` is every address of the machine.
+        let address = brownout_proxy::ListenAddress::parse(&config.listen);
+        let address = address.map_err(|_| invalid())?.to_socket_addr();
         if config.token.is_none() && config.read_token.is_some() {
             return Err(StartError::ReadTokenAlone);
         }

@@ -47,6 +47,22 @@ impl fmt::Display for Located {
     }
 }
 
+/// The key and value of a line `key = word`, where the word is a text that was written without quotes.
+fn bare_word(line: &str) -> Option<(&str, &str)> {
+    let (key, rest) = line.split_once('=')?;
+    let word = rest.split('#').next().unwrap_or_default().trim();
+    let is_value = matches!(word, "true" | "false" | "inf" | "nan");
+    let is_bare = |text: &str, more: &str| {
+        let mut letters = text.chars();
+        letters.next().is_some_and(char::is_alphanumeric)
+            && letters.all(|c| c.is_alphanumeric() || more.contains(c))
+    };
+    let has_letter = word.chars().any(char::is_alphabetic);
+    let key = key.trim();
+    (!is_value && has_letter && is_bare(word, "._-/:%*") && is_bare(key, "._-"))
+        .then_some((key, word))
+}
+
 impl<'t> TomlTree<'t> {
     /// Parses a file.
     ///
@@ -60,7 +76,13 @@ impl<'t> TomlTree<'t> {
         };
         let document = DeTable::parse(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
-            tree.locate(at, error.message().to_owned())
+            let located = tree.locate(at, error.message().to_owned());
+            let bare = bare_word(&located.source)
+                .map(|(key, word)| format!("a text needs quotes: write {key} = \"{word}\""));
+            Located {
+                detail: bare.unwrap_or(located.detail),
+                ..located
+            }
         })?;
         let table = tree
             .table("", document.get_ref())
@@ -82,7 +104,9 @@ impl<'t> TomlTree<'t> {
         };
         // The pointer says which part of that value is meant.
         let detail = match problem.pointer.rsplit('/').next() {
-            Some(key) if !key.is_empty() => format!("`{key}` {}", problem.detail),
+            // The number of an entry says nothing that its line does not.
+            Some(key) if key.bytes().all(|byte| byte.is_ascii_digit()) => problem.detail.clone(),
+            Some(key) => format!("`{key}` {}", problem.detail),
             _ => problem.detail.clone(),
         };
         self.locate(at, detail)
@@ -207,6 +231,35 @@ mod tests {
                 "fault": [{ "route": "web", "percent": 0.5, "latency": { "min": "1s", "max": "2s" } }],
             })
         );
+    }
+
+    #[test]
+    fn a_text_without_quotes_is_told_as_such() {
+        for (line, told) in [
+            ("ttl = none", "a text needs quotes: write ttl = \"none\""),
+            (
+                "latency = 250ms # slow",
+                "a text needs quotes: write latency = \"250ms\"",
+            ),
+        ] {
+            let text = format!("[[fault]]\n{line}\n");
+            let wrong = TomlTree::parse(&text).unwrap_err();
+            assert_eq!((wrong.line, wrong.detail.as_str()), (2, told), "{line}");
+        }
+        let other = TomlTree::parse("[[fault]\n").unwrap_err();
+        assert!(!other.detail.contains("quotes"), "{}", other.detail);
+    }
+
+    #[test]
+    fn the_number_of_an_entry_is_not_told() {
+        let tree = TomlTree::parse("[[fault]]\nroute = 'web'\n").unwrap();
+
+        let placed = tree.place(&Problem {
+            pointer: "/fault/0".to_owned(),
+            detail: "names no kind of fault".to_owned(),
+        });
+
+        assert_eq!(placed.detail, "names no kind of fault");
     }
 
     #[test]

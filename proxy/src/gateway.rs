@@ -306,7 +306,9 @@ impl GatewayHandle {
         if let Some(entry) = routes.get(name) {
             let upstream = change.upstream.clone().map(Arc::new);
             let upstream = upstream.unwrap_or_else(|| entry.route.upstream());
-            let listen = change.listen.map_or(entry.address, ListenAddress::address);
+            let listen = change
+                .listen
+                .map_or(entry.address, ListenAddress::to_socket_addr);
             self.0.check_leads_on(&routes, name, &upstream, listen)?;
         }
         let entry = routes.get_mut(name).ok_or_else(|| RouteError::Unknown {

@@ -64,7 +64,8 @@ impl ListenAddress {
     }
 
     /// As a socket address.
-    pub(crate) fn address(self) -> SocketAddr {
+    #[must_use]
+    pub fn to_socket_addr(self) -> SocketAddr {
         self.0
     }
 

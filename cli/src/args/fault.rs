@@ -23,7 +23,14 @@ pub(crate) enum FaultCommand {
     /// Arm a fault, such as: fault add latency web 250ms --percent 20 --for 2m
     Add(Box<FaultAddArgs>),
     /// List the armed faults and what they did
-    Ls,
+    Ls {
+        #[command(flatten)]
+        filter: FaultFilter,
+
+        /// Go on, and show it again each second
+        #[arg(long, short)]
+        watch: bool,
+    },
     /// Show one fault with every default, its counters and the delay it really added
     Show {
         /// The id of the fault
@@ -35,10 +42,33 @@ pub(crate) enum FaultCommand {
         #[arg(required = true)]
         ids: Vec<String>,
     },
-    /// Remove all faults
-    Clear,
+    /// Remove all faults, or those that are meant
+    Clear {
+        #[command(flatten)]
+        filter: FaultFilter,
+    },
     /// List the kinds of faults and their parameters
     Kinds,
+}
+
+/// Which faults are meant: all of these must hold.
+#[derive(Debug, clap::Args)]
+pub(crate) struct FaultFilter {
+    /// Those that act on this route
+    #[arg(long, value_name = "NAME")]
+    pub(crate) route: Option<String>,
+
+    /// Those with this label
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) label: Option<String>,
+
+    /// Those of this group
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: Option<String>,
+
+    /// Those in this state: waiting, active, spent, or ended for the last 1000 that have
+    #[arg(long, value_name = "STATE")]
+    pub(crate) state: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -105,6 +135,22 @@ pub(crate) struct FaultAddArgs {
     /// Only requests of clients in this range, such as 10.0.0.0/8
     #[arg(long = "client", value_name = "CIDR")]
     pub(crate) clients: Vec<String>,
+
+    /// Only calls of this gRPC method, such as 'shop.Cart/*'
+    #[arg(long = "grpc-method", value_name = "PATTERN")]
+    pub(crate) grpc_methods: Vec<String>,
+
+    /// Only requests for which all of this holds, as JSON, such as '{"method":"GET","header":{"x-user":"7"}}'
+    #[arg(long = "match", value_name = "JSON")]
+    pub(crate) matching: Option<String>,
+
+    /// Which engine does it, where a kind exists in both: request or stream
+    #[arg(long, value_name = "LAYER")]
+    pub(crate) layer: Option<String>,
+
+    /// Which bytes of a connection: upstream (from the client) or downstream (to it)
+    #[arg(long, value_name = "DIRECTION")]
+    pub(crate) direction: Option<String>,
 
     /// Only requests at this place on their connection, from 1: '>1' are those of reused connections
     #[arg(long = "connection-seq", value_name = "PLACE")]
@@ -173,4 +219,20 @@ pub(crate) struct FaultAddArgs {
     /// Why, for whoever finds it
     #[arg(long)]
     pub(crate) note: Option<String>,
+
+    /// A word to find and remove it by; may be repeated
+    #[arg(long = "label", value_name = "TEXT")]
+    pub(crate) labels: Vec<String>,
+
+    /// Whose it is
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) owner: Option<String>,
+
+    /// The lease with which it ends
+    #[arg(long, value_name = "ID")]
+    pub(crate) lease: Option<String>,
+
+    /// Print it as curl and as a file have it, and send nothing
+    #[arg(long)]
+    pub(crate) show: bool,
 }

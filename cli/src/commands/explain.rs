@@ -20,7 +20,7 @@ pub(crate) async fn run(args: ExplainArgs) -> Result<Exit, Failure> {
         "last" => ExplainSpec::Recorded(last(&client, args.route.as_deref()).await?),
         word => match word.parse() {
             Ok(number) => ExplainSpec::Recorded(number),
-            Err(_) => ExplainSpec::Imagined(imagined(&client, &args).await?),
+            Err(_) => ExplainSpec::Imagined(Box::new(imagined(&client, &args).await?)),
         },
     };
     let answer = client.explain(&asked).await?;

@@ -1,9 +1,12 @@
 //! `brownout route`: make, see and delete routes.
 
-use brownout_wire::{ListenerTlsSpec, RouteAnswer, RouteList, RouteSpec, UpstreamTlsSpec};
+use brownout_client::Client;
+use brownout_wire::{
+    ListenerTlsSpec, RouteAnswer, RouteList, RoutePatch, RouteSpec, UpstreamTlsSpec,
+};
 
 use crate::{
-    args::{RouteArgs, RouteCommand},
+    args::{ApiArgs, RouteArgs, RouteCommand},
     exit::{Exit, Failure},
     show,
 };
@@ -42,6 +45,8 @@ pub(crate) async fn run(args: RouteArgs) -> Result<Exit, Failure> {
             let list = RouteList { routes };
             args.api.print(&list, || print_routes(&list.routes));
         }
+        RouteCommand::Enable { names } => switch(&args.api, &client, names, true).await?,
+        RouteCommand::Disable { names } => switch(&args.api, &client, names, false).await?,
         RouteCommand::Rm { names } => {
             let mut failed = None;
             for name in names {
@@ -58,6 +63,30 @@ pub(crate) async fn run(args: RouteArgs) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Enables or disables routes, each for itself.
+async fn switch(
+    api: &ApiArgs,
+    client: &Client,
+    names: Vec<String>,
+    enable: bool,
+) -> Result<(), Failure> {
+    let patch = RoutePatch {
+        enabled: Some(enable),
+        ..RoutePatch::default()
+    };
+    let mut failed = None;
+    for name in names {
+        match client.patch_route(&name, &patch).await {
+            Ok(route) => api.print(&route, || {
+                let word = if enable { "accepts" } else { "refuses" };
+                println!("{name} {word} connections at {}", route.listen);
+            }),
+            Err(error) => failed = super::tell_all_but_one(failed, error.into()),
+        }
+    }
+    failed.map_or(Ok(()), Err)
 }
 
 fn print_routes(routes: &[RouteAnswer]) {

@@ -78,24 +78,11 @@ async fn a_fault_is_added_listed_shown_and_removed() {
         .collect();
     assert_eq!(
         rows[0],
-        [
-            "ID", "ROUTE", "WHAT", "PERCENT", "STATE", "INJECTED", "ACTIVE", "ENDS", "IN"
-        ]
+        ["ID", "ROUTE", "WHAT", "%", "STATE", "HITS", "ENDS"]
     );
     assert_eq!(
-        rows[1][..10],
-        [
-            "latency-1",
-            "web",
-            "latency",
-            "value=250ms",
-            "mode=add",
-            "side=request",
-            "20",
-            "active",
-            "0",
-            "0"
-        ]
+        rows[1][..7],
+        ["latency-1", "web", "latency", "250ms", "20", "active", "0"]
     );
 
     let shown: Value = serde_json::from_str(&world.run("fault show latency-1").ok()).unwrap();
@@ -118,7 +105,7 @@ async fn what_is_refused_says_why_and_ends_with_1() {
     assert_eq!(
         unknown_route.err(),
         "error: the request was understood, but there is a problem with it\n  \
-         /route: there is no route `wbe`; did you mean `web`?\n"
+         ROUTE: there is no route `wbe`; did you mean `web`?\n"
     );
     assert_eq!(
         gone.err(),
@@ -260,4 +247,240 @@ async fn a_fault_that_lets_requests_pass_says_so() {
     assert!(ran.ok().contains("hole"));
     let wanted = "hole let 1 requests pass untouched: it holds at most 1 at a time (max_active)";
     assert!(ran.err().contains(wanted), "{}", ran.err());
+}
+
+#[tokio::test]
+async fn every_field_of_a_fault_has_a_flag() {
+    let world = World::start().await;
+    let matching = r#"{"path":"/v1/*","header":{"x-user":"7"}}"#;
+    let control = world.server.control();
+    run(&[
+        "fault",
+        "add",
+        "reset",
+        "web",
+        "--control",
+        &control,
+        "--id",
+        "x",
+        "--match",
+        matching,
+        "--method",
+        "GET",
+        "--layer",
+        "request",
+        "--label",
+        "run-42",
+        "--label",
+        "ci",
+        "--owner",
+        "checkout",
+        "--note",
+        "a drill",
+        "--percent",
+        "20",
+        "--wave",
+        "period=20s,duty=0.5",
+    ])
+    .ok();
+
+    let shown: Value = serde_json::from_str(&world.run("fault show x").ok()).unwrap();
+    assert_eq!(
+        shown["match"],
+        serde_json::json!({ "method": "GET", "path": "/v1/*", "header": { "x-user": "7" } })
+    );
+    assert_eq!(shown["labels"], serde_json::json!(["run-42", "ci"]));
+    assert_eq!(
+        (&shown["layer"], &shown["owner"]),
+        (&"request".into(), &"checkout".into())
+    );
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_80_columns_stands_below() {
+    let world = World::start().await;
+    let long = "a-fault-with-a-name-that-is-longer-than-its-column";
+    let control = world.server.control();
+    run(&[
+        "fault",
+        "add",
+        "abort",
+        "web",
+        r#"statuses={"503":3,"429":1}"#,
+        "--control",
+        &control,
+        "--id",
+        long,
+        "--path",
+        "/v1/*",
+        "--label",
+        "run-42",
+        "--note",
+        "a drill",
+        "--wave",
+        "period=20s",
+    ])
+    .ok();
+
+    let listed = world.run("fault ls").ok();
+
+    for line in listed.lines().take(2) {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    for detail in [
+        &format!("  id: {long}"),
+        r#"  what: abort statuses={"503":3,"429":1}"#,
+        r#"  match: {"path":"/v1/*"}"#,
+        "  schedule: wave=",
+        "  labels: run-42",
+        "  note: a drill",
+    ] {
+        assert!(listed.contains(detail), "{detail} is not in\n{listed}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_is_shown_as_curl_and_a_file_have_it_and_not_sent() {
+    let world = World::start().await;
+
+    let shown = world
+        .run("fault add abort web statuses.503=3 statuses.429=1 --for 2m --show")
+        .ok();
+
+    let control = world.server.control();
+    assert_eq!(
+        shown,
+        format!(
+            "with curl:\n  \
+               curl -X POST http://{control}/faults -d '{{\"route\":\"web\",\"abort\":{{\"statuses\":{{\"503\":3,\"429\":1}}}},\"ttl\":\"2m\"}}'\n\
+             \n\
+             in a file:\n  \
+               [[fault]]\n  route = \"web\"\n  abort = {{ statuses = {{ 503 = 3, 429 = 1 }} }}\n  ttl = \"2m\"\n"
+        )
+    );
+    assert!(world.run("fault ls").ok().starts_with("nothing is armed"));
+}
+
+#[tokio::test]
+async fn faults_are_listed_and_removed_by_what_they_have() {
+    let world = World::start().await;
+    world
+        .run("route add two 127.0.0.1:0 http://127.0.0.1:9")
+        .ok();
+    world.run("fault add reset web --id a --label run-42").ok();
+    world.run("fault add reset two --id b --label run-42").ok();
+    world.run("fault add reset two --id c").ok();
+
+    let listed = world.run("fault ls --route two --label run-42").ok();
+    assert_eq!(listed.lines().count(), 3, "{listed}"); // Its labels stand below.
+    assert_eq!(
+        world.run("fault clear --label run-42").ok(),
+        "removed 2 faults: a, b\n"
+    );
+    assert_eq!(
+        world.run("fault clear --route two").ok(),
+        "removed 1 fault: c\n"
+    );
+    let ended = world.run("fault ls --state ended").ok();
+    assert!(ended.contains("removed"), "{ended}");
+}
+
+#[tokio::test]
+async fn a_watched_list_is_shown_again() {
+    let world = World::start().await;
+    let control = world.server.control();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_brownout"));
+    command.args(["fault", "ls", "--watch", "--control", &control]);
+    let mut watching = Server::spawn_with(command, Stdio::null());
+    assert!(watching.line().starts_with("nothing is armed"));
+
+    world.run("fault add reset web --id x").ok();
+
+    let mut lines = (0..10).map(|_| watching.line());
+    assert!(lines.any(|line| line.starts_with("x  ")));
+}
+
+#[tokio::test]
+async fn routes_are_disabled_and_enabled() {
+    let world = World::start().await;
+    let address = world.server.route("web");
+
+    let said = world.run("route disable web").ok();
+    assert_eq!(said, format!("web refuses connections at {address}\n"));
+    assert!(std::net::TcpStream::connect(address).is_err());
+
+    let said = world.run("route enable web").ok();
+    assert_eq!(said, format!("web accepts connections at {address}\n"));
+    assert!(std::net::TcpStream::connect(address).is_ok());
+    assert_eq!(world.run("route disable nobody").code(), 1);
+}
+
+#[tokio::test]
+async fn what_is_refused_names_the_flag() {
+    let world = World::start().await;
+    for (line, told) in [
+        (
+            "fault add latency web 250ms --for 0s",
+            "--for: must be longer than 0s",
+        ),
+        ("fault add latency web soon", "VALUE: "),
+        ("fault add latency web p50=1s p99=1ms", "p99: is below p50"),
+        ("fault add reset web --percent 101", "--percent: "),
+        (
+            "fault add reset web --lease none",
+            "--lease: there is no lease",
+        ),
+        (
+            "fault add reset web --connection-seq first",
+            "--connection-seq: ",
+        ),
+        ("fault add reset wbe", "ROUTE: there is no route `wbe`"),
+    ] {
+        let ran = world.run(line);
+        assert_eq!(ran.code(), 1, "{line}");
+        assert!(ran.err().contains(told), "{line}: {}", ran.err());
+    }
+}
+
+#[test]
+fn words_of_other_tools_get_the_right_one() {
+    for (word, told) in [
+        ("delay", "`latency`"),
+        ("timeout", "`blackhole`"),
+        ("hang", "`blackhole`"),
+        ("down", "`refuse` for new connections, or `reset`"),
+        ("error", "`abort`"),
+        ("throttle", "`bandwidth`"),
+    ] {
+        let ran = run(&["fault", "add", word, "web"]);
+        assert_eq!(ran.code(), 2);
+        assert!(ran.err().contains(told), "{word}: {}", ran.err());
+    }
+}
+
+#[tokio::test]
+async fn bytes_are_counted_without_a_unit() {
+    let world = World::start().await;
+    world
+        .run("fault add truncate web after_bytes=100 --id x")
+        .ok();
+
+    let shown: Value = serde_json::from_str(&world.run("fault show x").ok()).unwrap();
+
+    assert_eq!(shown["truncate"]["after_bytes"], "100B");
+}
+
+#[test]
+fn completions_are_there_for_each_shell() {
+    for (shell, word) in [
+        ("bash", "complete -F"),
+        ("zsh", "#compdef brownout"),
+        ("fish", "complete -c brownout"),
+    ] {
+        let script = run(&["completions", shell]).ok();
+        assert!(
+            script.contains(word) && script.contains("explain"),
+            "{shell}"
+        );
+    }
 }

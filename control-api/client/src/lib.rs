@@ -97,7 +97,11 @@ impl Client {
             .strip_prefix("http://")
             .unwrap_or(address)
             .trim_end_matches('/');
-        let base = format!("http://{authority}");
+        // A port alone is one of this machine, as the proxy's `--control :8474` is of every address.
+        let base = match authority.strip_prefix(':') {
+            Some(port) => format!("http://127.0.0.1:{port}"),
+            None => format!("http://{authority}"),
+        };
         let uri: Uri = base.parse().map_err(|_| invalid())?;
         if authority.is_empty() || uri.path() != "/" || uri.query().is_some() {
             return Err(invalid());
@@ -171,7 +175,19 @@ impl Client {
     /// # Errors
     /// As [`arm`](Self::arm).
     pub async fn faults(&self) -> Result<Vec<FaultAnswer>, ClientError> {
-        let list: FaultList = self.call(Method::GET, "/faults", None).await?;
+        self.faults_where(&[]).await
+    }
+
+    /// The faults of which all of this holds, as pairs of the query: `route`, `label`, `group` and `state`.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    pub async fn faults_where(
+        &self,
+        query: &[(&str, String)],
+    ) -> Result<Vec<FaultAnswer>, ClientError> {
+        let path = with_query("/faults", query);
+        let list: FaultList = self.call(Method::GET, &path, None).await?;
         Ok(list.faults)
     }
 
@@ -197,7 +213,16 @@ impl Client {
     /// # Errors
     /// As [`arm`](Self::arm).
     pub async fn clear_faults(&self) -> Result<Removed, ClientError> {
-        self.call(Method::DELETE, "/faults", None).await
+        self.clear_where(&[]).await
+    }
+
+    /// Removes the faults of which all of this holds, as pairs of the query: `route`, `label` and `group`.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    pub async fn clear_where(&self, query: &[(&str, String)]) -> Result<Removed, ClientError> {
+        let path = with_query("/faults", query);
+        self.call(Method::DELETE, &path, None).await
     }
 
     /// Removes every fault at once; with `rearm_after`, a duration as text, nothing may be armed until then.

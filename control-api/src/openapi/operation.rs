@@ -5,6 +5,8 @@ use serde_json::{Map, Value, json};
 
 /// What a schema is made by: from a type, or by its name.
 type MakeSchema = Box<dyn Fn(&mut SchemaGenerator) -> Value>;
+/// A media type and its schema.
+type MediaType = (&'static str, MakeSchema);
 
 /// One operation: what may be sent, and what may come back.
 pub(super) struct Operation {
@@ -14,7 +16,7 @@ pub(super) struct Operation {
     summary: &'static str,
     parameters: Vec<Value>,
     body: Option<Value>,
-    answers: Vec<(u16, Value, Option<(&'static str, MakeSchema)>)>,
+    answers: Vec<(u16, Value, Option<MediaType>)>,
     refusals: Vec<u16>,
 }
 

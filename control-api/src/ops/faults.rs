@@ -90,7 +90,8 @@ impl Ops {
             ));
         }
         let now = change.now;
-        let armed = change.state.writer.arm(specs, now)?;
+        let origin = caller.origin;
+        let armed = change.state.writer.on_behalf_of(origin).arm(specs, now)?;
         let mut all = Vec::with_capacity(armed.len());
         for (status, tags) in armed.into_iter().zip(tags) {
             change.keep_tags(&status.id, tags.clone());
@@ -199,7 +200,10 @@ impl Ops {
                 return Err(self.gone_meanwhile(patched.spec()));
             }
             let now = change.now;
-            match change.state.writer.apply_patch(patched, &rest, now) {
+            let mut writer = change.state.writer.on_behalf_of(caller.origin);
+            let applied = writer.apply_patch(patched, &rest, now);
+            drop(writer);
+            match applied {
                 Ok(status) => {
                     change.keep_tags(id, tags.clone());
                     change.done("fault.patch", vec![id.to_owned()], patch.clone());

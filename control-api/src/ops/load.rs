@@ -167,7 +167,8 @@ impl Change<'_> {
         let mut armed = Vec::new();
         if !new.is_empty() {
             let specs = new.iter().map(|draft| draft.spec.clone()).collect();
-            let statuses = self.state.writer.arm(specs, now)?;
+            let origin = self.caller.origin;
+            let statuses = self.state.writer.on_behalf_of(origin).arm(specs, now)?;
             armed = statuses.into_iter().map(|status| status.id).collect();
         }
         let mut undo = Vec::new();

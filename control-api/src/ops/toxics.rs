@@ -89,7 +89,9 @@ impl Ops {
         }
         let spec = toxic.to_fault(proxy)?;
         let (now, shown) = (change.now, spec.to_value());
-        change.state.writer.arm(vec![spec], now)?;
+        let mut writer = change.state.writer.on_behalf_of(caller.origin);
+        writer.arm(vec![spec], now)?;
+        drop(writer);
         change.state.toxics.keep(proxy, toxic.clone());
         change.done("fault.arm", vec![id], shown);
         Ok(toxic)
@@ -132,7 +134,9 @@ impl Ops {
         if keeps_its_kind {
             // Counts and draws go on. The reader refuses ids that are free text: those begin anew.
             let patch = json!({ kind: spec.fault.to_value(), "percent": spec.percent.to_value() });
-            patched = change.state.writer.patch(&id, &patch, now).is_ok();
+            let mut writer = change.state.writer.on_behalf_of(caller.origin);
+            patched = writer.patch(&id, &patch, now).is_ok();
+            drop(writer);
         }
         if !patched {
             change.put_fault(&id, spec)?;

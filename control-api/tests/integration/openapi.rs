@@ -1,4 +1,4 @@
-//! The OpenAPI document: the committed file is what the API gives, each operation's example is sent, and every answer is as it says.
+//! The document of the API: the committed file is what the API gives, each operation's example is sent, and every answer is as it says.
 
 use std::path::PathBuf;
 

@@ -16,7 +16,7 @@ pub enum ExplainSpec {
     /// One that a route carried, by its number in `GET /requests`.
     Recorded(u64),
     /// One that may come.
-    Imagined(ImaginedRequest),
+    Imagined(Box<ImaginedRequest>),
 }
 
 /// A request that may come.
@@ -94,7 +94,7 @@ impl ExplainSpec {
                 if problems.is_empty() =>
             {
                 let (path, query) = target.unwrap_or_else(|| ("/".to_owned(), None));
-                Ok(Self::Imagined(ImaginedRequest {
+                Ok(Self::Imagined(Box::new(ImaginedRequest {
                     route,
                     method: method.unwrap_or_else(|| "GET".to_owned()),
                     path,
@@ -102,7 +102,7 @@ impl ExplainSpec {
                     headers: headers.unwrap_or_default(),
                     client: client.unwrap_or_else(|| IpAddr::from([127, 0, 0, 1])),
                     connection_seq: place.unwrap_or(1),
-                }))
+                })))
             }
             _ => Err(problems),
         }

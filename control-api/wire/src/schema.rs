@@ -24,7 +24,7 @@ fn duration(description: &str) -> Value {
     json!({ "type": "string", "pattern": DURATION, "examples": ["250ms", "2m"], "description": description })
 }
 
-fn closed(properties: Value, required: &[&str]) -> Value {
+fn closed(properties: &Value, required: &[&str]) -> Value {
     json!({
         "type": "object", "properties": properties, "required": required, "additionalProperties": false,
     })
@@ -71,7 +71,7 @@ pub fn fault_patch() -> Value {
             (key, any)
         })
         .collect();
-    closed(Value::Object(properties), &[])
+    closed(&Value::Object(properties), &[])
 }
 
 /// Schemas of a route's TLS.
@@ -96,7 +96,7 @@ impl RouteTls {
 #[must_use]
 pub fn route(tls: &RouteTls) -> Value {
     closed(
-        json!({
+        &json!({
             "name": name(),
             "listen": { "type": "string", "description": "HOST:PORT; port 0 asks for a free one" },
             "upstream": { "type": "string", "description": "http://HOST:PORT, https://HOST:PORT or tcp://HOST:PORT; with `protocol` also HOST:PORT" },
@@ -121,7 +121,7 @@ pub fn route(tls: &RouteTls) -> Value {
 #[must_use]
 pub fn route_patch(tls: &RouteTls) -> Value {
     closed(
-        json!({
+        &json!({
             "listen": { "type": "string" },
             "upstream": { "type": "string" },
             "tls": tls.listener,
@@ -142,14 +142,14 @@ pub fn lease() -> Value {
         "ttl": duration("how long it lasts when nobody renews it: 100ms to 24h"),
         "owner": { "type": "string", "minLength": 1, "maxLength": FaultTags::TEXT_BYTES_MAX },
     });
-    closed(properties, &["ttl"])
+    closed(&properties, &["ttl"])
 }
 
 /// The renewal of a lease.
 #[must_use]
 pub fn lease_renewal() -> Value {
     closed(
-        json!({ "ttl": duration("a new length: 100ms to 24h") }),
+        &json!({ "ttl": duration("a new length: 100ms to 24h") }),
         &[],
     )
 }
@@ -158,7 +158,7 @@ pub fn lease_renewal() -> Value {
 #[must_use]
 pub fn halt() -> Value {
     let rearm_after = "how long nothing may be armed, up to 24h; \"0s\" lifts a lock";
-    closed(json!({ "rearm_after": duration(rearm_after) }), &[])
+    closed(&json!({ "rearm_after": duration(rearm_after) }), &[])
 }
 
 /// What is asked of `POST /explain`.
@@ -170,7 +170,7 @@ pub fn explain() -> Value {
         "additionalProperties": { "anyOf": [text, { "type": "array", "items": text, "minItems": 1 }] },
     });
     let imagined = closed(
-        json!({
+        &json!({
             "route": text,
             "method": { "type": "string", "default": "GET", "maxLength": 32 },
             "path": { "type": "string", "default": "/", "description": "with its query" },
@@ -182,7 +182,7 @@ pub fn explain() -> Value {
     );
     let number =
         json!({ "type": "integer", "minimum": 0, "description": "its number in GET /requests" });
-    json!({ "oneOf": [imagined, closed(json!({ "number": number }), &["number"])] })
+    json!({ "oneOf": [imagined, closed(&json!({ "number": number }), &["number"])] })
 }
 
 /// What a dry run answers of one fault: it as it would be armed.
@@ -197,7 +197,7 @@ pub fn tried(recent: &Value) -> Value {
     );
     properties.insert("recent".to_owned(), recent.clone());
     closed(
-        Value::Object(properties),
+        &Value::Object(properties),
         &["route", "percent", "ttl", "dry_run", "acts_on"],
     )
 }
@@ -255,7 +255,7 @@ impl JsonSchema for FaultAnswer {
             "counters",
             "magnitude",
         ];
-        let mut schema = closed(Value::Object(properties), &required);
+        let mut schema = closed(&Value::Object(properties), &required);
         schema["description"] =
             json!("A fault: its spec with every default, and what became of it.");
         Schema::try_from(schema).unwrap_or_default()

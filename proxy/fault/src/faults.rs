@@ -180,9 +180,74 @@ pub(crate) const NOT_YET: &[(&str, &str)] = &[
     ("dns", "needs a resolver of our own, which is still to come"),
 ];
 
+/// Names that people try, with the kind that they mean: other tools' words, and what it looks like.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("delay", "`latency`"),
+    ("lag", "`latency`"),
+    ("slow", "`latency`"),
+    ("jitter", "`latency` with min and max"),
+    ("timeout", "`blackhole`, which never answers"),
+    ("hang", "`blackhole`"),
+    ("drop", "`blackhole`, or `reset`"),
+    (
+        "down",
+        "`refuse` for new connections, or `reset` for requests",
+    ),
+    ("outage", "`reset`, or `refuse` for new connections"),
+    ("disconnect", "`reset`, or `close` for a FIN"),
+    ("reset_peer", "`reset`"),
+    ("error", "`abort`"),
+    ("http_error", "`abort`"),
+    ("status", "`abort`"),
+    ("fail", "`abort`"),
+    ("throttle", "`bandwidth`"),
+    ("slow_network", "`bandwidth`"),
+    (
+        "rate",
+        "`bandwidth` for bytes, or `rate_limit` for requests",
+    ),
+    (
+        "limit",
+        "`rate_limit` for requests, or `limit_data` for bytes",
+    ),
+    ("overload", "`saturate`"),
+];
+
+/// "unknown WHAT `word`", with the kind that it means elsewhere, or as [`read::unknown`](crate::read::unknown) says it of
+/// `known`.
+#[must_use]
+pub fn unknown_kind(what: &str, word: &str, known: &[&str]) -> String {
+    match kind_meant(word) {
+        Some(meant) => format!("unknown {what} `{word}`; here it is {meant}"),
+        None => crate::read::unknown(what, word, known),
+    }
+}
+
+/// The kind that a word means elsewhere, in words.
+pub(crate) fn kind_meant(word: &str) -> Option<&'static str> {
+    let word = word.to_ascii_lowercase().replace('-', "_");
+    let meant = SYNONYMS.iter().find(|(theirs, _)| *theirs == word);
+    meant.map(|(_, meant)| *meant)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_other_tools_name_a_kind() {
+        for (word, _) in SYNONYMS {
+            assert!(!Fault::NAMES.contains(word), "{word}");
+        }
+        assert_eq!(
+            unknown_kind("kind of fault", "Delay", Fault::NAMES),
+            "unknown kind of fault `Delay`; here it is `latency`"
+        );
+        assert_eq!(
+            unknown_kind("key", "abrot", &["abort"]),
+            "unknown key `abrot`; did you mean `abort`?"
+        );
+    }
 
     #[test]
     fn every_example_reads_and_writes_back_as_itself() {

@@ -68,7 +68,7 @@ pub use caller::{CALLER_FIELDS, CallerAsked, CallerFaults, explain_callers};
 pub use counters::{Counters, Delays, Effects, Magnitude};
 pub use edits::{EditFields, Field, FieldEdit, FieldName, apply};
 pub use faults::{
-    Accepts, AtListener, CommonFields, Draw, Fault, FaultKind, KindInfo, Param, kinds,
+    Accepts, AtListener, CommonFields, Draw, Fault, FaultKind, KindInfo, Param, kinds, unknown_kind,
 };
 pub use fields::Fields;
 pub use hold::Released;
@@ -97,6 +97,7 @@ pub use schedule::{
 pub use spec::{FaultSpec, Routes};
 pub use store::{
     ArmError, EndedFault, FaultReader, FaultStatus, FaultWriter, News, PatchError,
+    behalf::OnBehalf,
     patch::{PatchBase, PatchedFault},
     store,
 };

@@ -43,7 +43,7 @@ impl KindInfo {
             "[[fault]]\nroute = {}\n{} = {}",
             fault["route"],
             self.name,
-            toml(&fault[self.name])
+            toml_value(&fault[self.name])
         )
     }
 
@@ -107,7 +107,8 @@ impl KindInfo {
 }
 
 /// A value as TOML writes it on one line.
-fn toml(value: &Value) -> String {
+#[must_use]
+pub fn toml_value(value: &Value) -> String {
     match value {
         Value::Object(members) if members.is_empty() => "{}".to_owned(),
         Value::Object(members) => {
@@ -118,12 +119,12 @@ fn toml(value: &Value) -> String {
                 } else {
                     json!(key).to_string()
                 };
-                format!("{key} = {}", toml(value))
+                format!("{key} = {}", toml_value(value))
             });
             format!("{{ {} }}", members.collect::<Vec<_>>().join(", "))
         }
         Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(toml).collect();
+            let items: Vec<String> = items.iter().map(toml_value).collect();
             format!("[{}]", items.join(", "))
         }
         // JSON's texts, numbers and truths are TOML's as well, for what examples hold.

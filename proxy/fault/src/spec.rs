@@ -159,9 +159,12 @@ impl FaultSpec {
             let key = problem.pointer.trim_start_matches('/');
             NOT_YET.iter().any(|(name, _)| *name == key)
         };
-        problems
-            .0
-            .extend(object.unknown(&known).filter(|problem| !refused(problem)));
+        problems.0.extend(
+            object
+                .unknown(&known)
+                .filter(|problem| !refused(problem))
+                .map(kind::meant),
+        );
         let fault = problems.keep(kind::read(&object, &Self::KEYS));
 
         let id = problems.optional(&object, "id", fields::id);

@@ -1,6 +1,6 @@
 //! What is armed: one writer, many readers.
 
-mod behalf;
+pub(crate) mod behalf;
 mod ended;
 mod errors;
 mod expressions;
@@ -196,7 +196,7 @@ pub struct FaultWriter {
     /// Is notified when a fault did something that is told once.
     news: Arc<Notify>,
     revision: u64,
-    /// Of what is armed or changed next.
+    /// Of what is armed or changed now; see [`OnBehalf`].
     origin: Option<Origin>,
 }
 

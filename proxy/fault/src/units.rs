@@ -2,7 +2,7 @@
 
 mod bytes;
 
-pub use self::bytes::{SIZE_MAX, parse_size, rate, show_rate, show_size, size};
+pub use self::bytes::{SIZE_MAX, byte_count, parse_size, rate, show_rate, show_size, size};
 
 use std::time::Duration;
 

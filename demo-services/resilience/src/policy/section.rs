@@ -153,9 +153,13 @@ impl<'t, 'i> Section<'t, 'i> {
             .filter(|key: &&str| !self.known.contains(key))
             .collect();
         for key in unknown {
-            let synonym = synonyms.iter().find(|(other, _)| *other == key);
+            // resilience4j's keys are camelCase in code and kebab-case in Spring's files.
+            let snake = snake_case(key);
+            let synonym = synonyms.iter().find(|(other, _)| *other == snake);
+            let same = || self.known.iter().copied().find(|known| *known == snake);
             let nearest = || nearest(key, &self.known);
-            let detail = match synonym.map(|(_, ours)| *ours).or_else(nearest) {
+            let synonym = synonym.map(|(_, ours)| *ours);
+            let detail = match synonym.or_else(same).or_else(nearest) {
                 Some(ours) => format!("unknown key; did you mean `{ours}`?"),
                 None => format!("unknown key; known are {}", self.known.join(", ")),
             };
@@ -170,6 +174,24 @@ impl<'t, 'i> Section<'t, 'i> {
             .find(|(known, _)| known.get_ref().as_ref() == key)?;
         Some((key.span().start, value))
     }
+}
+
+/// `failureRateThreshold` and `failure-rate-threshold` as `failure_rate_threshold`.
+fn snake_case(key: &str) -> String {
+    let mut snake = String::with_capacity(key.len() + 4);
+    for letter in key.chars() {
+        match letter {
+            '-' => snake.push('_'),
+            upper if upper.is_ascii_uppercase() => {
+                if !snake.is_empty() {
+                    snake.push('_');
+                }
+                snake.push(upper.to_ascii_lowercase());
+            }
+            other => snake.push(other),
+        }
+    }
+    snake
 }
 
 pub(super) fn join(section: &str, key: &str) -> String {

@@ -300,6 +300,22 @@ fn each_wrong_value_is_refused_with_its_key() {
             "retry.wait_duration: unknown key; did you mean `base`?",
         ),
         (
+            "[breaker]\nfailureRateThreshold = 50",
+            "breaker.failureRateThreshold: unknown key; did you mean `failure_rate`?",
+        ),
+        (
+            "[breaker]\nfailure-rate-threshold = 50",
+            "breaker.failure-rate-threshold: unknown key; did you mean `failure_rate`?",
+        ),
+        (
+            "[breaker]\nslow-call-rate = 50",
+            "breaker.slow-call-rate: unknown key; did you mean `slow_call_rate`?",
+        ),
+        (
+            "[retry]\nmaxAttempts = 3",
+            "retry.maxAttempts: unknown key; did you mean `max_attempts`?",
+        ),
+        (
             "[breaker]\nsize = 0",
             "breaker.size: 0 is outside 1 to 100000",
         ),

@@ -9,7 +9,7 @@ use crate::{
     injection::{Bucket, Buckets, Injection, Shape},
     read::{Problem, one_of},
     stream::{Budget, Chance, Layer, Stage},
-    units::{rate, show_rate, show_size, size},
+    units::{rate, show_rate, show_size, byte_count},
 };
 
 /// Lets bodies through at a rate: a token bucket that moves in slots of a sixteenth of a second.
@@ -70,7 +70,7 @@ impl FaultKind for Bandwidth {
         let rate = object.optional("rate", rate)?.unwrap_or(64 * 1024);
         Ok(Self {
             rate,
-            burst: object.optional("burst", size)?.unwrap_or((rate / BURSTS_A_SECOND).max(1)),
+            burst: object.optional("burst", byte_count)?.unwrap_or((rate / BURSTS_A_SECOND).max(1)),
             share: match share {
                 Some("fault") => Share::Fault,
                 Some("upstream") => Share::Upstream,

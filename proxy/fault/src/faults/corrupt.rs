@@ -10,7 +10,7 @@ use crate::{
     injection::{Change, Corruption, How, Injection, Shape},
     read::{Object, Problem, one_of, whole},
     stream::{Chance, Layer, Stage},
-    units::{show_size, size},
+    units::{show_size, byte_count},
 };
 
 /// Damages the answer's body, or what its head says of it. The length never changes.
@@ -70,7 +70,7 @@ impl Corrupt {
             _ => Err(Problem::here("must be a number above 0 and up to 1")),
         })?;
         let rate = rate.unwrap_or(1e-4);
-        let offset = object.optional("offset", size)?.unwrap_or(0);
+        let offset = object.optional("offset", byte_count)?.unwrap_or(0);
         let depth = object.optional("depth", whole(1, 1_000))?.unwrap_or(1);
         Ok(match how {
             "random" => Way::Random { rate, offset },

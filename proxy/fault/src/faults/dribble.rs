@@ -8,7 +8,7 @@ use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Dribble as Pieces, Injection, Shape},
     read::{Problem, boolean, whole},
-    units::{duration_up_to, show_duration, show_size, size},
+    units::{duration_up_to, show_duration, show_size, byte_count},
 };
 
 /// Sends the answer's body in small pieces with gaps between, each on its own. The first goes at once.
@@ -50,7 +50,7 @@ impl FaultKind for Dribble {
                 }
             }
             let pieces = Pieces::Sized {
-                piece_bytes: object.required("chunk_size", |value| match size(value)? {
+                piece_bytes: object.required("chunk_size", |value| match byte_count(value)? {
                     0 => Err(Problem::here("must be above 0B")),
                     size => Ok(size),
                 })?,

@@ -7,7 +7,7 @@ use crate::{
     injection::Injection,
     read::Problem,
     stream::{Chance, Layer, Stage},
-    units::{show_size, size},
+    units::{show_size, byte_count},
 };
 
 /// Closes a connection in good order once so many bytes have passed: exactly those arrive.
@@ -32,11 +32,11 @@ impl FaultKind for LimitData {
     type State = ();
 
     fn read(value: &Value) -> Result<Self, Problem> {
-        if value.is_string() {
-            return size(value).map(Self);
+        if value.is_string() || value.is_number() {
+            return byte_count(value).map(Self);
         }
         let object = params::<Self>(value)?;
-        Ok(Self(object.optional("bytes", size)?.unwrap_or(0)))
+        Ok(Self(object.optional("bytes", byte_count)?.unwrap_or(0)))
     }
 
     fn to_value(&self) -> Value {

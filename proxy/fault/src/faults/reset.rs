@@ -7,7 +7,7 @@ use crate::{
     injection::{Break, Cut, CutAt, CutFraming, Injection, RequestEnding, ResponseEnding, Shape},
     read::{Problem, one_of},
     stream::{Chance, Layer, Stage},
-    units::{show_size, size},
+    units::{show_size, byte_count},
 };
 
 /// Resets the client's connection: a real RST, no FIN.
@@ -44,7 +44,7 @@ impl FaultKind for Reset {
         let object = params::<Self>(value)?;
         let words = ["request", "response_head", "response_body"];
         let at = object.optional("at", one_of("moment", &words))?;
-        let after = object.optional("after_bytes", size)?;
+        let after = object.optional("after_bytes", byte_count)?;
         match (at, after) {
             (Some("request" | "response_head"), Some(_)) => {
                 Err(Problem::at("after_bytes", "goes with at \"response_body\""))

@@ -26,7 +26,9 @@ impl Accepts {
             Self::Distribution => json!({
                 "anyOf": [text_like(DURATION), distribution()],
             }),
-            Self::Size | Self::SizeWith(_) => text_like(&format!("{SIZE}\\s*$")),
+            Self::Size | Self::SizeWith(_) => json!({
+                "anyOf": [text_like(&format!("{SIZE}\\s*$")), text_like("^[0-9]+$"), { "type": "integer", "minimum": 0 }],
+            }),
             Self::Rate => text_like(&format!("{SIZE}\\s*/s\\s*$")),
             Self::Whole(min, max) => {
                 json!({ "type": "integer", "minimum": min, "maximum": max })

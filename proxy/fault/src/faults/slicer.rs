@@ -9,7 +9,7 @@ use crate::{
     injection::Injection,
     read::Problem,
     stream::{Chance, Layer, Stage},
-    units::{duration, show_duration, show_size, size},
+    units::{duration, show_duration, show_size, byte_count},
 };
 
 /// Cuts what passes into pieces that are sent one by one, with a pause behind each.
@@ -47,11 +47,11 @@ impl FaultKind for Slicer {
 
     fn read(value: &Value) -> Result<Self, Problem> {
         let object = params::<Self>(value)?;
-        let average = object.optional("size", size)?.unwrap_or(SIZE);
+        let average = object.optional("size", byte_count)?.unwrap_or(SIZE);
         if average == 0 {
             return Err(Problem::at("size", "must be at least 1B"));
         }
-        let variation = object.optional("variation", size)?.unwrap_or(0);
+        let variation = object.optional("variation", byte_count)?.unwrap_or(0);
         if variation >= average {
             let detail = format!("must be less than size ({}), or a piece may be empty", show_size(average));
             return Err(Problem::at("variation", detail));

@@ -9,7 +9,7 @@ use crate::{
     injection::{Break, Injection, Shape, Stall as Stop},
     read::{Problem, one_of},
     stream::{Chance, Layer, Stage},
-    units::{duration_up_to, show_duration, show_size, size},
+    units::{duration_up_to, show_duration, show_size, byte_count},
 };
 
 /// Stops the answer's body after so many bytes, for a while, and then goes on or ends the connection.
@@ -49,7 +49,7 @@ impl FaultKind for Stall {
         })?;
         let then = object.optional("then", one_of("ending", &["continue", "fin", "rst"]))?;
         Ok(Self(Stop {
-            after_bytes: object.optional("after_bytes", size)?.unwrap_or(0),
+            after_bytes: object.optional("after_bytes", byte_count)?.unwrap_or(0),
             hold: hold.unwrap_or(Some(Duration::from_secs(30))),
             then: match then {
                 Some("fin") => Some(Break::Fin),

@@ -6,7 +6,7 @@ use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
     injection::{Break, Cut, CutAt, CutFraming, Injection, Shape},
     read::{Problem, one_of},
-    units::{show_size, size},
+    units::{show_size, byte_count},
 };
 
 /// Ends the answer's body early, after so many bytes or a part of it.
@@ -40,7 +40,7 @@ impl FaultKind for Truncate {
 
     fn read(value: &Value) -> Result<Self, Problem> {
         let object = params::<Self>(value)?;
-        let after = object.optional("after_bytes", size)?;
+        let after = object.optional("after_bytes", byte_count)?;
         let fraction = object.optional("fraction", |value| match value.as_f64() {
             Some(part) if (0.0..1.0).contains(&part) => Ok(part),
             _ => Err(Problem::here("must be a number from 0 to below 1")),

@@ -1,7 +1,9 @@
 //! The one kind that a fault names.
 
+use serde_json::Value;
+
 use crate::{
-    faults::{Fault, NOT_YET},
+    faults::{Fault, NOT_YET, kind_meant},
     read::{Object, Problem, nearest},
 };
 
@@ -22,8 +24,13 @@ pub(super) fn read(object: &Object<'_>, common: &[&str]) -> Result<Option<Fault>
             .optional(name, |value| {
                 Fault::read(name, value).expect("the name was found in the registry")
             })
-            .map_err(|problem| shorthand_hint(problem, name)),
-        [] if object.keys().any(|key| is_near_a_kind(key, common)) => Ok(None),
+            .map_err(|problem| shorthand_hint(object, problem, name)),
+        [] if object
+            .keys()
+            .any(|key| is_near_a_kind(key, common) || kind_meant(key).is_some()) =>
+        {
+            Ok(None)
+        }
         [] => Err(Problem::here(format!(
             "names no kind of fault; give one of {}",
             Fault::NAMES.join(", ")
@@ -35,6 +42,18 @@ pub(super) fn read(object: &Object<'_>, common: &[&str]) -> Result<Option<Fault>
     }
 }
 
+/// Names the kind where an unknown key is a word that means one elsewhere.
+pub(super) fn meant(problem: Problem) -> Problem {
+    let key = problem.pointer.trim_start_matches('/');
+    match kind_meant(key) {
+        Some(meant) => Problem {
+            detail: format!("unknown key `{key}`; here it is {meant}"),
+            ..problem
+        },
+        None => problem,
+    }
+}
+
 /// A key that no kind and no common field has, and that is nearest to a kind.
 fn is_near_a_kind(key: &str, common: &[&str]) -> bool {
     let known: Vec<&str> = common.iter().chain(Fault::NAMES).copied().collect();
@@ -42,7 +61,15 @@ fn is_near_a_kind(key: &str, common: &[&str]) -> bool {
 }
 
 /// Names the empty object where a kind without parameters was given something else.
-fn shorthand_hint(problem: Problem, name: &str) -> Problem {
+fn shorthand_hint(object: &Object<'_>, problem: Problem, name: &str) -> Problem {
+    let value = object.iter().find(|(key, _)| *key == name);
+    if let Some((_, Value::String(text))) = value
+        && let Ok(number @ Value::Number(_)) = serde_json::from_str(text)
+        && matches!(Fault::read(name, &number), Some(Ok(_)))
+    {
+        let detail = format!("is a text; write the number without quotes: {number}");
+        return Problem { detail, ..problem };
+    }
     if problem.pointer == format!("/{name}") && problem.detail.starts_with("expected an object") {
         let detail = format!("{}; write {{}} for its defaults", problem.detail);
         return Problem { detail, ..problem };
@@ -79,6 +106,14 @@ mod tests {
             "{}",
             none[0].1
         );
+        let theirs = problems(json!({ "route": "web", "delay": "1s" }));
+        assert_eq!(
+            theirs,
+            [(
+                "/delay".to_owned(),
+                "unknown key `delay`; here it is `latency`".to_owned()
+            )]
+        );
         let later = problems(json!({ "route": "web", "grpc_abort": {} }));
         assert_eq!(
             later,
@@ -93,6 +128,19 @@ mod tests {
             [(
                 "/latencey".to_owned(),
                 "unknown key `latencey`; did you mean `latency`?".to_owned()
+            )]
+        );
+    }
+
+    #[test]
+    fn a_number_in_quotes_is_told_as_such() {
+        let found = problems(json!({ "route": "web", "abort": "503" }));
+
+        assert_eq!(
+            found,
+            [(
+                "/abort".to_owned(),
+                "is a text; write the number without quotes: 503".to_owned()
             )]
         );
     }

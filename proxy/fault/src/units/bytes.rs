@@ -32,6 +32,29 @@ pub fn size(value: &Value) -> Result<u64, Problem> {
     }
 }
 
+/// Reads a size, or a bare number of bytes, where the name of the key says that it counts bytes.
+///
+/// # Errors
+/// As [`size`], but that a whole number needs no unit.
+pub fn byte_count(value: &Value) -> Result<u64, Problem> {
+    match value {
+        Value::Number(number) => match number.as_u64() {
+            Some(bytes) if bytes <= SIZE_MAX => Ok(bytes),
+            Some(_) => Err(Problem::here(format!("{number} is above 1TiB"))),
+            None => Err(Problem::here(format!(
+                "{number} is no whole number of bytes"
+            ))),
+        },
+        Value::String(text)
+            if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() =>
+        {
+            // As a shell writes it.
+            parse_size(&format!("{text}B")).map_err(Problem::here)
+        }
+        other => size(other),
+    }
+}
+
 /// Reads a rate written as text, in bytes a second, at least 1.
 ///
 /// # Errors
@@ -158,6 +181,22 @@ mod tests {
         assert!(rate(&json!("64KiB")).is_err());
         assert!(rate(&json!("0B/s")).is_err());
         assert_eq!(rate(&json!("64KiB/s")), Ok(65_536));
+    }
+
+    #[test]
+    fn a_count_of_bytes_needs_no_unit() {
+        assert_eq!(byte_count(&json!(512)), Ok(512));
+        assert_eq!(byte_count(&json!("512")), Ok(512));
+        assert_eq!(byte_count(&json!("1KiB")), Ok(1024));
+        for wrong in [
+            json!(-1),
+            json!(1.5),
+            json!("-1"),
+            json!(true),
+            json!(SIZE_MAX + 1),
+        ] {
+            assert!(byte_count(&wrong).is_err(), "{wrong}");
+        }
     }
 
     proptest! {

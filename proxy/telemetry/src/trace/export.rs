@@ -141,6 +141,7 @@ impl Traces {
             exporter: self
                 .exporter()
                 .expect("the settings were tried at the start"),
+            endpoint: self.settings.endpoint.clone(),
             ledger: Arc::clone(&self.ledger),
         };
         let batches = BatchConfigBuilder::default()
@@ -223,6 +224,8 @@ impl SpanProcessor for CountedQueue {
 #[derive(Debug)]
 struct CountedExporter {
     exporter: opentelemetry_otlp::SpanExporter,
+    /// Where it sends to, for the log.
+    endpoint: String,
     ledger: Arc<Ledger>,
 }
 
@@ -235,6 +238,9 @@ impl SpanExporter for CountedExporter {
         let begun = Instant::now();
         let result = self.exporter.export(batch).await;
         self.ledger.export_time.record(begun.elapsed());
+        if let Err(error) = &result {
+            self.ledger.tell_undelivered(&self.endpoint, error);
+        }
         self.ledger.settle(spans, result.is_ok());
         result
     }

@@ -69,12 +69,17 @@ impl Ledger {
             self.told.store(false, Ordering::Relaxed);
         } else {
             self.failed.add(spans);
-            if !self.told.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    spans,
-                    "the collector does not take traces; telemetry.spans_failed counts on"
-                );
-            }
+        }
+    }
+
+    /// Says in the log that the collector takes nothing, once until it has taken something again.
+    pub(super) fn tell_undelivered(&self, endpoint: &str, cause: &dyn std::fmt::Display) {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                endpoint,
+                %cause,
+                "the collector at {endpoint} does not take traces: {cause}; telemetry.spans_failed counts on"
+            );
         }
     }
 
