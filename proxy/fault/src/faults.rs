@@ -169,7 +169,10 @@ registry! {
 pub(crate) const NOT_YET: &[(&str, &str)] = &[
     ("grpc_abort", "needs HTTP/2, which routes do not speak yet"),
     ("goaway", "needs HTTP/2, which routes do not speak yet"),
-    ("tls", "is still to come; faults of the layer stream act on the bytes of TLS"),
+    (
+        "tls",
+        "is still to come; faults of the layer stream act on the bytes of TLS",
+    ),
     ("dns", "needs a resolver of our own, which is still to come"),
 ];
 
