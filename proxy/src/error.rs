@@ -20,11 +20,8 @@ pub(crate) enum UpstreamError {
     HandshakeTimeout,
     #[error("leads back to this route: the request would go round for ever")]
     Loop,
-    #[error("cannot be reached with TLS")]
-    Tls {
-        #[source]
-        failure: TlsFailure,
-    },
+    #[error("cannot be reached with TLS: {failure}")]
+    Tls { failure: TlsFailure },
     #[error("broke the connection before it answered")]
     Broken { source: io::Error },
     #[error("sent what is not an HTTP answer: {}", bad.detail)]

@@ -3,6 +3,7 @@
 mod core;
 mod cycles;
 mod routes;
+mod tls;
 
 pub use self::routes::{ListenerTlsChange, NewRoute, RouteChange, RouteError, RouteStatus};
 
@@ -22,13 +23,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    error::Chain,
     journal::Journal,
     limits::{ClientTimeouts, PIPE_DESCRIPTORS_MAX},
     listener::{ListenAddress, Listening, Serve},
     loops::Hops,
     route::Route,
-    tls::{InvalidTls, ListenerTls, LocalAuthority, ServerTls},
+    tls::LocalAuthority,
     upstream::{Protocol, Upstream},
 };
 
@@ -416,39 +416,6 @@ impl Shared {
                 RouteError::Listen { address, source }
             }
         })
-    }
-
-    /// What serves TLS on a listener of a route that carries `protocol`.
-    fn listener_tls(
-        &self,
-        tls: Option<ListenerTls>,
-        protocol: Protocol,
-    ) -> Result<Option<Arc<ServerTls>>, RouteError> {
-        let Some(tls) = tls else { return Ok(None) };
-        if protocol == Protocol::Tcp {
-            let why = "is not spoken on tcp routes, whose bytes pass as they are";
-            return Err(RouteError::Tls(InvalidTls::new("", why)));
-        }
-        let tls = ServerTls::new(tls, || self.authority()).map_err(RouteError::Tls)?;
-        Ok(Some(Arc::new(tls)))
-    }
-
-    /// The authority of `tls = "self"`, made or read when it is first asked for.
-    fn authority(&self) -> Result<Arc<LocalAuthority>, InvalidTls> {
-        let mut authority = (self.authority.lock()).unwrap_or_else(PoisonError::into_inner);
-        if let Some(authority) = &*authority {
-            return Ok(Arc::clone(authority));
-        }
-        let directory = self.state_directory.as_deref();
-        let directory = directory.ok_or_else(|| {
-            InvalidTls::new(
-                "",
-                "\"self\" needs a state directory to keep its authority in",
-            )
-        })?;
-        let opened = LocalAuthority::open(directory)
-            .map_err(|error| InvalidTls::new("", Chain(&error).to_string()))?;
-        Ok(Arc::clone(authority.insert(Arc::new(opened))))
     }
 
     fn open(&self, route: &Arc<Route>, listening: Listening) -> Result<Open, RouteError> {

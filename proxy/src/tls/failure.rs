@@ -261,6 +261,14 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_that_was_made_anew_under_its_name_is_an_unknown_issuer() {
+        let failure = TlsFailure::of(&Error::InvalidCertificate(CertificateError::BadSignature));
+
+        assert_eq!(failure.cause, TlsCause::UnknownIssuer);
+        assert!(failure.to_string().contains("`ca` may be an older one"));
+    }
+
+    #[test]
     fn names_of_a_certificate_are_told_but_not_all_of_many() {
         let name = |name: &str| format!("DnsName(\"{name}\")");
         assert_eq!(of_names(&[name("a.test")]), " but for a.test");

@@ -133,9 +133,12 @@ mod tests {
 
                 let validity = Validity::of(certificate.der()).unwrap();
 
-                let day = |year, month, day| days_since_1970(year, month, day) as u64 * 86_400;
-                assert_eq!(validity.not_before, day(not_before.into(), 2, 28));
-                assert_eq!(validity.not_after, day(not_after.into(), 3, 1));
+                let begins = |seconds, year, month, day| {
+                    let days = days_since_1970(i64::from(year), month, day);
+                    assert_eq!(i64::try_from(seconds), Ok(days * 86_400));
+                };
+                begins(validity.not_before, not_before, 2, 28);
+                begins(validity.not_after, not_after, 3, 1);
             }
         }
     }

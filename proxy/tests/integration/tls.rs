@@ -1,5 +1,6 @@
 //! TLS on both sides of a route.
 
+mod files;
 mod listeners;
 mod peers;
 mod tunnels;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use brownout_proxy::{RouteChange, Upstream, UpstreamTlsOptions};
 use brownout_telemetry::{Telemetry, TelemetryConfig};
 use brownout_testkit::{
-    AttrValue, OtlpReceiver, PATIENCE, RawClient, ReceivedKind, ReceivedSpan, TestProxy,
-    TestUpstream, eventually,
+    AttrValue, OtlpReceiver, PATIENCE, RawClient, ReceivedKind, ReceivedSpan, TestAuthority,
+    TestProxy, TestUpstream, TlsFront, eventually,
 };
 use serde_json::{Value, json};
 
@@ -276,6 +277,33 @@ async fn a_real_failure_is_told_apart_from_an_injected_one() {
     assert_eq!(server.text("error.type"), Some("502"));
     assert!(!server.attributes.contains_key("fault.injected"));
     assert_eq!(client.text("error.type"), Some("connection_refused"));
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_accepted_is_named_in_the_attempt() {
+    let upstream = TestUpstream::replying("hello").await;
+    let authority = TestAuthority::new();
+    let expired = authority.issue_between(&["127.0.0.1"], 2020, 2021);
+    let front = TlsFront::before(upstream.address(), &expired).await;
+    let world = World::before(&front.url(), &[]);
+    let trusting = UpstreamTlsOptions {
+        ca: Some(authority.file()),
+        ..UpstreamTlsOptions::default()
+    };
+    let changed = RouteChange {
+        upstream: Some(Upstream::parse_with(&front.url(), Some(&trusting)).unwrap()),
+        ..RouteChange::default()
+    };
+    let handle = world.proxy.handle();
+    handle.change_route(world.proxy.route(), changed).unwrap();
+    world.proxy.connect().await.exchange(GET).await;
+
+    let spans = world.spans(2).await;
+    let client = of(&spans, ReceivedKind::Client);
+
+    assert_eq!(client.text("error.type"), Some("tls_expired"));
+    let told = client.error.as_deref().unwrap();
+    assert!(told.contains("its certificate expired on"), "{told}");
 }
 
 #[tokio::test]

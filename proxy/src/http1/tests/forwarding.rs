@@ -72,11 +72,12 @@ fn a_route_may_say_another_host() {
     ] {
         let (mut head, _) = request(format!("{lines}\r\n").as_bytes()).unwrap();
 
-        let _: bool = to_upstream(&mut head, OutgoingHost::Is("api.test"), Outgoing::Keep);
+        let upgrades = to_upstream(&mut head, OutgoingHost::Is("api.test"), Outgoing::Keep);
 
         let mut out = Vec::new();
         write_request(&head, &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), format!("{wanted}\r\n"));
+        assert!(!upgrades);
     }
 }
 

@@ -66,6 +66,62 @@ async fn sixty_four_mebibytes_go_up_and_down_whole() {
 }
 
 #[tokio::test]
+async fn a_client_that_reads_late_gets_everything_and_one_that_never_reads_holds_nobody_up() {
+    const SIZE: usize = 8 * 1024 * 1024;
+    let upstream = TestUpstream::replying("x".repeat(SIZE)).await;
+    let (proxy, tunnel) = encrypted(&upstream).await;
+    let mut never = RawClient::connect(tunnel.address()).await;
+    never.get("/").await;
+    let mut late = RawClient::connect(tunnel.address()).await;
+    late.send("GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n")
+        .await;
+    eventually("both are stuck", || {
+        let status = &proxy.handle().routes()[0];
+        status.requests == 2 && status.bytes_out > 0 && status.bytes_out < 3 * SIZE as u64
+    })
+    .await;
+
+    let mut other = RawClient::connect(tunnel.address()).await;
+    other.get("/").await;
+    assert_eq!(other.response().await.body.len(), SIZE);
+    for _ in 0..2 {
+        assert_eq!(late.response().await.body.len(), SIZE);
+    }
+}
+
+#[tokio::test]
+async fn an_early_answer_passes_while_the_upload_goes_on() {
+    const SIZE: u64 = 4 * 1024 * 1024;
+    let upstream = TestUpstream::raw(|stream| async {
+        let mut client = RawClient::over(stream);
+        client.head().await;
+        client
+            .send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+            .await;
+        client.expect_pattern(SIZE).await;
+        client.head().await;
+        client
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            .await;
+        client.ended().await;
+    })
+    .await;
+    let (_proxy, tunnel) = encrypted(&upstream).await;
+    let mut client = RawClient::connect(tunnel.address()).await;
+
+    client
+        .send(format!(
+            "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {SIZE}\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(client.response().await.status(), 413);
+    client.send_pattern(SIZE).await;
+    client.get("/").await;
+
+    assert_eq!(client.response().await.text(), "ok");
+}
+
+#[tokio::test]
 async fn plain_http_is_told_in_plain_that_this_is_tls() {
     let upstream = TestUpstream::replying("hello").await;
     let authority = TestAuthority::new();
