@@ -429,3 +429,25 @@ fn one_slow_dependency_does_not_hold_everything() {
         assert_told(client, &slow(2, false), Id::Serialised, Verdict::Defect);
     }
 }
+
+#[test]
+fn single_calls_whose_pages_are_late_now_and_then_are_no_defect() {
+    let late = |share: usize| {
+        let late = |mut trial: Trial| {
+            for page in trial.pages.iter_mut().step_by(share) {
+                page.ended = page.ended.map(|it| it + 60_000 * MS);
+            }
+            trial
+        };
+        let always = |_: u64| true;
+        outages(
+            late(outage(Ends::With(503), 200, always)),
+            late(outage(Ends::Reset, 200, always)),
+        )
+    };
+    let told_of = |share| told(CLIENTS[0], &late(share), Id::NoEffectiveBreaker).verdict;
+
+    assert_eq!(told_of(50), Verdict::Ok);
+    assert_eq!(told_of(10), Verdict::Undetermined);
+    assert_eq!(told_of(2), Verdict::Defect);
+}
