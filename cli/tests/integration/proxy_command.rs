@@ -102,7 +102,7 @@ stasd = "127.0.0.1:8125"
     assert_eq!(ran.code(), 2);
     let err = ran.err();
     for wanted in [
-        "line 4: `upstream` is not an upstream",
+        "line 4: `upstream` is not the URL of an upstream",
         "  4 | upstream = \"ftp://shop.example\"",
         "line 8: `latencey` unknown key `latencey`; did you mean `latency`?",
         "line 9: `percent` 150 is outside 0 to 100",

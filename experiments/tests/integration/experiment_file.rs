@@ -109,7 +109,7 @@ fn every_mistake_is_told_with_its_place_and_the_nearest_word() {
         (
             "faults = [\"down\"]",
             "faults = [\"donw\"]",
-            "18:11: `0` unknown fault `donw`; did you mean `down`?",
+            "18:11: unknown fault `donw`; did you mean `down`?",
         ),
         (
             "to = \"web\"",
