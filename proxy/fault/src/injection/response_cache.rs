@@ -19,7 +19,7 @@ use crate::{edits::Field, fields::Fields, subject::Subject};
 /// Answers of upstreams by request, at most 1,000. When it is full, further answers are not kept.
 ///
 /// An answer is given again only for a request of the same route, method, host and target, with the same fields that
-/// tell who asks ([`tells_who_asks`]), and with the same values of the fields that the answer's `Vary` names (RFC 9111
+/// tell who asks (such as `Authorization`, `Cookie` and `X-Api-Key`), and with the same values of the fields that the answer's `Vary` names (RFC 9111
 /// §4.1). An answer with `Cache-Control: private` belongs to one user (RFC 9111 §5.2.2.7): it is given again only for a
 /// request with the same fields, besides those of tracing. `Set-Cookie` is never given again.
 #[derive(Default)]
