@@ -43,7 +43,8 @@ pub(crate) async fn run(args: FaultArgs) -> Result<Exit, Failure> {
                 if *watch && args.api.output == Output::Text {
                     show::clear();
                 }
-                args.api.print(&list, || print_faults(&list.faults));
+                args.api
+                    .print(&list, || print_faults(&list.faults, !query.is_empty()));
                 if !watch || print::is_closed() {
                     break;
                 }

@@ -371,6 +371,11 @@ async fn faults_are_listed_and_removed_by_what_they_have() {
     world.run("fault add reset two --id b --label run-42").ok();
     world.run("fault add reset two --id c").ok();
 
+    let none = world.run("fault ls --label nobody").ok();
+    assert_eq!(
+        none,
+        "no armed fault fits; all of them: brownout fault ls\n"
+    );
     let listed = world.run("fault ls --route two --label run-42").ok();
     assert_eq!(listed.lines().count(), 3, "{listed}"); // Its labels stand below.
     assert_eq!(

@@ -169,10 +169,27 @@ fn of_certificate(error: &CertificateError) -> (TlsCause, String) {
              `ca` may be an older one"
                 .to_owned(),
         ),
+        E::Other(why) => (TlsCause::Certificate, of_other(&why.to_string())),
         other => (
             TlsCause::Certificate,
             format!("its certificate is not accepted: {other}"),
         ),
+    }
+}
+
+/// What webpki found wrong with a certificate, by its word for it: the TLS library passes it on as a text.
+fn of_other(why: &str) -> String {
+    match why {
+        "CaUsedAsEndEntity" => {
+            "its certificate is an authority's own (CA:TRUE), as `openssl req -x509` makes it: \
+             make one with CA:FALSE, or set `insecure = true`"
+                .to_owned()
+        }
+        "UnsupportedCertVersion" => {
+            "its certificate is of X.509 version 1: make one of version 3, with the names in subjectAltName"
+                .to_owned()
+        }
+        other => format!("its certificate is not accepted: {other}"),
     }
 }
 
@@ -242,6 +259,10 @@ fn snake_case(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use rustls::OtherError;
+
     use super::*;
 
     #[test]
@@ -266,6 +287,21 @@ mod tests {
 
         assert_eq!(failure.cause, TlsCause::UnknownIssuer);
         assert!(failure.to_string().contains("`ca` may be an older one"));
+    }
+
+    #[test]
+    fn certificates_as_openssl_makes_them_by_default_are_told_in_words() {
+        for (why, word) in [
+            ("CaUsedAsEndEntity", "CA:FALSE"),
+            ("UnsupportedCertVersion", "version 3"),
+            ("BadDer", "BadDer"),
+        ] {
+            let why = OtherError(Arc::new(io::Error::other(why)));
+            let failure = TlsFailure::of(&Error::InvalidCertificate(CertificateError::Other(why)));
+
+            assert!(failure.to_string().contains(word), "{failure}");
+            assert_eq!(failure.cause, TlsCause::Certificate);
+        }
     }
 
     #[test]

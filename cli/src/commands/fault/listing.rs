@@ -12,9 +12,15 @@ const ID: usize = 16;
 const ROUTE: usize = 9;
 const WHAT: usize = 22;
 
-pub(super) fn print_faults(faults: &[FaultAnswer]) {
+/// Prints the armed faults, or those of them that a filter asked for.
+pub(super) fn print_faults(faults: &[FaultAnswer], is_filtered: bool) {
     if faults.is_empty() {
-        println!("nothing is armed; start an outage with: brownout fault add reset ROUTE");
+        match is_filtered {
+            true => println!("no armed fault fits; all of them: brownout fault ls"),
+            false => {
+                println!("nothing is armed; start an outage with: brownout fault add reset ROUTE");
+            }
+        }
         return;
     }
     let now = Timestamp::now();
