@@ -57,6 +57,9 @@ pub(crate) const UNWANTED_TIME_MAX: Duration = Duration::from_secs(1);
 /// for ever).
 pub(crate) const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// So long a TLS client has to take what was encrypted for it before its connection is closed.
+pub(crate) const TLS_CLOSE_MAX: Duration = Duration::from_secs(30);
+
 /// After an answer that came before all of the request, the rest of it still goes to an upstream that takes it. If nothing
 /// moves for so long, it is given up and the connections are closed.
 pub(crate) const EARLY_ANSWER_STALL_MAX: Duration = Duration::from_secs(30);

@@ -191,7 +191,10 @@ impl Exchange<'_> {
             Poll::Ready(Err(error)) => return UploadEnd::Unwritten(error),
             Poll::Pending => {}
         }
-        if unwritten.is_empty() && body.decoder.is_ended() {
+        // What TLS has encrypted may be on its way to the kernel still.
+        let is_with_kernel =
+            to.is_plain() || poll_fn(|cx| Poll::Ready(to.poll_flush(cx).is_ready())).await;
+        if unwritten.is_empty() && body.decoder.is_ended() && is_with_kernel {
             upload.state.set(UploadState::Sent);
         } else {
             // Boxed, as most requests are sent at once and need no room for it.
@@ -258,7 +261,16 @@ impl Exchange<'_> {
                 Err(BodyError::Eof | BodyError::Read(_)) => return Some(UploadEnd::Left),
             }
         }
-        upload.state.set(UploadState::Sent);
+        let flushing = (self.clock).while_sending(Part::Upstream, |cx| to.poll_flush(cx));
+        let flushed = tokio::select! {
+            biased;
+            flushed = flushing => flushed,
+            () = self.client.gone() => return Some(UploadEnd::Left),
+        };
+        upload.state.set(match flushed {
+            Ok(()) => UploadState::Sent,
+            Err(_) => UploadState::Refused,
+        });
         None
     }
 

@@ -72,6 +72,14 @@ pub enum AuthorityError {
     Make(#[source] rcgen::Error),
 }
 
+/// The first certificate of a PEM text, and nothing behind it: a key may follow.
+fn first_certificate(text: &str) -> Option<String> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let begins = &text[text.find("-----BEGIN CERTIFICATE-----")?..];
+    let end = begins.find(END)? + END.len();
+    Some(format!("{}\n", &begins[..end]))
+}
+
 impl LocalAuthority {
     /// The file with key and certificate, mode 0600.
     const KEY_FILE: &'static str = "local-ca.key";
@@ -106,8 +114,7 @@ impl LocalAuthority {
             return Err(AuthorityError::Expired { path: key_path });
         }
         let path = directory.join(Self::CERTIFICATE_FILE);
-        let begins = text.find("-----BEGIN CERTIFICATE-----");
-        let pem = text[begins.ok_or_else(broken)?..].to_owned();
+        let pem = first_certificate(&text).ok_or_else(broken)?;
         if fs::read_to_string(&path).ok().as_deref() != Some(&pem) {
             replace(&path, &pem).map_err(file(&path))?;
         }
@@ -304,6 +311,24 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn what_clients_trust_is_the_certificate_without_the_key_wherever_that_stands() {
+        let directory = tempfile::tempdir().unwrap();
+        let (key, certificate) = {
+            let made = make().unwrap();
+            let at = made.find("-----BEGIN CERTIFICATE-----").unwrap();
+            (made[..at].to_owned(), made[at..].to_owned())
+        };
+        let path = directory.path().join(LocalAuthority::KEY_FILE);
+        fs::write(path, format!("{certificate}{key}")).unwrap();
+
+        let authority = LocalAuthority::open(directory.path()).unwrap();
+
+        let shown = fs::read_to_string(authority.path()).unwrap();
+        assert!(!shown.contains("PRIVATE KEY"), "{shown}");
+        assert_eq!(shown.trim(), certificate.trim());
+    }
 
     #[test]
     fn an_authority_is_made_once_and_only_its_owner_reads_the_key() {

@@ -230,6 +230,9 @@ enum Certificates {
     },
 }
 
+/// So many configurations of `tls = "self"` are kept, by the address that was connected to.
+const ADDRESSES_MAX: usize = 64;
+
 impl ServerTls {
     /// # Errors
     /// When there is to be an own authority and there is none.
@@ -260,6 +263,10 @@ impl ServerTls {
                     None => {
                         let leaves = Arc::clone(leaves);
                         let config = server_config(Arc::new(Made { leaves, address }))?;
+                        // A machine may have very many; connections keep theirs.
+                        if known.len() >= ADDRESSES_MAX {
+                            known.clear();
+                        }
                         known.insert(address, Arc::clone(&config));
                         config
                     }

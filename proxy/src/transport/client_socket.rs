@@ -21,6 +21,7 @@ use super::{LayeredTcp, TlsTransport, Transport, linger, reset_on_close};
 use crate::{
     http1::Input,
     journal::{ConnectionEnd, OnConnection, OpenConnection},
+    limits::TLS_CLOSE_MAX,
     route::Route,
     scope::Scope,
     sys::{self, ClientEnd},
@@ -186,7 +187,13 @@ impl ClientSocket {
     /// before it learns that its own bytes are not wanted (RFC 9112 §9.6): for at most one second, at most 1 MiB.
     pub(crate) async fn close_in_order(&self) {
         self.note_end(ConnectionEnd::ProxyFin);
-        if poll_fn(|cx| self.transport.poll_shutdown(cx)).await.is_ok() {
+        let shutdown = poll_fn(|cx| self.transport.poll_shutdown(cx));
+        // TLS may still have encrypted bytes for a client that does not read.
+        let is_shut_down = match &self.transport {
+            Transport::Tls(_) => matches!(timeout(TLS_CLOSE_MAX, shutdown).await, Ok(Ok(()))),
+            Transport::Plain(_) | Transport::Layered(_) => shutdown.await.is_ok(),
+        };
+        if is_shut_down {
             linger(self.tcp()).await;
         }
     }

@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     future::poll_fn,
-    io::{self, IoSlice, Read, Write},
+    io::{self, BufRead, IoSlice, Read, Write},
     task::{Context, Poll, ready},
 };
 
@@ -179,14 +179,23 @@ impl Session {
             if let Some(failure) = &self.failed {
                 return Poll::Ready(Err(failure.clone().into()));
             }
-            // Of a handshake, or what an earlier write left. While it waits, reading goes on.
-            if let Poll::Ready(Err(error)) = self.poll_send(beneath, cx) {
-                return Poll::Ready(Err(error));
-            }
+            // Of a handshake, or what an earlier write left. While it waits, reading goes on; also where the other side takes no
+            // more, as it may have answered before.
+            let refused = match self.poll_send(beneath, cx) {
+                Poll::Ready(Err(error)) => Some(error),
+                Poll::Ready(Ok(())) | Poll::Pending => None,
+            };
             if self.has_ended {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(refused.map_or(Ok(()), Err));
             }
-            ready!(self.poll_receive(beneath, cx))?;
+            match (self.poll_receive(beneath, cx), refused) {
+                (Poll::Ready(Ok(())), _) => {}
+                (Poll::Pending | Poll::Ready(Err(_)), Some(error))
+                | (Poll::Ready(Err(error)), None) => {
+                    return Poll::Ready(Err(error));
+                }
+                (Poll::Pending, None) => return Poll::Pending,
+            }
         }
     }
 
@@ -225,6 +234,8 @@ impl Session {
             }
             Err(error) => {
                 self.failed = Some(TlsFailure::of(&error));
+                // What came before it, in the same read, is good.
+                self.decrypted = self.decrypted_before_failure();
                 // The alert that says so.
                 let sent: Poll<io::Result<()>> = self.poll_send(beneath, cx);
                 drop(sent);
@@ -270,8 +281,16 @@ impl Session {
     /// Takes bytes that were decrypted.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let read = self.connection.reader().read(buf)?;
-        self.decrypted = self.decrypted.saturating_sub(read);
+        self.decrypted = match self.failed {
+            None => self.decrypted.saturating_sub(read),
+            Some(_) => self.decrypted_before_failure(),
+        };
         Ok(read)
+    }
+
+    /// Some of the bytes that can still be read after a failure; 0 if there are none.
+    fn decrypted_before_failure(&mut self) -> usize {
+        self.connection.reader().fill_buf().map_or(0, <[u8]>::len)
     }
 
     /// The end of the stream. Without a `close_notify` somebody on the way may have cut it, so it is no good end: a message

@@ -8,7 +8,12 @@ use brownout_testkit::{
     RawClient, TestAuthority, TestProxy, TestUpstream, TlsFront, eventually, within,
 };
 use serde_json::json;
-use tokio::{io::AsyncWriteExt, net::TcpListener, sync::Notify};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpListener,
+    sync::{Notify, mpsc},
+    time::sleep,
+};
 
 fn trusting(authority: &TestAuthority) -> UpstreamTlsOptions {
     UpstreamTlsOptions {
@@ -436,4 +441,49 @@ async fn an_idle_connection_that_gets_session_tickets_late_is_still_used() {
     }
 
     assert_eq!(front.handshakes(), 1);
+}
+
+#[tokio::test]
+async fn the_end_of_a_request_that_was_answered_early_still_reaches_an_upstream_that_reads_slowly()
+{
+    const LENGTH: usize = 64 << 20;
+    let authority = TestAuthority::new();
+    let (told, mut received) = mpsc::unbounded_channel();
+    let upstream = TestUpstream::raw({
+        move |stream| {
+            let told = told.clone();
+            async move {
+                let mut connection = RawClient::over(stream);
+                connection.head().await;
+                connection
+                    .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                    .await;
+                // More slowly than it is sent, so that much is on its way all the time.
+                let mut read = 0;
+                while read < LENGTH {
+                    read += connection.read_exact(1 << 18).await.len();
+                    sleep(Duration::from_millis(1)).await;
+                }
+                told.send(read).ok(); // The test may have ended.
+            }
+        }
+    })
+    .await;
+    let certificate = authority.issue(&["127.0.0.1"]);
+    let front = TlsFront::before(upstream.address(), &certificate).await;
+    let proxy = TestProxy::to_url(&front.url())
+        .with_upstream_tls(trusting(&authority))
+        .start();
+    let mut client = proxy.connect().await;
+
+    client
+        .send(format!(
+            "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {LENGTH}\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(client.response().await.text(), "ok");
+    client.send(vec![b'x'; LENGTH]).await;
+
+    let body = within("the upstream to read the body", received.recv()).await;
+    assert_eq!(body, Some(LENGTH));
 }
