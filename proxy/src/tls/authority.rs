@@ -313,7 +313,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_clients_trust_is_the_certificate_without_the_key_wherever_that_stands() {
+    fn what_clients_trust_is_the_certificate_alone_whatever_stands_behind_it() {
         let directory = tempfile::tempdir().unwrap();
         let (key, certificate) = {
             let made = make().unwrap();
@@ -321,7 +321,7 @@ mod tests {
             (made[..at].to_owned(), made[at..].to_owned())
         };
         let path = directory.path().join(LocalAuthority::KEY_FILE);
-        fs::write(path, format!("{certificate}{key}")).unwrap();
+        fs::write(path, format!("{key}{certificate}{key}")).unwrap();
 
         let authority = LocalAuthority::open(directory.path()).unwrap();
 
