@@ -129,7 +129,7 @@ fn every_mistake_is_told_with_its_place_and_the_nearest_word() {
         (
             "[\"web.error_rate < 1%\"]",
             "[\"web.p99 < 2x baseline\"]",
-            "10:11: `0` `web.p99 < 2x baseline`: the steady state is the baseline itself",
+            "10:11: `web.p99 < 2x baseline`: the steady state is the baseline itself",
         ),
         (
             "name = \"small\"",
