@@ -33,7 +33,6 @@ use crate::{
     loops::Hops,
     route::Route,
     tls::LocalAuthority,
-    upstream::{Protocol, Upstream},
 };
 
 /// The running data plane. Dropping it cuts every connection; [`drain`](Self::drain) lets requests end first.
@@ -214,7 +213,7 @@ impl GatewayHandle {
         if routes.len() >= Self::ROUTES_MAX {
             return Err(RouteError::TooMany);
         }
-        check_caller_faults(new.caller_faults, &new.upstream)?;
+        routes::check_caller_faults(new.caller_faults, &new.upstream)?;
         let tls = self.0.listener_tls(new.tls, new.upstream.protocol())?;
         let listening = self.0.bind(new.listen)?;
         self.0
@@ -272,7 +271,7 @@ impl GatewayHandle {
                 upstream: upstream.clone(),
             });
         }
-        check_caller_faults(change.caller_faults == Some(true), &entry.route.upstream())?;
+        routes::check_caller_faults(change.caller_faults == Some(true), &entry.route.upstream())?;
         let tls = match change.tls {
             None => None,
             Some(ListenerTlsChange::Off) => Some(None),
@@ -460,13 +459,6 @@ impl Shared {
                 accepting.listening.ignore(false);
             }
         }
-    }
-}
-
-fn check_caller_faults(wanted: bool, upstream: &Upstream) -> Result<(), RouteError> {
-    match wanted && upstream.protocol() != Protocol::Http {
-        true => Err(RouteError::NoCallerFaults),
-        false => Ok(()),
     }
 }
 

@@ -71,12 +71,15 @@ async fn requests_are_shown_to_who_asks_for_them() {
     });
 
     // Until it listens, and once more.
-    while !events.is_finished() {
-        let mut client = brownout_testkit::RawClient::connect(listen).await;
-        client.get("/items").await;
-        client.response().await;
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let asking = async {
+        while !events.is_finished() {
+            let mut client = brownout_testkit::RawClient::connect(listen).await;
+            client.get("/items").await;
+            client.response().await;
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    brownout_testkit::within("the events to be shown", asking).await;
 
     let text = events.join().unwrap();
     assert!(

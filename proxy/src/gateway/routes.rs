@@ -170,3 +170,10 @@ pub enum RouteError {
     #[error("the proxy is shutting down")]
     ShuttingDown,
 }
+
+pub(super) fn check_caller_faults(wanted: bool, upstream: &Upstream) -> Result<(), RouteError> {
+    match wanted && upstream.protocol() != Protocol::Http {
+        true => Err(RouteError::NoCallerFaults),
+        false => Ok(()),
+    }
+}
