@@ -67,8 +67,7 @@ def memory(binary, account):
             eventually("memory to be given back", lambda: proxy.rss() < before + (full - before) / 4, 10)
         except AssertionError:
             pass
-        # The allocator keeps some for each thread that compiled; of 76 MiB 22 to 36 stay.
-        account.under("memory after they are removed", proxy.rss() - before, max(48, (full - before) / 4), "MiB more")
+        account.under("memory after they are removed", proxy.rss() - before, max(32, (full - before) / 4), "MiB more")
 
 
 def halts(proxy, count=200):

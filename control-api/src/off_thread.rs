@@ -1,6 +1,6 @@
 //! Work that takes longer than a moment, off the control thread: the red button must not wait for it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -19,6 +19,8 @@ const AT_ONCE: usize = 4;
 const LARGE_BODIES_MAX: usize = 16;
 /// Threads for all of them.
 pub(crate) const THREADS_MAX: usize = 2 * AT_ONCE;
+/// So long a thread waits for more work. When it ends, the memory that it freed goes back to the system.
+pub(crate) const THREADS_KEPT: Duration = Duration::from_secs(1);
 
 /// Says how much may be worked on at a time.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::{
     auth::{Guard, Token, Tokens},
     connections::accept,
     control::Control,
-    off_thread::THREADS_MAX,
+    off_thread::{THREADS_KEPT, THREADS_MAX},
     ops::Ops,
     router::router,
 };
@@ -126,6 +126,7 @@ impl ControlApi {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(THREADS_MAX)
+            .thread_keep_alive(THREADS_KEPT)
             .build()
             .map_err(|source| StartError::Thread { source })?;
         let thread = thread::Builder::new()
