@@ -58,7 +58,7 @@ impl ApiError {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TargetTooLong(..) => StatusCode::URI_TOO_LONG,
             Self::TooManyFields(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Op(OpError::Taken(_)) => StatusCode::CONFLICT,
+            Self::Op(OpError::Taken(_) | OpError::Changed(_)) => StatusCode::CONFLICT,
             Self::Op(OpError::Condition(_)) => StatusCode::PRECONDITION_FAILED,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Op(OpError::Invalid(_)) => StatusCode::UNPROCESSABLE_ENTITY,

@@ -79,20 +79,34 @@ pub(crate) async fn patch(
     Name(name): Name,
     body: Body,
 ) -> Result<Json<RouteAnswer>, ApiError> {
-    let Some(route) = control.ops.route(&name) else {
-        return Err(OpError::NoRoute(name).into());
+    /// Each further attempt means that another call has changed the route.
+    const ATTEMPTS_MAX: usize = 32;
+    let present = || {
+        let route = control.ops.route(&name);
+        route.ok_or_else(|| OpError::NoRoute(name.clone()))
     };
-    let change = look_up(&control, move || {
+    present()?;
+    let patch = look_up(&control, move || {
         let value = read(&body)?;
-        let patch = RoutePatch::read(&value).map_err(OpError::Invalid)?;
-        Ok(route_change(&patch, &route).map_err(OpError::Invalid)?)
+        Ok(RoutePatch::read(&value).map_err(OpError::Invalid)?)
     })
     .await?;
-    off_thread(&control, move |ops| {
-        let route = ops.change_route(&name, change, caller)?;
-        Ok(Json(answer(route, &ops.faults(&Filter::default()))))
-    })
-    .await
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let (patch, route) = (patch.clone(), present()?);
+        let worked_out = move || Ok(route_change(&patch, &route).map_err(OpError::Invalid)?);
+        let change = look_up(&control, worked_out).await?;
+        let name = name.clone();
+        let changed = off_thread(&control, move |ops| {
+            let route = ops.change_route(&name, change, caller)?;
+            Ok(Json(answer(route, &ops.faults(&Filter::default()))))
+        });
+        match changed.await {
+            Err(ApiError::Op(OpError::Changed(_))) if attempts < ATTEMPTS_MAX => {}
+            changed => return changed,
+        }
+    }
 }
 
 /// `DELETE /routes/{name}`: with the faults of which no other route is left.

@@ -16,7 +16,10 @@ use std::{
     fmt, io,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -85,6 +88,7 @@ impl Gateway {
             state_directory: config.state_directory,
             authority: Mutex::default(),
             reserved: Mutex::default(),
+            route_changes: AtomicU64::new(0),
         };
         let shared = Arc::new(shared);
         let follower = Arc::downgrade(&shared);
@@ -160,6 +164,8 @@ struct Shared {
     authority: Mutex<Option<Arc<LocalAuthority>>>,
     /// See [`GatewayHandle::reserve`].
     reserved: Mutex<Option<SocketAddr>>,
+    /// Numbers the changes of all routes. See [`RouteStatus::revision`].
+    route_changes: AtomicU64,
 }
 
 struct Entry {
@@ -168,6 +174,8 @@ struct Entry {
     address: SocketAddr,
     /// `None` while it is disabled.
     open: Option<Open>,
+    /// See [`RouteStatus::revision`].
+    revision: u64,
 }
 
 /// A route that accepts connections. Dropping it refuses new ones at once and ends those that are idle.
@@ -176,6 +184,13 @@ struct Open {
     accepting: Option<Accepting>,
     closing: CancellationToken,
     route: Arc<Route>,
+}
+
+/// Listening sockets that nobody accepts from yet: clients wait in the kernel's queue.
+struct Bound {
+    listening: Listening,
+    /// One for each core.
+    sockets: Vec<std::net::TcpListener>,
 }
 
 /// Listening sockets and those who accept from them. Dropping it refuses new connections at once.
@@ -206,6 +221,8 @@ impl GatewayHandle {
     /// # Errors
     /// When the name or the address is taken, the address cannot be listened on, or there are too many routes.
     pub fn add_route(&self, new: NewRoute) -> Result<RouteStatus, RouteError> {
+        // Before the lock: the own authority may have to be read or made.
+        let tls = self.0.listener_tls(new.tls)?;
         let mut routes = self.0.lock();
         if routes.contains_key(&new.name) {
             return Err(RouteError::NameTaken { name: new.name });
@@ -214,10 +231,11 @@ impl GatewayHandle {
             return Err(RouteError::TooMany);
         }
         routes::check_caller_faults(new.caller_faults, &new.upstream)?;
-        let tls = self.0.listener_tls(new.tls, new.upstream.protocol())?;
-        let listening = self.0.bind(new.listen)?;
+        tls::check_may_have_tls(tls.as_deref(), new.upstream.protocol())?;
+        let bound = self.0.bind(new.listen)?;
+        let address = bound.listening.address();
         self.0
-            .check_leads_on(&routes, &new.name, &new.upstream, listening.address())?;
+            .check_leads_on(&routes, &new.name, &new.upstream, address)?;
         let callers = self.0.faults.caller_faults(&new.name);
         callers.set_on(new.caller_faults);
         let route = Route::new(
@@ -229,12 +247,13 @@ impl GatewayHandle {
         );
         route.set_tls(tls);
         let mut entry = Entry {
-            address: listening.address(),
+            address,
             route,
             open: None,
+            revision: self.0.next_revision(),
         };
         if new.enabled {
-            entry.open = Some(self.0.open(&entry.route, listening)?);
+            entry.open = Some(self.0.open(&entry.route, bound)?);
             self.0.follow_at_listener(&mut entry, &self.0.faults.plan());
         }
         let status = entry.status();
@@ -250,6 +269,12 @@ impl GatewayHandle {
     /// When there is no such route, the upstream speaks another protocol, or the address is taken or cannot be
     /// listened on.
     pub fn change_route(&self, name: &str, change: RouteChange) -> Result<RouteStatus, RouteError> {
+        // Before the lock: the own authority may have to be read or made.
+        let tls = match change.tls {
+            None => None,
+            Some(ListenerTlsChange::Off) => Some(None),
+            Some(ListenerTlsChange::To(tls)) => Some(self.0.listener_tls(Some(tls))?),
+        };
         let mut routes = self.0.lock();
         if let Some(entry) = routes.get(name) {
             let upstream = change.upstream.clone().map(Arc::new);
@@ -262,6 +287,10 @@ impl GatewayHandle {
         let entry = routes.get_mut(name).ok_or_else(|| RouteError::Unknown {
             name: name.to_owned(),
         })?;
+        if change.of_revision.is_some_and(|of| of != entry.revision) {
+            let name = name.to_owned();
+            return Err(RouteError::ChangedMeanwhile { name });
+        }
         let carries = entry.route.upstream().protocol();
         if let Some(upstream) = &change.upstream
             && upstream.protocol() != carries
@@ -272,34 +301,22 @@ impl GatewayHandle {
             });
         }
         routes::check_caller_faults(change.caller_faults == Some(true), &entry.route.upstream())?;
-        let tls = match change.tls {
-            None => None,
-            Some(ListenerTlsChange::Off) => Some(None),
-            Some(ListenerTlsChange::To(tls)) => Some(self.0.listener_tls(Some(tls), carries)?),
-        };
+        tls::check_may_have_tls(tls.as_ref().and_then(Option::as_deref), carries)?;
+
+        // What may fail: new sockets. Clients wait in the kernel's queue until they are handed to the cores.
         let enable = change.enabled.unwrap_or(entry.open.is_some());
         let move_to = change
             .listen
             .filter(|listen| !listen.is_served_by(entry.address));
-        match (enable, move_to) {
-            (true, Some(address)) => {
-                let listening = self.0.bind(address)?;
-                let address = listening.address();
-                entry.open = Some(self.0.open(&entry.route, listening)?);
-                entry.address = address;
-            }
-            (true, None) if entry.open.is_none() => {
-                let listening = self.0.bind(entry.address.into())?;
-                entry.open = Some(self.0.open(&entry.route, listening)?);
-            }
-            (true, None) => {}
-            (false, Some(address)) => {
-                // Bound for a moment, so that a bad address is told now and port 0 gets its number.
-                entry.address = self.0.bind(address)?.address();
-                entry.open = None;
-            }
-            (false, None) => entry.open = None,
-        }
+        let bind_at = match move_to {
+            // Of a route that is disabled only for a moment, so that a bad address is told now and port 0 gets its number.
+            Some(address) => Some(address),
+            None if enable && entry.open.is_none() => Some(entry.address.into()),
+            None => None,
+        };
+        let bound = bind_at.map(|address| self.0.bind(address)).transpose()?;
+
+        // What cannot. Listeners open last: the first client meets the route as it is to be.
         if let Some(upstream) = change.upstream {
             entry.route.set_upstream(upstream);
         }
@@ -308,6 +325,15 @@ impl GatewayHandle {
         }
         if let Some(tls) = tls {
             entry.route.set_tls(tls);
+        }
+        entry.revision = self.0.next_revision();
+        if let Some(bound) = &bound {
+            entry.address = bound.listening.address();
+        }
+        if !enable {
+            entry.open = None;
+        } else if let Some(bound) = bound {
+            entry.open = Some(self.0.open(&entry.route, bound)?);
         }
         self.0.follow_at_listener(entry, &self.0.faults.plan());
         let status = entry.status();
@@ -353,23 +379,29 @@ impl Shared {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn bind(&self, address: ListenAddress) -> Result<Listening, RouteError> {
+    fn bind(&self, address: ListenAddress) -> Result<Bound, RouteError> {
         if self.stop.is_cancelled() {
             return Err(RouteError::ShuttingDown);
         }
-        Listening::bind(address, self.cores.len()).map_err(|source| {
-            if source.kind() == io::ErrorKind::AddrInUse {
-                RouteError::AddressTaken { address }
-            } else {
-                RouteError::Listen { address, source }
-            }
+        let listening = Listening::bind(address, self.cores.len());
+        let bound = listening.and_then(|listening| {
+            let sockets = listening.listeners()?;
+            Ok(Bound { listening, sockets })
+        });
+        bound.map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => RouteError::AddressTaken { address },
+            _ => RouteError::Listen { address, source },
         })
     }
 
-    fn open(&self, route: &Arc<Route>, listening: Listening) -> Result<Open, RouteError> {
+    fn next_revision(&self) -> u64 {
+        self.route_changes.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn open(&self, route: &Arc<Route>, bound: Bound) -> Result<Open, RouteError> {
         let closing = self.stop.child_token();
         Ok(Open {
-            accepting: Some(self.accept(route, listening, &closing)?),
+            accepting: Some(self.accept(route, bound, &closing)?),
             closing,
             route: Arc::clone(route),
         })
@@ -379,15 +411,11 @@ impl Shared {
     fn accept(
         &self,
         route: &Arc<Route>,
-        listening: Listening,
+        Bound { listening, sockets }: Bound,
         closing: &CancellationToken,
     ) -> Result<Accepting, RouteError> {
-        let address = listening.address().into();
-        let listeners = listening
-            .listeners()
-            .map_err(|source| RouteError::Listen { address, source })?;
         let token = closing.child_token();
-        for (index, (core, listener)) in self.cores.iter().zip(listeners).enumerate() {
+        for (index, (core, listener)) in self.cores.iter().zip(sockets).enumerate() {
             let serve = Serve {
                 route: Arc::clone(route),
                 listener,
@@ -434,9 +462,9 @@ impl Shared {
             }
             (Some(AtListener::Refuse), None) => {}
             (Some(AtListener::Ignore) | None, None) => {
-                let listening = self.bind(entry.address.into());
-                let accepting = listening
-                    .and_then(|listening| self.accept(&entry.route, listening, &open.closing));
+                let bound = self.bind(entry.address.into());
+                let accepting =
+                    bound.and_then(|bound| self.accept(&entry.route, bound, &open.closing));
                 match accepting {
                     Ok(accepting) => {
                         let accepting = open.accepting.insert(accepting);
@@ -482,6 +510,7 @@ impl Entry {
             host: upstream.host_field().clone(),
             protocol: upstream.protocol(),
             enabled: self.open.is_some(),
+            revision: self.revision,
             caller_faults: self.route.callers.is_on(),
             connections: u64::try_from(self.route.connections.value()).unwrap_or(0),
             requests: self.route.requests.total(),

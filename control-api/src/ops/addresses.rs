@@ -94,6 +94,7 @@ fn change(
         tls,
         enabled: patch.enabled,
         caller_faults: patch.caller_faults,
+        of_revision: now.map(|now| now.revision),
     })
 }
 

@@ -14,6 +14,9 @@ pub enum OpError {
     /// An id, name or address is taken.
     #[error("{0}")]
     Taken(String),
+    /// It is no longer as it was when the change was worked out.
+    #[error("{0}")]
+    Changed(String),
     /// More than there may be at a time.
     #[error("{0}")]
     TooMany(String),
@@ -94,6 +97,7 @@ impl From<RouteError> for OpError {
             RouteError::NameTaken { .. } | RouteError::AddressTaken { .. } => {
                 Self::Taken(error.to_string())
             }
+            RouteError::ChangedMeanwhile { .. } => Self::Changed(error.to_string()),
             RouteError::Unknown { name } => Self::NoRoute(name.clone()),
             RouteError::Listen { source, .. } => {
                 Self::invalid(Problem::at("listen", format!("{error}: {source}")))

@@ -102,6 +102,13 @@ impl Ops {
     /// As [`arm`](Self::arm) and [`add_route`](Self::add_route); nothing is changed then.
     pub fn reload(&self, wanted: &Wanted, caller: Caller) -> Result<Reloaded, OpError> {
         check_routes(&wanted.routes, &wanted.faults).map_err(OpError::Invalid)?;
+        // Before the lock, as it may take long.
+        for route in &wanted.routes {
+            if let Some(tls) = &route.tls {
+                let prepared = self.0.gateway.prepare_tls(tls);
+                prepared.map_err(|error| OpError::from(error).of_route(&route.name))?;
+            }
+        }
         let mut change = self.change(caller);
         change.state.check_may_arm(change.now)?;
         let before = std::mem::take(&mut change.state.loaded);
@@ -272,6 +279,7 @@ impl Change<'_> {
                         tls: change.tls.as_ref().map(|_| status.tls.into()),
                         enabled: change.enabled.map(|_| status.enabled),
                         caller_faults: change.caller_faults.map(|_| status.caller_faults),
+                        of_revision: None,
                     };
                     gateway.change_route(&new.name, change)?;
                     undo.push(Undo::Change(new.name.clone(), back));
@@ -350,6 +358,7 @@ fn difference(from: &NewRoute, to: &NewRoute) -> RouteChange {
         tls: (from.tls != to.tls).then(|| to.tls.clone().into()),
         enabled: (from.enabled != to.enabled).then_some(to.enabled),
         caller_faults: (from.caller_faults != to.caller_faults).then_some(to.caller_faults),
+        of_revision: None,
     }
 }
 

@@ -41,6 +41,10 @@ impl Ops {
         }
         shown.insert("enabled".to_owned(), json!(new.enabled));
         shown.insert("caller_faults".to_owned(), json!(new.caller_faults));
+        // Before the lock, as it may take long.
+        if let Some(tls) = &new.tls {
+            self.0.gateway.prepare_tls(tls)?;
+        }
         let mut change = self.change(caller);
         let route = self.0.gateway.add_route(new)?;
         change.done("route.add", vec![route.name.clone()], Value::Object(shown));
@@ -78,6 +82,10 @@ impl Ops {
         }
         if let Some(caller_faults) = wanted.caller_faults {
             shown.insert("caller_faults".to_owned(), json!(caller_faults));
+        }
+        // Before the lock, as it may take long.
+        if let Some(ListenerTlsChange::To(tls)) = &wanted.tls {
+            self.0.gateway.prepare_tls(tls)?;
         }
         let mut change = self.change(caller);
         let route = self.0.gateway.change_route(name, wanted)?;

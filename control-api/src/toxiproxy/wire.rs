@@ -51,7 +51,7 @@ impl From<OpError> for ToxicError {
     fn from(error: OpError) -> Self {
         let status = match &error {
             OpError::Invalid(_) => StatusCode::BAD_REQUEST,
-            OpError::Taken(_) => StatusCode::CONFLICT,
+            OpError::Taken(_) | OpError::Changed(_) => StatusCode::CONFLICT,
             OpError::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             OpError::NoFault(_) | OpError::NoLease(_) => StatusCode::NOT_FOUND,
             OpError::NoRoute(_) => return Self::no_proxy(),

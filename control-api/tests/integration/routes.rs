@@ -266,3 +266,30 @@ async fn a_cycle_of_routes_is_refused_however_the_addresses_are_written() {
     assert_eq!(world.call("POST", "/routes", chain).await.0, 201);
     assert_eq!(world.through("/").await, 200);
 }
+
+#[tokio::test]
+async fn changes_of_one_route_at_the_same_time_are_all_kept() {
+    let world = World::start().await;
+    let second = TestUpstream::replying("second").await;
+    for (round, url) in [world.upstream.url(), second.url()]
+        .iter()
+        .cycle()
+        .take(20)
+        .enumerate()
+    {
+        let host = format!("round-{round}.test");
+        let patch = |body: Value| world.call("PATCH", "/routes/web", body);
+
+        let (upstream, named, flagged) = tokio::join!(
+            patch(json!({ "upstream": url })),
+            patch(json!({ "host": host })),
+            patch(json!({ "caller_faults": round % 2 == 0 })),
+        );
+
+        assert_eq!((upstream.0, named.0, flagged.0), (200, 200, 200));
+        let (_, shown) = world.get("/routes/web").await;
+        assert_eq!(shown["upstream"], json!(url), "round {round}");
+        assert_eq!(shown["host"], json!(host), "round {round}");
+        assert_eq!(shown["caller_faults"], json!(round % 2 == 0));
+    }
+}

@@ -39,6 +39,8 @@ pub struct RouteChange {
     pub enabled: Option<bool>,
     /// Whether its callers may ask for faults.
     pub caller_faults: Option<bool>,
+    /// Only if the route is still at this [revision](RouteStatus::revision): the change was worked out from it.
+    pub of_revision: Option<u64>,
 }
 
 /// What becomes of TLS on a listener.
@@ -77,6 +79,8 @@ pub struct RouteStatus {
     pub enabled: bool,
     /// Whether its callers may ask for faults.
     pub caller_faults: bool,
+    /// Another number after each change of it; a route that is made anew under its name has another, too.
+    pub revision: u64,
     /// Client connections that are open.
     pub connections: u64,
     /// Requests since it was made; none on a `tcp` route.
@@ -114,6 +118,12 @@ pub enum RouteError {
     /// There is no route of that name.
     #[error("there is no route `{name}`")]
     Unknown {
+        /// The name.
+        name: String,
+    },
+    /// It was changed since the change was worked out.
+    #[error("the route `{name}` was changed meanwhile")]
+    ChangedMeanwhile {
         /// The name.
         name: String,
     },

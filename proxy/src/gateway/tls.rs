@@ -2,25 +2,46 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::{RouteError, Shared};
+use super::{GatewayHandle, RouteError, Shared};
 use crate::{
     error::Chain,
     tls::{InvalidTls, ListenerTls, LocalAuthority, ServerTls},
     upstream::Protocol,
 };
 
+impl GatewayHandle {
+    /// Reads or makes the own authority, if `tls` needs it: what could take long when a route is made or changed. Once it is
+    /// there, this costs nothing.
+    ///
+    /// # Errors
+    /// When it cannot be read or made.
+    pub fn prepare_tls(&self, tls: &ListenerTls) -> Result<(), RouteError> {
+        let served = self.0.listener_tls(Some(tls.clone()));
+        served.map(drop)
+    }
+}
+
+/// Bytes of other protocols than HTTP pass as they are.
+pub(super) fn check_may_have_tls(
+    tls: Option<&ServerTls>,
+    protocol: Protocol,
+) -> Result<(), RouteError> {
+    match (tls, protocol) {
+        (Some(_), Protocol::Tcp) => {
+            let why = "is not spoken on tcp routes, whose bytes pass as they are";
+            Err(RouteError::Tls(InvalidTls::new("", why)))
+        }
+        (Some(_), Protocol::Http) | (None, _) => Ok(()),
+    }
+}
+
 impl Shared {
-    /// What serves TLS on a listener of a route that carries `protocol`.
+    /// What serves TLS on a listener.
     pub(super) fn listener_tls(
         &self,
         tls: Option<ListenerTls>,
-        protocol: Protocol,
     ) -> Result<Option<Arc<ServerTls>>, RouteError> {
         let Some(tls) = tls else { return Ok(None) };
-        if protocol == Protocol::Tcp {
-            let why = "is not spoken on tcp routes, whose bytes pass as they are";
-            return Err(RouteError::Tls(InvalidTls::new("", why)));
-        }
         let tls = ServerTls::new(tls, || self.authority()).map_err(RouteError::Tls)?;
         Ok(Some(Arc::new(tls)))
     }

@@ -23,7 +23,10 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::{files::Identity, validity::Validity};
+use super::{
+    files::{Identity, read_file},
+    validity::Validity,
+};
 
 /// How long the authority is valid.
 const AUTHORITY_DAYS: u64 = 3_650;
@@ -61,6 +64,17 @@ pub enum AuthorityError {
         /// The file.
         path: PathBuf,
     },
+    /// Its certificate is there without the key. Another authority would be trusted by nobody who trusts this one.
+    #[error(
+        "the key of the authority, `{key}`, is gone, and clients may trust its certificate, `{certificate}`; \
+         put the key back, or delete the certificate, and another authority is made"
+    )]
+    KeyLost {
+        /// The certificate, which is there.
+        certificate: PathBuf,
+        /// The key, which is not.
+        key: PathBuf,
+    },
     /// It has expired.
     #[error("the authority in `{path}` has expired; delete the file, and another is made")]
     Expired {
@@ -96,6 +110,14 @@ impl LocalAuthority {
             move |source| AuthorityError::File { path, source }
         };
         let key_path = directory.join(Self::KEY_FILE);
+        let path = directory.join(Self::CERTIFICATE_FILE);
+        // The key is there before the certificate, so that this holds while another process makes both.
+        if path.exists() && !key_path.exists() {
+            return Err(AuthorityError::KeyLost {
+                certificate: path,
+                key: key_path,
+            });
+        }
         if !key_path.exists() {
             let mut builder = DirBuilder::new();
             let made = builder.recursive(true).mode(0o700).create(directory);
@@ -103,17 +125,17 @@ impl LocalAuthority {
             let text = make().map_err(AuthorityError::Make)?;
             put_new(&key_path, &text).map_err(file(&key_path))?;
         }
-        let text = fs::read_to_string(&key_path).map_err(file(&key_path))?;
+        let text = read_file(&key_path).map_err(file(&key_path))?;
         let broken = || AuthorityError::Broken {
             path: key_path.clone(),
         };
+        let text = String::from_utf8(text).map_err(|_| broken())?;
         let key = KeyPair::from_pem(&text).map_err(|_| broken())?;
         let certificate = CertificateDer::from_pem_slice(text.as_bytes()).map_err(|_| broken())?;
         let validity = Validity::of(&certificate).ok_or_else(broken)?;
         if validity.not_after < super::validity::now() {
             return Err(AuthorityError::Expired { path: key_path });
         }
-        let path = directory.join(Self::CERTIFICATE_FILE);
         let pem = first_certificate(&text).ok_or_else(broken)?;
         if fs::read_to_string(&path).ok().as_deref() != Some(&pem) {
             replace(&path, &pem).map_err(file(&path))?;
@@ -347,6 +369,36 @@ mod tests {
         );
         assert_eq!(fs::read_to_string(first.path()).unwrap(), first.pem());
         assert!(!first.pem().contains("PRIVATE"));
+    }
+
+    #[test]
+    fn a_lost_key_is_told_and_no_other_authority_takes_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = LocalAuthority::open(directory.path()).unwrap();
+        fs::remove_file(directory.path().join(LocalAuthority::KEY_FILE)).unwrap();
+
+        let error = LocalAuthority::open(directory.path()).unwrap_err();
+
+        assert!(matches!(error, AuthorityError::KeyLost { .. }), "{error}");
+        assert_eq!(fs::read_to_string(first.path()).unwrap(), first.pem());
+        fs::remove_file(first.path()).unwrap();
+        let another = LocalAuthority::open(directory.path()).unwrap();
+        assert_ne!(another.pem(), first.pem());
+    }
+
+    #[test]
+    fn a_key_that_is_a_pipe_is_refused_without_waiting_for_a_writer() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(LocalAuthority::KEY_FILE);
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+
+        let error = LocalAuthority::open(directory.path()).unwrap_err();
+
+        let AuthorityError::File { source, .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(source.to_string(), "it is not a file");
     }
 
     #[test]

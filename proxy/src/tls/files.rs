@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -145,21 +145,24 @@ impl Identity {
 
 /// A file that is neither larger than it may be nor something that never ends.
 fn read(field: &str, path: &Path) -> Result<Vec<u8>, InvalidTls> {
-    let shown = path.display();
-    let wrong = |why: &dyn std::fmt::Display| {
+    read_file(path).map_err(|why| {
+        let shown = path.display();
         InvalidTls::new(field, format!("could not read `{shown}`: {why}"))
-    };
+    })
+}
+
+/// As [`read`], with the plain reason.
+pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     // Looked at before it is opened: opening a pipe waits for somebody who writes.
-    let metadata = std::fs::metadata(path).map_err(|error| wrong(&error))?;
-    if !metadata.is_file() {
-        return Err(wrong(&"it is not a file"));
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
     }
-    let file = File::open(path).map_err(|error| wrong(&error))?;
     let mut text = Vec::new();
-    let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut text);
-    read.map_err(|error| wrong(&error))?;
+    File::open(path)?
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut text)?;
     if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(wrong(&"it has more than 1 MiB"));
+        return Err(io::Error::other("it has more than 1 MiB"));
     }
     Ok(text)
 }

@@ -1,5 +1,7 @@
 //! Routes come and go while the gateway runs.
 
+use std::io::{Read, Write};
+
 use brownout_proxy::{ListenAddress, NewRoute, RouteChange, RouteError, Upstream};
 use brownout_telemetry::{Metrics, names};
 use brownout_testkit::{How, RawClient, TestProxy, TestUpstream, eventually};
@@ -161,6 +163,67 @@ async fn moving_to_an_address_that_is_taken_leaves_everything_as_it_was() {
 
     assert!(matches!(refused, RouteError::AddressTaken { .. }));
     assert_eq!(proxy.get("/").await.text(), "hello");
+}
+
+#[tokio::test]
+async fn a_change_worked_out_from_a_route_that_was_changed_meanwhile_is_refused() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+    let handle = proxy.handle();
+    let seen = handle.route(TestProxy::ROUTE).unwrap();
+    let change = RouteChange {
+        enabled: Some(false),
+        of_revision: Some(seen.revision),
+        ..RouteChange::default()
+    };
+
+    let first = handle.change_route(TestProxy::ROUTE, change.clone());
+    let second = handle.change_route(TestProxy::ROUTE, change);
+
+    assert_ne!(first.unwrap().revision, seen.revision);
+    let refused = second.unwrap_err();
+    assert!(matches!(refused, RouteError::ChangedMeanwhile { .. }));
+}
+
+#[tokio::test]
+async fn the_first_client_at_a_new_address_meets_the_new_upstream() {
+    let first = TestUpstream::replying("first").await;
+    let second = TestUpstream::replying("second").await;
+    let proxy = TestProxy::to(&first).start();
+    for round in 0..20 {
+        let to = if round % 2 == 0 { &second } else { &first };
+        let wanted = if round % 2 == 0 { "second" } else { "first" };
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = free.local_addr().unwrap();
+        drop(free);
+        let asking = std::thread::spawn(move || {
+            let mut tcp = loop {
+                match std::net::TcpStream::connect(there) {
+                    Ok(tcp) => break tcp,
+                    Err(_) => std::thread::yield_now(),
+                }
+            };
+            tcp.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+                .unwrap();
+            let mut answer = String::new();
+            tcp.read_to_string(&mut answer).unwrap();
+            answer
+        });
+
+        let change = RouteChange {
+            listen: Some(there.into()),
+            upstream: Some(Upstream::parse(&to.url()).unwrap()),
+            ..RouteChange::default()
+        };
+        proxy
+            .handle()
+            .change_route(TestProxy::ROUTE, change)
+            .unwrap();
+
+        let answer = tokio::task::spawn_blocking(move || asking.join().unwrap());
+        let answer = answer.await.unwrap();
+        assert!(answer.ends_with(wanted), "round {round}: {answer}");
+    }
 }
 
 #[tokio::test]
