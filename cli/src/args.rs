@@ -341,6 +341,18 @@ pub(crate) enum RouteCommand {
         /// The Host that requests have there: keep, upstream, or a host [default: keep]
         #[arg(long, value_name = "HOST")]
         host: Option<String>,
+        /// How long the upstream may take to accept a connection [default: 5s]
+        #[arg(long, value_name = "DURATION")]
+        connect_timeout: Option<String>,
+        /// How long the upstream may take to begin its answer [default: none]
+        #[arg(long, value_name = "DURATION")]
+        head_timeout: Option<String>,
+        /// Connections of each core to the upstream; further requests wait [default: no limit]
+        #[arg(long, value_name = "N")]
+        pool_max: Option<u64>,
+        /// What paths begin with at the listener; the upstream gets what follows
+        #[arg(long, value_name = "PATH")]
+        path_prefix: Option<String>,
         /// Speak TLS on the listener, with certificates of the local authority (see: tls ca)
         #[arg(long)]
         tls: bool,

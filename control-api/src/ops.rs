@@ -15,6 +15,7 @@ mod fit;
 mod halt;
 mod leases;
 mod load;
+mod options;
 mod routes;
 mod telling;
 mod toxics;
@@ -46,6 +47,7 @@ pub(crate) use self::{
     addresses::{route_change, shown_tls, shown_upstream_tls},
     error::whole_seconds,
     events::{Clock, Listener},
+    options::shown_options,
 };
 use self::{
     ended::EndedFaults,

@@ -16,7 +16,10 @@ use crate::{
     control::Shared,
     extract::{Body, Name, Query},
     off_thread::{look_up, off_thread},
-    ops::{Armed, Filter, OpError, new_route, route_change, shown_tls, shown_upstream_tls},
+    ops::{
+        Armed, Filter, OpError, new_route, route_change, shown_options, shown_tls,
+        shown_upstream_tls,
+    },
     problem::ApiError,
 };
 
@@ -144,6 +147,7 @@ fn answer(route: RouteStatus, faults: &[Armed]) -> RouteAnswer {
             HostField::Keep => None,
             HostField::Upstream | HostField::Text(_) => Some(route.host.as_str().to_owned()),
         },
+        options: shown_options(&route.options),
         enabled: route.enabled,
         caller_faults: route.caller_faults,
         connections: route.connections,

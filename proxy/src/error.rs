@@ -1,6 +1,8 @@
 //! What can go wrong, with whom, and how it is said to a client.
 
-use std::{fmt, io};
+use std::{fmt, io, time::Duration};
+
+use brownout_fault::units::show_duration;
 
 use crate::{
     http1::BadAnswer,
@@ -14,10 +16,20 @@ pub(crate) enum UpstreamError {
     Resolve { source: io::Error },
     #[error("could not connect")]
     Connect { source: io::Error },
-    #[error("did not accept the connection within 5s")]
-    ConnectTimeout,
-    #[error("did not complete the TLS handshake within 5s of the attempt to connect")]
-    HandshakeTimeout,
+    #[error("did not accept the connection within {}", show_duration(*limit))]
+    ConnectTimeout { limit: Duration },
+    #[error(
+        "did not complete the TLS handshake within {} of the attempt to connect",
+        show_duration(*limit)
+    )]
+    HandshakeTimeout { limit: Duration },
+    #[error("did not begin its answer within {}", show_duration(*limit))]
+    HeadTimeout { limit: Duration },
+    #[error(
+        "has all {max} connections of this core's pool in use, and none was free within {}",
+        show_duration(*limit)
+    )]
+    PoolFull { max: usize, limit: Duration },
     #[error("leads back to this route: the request would go round for ever")]
     Loop,
     #[error("cannot be reached with TLS: {failure}")]
@@ -34,13 +46,17 @@ pub(crate) enum ErrorKind {
     Connect,
     Reset,
     Timeout,
+    /// Of the head of an answer, where the route has such a limit.
+    HeadTimeout,
+    /// No connection was free, where the route has such a limit.
+    PoolFull,
     Protocol,
     ClientDisconnect,
     Tls(TlsCause),
 }
 
 impl ErrorKind {
-    /// All but those of TLS.
+    /// All but those of TLS and of options of a route.
     pub(crate) const USUAL: [Self; 5] = [
         Self::Connect,
         Self::Reset,
@@ -54,6 +70,8 @@ impl ErrorKind {
             Self::Connect => "connect",
             Self::Reset => "reset",
             Self::Timeout => "timeout",
+            Self::HeadTimeout => "head_timeout",
+            Self::PoolFull => "pool_full",
             Self::Protocol => "protocol",
             Self::ClientDisconnect => "client_disconnect",
             Self::Tls(cause) => cause.name(),
@@ -84,7 +102,10 @@ impl UpstreamError {
     /// The status of the answer that tells a client of it.
     pub(crate) fn status(&self) -> u16 {
         match self {
-            Self::ConnectTimeout | Self::HandshakeTimeout => 504,
+            Self::ConnectTimeout { .. }
+            | Self::HandshakeTimeout { .. }
+            | Self::HeadTimeout { .. } => 504,
+            Self::PoolFull { .. } => 503,
             Self::Loop => 508,
             Self::Resolve { .. }
             | Self::Connect { .. }
@@ -97,7 +118,9 @@ impl UpstreamError {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::Resolve { .. } | Self::Connect { .. } | Self::Loop => ErrorKind::Connect,
-            Self::ConnectTimeout | Self::HandshakeTimeout => ErrorKind::Timeout,
+            Self::ConnectTimeout { .. } | Self::HandshakeTimeout { .. } => ErrorKind::Timeout,
+            Self::HeadTimeout { .. } => ErrorKind::HeadTimeout,
+            Self::PoolFull { .. } => ErrorKind::PoolFull,
             Self::Tls { failure } => ErrorKind::Tls(failure.cause),
             Self::Broken { .. } => ErrorKind::Reset,
             Self::Protocol { .. } => ErrorKind::Protocol,
@@ -112,8 +135,10 @@ impl UpstreamError {
                 "connection_refused"
             }
             Self::Connect { .. } => "connection_error",
-            Self::ConnectTimeout => "connect_timeout",
-            Self::HandshakeTimeout => "tls_timeout",
+            Self::ConnectTimeout { .. } => "connect_timeout",
+            Self::HandshakeTimeout { .. } => "tls_timeout",
+            Self::HeadTimeout { .. } => "head_timeout",
+            Self::PoolFull { .. } => "pool_full",
             Self::Loop => "loop_detected",
             Self::Tls { failure } => failure.cause.name(),
             Self::Broken { .. } => "connection_reset",

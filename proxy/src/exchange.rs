@@ -132,6 +132,12 @@ pub(crate) async fn exchange(
     }
     // Boxed, so that a request that a fault holds keeps no room for it.
     let upstream = scope.route.upstream();
+    if upstream.maps_targets() {
+        match upstream.map_target(head.target()) {
+            Some(target) => head.set_target(&target),
+            None => return Box::pin(exchange.outside(&upstream, &mut body)).await,
+        }
+    }
     exchange.asked.upgrades = to_upstream(head, upstream.outgoing_host(), Outgoing::Keep);
     let Decided { forward, after, .. } = decided;
     let forward = exchange.forward(upstream, head, length, &mut body, forward, after);

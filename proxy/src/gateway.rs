@@ -297,7 +297,7 @@ impl GatewayHandle {
         {
             return Err(RouteError::OtherProtocol {
                 carries,
-                upstream: upstream.clone(),
+                upstream: Box::new(upstream.clone()),
             });
         }
         routes::check_caller_faults(change.caller_faults == Some(true), &entry.route.upstream())?;
@@ -508,6 +508,7 @@ impl Entry {
             upstream: upstream.to_string(),
             upstream_tls: upstream.tls().map(|tls| tls.options().clone()),
             host: upstream.host_field().clone(),
+            options: upstream.options().clone(),
             protocol: upstream.protocol(),
             enabled: self.open.is_some(),
             revision: self.revision,

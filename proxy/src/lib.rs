@@ -48,4 +48,4 @@ pub use tls::{
     AuthorityError, CertificateFiles, InvalidTls, ListenerTls, ListenerTlsOptions, LocalAuthority,
     UpstreamTls, UpstreamTlsOptions,
 };
-pub use upstream::{HostField, InvalidUpstream, Protocol, Upstream};
+pub use upstream::{HostField, InvalidUpstream, PoolOptions, Protocol, Upstream, UpstreamOptions};

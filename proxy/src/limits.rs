@@ -69,16 +69,16 @@ pub(crate) const COPY_TIME_MAX: Duration = Duration::from_secs(60);
 
 // --- Upstreams ---------------------------------------------------------------------------------------------------
 
-/// An upstream has so long to accept a connection, its name resolution and its TLS handshake included. Then the request is answered with 504,
-/// and a connection of a `tcp` route is reset.
+/// An upstream has so long to accept a connection, unless its route says otherwise: a place in the pool, its name resolution and its
+/// TLS handshake included. Then the request is answered with 504, and a connection of a `tcp` route is reset.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A core keeps so many TLS sessions of a route's upstream that can be resumed. Older ones are forgotten.
 pub(crate) const TLS_SESSIONS_MAX: usize = 256;
 
-/// A core keeps an unused upstream connection for so long.
+/// A core keeps an unused upstream connection for so long, unless the route says otherwise.
 pub(crate) const POOL_IDLE_MAX: Duration = Duration::from_secs(60);
-/// A core keeps so many unused upstream connections of a route. Others are closed.
+/// A core keeps so many unused upstream connections of a route, unless that says otherwise. Others are closed.
 pub(crate) const POOL_CONNECTIONS_MAX: usize = 256;
 
 // --- Bytes that are relayed ----------------------------------------------------------------------------------------

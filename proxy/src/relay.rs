@@ -23,12 +23,12 @@ use crate::{
     admit::{Admitted, admit},
     error::{Chain, UpstreamError},
     journal::{self, OpenConnection},
-    limits::CONNECT_TIMEOUT,
     route::{Open, Route},
     scope::Scope,
     shaping::StreamShaper,
     timer::Timer,
     transport::{close_in_order, reset_on_close},
+    upstream::{Place, Upstream},
 };
 
 /// Passes bytes between a client and an upstream, with what faults do to them.
@@ -265,14 +265,8 @@ async fn carry(
         Admitted::Gone => return RelayEnding::ClientGone,
     }
     let address = route.upstream();
-    let opened = timeout(CONNECT_TIMEOUT, address.connect());
-    let opened = opened.await.unwrap_or(Err(UpstreamError::ConnectTimeout));
-    let opened = opened.and_then(|upstream| {
-        scope.check_leads_on(&address, &upstream)?;
-        Ok(upstream)
-    });
-    let upstream = match opened {
-        Ok(upstream) => upstream,
+    let (upstream, _place) = match open(scope, &address).await {
+        Ok(opened) => opened,
         Err(error) => {
             route.errors(error.kind()).add(1);
             reset_on_close(client);
@@ -291,6 +285,29 @@ async fn carry(
     let from_client = start(Direction::Upstream);
     let from_upstream = start(Direction::Downstream);
     relay.run(from_client, from_upstream).await.ending
+}
+
+/// Opens a connection to the upstream, of which the place is kept as long as it lasts.
+async fn open(
+    scope: &Scope,
+    upstream: &Arc<Upstream>,
+) -> Result<(TcpStream, Option<Place>), UpstreamError> {
+    let limit = upstream.options().connect_timeout;
+    let has_place = Cell::new(false);
+    let opened = timeout(limit, async {
+        let place = scope.pool.place(upstream).await;
+        has_place.set(true);
+        Ok((upstream.connect().await?, place))
+    });
+    let opened = opened.await.unwrap_or_else(|_| {
+        Err(match upstream.options().pool.max_connections {
+            Some(max) if !has_place.get() => UpstreamError::PoolFull { max, limit },
+            Some(_) | None => UpstreamError::ConnectTimeout { limit },
+        })
+    });
+    let (tcp, place) = opened?;
+    scope.check_leads_on(upstream, &tcp)?;
+    Ok((tcp, place))
 }
 
 /// Counts a connection among the open ones until it is dropped.

@@ -1,8 +1,10 @@
 //! Where requests go: an address, and each core's own connections to it.
 
+mod options;
 mod pool;
 
-pub(crate) use self::pool::{Pool, SharedPool};
+pub use self::options::{PoolOptions, UpstreamOptions};
+pub(crate) use self::pool::{Place, Pool, SharedPool};
 
 use std::{
     fmt, io,
@@ -17,7 +19,6 @@ use tokio::{
 use crate::{
     error::{Chain, UpstreamError},
     http1::{OutgoingHost, handshake},
-    limits::CONNECT_TIMEOUT,
     tls::{CoreTls, InvalidTls, UpstreamTls, UpstreamTlsOptions},
 };
 
@@ -54,8 +55,8 @@ impl HostField {
     }
 }
 
-/// The address behind a route: `http://HOST:PORT`, `https://HOST:PORT` or `tcp://HOST:PORT`. It says what the route
-/// carries, and how.
+/// The address behind a route: `http://HOST:PORT[/PATH]`, `https://HOST:PORT[/PATH]` or `tcp://HOST:PORT`. It says what the
+/// route carries, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     protocol: Protocol,
@@ -65,9 +66,12 @@ pub struct Upstream {
     address: Option<SocketAddr>,
     /// `HOST[:PORT]` as it was written.
     authority: String,
+    /// What the paths of requests are behind, without a `/` at its end; empty for most.
+    base: String,
     host_field: HostField,
     /// Only of `https`.
     tls: Option<UpstreamTls>,
+    options: UpstreamOptions,
 }
 
 /// Why a text is no upstream.
@@ -81,13 +85,21 @@ pub enum InvalidUpstream {
     /// A protocol without a usual port needs one.
     #[error("has no port; write it like \"tcp://127.0.0.1:5432\"")]
     NoPort,
-    /// Something follows the host and port.
-    #[error(
-        "has a path or query; a route forwards paths as they are, so write \"{scheme}://HOST:PORT\""
-    )]
+    /// Something follows the host and port that cannot.
+    #[error("has {what}; write \"{form}\"")]
     Path {
-        /// What it began with.
-        scheme: &'static str,
+        /// What should not be there.
+        what: &'static str,
+        /// What may be.
+        form: &'static str,
+    },
+    /// An option that cannot be used.
+    #[error("{why}")]
+    Option {
+        /// Its name.
+        option: &'static str,
+        /// Why it cannot.
+        why: &'static str,
     },
     /// A user name or password.
     #[error("has a user name; credentials belong into the requests")]
@@ -135,7 +147,7 @@ impl Scheme {
 }
 
 impl Upstream {
-    /// Reads `http://HOST:PORT`, `https://HOST:PORT` or `tcp://HOST:PORT`. The port of `http` is 80 when it is left out,
+    /// Reads `http://HOST:PORT[/PATH]`, `https://HOST:PORT[/PATH]` or `tcp://HOST:PORT`. The port of `http` is 80 when it is left out,
     /// that of `https` 443; the host may be a name, which is resolved for each new connection. An `https` upstream is
     /// reached with the default options of TLS.
     ///
@@ -158,11 +170,7 @@ impl Upstream {
         let scheme = known
             .find(|known| known.as_str() == scheme)
             .ok_or(InvalidUpstream::Malformed)?;
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
-        if authority.contains(['/', '?', '#']) {
-            let scheme = scheme.as_str();
-            return Err(InvalidUpstream::Path { scheme });
-        }
+        let (authority, base) = split_base(scheme, rest)?;
         if authority.contains('@') {
             return Err(InvalidUpstream::Credentials);
         }
@@ -197,8 +205,10 @@ impl Upstream {
             port,
             address: address.map(|ip| SocketAddr::new(ip, port)),
             authority: parsed.as_str().to_owned(),
+            base: base.to_owned(),
             host_field: HostField::Keep,
             tls,
+            options: UpstreamOptions::default(),
         })
     }
 
@@ -301,7 +311,8 @@ impl Upstream {
     /// # Errors
     /// Why it cannot be reached, in words.
     pub async fn try_connect(&self) -> Result<(), String> {
-        let opened = timeout(CONNECT_TIMEOUT, async {
+        let limit = self.options.connect_timeout;
+        let opened = timeout(limit, async {
             let tcp = self.connect().await?;
             match &self.tls {
                 None => Ok(()),
@@ -311,7 +322,9 @@ impl Upstream {
                 }
             }
         });
-        let opened = opened.await.unwrap_or(Err(UpstreamError::ConnectTimeout));
+        let opened = opened
+            .await
+            .unwrap_or(Err(UpstreamError::ConnectTimeout { limit }));
         opened.map_err(|error| Chain(&error).to_string())
     }
 
@@ -335,9 +348,32 @@ impl Upstream {
     }
 }
 
+/// Splits what stands behind `://` into authority and path, the path without a `/` at its end.
+fn split_base(scheme: Scheme, rest: &str) -> Result<(&str, &str), InvalidUpstream> {
+    let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, base) = rest.split_at(at);
+    let base = base.strip_suffix('/').unwrap_or(base);
+    let wrong = |what| {
+        let form = match scheme {
+            Scheme::Http => "http://HOST:PORT/PATH",
+            Scheme::Https => "https://HOST:PORT/PATH",
+            Scheme::Tcp => "tcp://HOST:PORT",
+        };
+        Err(InvalidUpstream::Path { what, form })
+    };
+    match base {
+        "" => Ok((authority, base)),
+        _ if base.contains(['?', '#']) => wrong("a query or fragment"),
+        _ if scheme == Scheme::Tcp => wrong("a path"),
+        _ if !options::is_path(base) => wrong("a path with bytes that none has"),
+        _ => Ok((authority, base)),
+    }
+}
+
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme().as_str(), self.authority())
+        let scheme = self.scheme().as_str();
+        write!(f, "{scheme}://{}{}", self.authority(), self.base)
     }
 }
 
@@ -379,12 +415,18 @@ mod tests {
             ("127.0.0.1:9000", InvalidUpstream::Malformed),
             ("ftp://shop.example", InvalidUpstream::Malformed),
             (
-                "http://shop.example/v1",
-                InvalidUpstream::Path { scheme: "http" },
+                "tcp://shop.example:1/v1",
+                InvalidUpstream::Path {
+                    what: "a path",
+                    form: "tcp://HOST:PORT",
+                },
             ),
             (
-                "https://shop.example?x",
-                InvalidUpstream::Path { scheme: "https" },
+                "https://shop.example/v1?x",
+                InvalidUpstream::Path {
+                    what: "a query or fragment",
+                    form: "https://HOST:PORT/PATH",
+                },
             ),
             (
                 "http://me:secret@shop.example",

@@ -2,7 +2,8 @@
 
 use brownout_client::Client;
 use brownout_wire::{
-    ListenerTlsSpec, RouteAnswer, RouteList, RoutePatch, RouteSpec, UpstreamTlsSpec,
+    ListenerTlsSpec, PoolSpec, RouteAnswer, RouteList, RouteOptions, RoutePatch, RouteSpec,
+    UpstreamTlsSpec,
 };
 
 use crate::{
@@ -20,6 +21,10 @@ pub(crate) async fn run(args: RouteArgs) -> Result<Exit, Failure> {
             upstream,
             caller_faults,
             host,
+            connect_timeout,
+            head_timeout,
+            pool_max,
+            path_prefix,
             tls,
             upstream_ca,
             upstream_insecure,
@@ -27,6 +32,15 @@ pub(crate) async fn run(args: RouteArgs) -> Result<Exit, Failure> {
             let mut spec = RouteSpec::new(name, listen, upstream);
             spec.caller_faults = caller_faults;
             spec.host = host;
+            spec.options = RouteOptions {
+                connect_timeout,
+                head_timeout,
+                pool: pool_max.map(|max| PoolSpec {
+                    max_connections: Some(max),
+                    ..PoolSpec::default()
+                }),
+                path_prefix,
+            };
             spec.tls = tls.then_some(ListenerTlsSpec::Own);
             if upstream_ca.is_some() || upstream_insecure {
                 spec.upstream_tls = Some(UpstreamTlsSpec {

@@ -10,6 +10,8 @@ use brownout_wire::{
     CertificateSpec, ListenerTlsSpec, Protocol, RoutePatch, RouteSpec, UpstreamTlsSpec,
 };
 
+use super::options::with_options;
+
 /// What is wrong with a route's addresses and options.
 pub type InvalidRoute = Vec<Problem>;
 
@@ -25,6 +27,7 @@ pub fn new_route(spec: &RouteSpec) -> Result<NewRoute, InvalidRoute> {
         tls: spec.tls.clone(),
         upstream_tls: spec.upstream_tls.clone(),
         host: spec.host.clone(),
+        options: spec.options.clone(),
         ..RoutePatch::default()
     };
     let asked = spec.protocol.map(carried);
@@ -104,7 +107,11 @@ fn upstream(
     protocol: Option<Carried>,
     now: Option<&RouteStatus>,
 ) -> Result<Option<Upstream>, Problem> {
-    if patch.upstream.is_none() && patch.upstream_tls.is_none() && patch.host.is_none() {
+    if patch.upstream.is_none()
+        && patch.upstream_tls.is_none()
+        && patch.host.is_none()
+        && patch.options.is_empty()
+    {
         return Ok(None);
     }
     let text = (patch.upstream.as_deref()).or_else(|| now.map(|now| now.upstream.as_str()));
@@ -126,6 +133,7 @@ fn upstream(
         InvalidUpstream::NotTls => {
             Problem::at("upstream_tls", format!("the upstream {text} {error}"))
         }
+        InvalidUpstream::Option { option, .. } => Problem::at(option, error.to_string()),
         InvalidUpstream::Malformed
         | InvalidUpstream::NoPort
         | InvalidUpstream::Path { .. }
@@ -141,7 +149,8 @@ fn upstream(
     };
     let upstream = upstream.with_host(host);
     let upstream = upstream.map_err(|error| Problem::at("host", error.to_string()))?;
-    Ok(Some(upstream))
+    let options = now.map(|now| now.options.clone()).unwrap_or_default();
+    with_options(upstream, &patch.options, options).map(Some)
 }
 
 fn listener_tls(

@@ -6,7 +6,7 @@ use brownout_proxy::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Change, EndReason, OpError, Ops, shown_tls, shown_upstream_tls};
+use super::{Change, EndReason, OpError, Ops, shown_options, shown_tls, shown_upstream_tls};
 use crate::audit::Caller;
 
 impl Ops {
@@ -119,6 +119,9 @@ fn shown_upstream(upstream: &Upstream) -> Map<String, Value> {
     }
     if *upstream.host_field() != HostField::Keep {
         shown.insert("host".to_owned(), json!(upstream.host_field().as_str()));
+    }
+    if let Value::Object(options) = json!(shown_options(upstream.options())) {
+        shown.extend(options);
     }
     shown
 }

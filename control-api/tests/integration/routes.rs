@@ -291,5 +291,77 @@ async fn changes_of_one_route_at_the_same_time_are_all_kept() {
         assert_eq!(shown["upstream"], json!(url), "round {round}");
         assert_eq!(shown["host"], json!(host), "round {round}");
         assert_eq!(shown["caller_faults"], json!(round % 2 == 0));
+
+async fn options_of_a_route_are_made_shown_and_changed() {
+    let world = World::start().await;
+    let new = json!({
+        "name": "two", "listen": "127.0.0.1:0", "upstream": format!("{}/v1/", world.upstream.url()),
+        "connect_timeout": "250ms", "head_timeout": "3s", "path_prefix": "/api/",
+        "pool": { "max_connections": 4, "max_idle": 2, "idle_timeout": "1m" },
+    });
+
+    let (status, made) = world.call("POST", "/routes", new).await;
+
+    assert_eq!(status, 201, "{made}");
+    assert_eq!(
+        (&made["upstream"], &made["path_prefix"]),
+        (
+            &json!(format!("{}/v1", world.upstream.url())),
+            &json!("/api")
+        )
+    );
+    assert_eq!(made["pool"], json!({ "max_connections": 4, "max_idle": 2 }));
+    let mut client = RawClient::connect(made["listen"].as_str().unwrap().parse().unwrap()).await;
+    client.get("/api/x").await;
+    assert_eq!(client.response().await.status(), 200);
+    assert_eq!(world.upstream.received()[0].target, "/v1/x");
+
+    // What a change does not name stays.
+    let change = json!({ "head_timeout": "none", "pool": {} });
+    let (status, changed) = world.call("PATCH", "/routes/two", change).await;
+    assert_eq!(status, 200, "{changed}");
+    assert_eq!(changed["connect_timeout"], "250ms");
+    assert_eq!(changed["path_prefix"], "/api");
+    assert_eq!(changed.get("head_timeout"), None);
+    assert_eq!(changed.get("pool"), None);
+    let change =
+        json!({ "connect_timeout": "5s", "path_prefix": "/", "upstream": world.upstream.url() });
+    let (_, changed) = world.call("PATCH", "/routes/two", change).await;
+    for default in ["connect_timeout", "path_prefix", "host", "upstream_tls"] {
+        assert_eq!(changed.get(default), None, "{changed}");
+    }
+    client.get("/api/x").await;
+    assert_eq!(client.response().await.status(), 200);
+    assert_eq!(world.upstream.received()[1].target, "/api/x");
+}
+
+#[tokio::test]
+async fn options_that_cannot_be_used_are_refused_with_their_place() {
+    let world = World::start().await;
+    let tcp = "tcp://127.0.0.1:9";
+    let http = "http://127.0.0.1:9";
+
+    for (upstream, option, pointer) in [
+        (http, json!({ "connect_timeout": "2h" }), "/connect_timeout"),
+        (http, json!({ "head_timeout": 3 }), "/head_timeout"),
+        (
+            http,
+            json!({ "pool": { "max_connections": 0 } }),
+            "/pool/max_connections",
+        ),
+        (http, json!({ "path_prefix": "api" }), "/path_prefix"),
+        ("http://127.0.0.1:9/a?b", json!({}), "/upstream"),
+        ("http://127.0.0.1:9/a b", json!({}), "/upstream"),
+        ("tcp://127.0.0.1:9/a", json!({}), "/upstream"),
+        (tcp, json!({ "head_timeout": "1s" }), "/head_timeout"),
+        (tcp, json!({ "path_prefix": "/api" }), "/path_prefix"),
+    ] {
+        let mut new = json!({ "name": "two", "listen": "127.0.0.1:0", "upstream": upstream });
+        new.as_object_mut()
+            .unwrap()
+            .extend(option.as_object().unwrap().clone());
+        let (status, problem) = world.call("POST", "/routes", new.clone()).await;
+        assert_eq!(status, 422, "{new}");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
     }
 }

@@ -28,7 +28,7 @@ pub use lease::{LeaseAnswer, LeaseList, LeaseRenewal, LeaseSpec};
 pub use problem::{ErrorAnswer, ProblemAnswer};
 pub use request::{RequestEnd, RequestList, RequestPhase, RequestQuery, RequestRecord};
 pub use route::{
-    CertificateSpec, ListenerTlsSpec, Protocol, RouteAnswer, RouteList, RoutePatch, RouteSpec,
-    UpstreamTlsSpec,
+    CertificateSpec, ListenerTlsSpec, PoolSpec, Protocol, RouteAnswer, RouteList, RouteOptions,
+    RoutePatch, RouteSpec, UpstreamTlsSpec,
 };
 pub use tags::FaultTags;

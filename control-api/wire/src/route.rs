@@ -1,8 +1,12 @@
 //! Routes as they are sent and shown.
 
+mod options;
 mod tls;
 
-pub use self::tls::{CertificateSpec, ListenerTlsSpec, UpstreamTlsSpec};
+pub use self::{
+    options::{PoolSpec, RouteOptions},
+    tls::{CertificateSpec, ListenerTlsSpec, UpstreamTlsSpec},
+};
 
 use brownout_fault::{
     is_name,
@@ -49,7 +53,8 @@ pub struct RouteSpec {
     pub name: String,
     /// Where to listen, `HOST:PORT`; port 0 asks for a free one.
     pub listen: String,
-    /// Where requests go, `http://HOST:PORT`, `https://HOST:PORT` or `tcp://HOST:PORT`; with `protocol` also `HOST:PORT`.
+    /// Where requests go, `http://HOST:PORT[/PATH]`, `https://HOST:PORT[/PATH]` or `tcp://HOST:PORT`; with `protocol` also
+    /// `HOST:PORT`.
     pub upstream: String,
     /// The protocol; `None` takes it from the upstream's scheme.
     pub protocol: Option<Protocol>,
@@ -59,6 +64,8 @@ pub struct RouteSpec {
     pub upstream_tls: Option<UpstreamTlsSpec>,
     /// The `Host` that requests have at the upstream: `keep`, which is the default, `upstream`, or a host.
     pub host: Option<String>,
+    /// How it treats its upstream.
+    pub options: RouteOptions,
     /// Whether it accepts connections at once.
     pub enabled: bool,
     /// Whether its callers may ask for faults by header fields; for HTTP alone.
@@ -93,6 +100,7 @@ impl RouteSpec {
             tls: None,
             upstream_tls: None,
             host: None,
+            options: RouteOptions::default(),
             enabled: true,
             caller_faults: false,
         }
@@ -104,16 +112,18 @@ impl RouteSpec {
     /// All problems, one for each field.
     pub fn read(value: &Value) -> Result<Self, Vec<Problem>> {
         let object = Object::new(value).map_err(|problem| vec![problem])?;
-        let mut problems: Vec<Problem> = object.unknown(&Self::KEYS).collect();
+        let known = [&Self::KEYS[..], &RouteOptions::KEYS].concat();
+        let mut problems: Vec<Problem> = object.unknown(&known).collect();
         let name = keep(&mut problems, object.required("name", route_name));
         let listen = keep(&mut problems, object.required("listen", owned));
         let upstream = keep(&mut problems, object.required("upstream", owned));
         let protocol = keep(&mut problems, object.optional("protocol", Protocol::read));
-        let Options {
+        let Beside {
             tls,
             upstream_tls,
             host,
-        } = Options::read(&object, &mut problems);
+            options,
+        } = Beside::read(&object, &mut problems);
         let enabled = keep(&mut problems, object.optional("enabled", boolean));
         let caller_faults = keep(&mut problems, object.optional("caller_faults", boolean));
         match (name, listen, upstream) {
@@ -125,6 +135,7 @@ impl RouteSpec {
                 tls,
                 upstream_tls,
                 host,
+                options,
                 enabled: enabled.flatten().unwrap_or(true),
                 caller_faults: caller_faults.flatten().unwrap_or(false),
             }),
@@ -156,24 +167,29 @@ impl RouteSpec {
         if self.caller_faults {
             value["caller_faults"] = json!(true);
         }
+        if let Value::Object(map) = &mut value {
+            self.options.write(map);
+        }
         value
     }
 }
 
 /// What a route and a change of one may say besides.
-struct Options {
+struct Beside {
     tls: Option<ListenerTlsSpec>,
     upstream_tls: Option<UpstreamTlsSpec>,
     host: Option<String>,
+    options: RouteOptions,
 }
 
-impl Options {
+impl Beside {
     fn read(object: &Object<'_>, problems: &mut Vec<Problem>) -> Self {
         let tls = keep(problems, object.optional("tls", ListenerTlsSpec::read));
         let upstream_tls = object.optional("upstream_tls", UpstreamTlsSpec::read);
         let upstream_tls = keep(problems, upstream_tls);
         let host = keep(problems, object.optional("host", owned));
         Self {
+            options: RouteOptions::read(object, problems),
             tls: tls.flatten(),
             upstream_tls: upstream_tls.flatten(),
             host: host.flatten(),
@@ -194,6 +210,8 @@ pub struct RoutePatch {
     pub upstream_tls: Option<UpstreamTlsSpec>,
     /// The `Host` that requests have at the upstream.
     pub host: Option<String>,
+    /// How it treats its upstream.
+    pub options: RouteOptions,
     /// Whether it shall accept connections; `None` keeps it.
     pub enabled: Option<bool>,
     /// Whether its callers may ask for faults.
@@ -217,8 +235,9 @@ impl RoutePatch {
     /// All problems, one for each field.
     pub fn read(value: &Value) -> Result<Self, Vec<Problem>> {
         let object = Object::new(value).map_err(|problem| vec![problem])?;
+        let known = [&Self::KEYS[..], &RouteOptions::KEYS].concat();
         let mut problems: Vec<Problem> = object
-            .unknown(&Self::KEYS)
+            .unknown(&known)
             .map(|problem| match problem.pointer.as_str() {
                 "/name" | "/protocol" => Problem {
                     detail: "cannot be changed; delete the route and make a new one".to_owned(),
@@ -229,11 +248,12 @@ impl RoutePatch {
             .collect();
         let listen = keep(&mut problems, object.optional("listen", owned));
         let upstream = keep(&mut problems, object.optional("upstream", owned));
-        let Options {
+        let Beside {
             tls,
             upstream_tls,
             host,
-        } = Options::read(&object, &mut problems);
+            options,
+        } = Beside::read(&object, &mut problems);
         let enabled = keep(&mut problems, object.optional("enabled", boolean));
         let caller_faults = keep(&mut problems, object.optional("caller_faults", boolean));
         if !problems.is_empty() {
@@ -245,6 +265,7 @@ impl RoutePatch {
             tls,
             upstream_tls,
             host,
+            options,
             enabled: enabled.flatten(),
             caller_faults: caller_faults.flatten(),
         })
@@ -275,6 +296,7 @@ impl RoutePatch {
         if let Some(caller_faults) = self.caller_faults {
             map.insert("caller_faults".into(), json!(caller_faults));
         }
+        self.options.write(&mut map);
         Value::Object(map)
     }
 }
@@ -299,6 +321,9 @@ pub struct RouteAnswer {
     /// The `Host` that requests have at the upstream, if it is not the client's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// How it treats its upstream, where that is not the default.
+    #[serde(flatten)]
+    pub options: RouteOptions,
     /// Whether it accepts connections; a route that is disabled refuses them.
     pub enabled: bool,
     /// Whether its callers may ask for faults by header fields.

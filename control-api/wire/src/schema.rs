@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    CountersAnswer, FaultAnswer, FaultTags, FaultTimes, ListenerTlsSpec, MagnitudeAnswer,
+    CountersAnswer, FaultAnswer, FaultTags, FaultTimes, ListenerTlsSpec, MagnitudeAnswer, PoolSpec,
     UpstreamTlsSpec,
 };
 
@@ -92,14 +92,51 @@ impl RouteTls {
     }
 }
 
+/// Options of a route, as members of one.
+fn route_options() -> Map<String, Value> {
+    let count = |min: u64| json!({ "type": "integer", "minimum": min, "maximum": PoolSpec::CONNECTIONS_MAX });
+    let pool = json!({
+        "max_connections": count(1),
+        "max_idle": count(0),
+        "idle_timeout": duration("how long a connection is kept unused: 60s by default"),
+    });
+    let mut pool = closed(&pool, &[]);
+    pool["description"] =
+        json!("connections of each core: at most so many, so many unused, for so long");
+    let members = [
+        (
+            "connect_timeout",
+            duration("how long the upstream may take to accept a connection: 5s by default"),
+        ),
+        (
+            "head_timeout",
+            json!({ "type": "string", "description": "how long the upstream may take to begin its final answer; none by default" }),
+        ),
+        ("pool", pool),
+        (
+            "path_prefix",
+            json!({ "type": "string", "description": "what paths begin with at the listener; the upstream gets what follows" }),
+        ),
+    ];
+    Map::from_iter(members.map(|(key, schema)| (key.to_owned(), schema)))
+}
+
+/// A schema with those of the options of a route.
+fn with_route_options(mut schema: Value) -> Value {
+    if let Some(properties) = schema["properties"].as_object_mut() {
+        properties.extend(route_options());
+    }
+    schema
+}
+
 /// A route to be made.
 #[must_use]
 pub fn route(tls: &RouteTls) -> Value {
-    closed(
+    with_route_options(closed(
         &json!({
             "name": name(),
             "listen": { "type": "string", "description": "HOST:PORT; port 0 asks for a free one" },
-            "upstream": { "type": "string", "description": "http://HOST:PORT, https://HOST:PORT or tcp://HOST:PORT; with `protocol` also HOST:PORT" },
+            "upstream": { "type": "string", "description": "http://HOST:PORT[/PATH], https://HOST:PORT[/PATH] or tcp://HOST:PORT; with `protocol` also HOST:PORT" },
             "protocol": { "enum": ["http", "tcp"], "description": "left out it is as the upstream's scheme says" },
             "tls": tls.listener,
             "upstream_tls": tls.upstream,
@@ -114,13 +151,13 @@ pub fn route(tls: &RouteTls) -> Value {
             },
         }),
         &["name", "listen", "upstream"],
-    )
+    ))
 }
 
 /// A change of a route.
 #[must_use]
 pub fn route_patch(tls: &RouteTls) -> Value {
-    closed(
+    with_route_options(closed(
         &json!({
             "listen": { "type": "string" },
             "upstream": { "type": "string" },
@@ -131,7 +168,7 @@ pub fn route_patch(tls: &RouteTls) -> Value {
             "caller_faults": { "type": "boolean" },
         }),
         &[],
-    )
+    ))
 }
 
 /// A lease to be made.

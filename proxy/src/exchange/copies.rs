@@ -79,7 +79,7 @@ async fn send_copy(
     is_head: bool,
 ) -> Result<(), UpstreamError> {
     let clock = Clock::start(std::time::Instant::now());
-    let mut connection = UpstreamConnection::open(scope, upstream).await?;
+    let mut connection = UpstreamConnection::open(scope, upstream, true).await?;
     let broken = |source| UpstreamError::Broken { source };
     let UpstreamConnection {
         transport, input, ..

@@ -159,22 +159,29 @@ impl Exchange<'_> {
         mut paced: Option<Box<Paced>>,
         after: &mut Option<Box<ResponseFaults>>,
     ) -> After {
-        let mut kept = self.scope.pool.take(&outbound.upstream);
+        let has_limit = (outbound.upstream.options().pool.max_connections).is_some();
+        let mut kept = match has_limit {
+            true => None, // It has to wait for its place.
+            false => self.scope.pool.take(&outbound.upstream),
+        };
+        let mut is_repeated = false;
         loop {
-            let is_kept = kept.is_some();
             let connection = match kept.take() {
                 Some(connection) => Ok(connection),
                 // Boxed, as every exchange would have to keep room for it.
-                None => match Box::pin(self.connect(&outbound.upstream, body.input)).await {
-                    Some(opened) => opened,
-                    None => return After::Drop,
-                },
+                None => {
+                    let connect = self.connect(&outbound.upstream, body.input, is_repeated);
+                    match Box::pin(connect).await {
+                        Some(opened) => opened,
+                        None => return After::Drop,
+                    }
+                }
             };
             let attempt = match connection {
                 Ok(connection) => {
                     // Another attempt follows only one that took none of the content.
                     let paced = paced.as_deref_mut();
-                    self.attempt(connection, &outbound, body, paced, after, is_kept)
+                    self.attempt(connection, &outbound, body, paced, after)
                         .await
                 }
                 Err(error) => Attempt::Failed(error),
@@ -182,6 +189,7 @@ impl Exchange<'_> {
             match attempt {
                 Attempt::Over(over) => return over,
                 Attempt::Stale => {
+                    is_repeated = true;
                     let content = outbound.bytes.bytes()[outbound.content_at..].to_vec();
                     let mut record = self.record.borrow_mut();
                     record.sending(outbound.head, &outbound.upstream, 1);
@@ -206,16 +214,18 @@ impl Exchange<'_> {
         }
     }
 
-    /// Opens a connection to the upstream; `None` when the client leaves meanwhile.
+    /// Opens a connection to the upstream, or waits for a kept one where their number has a limit, unless it has to be a new
+    /// one. `None` when the client leaves meanwhile.
     async fn connect(
         &self,
         upstream: &Arc<Upstream>,
         input: &mut Input,
+        is_new: bool,
     ) -> Option<Result<Box<UpstreamConnection>, UpstreamError>> {
         self.clock.enter(Part::Upstream);
         let opened = tokio::select! {
             biased;
-            opened = UpstreamConnection::open(self.scope, upstream) => opened,
+            opened = UpstreamConnection::open(self.scope, upstream, is_new) => opened,
             () = self.client.left(input) => return None,
         };
         self.clock.enter(Part::Own);
@@ -251,8 +261,8 @@ impl Exchange<'_> {
         body: &mut Source<'_>,
         paced: Option<&mut Paced>,
         after: &mut Option<Box<ResponseFaults>>,
-        is_kept: bool,
     ) -> Attempt {
+        let is_kept = connection.was_used;
         let expects = self.asked.expects_continue && !body.decoder.is_ended();
         let upload = Upload::new(expects);
         let (answered, end) = {
@@ -276,6 +286,7 @@ impl Exchange<'_> {
                 input,
                 upload: &upload,
                 request: outbound.head,
+                head_timeout: outbound.upstream.options().head_timeout,
             };
             let responding = self.respond(responding, after);
             // Boxed, as two small pieces of memory cost the allocator less than a large one.

@@ -1,9 +1,13 @@
 //! Answers before the final one (1xx, RFC 9110 §15.2), on their way to the client.
 
-use std::pin::pin;
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use super::{Exchange, respond::Responding, upload::Upload};
 use crate::{
+    error::UpstreamError,
     http1::{
         BadAnswer, NoAnswer, Outgoing, Output, Persistence, ResponseHead, Way, read_head,
         to_client, write_all, write_response,
@@ -12,6 +16,36 @@ use crate::{
 };
 
 impl Exchange<'_> {
+    /// As [`final_head`](Self::final_head), for which the upstream has so long. Only its own time counts: not that in which
+    /// the client's content is awaited or a fault holds it.
+    pub(super) async fn final_head_within(
+        &self,
+        limit: Duration,
+        from: &mut Responding<'_>,
+        holds: bool,
+        held: &mut Vec<u8>,
+    ) -> Result<Box<ResponseHead>, NoAnswer> {
+        let taken = || self.clock.times(Instant::now()).upstream;
+        let before = taken();
+        let overdue = async {
+            loop {
+                let spent = taken().saturating_sub(before);
+                if spent >= limit {
+                    return;
+                }
+                self.scope.timer.sleep(limit - spent).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            head = self.final_head(from, holds, held) => head,
+            () = overdue => Err(NoAnswer {
+                error: UpstreamError::HeadTimeout { limit },
+                was_unread: false,
+            }),
+        }
+    }
+
     /// The head of the final answer. 1xx before it are passed on, or kept in `held`.
     pub(super) async fn final_head(
         &self,

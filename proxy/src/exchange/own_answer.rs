@@ -10,6 +10,7 @@ use crate::{
     http1::{Fields, GO_AWAY, Output, Persistence, Refusal, RequestHead, Source, Way, write_all},
     scope::Scope,
     transport::ClientSocket,
+    upstream::Upstream,
 };
 
 /// Marks an answer that a fault made.
@@ -82,6 +83,15 @@ impl Exchange<'_> {
         let mut answer = OwnAnswer::new(status);
         answer.field("content-type", b"application/problem+json");
         self.send_own(answer, Some(content.as_bytes()), body).await
+    }
+
+    /// Answers a request whose path is not one of the route's.
+    pub(super) async fn outside(&self, upstream: &Upstream, body: &mut Source<'_>) -> After {
+        self.scope.route.refused("path_prefix").add(1);
+        self.record.borrow_mut().is_outside();
+        let prefix = (upstream.options().path_prefix.as_deref()).unwrap_or_default();
+        let detail = format!("the path does not begin with {prefix}, which the route's paths do");
+        self.own_answer(404, &detail, Some(body)).await
     }
 
     /// Answers in the upstream's place, as the fault `by` says. `asked` are the request's fields.

@@ -72,6 +72,8 @@ enum ExchangeEnd {
     Failed(ErrorKind),
     /// The client's content was not framed as its head says.
     BadRequest,
+    /// The path is not one of the route's.
+    Outside,
     /// A fault of the stream layer ended the connection under it.
     Cut,
 }
@@ -346,6 +348,11 @@ impl Record {
         self.attempt
             .error("request_body", "the client's body broke off");
         std::mem::replace(&mut self.attempt, Span::none()).end();
+    }
+
+    /// Notes that the path is not one of the route's.
+    pub(crate) fn is_outside(&mut self) {
+        self.end = ExchangeEnd::Outside;
     }
 
     /// Notes that the answer broke off in its body.

@@ -1,5 +1,7 @@
 //! The upstream's answer on its way to the client, with what faults do to it.
 
+use std::time::Duration;
+
 use brownout_fault::{CutFraming, Keep, ResponseEnding, ResponseFaults, Shape};
 use bytes::Bytes;
 use http::StatusCode;
@@ -30,6 +32,8 @@ pub(super) struct Responding<'a> {
     pub(super) input: &'a mut Input,
     pub(super) upload: &'a Upload,
     pub(super) request: &'a RequestHead,
+    /// The route's limit for the head.
+    pub(super) head_timeout: Option<Duration>,
 }
 
 /// How an answer ended.
@@ -64,7 +68,14 @@ impl Exchange<'_> {
         let holds = (faults.as_ref())
             .is_some_and(|faults| !faults.delays.is_empty() || faults.ending.is_some());
         let mut held = Vec::new();
-        let mut head = match self.final_head(&mut from, holds, &mut held).await {
+        let head = match from.head_timeout {
+            None => self.final_head(&mut from, holds, &mut held).await,
+            // Boxed, as most routes have no limit.
+            Some(limit) => {
+                Box::pin(self.final_head_within(limit, &mut from, holds, &mut held)).await
+            }
+        };
+        let mut head = match head {
             Ok(head) => head,
             Err(failed) => return Answered::Failed(failed),
         };

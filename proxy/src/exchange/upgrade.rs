@@ -7,12 +7,15 @@ use crate::{
         Outgoing, Persistence, ResponseHead, Source, UpstreamConnection, to_client, write_response,
     },
     transport::Transport,
+    upstream::Place,
 };
 
 /// An exchange that ended in a change of protocol: what is to be passed on, both ways, from then on.
 #[derive(Debug)]
 pub(crate) struct Upgrade {
     pub(crate) upstream: Transport,
+    /// Of an upstream with a limit, as long as the connection lasts.
+    pub(crate) place: Option<Place>,
     /// The answer's head, and bytes of the new protocol that came with it.
     pub(crate) to_client: Vec<u8>,
     /// Bytes that the client sent behind its request.
@@ -37,6 +40,7 @@ impl Exchange<'_> {
         body.input.consume(to_upstream.len());
         After::Upgrade(Box::new(Upgrade {
             upstream: connection.transport,
+            place: connection.place,
             to_client: answer,
             to_upstream,
             line: self.record.borrow_mut().upgraded(),

@@ -6,7 +6,7 @@ use super::GatewayHandle;
 use crate::{
     listener::ListenAddress,
     tls::{InvalidTls, ListenerTls, UpstreamTlsOptions},
-    upstream::{HostField, Protocol, Upstream},
+    upstream::{HostField, Protocol, Upstream, UpstreamOptions},
 };
 
 /// A route to be made.
@@ -73,6 +73,8 @@ pub struct RouteStatus {
     pub upstream_tls: Option<UpstreamTlsOptions>,
     /// The `Host` that requests have there.
     pub host: HostField,
+    /// How it is connected to and how long it may take.
+    pub options: UpstreamOptions,
     /// What it carries.
     pub protocol: Protocol,
     /// Whether it accepts connections.
@@ -155,7 +157,7 @@ pub enum RouteError {
         /// What it carries.
         carries: Protocol,
         /// The upstream that it should have got.
-        upstream: Upstream,
+        upstream: Box<Upstream>,
     },
     /// Bytes of another protocol than HTTP have no header fields.
     #[error(

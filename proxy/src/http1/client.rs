@@ -11,12 +11,11 @@ use super::{
 use crate::{
     clock::{Clock, Part},
     error::UpstreamError,
-    limits::CONNECT_TIMEOUT,
     scope::Scope,
     sys,
     tls::TlsFailure,
     transport::{TlsTransport, Transport},
-    upstream::Upstream,
+    upstream::{Place, Upstream},
 };
 
 /// A connection to an upstream. Dropping it closes it.
@@ -27,6 +26,18 @@ pub(crate) struct UpstreamConnection {
     pub(crate) transport: Transport,
     pub(crate) input: Input,
     pub(crate) upstream: Arc<Upstream>,
+    /// Of an upstream with a limit, while it is used.
+    pub(crate) place: Option<Place>,
+    /// Whether it comes from the pool.
+    pub(crate) was_used: bool,
+}
+
+/// What an attempt to get a connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    Place,
+    Connecting,
+    Handshake,
 }
 
 /// Why no head of an answer came.
@@ -48,7 +59,8 @@ impl NoAnswer {
 }
 
 impl UpstreamConnection {
-    /// Opens one: connects, and begins TLS where the upstream speaks it. Boxed, as exchanges and the pool hand it to each
+    /// Opens one: connects, and begins TLS where the upstream speaks it. Of an upstream with a limit it waits for a place
+    /// first, and may get a kept one then, unless it has to be a new one. Boxed, as exchanges and the pool hand it to each
     /// other.
     ///
     /// # Errors
@@ -56,25 +68,47 @@ impl UpstreamConnection {
     pub(crate) async fn open(
         scope: &Scope,
         upstream: &Arc<Upstream>,
+        is_new: bool,
     ) -> Result<Box<Self>, UpstreamError> {
-        let is_connected = Cell::new(false);
-        let opened = timeout(CONNECT_TIMEOUT, async {
-            let tcp = upstream.connect().await?;
-            is_connected.set(true);
-            scope.check_leads_on(upstream, &tcp)?;
-            match upstream.tls() {
-                None => Ok(Transport::Plain(tcp)),
-                Some(tls) => handshake(tcp, scope.upstream_tls.begin(tls)).await,
+        let limit = upstream.options().connect_timeout;
+        let opening = Cell::new(Opening::Place);
+        let opened = timeout(limit, async {
+            let place = scope.pool.place(upstream).await;
+            if place.is_some() {
+                if is_new {
+                    scope.pool.make_room();
+                } else if let Some(mut kept) = scope.pool.take(upstream) {
+                    kept.place = place;
+                    return Ok(kept);
+                }
             }
+            opening.set(Opening::Connecting);
+            let tcp = upstream.connect().await?;
+            opening.set(Opening::Handshake);
+            scope.check_leads_on(upstream, &tcp)?;
+            let transport = match upstream.tls() {
+                None => Transport::Plain(tcp),
+                Some(tls) => handshake(tcp, scope.upstream_tls.begin(tls)).await?,
+            };
+            Ok(Box::new(Self {
+                transport,
+                input: Input::default(),
+                upstream: Arc::clone(upstream),
+                place,
+                was_used: false,
+            }))
         });
-        Ok(Box::new(Self {
-            transport: opened.await.unwrap_or_else(|_| match is_connected.get() {
-                true => Err(UpstreamError::HandshakeTimeout),
-                false => Err(UpstreamError::ConnectTimeout),
-            })?,
-            input: Input::default(),
-            upstream: Arc::clone(upstream),
-        }))
+        opened.await.unwrap_or_else(|_| {
+            Err(
+                match (opening.get(), upstream.options().pool.max_connections) {
+                    (Opening::Place, Some(max)) => UpstreamError::PoolFull { max, limit },
+                    (Opening::Place, None) | (Opening::Connecting, _) => {
+                        UpstreamError::ConnectTimeout { limit }
+                    }
+                    (Opening::Handshake, _) => UpstreamError::HandshakeTimeout { limit },
+                },
+            )
+        })
     }
 
     /// Whether it waits for a request: the upstream has neither closed it nor sent anything. Asks the kernel only if

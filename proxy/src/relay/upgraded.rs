@@ -22,6 +22,7 @@ pub(crate) async fn upgraded(
 ) {
     let Upgrade {
         upstream,
+        place: _place,
         to_client,
         to_upstream,
         line,

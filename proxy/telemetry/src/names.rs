@@ -87,7 +87,7 @@ table! {
     Counter PROXY_RESPONSES = "proxy.responses" ["route", "class"] "responses"
         "Answers by class: 1xx to 5xx, or none when the exchange ended without a head."
     Counter PROXY_ERRORS = "proxy.errors" ["route", "error"] "errors"
-        "Exchanges that broke: connect, reset, timeout, protocol, client_disconnect, or a word of docs/tls.md."
+        "Exchanges that broke: connect, reset, timeout, head_timeout, pool_full, protocol, client_disconnect, or a word of docs/tls.md."
     Counter PROXY_REFUSED = "proxy.refused" ["route", "why"] "requests"
         "Requests that the proxy answered itself as they broke a rule or a limit of HTTP, by the reason; clients with whom TLS failed."
     Counter PROXY_BYTES_IN = "proxy.bytes_in" ["route"] "bytes"

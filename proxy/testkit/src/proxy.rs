@@ -14,7 +14,7 @@ use std::{
 use brownout_fault::{FaultSpec, FaultStatus, FaultWriter, Moment, store};
 use brownout_proxy::{
     ClientTimeouts, Gateway, GatewayConfig, GatewayHandle, HostField, ListenAddress, ListenerTls,
-    ListenerTlsOptions, NewRoute, Upstream, UpstreamTlsOptions,
+    ListenerTlsOptions, NewRoute, Upstream, UpstreamOptions, UpstreamTlsOptions,
 };
 use brownout_telemetry::{Metrics, Tracer};
 use serde_json::{Map, Value};
@@ -48,6 +48,7 @@ pub struct TestProxyBuilder {
     tls: Option<ListenerTls>,
     upstream_tls: Option<UpstreamTlsOptions>,
     host: HostField,
+    options: UpstreamOptions,
     state_directory: Option<PathBuf>,
 }
 
@@ -86,6 +87,7 @@ impl TestProxy {
             tls: None,
             upstream_tls: None,
             host: HostField::Keep,
+            options: UpstreamOptions::default(),
             state_directory: None,
         }
     }
@@ -315,6 +317,13 @@ impl TestProxyBuilder {
         self
     }
 
+    /// Treats its upstream so.
+    #[must_use]
+    pub fn with_options(mut self, options: UpstreamOptions) -> Self {
+        self.options = options;
+        self
+    }
+
     /// Keeps its state there.
     #[must_use]
     pub fn with_state_directory(mut self, directory: &Path) -> Self {
@@ -346,6 +355,7 @@ impl TestProxyBuilder {
             listen: ListenAddress::parse("127.0.0.1:0").expect("this is an address"),
             upstream: Upstream::parse_with(&self.upstream, self.upstream_tls.as_ref())
                 .and_then(|upstream| upstream.with_host(self.host))
+                .and_then(|upstream| upstream.with_options(self.options))
                 .expect("tests give good upstreams"),
             tls: self.tls,
             enabled: true,

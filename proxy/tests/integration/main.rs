@@ -39,6 +39,7 @@ mod proxy_process;
 mod real_servers;
 mod request_faults;
 mod response_faults;
+mod route_options;
 mod routes;
 mod slow_peers;
 mod strictness;

@@ -28,11 +28,15 @@ impl Drop for Record {
             | ExchangeEnd::Done
             | ExchangeEnd::Failed(_)
             | ExchangeEnd::BadRequest
+            | ExchangeEnd::Outside
             | ExchangeEnd::Cut => None,
         };
         self.evidence.end(self.end, by, &self.client, now);
         match self.end {
-            ExchangeEnd::Done | ExchangeEnd::ByFault(_) | ExchangeEnd::BadRequest => {}
+            ExchangeEnd::Done
+            | ExchangeEnd::ByFault(_)
+            | ExchangeEnd::BadRequest
+            | ExchangeEnd::Outside => {}
             ExchangeEnd::Failed(kind) => route.errors(kind).add(1),
             ExchangeEnd::Cut => faults::cut_beneath(&mut self.span, &mut self.attempt),
             ExchangeEnd::Open => {
@@ -97,6 +101,7 @@ impl Record {
             ExchangeEnd::ByFault(by) => Some(faults::ending_of(&self.fired[by]).into()),
             ExchangeEnd::Failed(kind) => Some(kind.name().into()),
             ExchangeEnd::BadRequest => Some("request_body".into()),
+            ExchangeEnd::Outside => Some("path_prefix".into()),
             ExchangeEnd::Cut => Some(faults::CUT.into()),
         }
     }

@@ -123,7 +123,7 @@ impl Evidence {
             ExchangeEnd::Done => AttemptEnd::Answered,
             ExchangeEnd::ByFault(_) | ExchangeEnd::Cut => AttemptEnd::Fault,
             ExchangeEnd::Failed(_) => AttemptEnd::UpstreamError,
-            ExchangeEnd::BadRequest => AttemptEnd::BadRequest,
+            ExchangeEnd::BadRequest | ExchangeEnd::Outside => AttemptEnd::BadRequest,
             ExchangeEnd::Open => match client.client_end() {
                 ClientEnd::Fin => AttemptEnd::ClientFin,
                 ClientEnd::Rst => AttemptEnd::ClientRst,
