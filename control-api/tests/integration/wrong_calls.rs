@@ -316,13 +316,13 @@ fn table() -> Vec<Wrong> {
         ),
         wrong(
             "POST /routes",
-            route(json!({ "upstream": "https://shop.example/v1" })),
+            route(json!({ "upstream": "https://shop.example/v1?x" })),
             422,
             "/upstream",
         ),
         wrong(
             "POST /routes",
-            route(json!({ "upstream": "http://shop.example/v1" })),
+            route(json!({ "upstream": "http://shop.example/v1?#x" })),
             422,
             "/upstream",
         ),
