@@ -291,7 +291,10 @@ async fn changes_of_one_route_at_the_same_time_are_all_kept() {
         assert_eq!(shown["upstream"], json!(url), "round {round}");
         assert_eq!(shown["host"], json!(host), "round {round}");
         assert_eq!(shown["caller_faults"], json!(round % 2 == 0));
+    }
+}
 
+#[tokio::test]
 async fn options_of_a_route_are_made_shown_and_changed() {
     let world = World::start().await;
     let new = json!({
