@@ -47,7 +47,7 @@ pub(crate) async fn explain(
                     ExplainedFault {
                         id: one.id,
                         kind: one.kind,
-                        acted: Some(one.acted),
+                        acted: one.acted,
                         why: one.why,
                         phase: base.as_ref().and_then(|base| base.phase.clone()),
                         percent: base.as_ref().and_then(|base| base.percent),

@@ -17,7 +17,8 @@ pub(crate) struct ExplainedRecord {
     pub(crate) explained: Option<Explained>,
     pub(crate) id: String,
     pub(crate) kind: String,
-    pub(crate) acted: bool,
+    /// `None` when that is not recorded.
+    pub(crate) acted: Option<bool>,
     pub(crate) why: String,
 }
 
@@ -46,16 +47,14 @@ impl Ops {
             request: request.connection_seq - 1,
         };
         let state = self.state();
-        let mut explained = (state.writer).explain(&subject, Knowledge::Whole, now().instant);
-        drop(state);
+        let now = now().instant;
+        let mut explained = (state.writer).explain(&subject, Knowledge::Whole, now);
         let asks = CALLER_FIELDS
             .iter()
             .any(|name| request.headers.contains_key(*name));
         if asks {
-            explained.extend(brownout_fault::explain_callers(
-                &request.headers,
-                route.caller_faults,
-            ));
+            let asked = (state.writer).explain_callers(&request.headers, route.caller_faults, now);
+            explained.extend(asked);
         }
         Ok(explained)
     }
@@ -75,19 +74,31 @@ impl Ops {
             let status = state.writer.status(id, now().instant);
             status.map(|status| state.clock.micros(status.created_at.instant))
         };
+        let is_full = attempt.faults.len() >= Attempt::FAULTS_MAX;
         let mut told: Vec<ExplainedRecord> = Vec::new();
         for one in explained {
             let acted = attempt.faults.contains(&one.id);
             let is_later = armed_at(&one.id).is_some_and(|at| at > attempt.t_head);
             let why = match (acted, is_later) {
-                (true, _) => "it acted".to_owned(),
+                (true, false) => "it acted".to_owned(),
+                (true, true) => "a fault of this id acted; the one that is armed now was armed after this request \
+                                 had begun"
+                    .to_owned(),
                 (false, true) => "it was armed after this request had begun".to_owned(),
+                (false, false) if is_full => format!(
+                    "whether it acted is not known, as a record names {} faults at most; now {}",
+                    Attempt::FAULTS_MAX,
+                    one.why
+                ),
                 (false, false) => format!("it did not act; now {}", one.why),
             };
             told.push(ExplainedRecord {
                 id: one.id.clone(),
                 kind: one.kind.to_owned(),
-                acted,
+                acted: match (acted, is_later, is_full) {
+                    (false, false, true) => None,
+                    _ => Some(acted),
+                },
                 why,
                 explained: Some(one),
             });
@@ -119,7 +130,7 @@ impl Ops {
         ExplainedRecord {
             id: id.to_owned(),
             kind: kind.to_owned(),
-            acted: true,
+            acted: Some(true),
             why,
             explained: None,
         }

@@ -127,6 +127,87 @@ async fn what_a_caller_asks_for_is_explained_too() {
 }
 
 #[tokio::test]
+async fn what_a_caller_asks_for_in_vain_is_told_with_its_words() {
+    let world = World::start().await;
+    let allow = json!({ "caller_faults": true });
+    world.call("PATCH", "/routes/web", allow).await;
+    let wrong = json!({ "route": "web", "headers": { "x-brownout-fault": "abrot=503" } });
+
+    let answer = explain(&world, wrong).await.1;
+
+    let told = told(&answer);
+    assert_eq!((told[0].0, told[0].1), ("caller:ignored", "passes"));
+    assert!(
+        told[0]
+            .2
+            .ends_with("is ignored: `x-brownout-fault: abrot=503`"),
+        "{told:?}"
+    );
+    let halt = json!({ "rearm_after": "1m" });
+    world.call("POST", "/halt", halt).await;
+    let asked = json!({ "route": "web", "headers": { "x-brownout-fault": "abort=503" } });
+    let answer = explain(&world, asked).await.1;
+    assert_eq!(answer["faults"][0]["verdict"], "passes");
+}
+
+#[tokio::test]
+async fn a_draw_for_each_connection_is_told_as_chance_as_the_connection_is_not_known() {
+    let world = World::start().await;
+    let fault =
+        json!({ "id": "some", "route": "web", "abort": 503, "percent": 50, "per": "connection" });
+    world.call("POST", "/faults", fault).await;
+    let status = world.through("/a").await;
+    let number = last(&world, "/a").await;
+
+    let imagined = explain(&world, json!({ "route": "web" })).await.1;
+    let recorded = explain(&world, json!({ "number": number })).await.1;
+
+    let why = "it fits; 50 % of connections are hit";
+    assert_eq!(told(&imagined), [("some", "by_chance", why)]);
+    assert_eq!(recorded["faults"][0]["acted"], json!(status == 503));
+}
+
+#[tokio::test]
+async fn a_record_that_is_full_of_faults_does_not_say_that_others_did_not_act() {
+    let world = World::start().await;
+    let faults: Vec<Value> = (0..10)
+        .map(|n| json!({ "id": format!("slow-{n}"), "route": "web", "latency": "1ms" }))
+        .collect();
+    world.call("POST", "/faults", json!(faults)).await;
+    world.through("/a").await;
+    let number = last(&world, "/a").await;
+
+    let answer = explain(&world, json!({ "number": number })).await.1;
+
+    let acted: Vec<&Value> = (answer["faults"].as_array().unwrap().iter())
+        .map(|one| &one["acted"])
+        .collect();
+    assert_eq!(acted[..8], [&json!(true); 8]);
+    assert_eq!(acted[8..], [&Value::Null; 2]);
+    let why = answer["faults"][9]["why"].as_str().unwrap();
+    assert!(why.contains("a record names 8 faults at most"), "{why}");
+}
+
+#[tokio::test]
+async fn a_fault_that_was_armed_anew_under_its_id_is_not_taken_for_the_one_that_acted() {
+    let world = World::start().await;
+    let first = json!({ "id": "flaky", "route": "web", "abort": 503 });
+    world.call("POST", "/faults", first).await;
+    world.through("/a").await;
+    let number = last(&world, "/a").await;
+    world.delete("/faults/flaky").await;
+    let anew = json!({ "id": "flaky", "route": "web", "latency": "1ms" });
+    world.call("POST", "/faults", anew).await;
+
+    let answer = explain(&world, json!({ "number": number })).await.1;
+
+    let one = &answer["faults"][0];
+    assert_eq!(one["acted"], true);
+    let why = one["why"].as_str().unwrap();
+    assert!(why.starts_with("a fault of this id acted"), "{why}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_explained_is_refused() {
     let world = World::start().await;
     let bytes = json!({ "name": "db", "listen": "127.0.0.1:0", "upstream": "tcp://127.0.0.1:9" });

@@ -213,7 +213,7 @@ pub struct ExplainedFault {
     /// The percentage of such requests that it would hit; none when that cannot be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<f64>,
-    /// Whether it acted, on a request that a route carried.
+    /// Whether it acted, on a request that a route carried; none when that is not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acted: Option<bool>,
     /// The reason, as a sentence without a full stop.

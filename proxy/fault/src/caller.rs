@@ -4,6 +4,7 @@
 //! own requests and nobody else's.
 
 mod asked;
+mod explain;
 
 use std::{
     sync::{
@@ -17,16 +18,15 @@ use arc_swap::ArcSwap;
 
 pub use self::asked::CALLER_FIELDS;
 use self::asked::{Asked, Reading};
+pub(crate) use self::explain::{CallersAllowed, explain_callers};
 use crate::{
     counters::{Counters, FaultCounters},
     faults::Decision,
-    fields::Fields,
     hold::Hold,
     identity::FaultIdentity,
     injection::{Considered, Fired, Injection, MatchOutcome},
     matcher::Choice,
     phase::Phase,
-    plan::{Explained, Verdict},
     roll::Dice,
     spec::FaultSpec,
     subject::Subject,
@@ -79,7 +79,7 @@ impl Callers {
         faults
     }
 
-    fn are_halted(&self, now: Instant) -> bool {
+    pub(crate) fn are_halted(&self, now: Instant) -> bool {
         lock(&self.halted_until).is_some_and(|until| now < until)
     }
 }
@@ -178,7 +178,7 @@ impl CallerFaults {
 
     /// Gives callers what they ask for from now on, or no longer. Switched off, what is held is released.
     pub fn set_on(&self, is_on: bool) {
-        if self.is_on.swap(is_on, Ordering::Relaxed) && !is_on {
+        if self.is_on.swap(is_on, Ordering::SeqCst) && !is_on {
             self.release();
         }
     }
@@ -205,11 +205,16 @@ impl CallerFaults {
             mut was_ignored,
             asked,
         } = asked::read(subject.fields);
-        if !asked.is_empty() && self.callers.are_halted(now) {
-            was_ignored = true;
-        } else {
-            for asked in &asked {
-                self.consider(asked, subject, now, into);
+        if !asked.is_empty() {
+            // Taken before anybody is asked: a halt, or a route that is switched off, says so first and then releases what
+            // these hold. Whoever misses the word has identities that hold nothing any more.
+            let identities = self.identities();
+            if self.callers.are_halted(now) || !self.is_on.load(Ordering::SeqCst) {
+                was_ignored = true;
+            } else {
+                for asked in &asked {
+                    self.consider(asked, &identities, subject, now, into);
+                }
             }
         }
         CallerAsked {
@@ -218,13 +223,25 @@ impl CallerFaults {
         }
     }
 
-    fn consider(&self, asked: &Asked, subject: &Subject<'_>, now: Instant, into: &mut Injection) {
+    /// Those of this moment, in the order of [`KINDS`].
+    fn identities(&self) -> [Arc<FaultIdentity>; KINDS.len()] {
+        std::array::from_fn(|index| self.kinds[index].identity.load_full())
+    }
+
+    fn consider(
+        &self,
+        asked: &Asked,
+        identities: &[Arc<FaultIdentity>; KINDS.len()],
+        subject: &Subject<'_>,
+        now: Instant,
+        into: &mut Injection,
+    ) {
         let Some(index) = (KINDS.iter()).position(|(name, _)| *name == asked.fault.name()) else {
             return;
         };
         let kind = &self.kinds[index];
         let count = kind.counters.count_match();
-        let outcome = kind.attempt(count, asked, subject, now, into);
+        let outcome = kind.attempt(count, asked, &identities[index], subject, now, into);
         match outcome {
             MatchOutcome::Injected => {}
             MatchOutcome::Skipped => kind.counters.count_skipped(),
@@ -242,6 +259,7 @@ impl CallerKind {
         &self,
         count: u64,
         asked: &Asked,
+        identity: &Arc<FaultIdentity>,
         subject: &Subject<'_>,
         now: Instant,
         into: &mut Injection,
@@ -251,7 +269,6 @@ impl CallerKind {
         if into.is_over(fault.phase(), fault.ends()) || !asked.percent.hits(roll.draw()) {
             return MatchOutcome::Skipped;
         }
-        let identity = self.identity.load_full();
         let held = match fault.holds() {
             false => None,
             true => match identity.hold.enter(CallerFaults::HELD_MAX) {
@@ -261,7 +278,7 @@ impl CallerKind {
         };
         self.counters.take_injection(None);
         into.fired
-            .push(Fired::new(&identity, held, Asker::of(subject)));
+            .push(Fired::new(identity, held, Asker::of(subject)));
         let mut decision = Decision {
             roll: &mut roll,
             subject,
@@ -276,45 +293,63 @@ impl CallerKind {
     }
 }
 
-/// What callers' faults would do to a request with these fields, on a route that allows it or not.
-#[must_use]
-pub fn explain_callers(fields: &dyn Fields, is_on: bool) -> Vec<Explained> {
-    let asked = asked::read(fields).asked.into_iter();
-    asked
-        .map(|Asked { fault, percent }| {
-            let share = percent.share();
-            let (verdict, share, why) = match (is_on, share) {
-                (false, _) => (
-                    Verdict::Passes,
-                    0.0,
-                    "the request asks for it, and the route does not allow that (`caller_faults`)",
-                ),
-                (true, 0.0) => (
-                    Verdict::Passes,
-                    share,
-                    "the request asks for 0 percent of it",
-                ),
-                (true, 1.0) => (Verdict::Acts, share, "the request asks for it"),
-                (true, _) => (
-                    Verdict::ByChance,
-                    share,
-                    "the request asks for it, by chance",
-                ),
-            };
-            Explained {
-                id: format!("caller:{}", fault.name()),
-                kind: fault.name(),
-                phase: fault.phase(),
-                verdict,
-                share: Some(share),
-                why: why.to_owned(),
-            }
-        })
-        .collect()
-}
-
 impl Drop for CallerFaults {
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::{HeaderMap, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn a_request_that_begins_while_somebody_halts_is_not_held() {
+        let callers = Arc::new(Callers::new(1, Arc::default()));
+        let faults = callers.on_route("web");
+        faults.set_on(true);
+        let mut fields = HeaderMap::new();
+        fields.insert("x-brownout-fault", HeaderValue::from_static("latency=30s"));
+        let subject = Subject {
+            route: "web",
+            method: "GET",
+            path: "/",
+            query: None,
+            host: None,
+            fields: &fields,
+            peer: ([127, 0, 0, 1], 1).into(),
+            connection: 0,
+            request: 0,
+        };
+        let now = Instant::now();
+        let asked = asked::read(&fields).asked;
+        // The request has taken the identities, and is about to look whether somebody has halted.
+        let identities = faults.identities();
+
+        callers.halt(Some(now + Duration::from_secs(60)));
+        let mut missed_the_word = Injection::default();
+        faults.consider(&asked[0], &identities, &subject, now, &mut missed_the_word);
+        let mut comes_later = Injection::default();
+        let told = faults.decide(&subject, now, &mut comes_later);
+
+        assert!(missed_the_word.fired.is_empty());
+        assert!(comes_later.fired.is_empty());
+        assert!(told.was_ignored);
+    }
+
+    #[test]
+    fn a_request_that_begins_while_its_route_is_switched_off_is_not_held() {
+        let callers = Arc::new(Callers::new(1, Arc::default()));
+        let faults = callers.on_route("web");
+        faults.set_on(true);
+        let before = faults.identities();
+
+        faults.set_on(false);
+
+        assert!(before.iter().all(|one| one.hold.enter(1).is_none()));
     }
 }

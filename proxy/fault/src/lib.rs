@@ -64,7 +64,7 @@ mod told;
 mod wait;
 mod written;
 
-pub use caller::{CALLER_FIELDS, CallerAsked, CallerFaults, explain_callers};
+pub use caller::{CALLER_FIELDS, CallerAsked, CallerFaults};
 pub use counters::{Counters, Delays, Effects, Magnitude};
 pub use edits::{EditFields, Field, FieldEdit, FieldName, apply};
 pub use faults::{

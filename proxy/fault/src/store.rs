@@ -22,9 +22,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    caller::{CallerFaults, Callers},
+    caller::{CallerFaults, Callers, CallersAllowed, explain_callers},
     counters::{Counters, FaultCounters, Magnitude},
     faults::Fault,
+    fields::Fields,
     hold::Hold,
     matcher::Knowledge,
     origin::Origin,
@@ -353,6 +354,23 @@ impl FaultWriter {
             }
         }
         explained
+    }
+
+    /// What callers' faults would do to a request with these fields, on a route that allows them or not; and what of the
+    /// fields is ignored.
+    #[must_use]
+    pub fn explain_callers(
+        &self,
+        fields: &dyn Fields,
+        route_allows: bool,
+        now: Instant,
+    ) -> Vec<Explained> {
+        let allowed = match (route_allows, self.callers.are_halted(now)) {
+            (false, _) => CallersAllowed::NotOnRoute,
+            (true, true) => CallersAllowed::Halted,
+            (true, false) => CallersAllowed::Yes,
+        };
+        explain_callers(fields, allowed)
     }
 
     /// The fault `id` at one moment.

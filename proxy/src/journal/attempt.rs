@@ -111,6 +111,9 @@ pub enum AttemptPhase {
 }
 
 impl Attempt {
+    /// So many ids of faults are kept of one request.
+    pub const FAULTS_MAX: usize = 8;
+
     /// How far it came.
     #[must_use]
     pub fn phase(&self) -> AttemptPhase {

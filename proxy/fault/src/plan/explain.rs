@@ -225,7 +225,11 @@ impl ArmedFault {
         let mut share = spec.percent.share() * factor;
         let shown = |share: f64| {
             let percent = (share * 1_000_000.0).round() / 10_000.0;
-            format!("{percent} % of matches are hit")
+            let of = match spec.per {
+                Per::Connection => "connections",
+                _ => "matches",
+            };
+            format!("{percent} % of {of} are hit")
         };
         if share < 1.0 {
             conditions.push(match factor < 1.0 {
@@ -233,7 +237,9 @@ impl ArmedFault {
                 false => shown(share),
             });
         }
-        if spec.per != Per::Request && share > 0.0 && share < 1.0 {
+        // A connection draws by its number on its route, which neither an imagined request nor a record has.
+        let is_keyed = !matches!(spec.per, Per::Request | Per::Connection);
+        if is_keyed && share > 0.0 && share < 1.0 {
             let keyed = spec
                 .per
                 .key(subject, |key| self.dice().keyed_roll(key).draw());

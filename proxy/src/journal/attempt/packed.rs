@@ -110,7 +110,8 @@ struct AttemptTexts<'t> {
 }
 
 impl PackedAttempt {
-    const FAULTS_MAX: u8 = 8;
+    #[expect(clippy::cast_possible_truncation, reason = "it is 8")]
+    const FAULTS_MAX: u8 = Attempt::FAULTS_MAX as u8;
 
     fn texts<'t>(&self, texts: &'t [u8]) -> AttemptTexts<'t> {
         let lengths = &self.lengths;
