@@ -300,16 +300,31 @@ pub(crate) enum PolicyCommand {
     Ls,
 }
 
+/// Whom to take for the control API, where that speaks TLS.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct TrustArgs {
+    /// A PEM file with the certificates to trust at an https control API [default: the system's]
+    #[arg(long, global = true, env = "BROWNOUT_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// Take any certificate of an https control API
+    #[arg(long, global = true, conflicts_with = "ca")]
+    pub(crate) insecure: bool,
+}
+
 /// Which control API to call, and how to print what it says.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ApiArgs {
-    /// The address of the control API
+    /// The address of the control API, HOST:PORT or a URL; with TLS https://HOST:PORT
     #[arg(long, global = true, env = "BROWNOUT_CONTROL", default_value = ControlConfig::LISTEN, value_name = "ADDR")]
     pub(crate) control: String,
 
     /// A file with the token that it asks for; without it the variable BROWNOUT_TOKEN
     #[arg(long, global = true, env = "BROWNOUT_TOKEN_FILE", value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
 
     /// How the answer is printed
     #[arg(long, global = true, value_enum, default_value_t)]
@@ -420,9 +435,12 @@ pub(crate) struct HaltArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct HealthArgs {
-    /// Where a control API or a demo service listens
+    /// Where a control API or a demo service listens, HOST:PORT or a URL
     #[arg(default_value = ControlConfig::LISTEN, value_name = "ADDR")]
     pub(crate) address: String,
+
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
 
     /// Ask again until it answers, for so long
     #[arg(long, value_name = "DURATION", value_parser = wait)]

@@ -5,11 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use brownout_control_api::{Audit, Token};
+use brownout_control_api::{Audit, Token, control_tls};
 use brownout_fault::{
     read::{Object, Problem, boolean, one_or_many, text},
     units::parse_size,
 };
+use brownout_proxy::ListenerTls;
+use brownout_wire::ListenerTlsSpec;
 use serde_json::Value;
 
 use crate::{
@@ -47,11 +49,26 @@ pub(crate) struct ControlFile {
     read_token_file: Option<PathBuf>,
     audit_log: Option<PathBuf>,
     audit_log_size: Option<u64>,
+    tls: Option<FileTls>,
 }
 
+/// TLS as a file says it, with what was in the files of certificates.
+#[derive(Debug, Clone)]
+struct FileTls(Option<ListenerTls>);
+
+/// Whether there is TLS is decided at the start; which certificates are shown is not.
+impl PartialEq for FileTls {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.is_some() == other.0.is_some()
+    }
+}
+
+impl Eq for FileTls {}
+
 impl ControlFile {
-    const KEYS: [&'static str; 8] = [
+    const KEYS: [&'static str; 9] = [
         "listen",
+        "tls",
         "insecure",
         "allow_upstream",
         "allow_hosts",
@@ -66,6 +83,7 @@ impl ControlFile {
         control.only(&Self::KEYS)?;
         Ok(Self {
             listen: control.optional("listen", owned)?,
+            tls: control.optional("tls", file_tls)?,
             insecure: control.optional("insecure", boolean)?.unwrap_or(false),
             allow_upstream: control
                 .optional("allow_upstream", boolean)?
@@ -78,6 +96,34 @@ impl ControlFile {
             audit_log: control.optional("audit_log", owned)?.map(Into::into),
             audit_log_size: control.optional("audit_log_size", size)?,
         })
+    }
+}
+
+/// The problem is one of `tls`, or of one of its keys.
+fn file_tls(value: &Value) -> Result<FileTls, Problem> {
+    let spec = ListenerTlsSpec::read(value)?;
+    let read = control_tls(&spec);
+    read.map(FileTls).map_err(|problem| Problem {
+        pointer: problem
+            .pointer
+            .strip_prefix("/tls")
+            .unwrap_or_default()
+            .to_owned(),
+        ..problem
+    })
+}
+
+/// TLS of the control API; what is said on the command line wins. Reads the files of certificates.
+pub(crate) fn listener_tls(
+    args: &ControlArgs,
+    file: &ControlFile,
+) -> Result<Option<ListenerTls>, Failure> {
+    match (&args.tls, &file.tls) {
+        (Some(spec), _) => {
+            control_tls(spec).map_err(|problem| usage(format!("--control-tls: {}", problem.detail)))
+        }
+        (None, Some(FileTls(tls))) => Ok(tls.clone()),
+        (None, None) => Ok(None),
     }
 }
 
@@ -106,6 +152,8 @@ pub(crate) struct ControlSettings {
     pub(crate) token: Option<Token>,
     pub(crate) read_token: Option<Token>,
     pub(crate) audit: Audit,
+    /// How it speaks TLS.
+    pub(crate) tls: Option<ListenerTls>,
     /// Whether routes may lead to the control API.
     pub(crate) allow_upstream: bool,
 }
@@ -117,6 +165,7 @@ impl ControlSettings {
             token: None,
             read_token: None,
             audit: Audit::log(),
+            tls: None,
             allow_upstream: false,
         }
     }
@@ -143,6 +192,7 @@ impl ControlSettings {
             token: token("BROWNOUT_TOKEN", token_file.map(PathBuf::as_path))?,
             read_token: token("BROWNOUT_READ_TOKEN", read_file.map(PathBuf::as_path))?,
             audit,
+            tls: listener_tls(args, file)?,
             allow_upstream: args.allow_control_upstream || file.allow_upstream,
         })
     }

@@ -104,8 +104,16 @@ impl From<ClientError> for Failure {
             ClientError::Unreachable { .. } | ClientError::Timeout { .. } => {
                 Self::new(Exit::Unreachable, error)
             }
-            ClientError::Foreign { .. } => Self::new(Exit::Unreachable, error),
+            ClientError::Tls { .. } | ClientError::Foreign { .. } => {
+                Self::new(Exit::Unreachable, error)
+            }
         }
+    }
+}
+
+impl From<brownout_client::InvalidTrust> for Failure {
+    fn from(error: brownout_client::InvalidTrust) -> Self {
+        Self::chain(Exit::Usage, &error)
     }
 }
 

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use brownout_control_api::{Caller, ControlApi, ControlConfig, OpError, Ops, Reloaded, Wanted};
 use brownout_fault::store;
-use brownout_proxy::{ACCESS_LOG, Gateway, GatewayConfig, NewRoute, RouteStatus};
+use brownout_proxy::{ACCESS_LOG, Gateway, GatewayConfig, ListenerTls, NewRoute, RouteStatus};
 use brownout_telemetry::Telemetry;
 
 use crate::{
@@ -71,6 +71,7 @@ pub(crate) struct House {
     routes: Vec<RouteStatus>,
     /// How many faults were armed at the start.
     armed: usize,
+    asks_for_a_token: bool,
     drain: Duration,
 }
 
@@ -109,12 +110,14 @@ impl House {
         let routes = ops
             .load(&plan.wanted, Caller::of("file"))
             .map_err(|error| Failure::chain(Exit::Usage, &error))?;
+        let asks_for_a_token = plan.settings.token.is_some();
         let api = ControlApi::start(ControlConfig {
             listen: plan.control,
             insecure: plan.insecure,
             token: plan.settings.token,
             read_token: plan.settings.read_token,
             allow_hosts: plan.allow_hosts,
+            tls: plan.settings.tls,
             connections_max: room.control,
             ops: ops.clone(),
             metrics,
@@ -137,12 +140,29 @@ impl House {
             telemetry,
             routes,
             armed,
+            asks_for_a_token,
             drain: plan.drain,
         })
     }
 
     pub(crate) fn control(&self) -> SocketAddr {
         self.api.address()
+    }
+
+    /// Whether callers of the control API need a token.
+    pub(crate) fn asks_for_a_token(&self) -> bool {
+        self.asks_for_a_token
+    }
+
+    /// The beginning of the control API's URL.
+    pub(crate) fn control_scheme(&self) -> &'static str {
+        self.api.scheme()
+    }
+
+    /// The file by which clients can trust the control API, where that speaks TLS; they may run in another directory.
+    pub(crate) fn control_ca(&self) -> Option<PathBuf> {
+        let path = self.api.trust_file()?;
+        Some(std::path::absolute(&path).unwrap_or(path))
     }
 
     /// How many faults were armed at the start.
@@ -180,9 +200,19 @@ impl House {
         drop(self.ops.halt(None, Caller::of("signal")));
     }
 
-    /// Does what has changed in what is wanted, all or nothing.
-    pub(crate) fn reload(&self, wanted: &Wanted) -> Result<Reloaded, OpError> {
-        self.ops.reload(wanted, Caller::of("file"))
+    /// Does what has changed in what is wanted and shows other certificates of the control API, all or nothing.
+    pub(crate) fn reload(
+        &self,
+        wanted: &Wanted,
+        control_tls: Option<ListenerTls>,
+    ) -> Result<Reloaded, OpError> {
+        let served = self.api.prepare_tls(control_tls)?;
+        let reloaded = self.ops.reload(wanted, Caller::of("file"))?;
+        if let Some(served) = served {
+            self.api.renew(served);
+            tracing::warn!("the control API shows other certificates from now on");
+        }
+        Ok(reloaded)
     }
 
     /// Removes all faults, letting go what they hold, and lets no other be armed.

@@ -62,10 +62,73 @@ pub(crate) fn table<const COLUMNS: usize>(
     }
 }
 
+/// What a command line of curl needs besides the call.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Curl {
+    /// The file with the certificates to trust.
+    pub(crate) ca: Option<String>,
+    /// Any certificate is taken.
+    pub(crate) insecure: bool,
+    /// A token is asked for. It is in the variable of that name; a command line never has it in words.
+    pub(crate) token: bool,
+}
+
+impl Curl {
+    /// The command line, up to the body.
+    pub(crate) fn line(&self, method: &str, url: &str) -> String {
+        let mut line = "curl".to_owned();
+        if let Some(ca) = &self.ca {
+            line.push_str(" --cacert ");
+            line.push_str(&quoted(ca));
+        }
+        if self.insecure {
+            line.push_str(" --insecure");
+        }
+        if self.token {
+            line.push_str(" -H \"Authorization: Bearer $BROWNOUT_TOKEN\"");
+        }
+        format!("{line} -X {method} {url}")
+    }
+}
+
+/// A word of a command line, in quotes where a shell would read it otherwise.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
 /// A count with its noun: `1 fault`, `3 faults`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     match number {
         1 => format!("1 {noun}"),
         _ => format!("{number} {noun}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_has_what_the_call_needs_and_no_secret() {
+        let plain = Curl::default();
+        let all = Curl {
+            ca: Some("/home/a b/ca.pem".to_owned()),
+            insecure: false,
+            token: true,
+        };
+
+        assert_eq!(
+            plain.line("DELETE", "http://h:1/faults"),
+            "curl -X DELETE http://h:1/faults"
+        );
+        assert_eq!(
+            all.line("POST", "https://h:1/halt"),
+            "curl --cacert '/home/a b/ca.pem' -H \"Authorization: Bearer $BROWNOUT_TOKEN\" -X POST https://h:1/halt"
+        );
+        assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }

@@ -36,16 +36,22 @@ const FIELD_BYTES_MAX: usize = 16 * 1024;
 #[derive(Debug)]
 pub(crate) struct Guard {
     bound: SocketAddr,
+    /// What its own origin begins with, before the `://`.
+    scheme: &'static str,
     allowed: Vec<String>,
 }
 
 impl Guard {
-    pub(crate) fn new(bound: SocketAddr, allowed: Vec<String>) -> Self {
+    pub(crate) fn new(bound: SocketAddr, scheme: &'static str, allowed: Vec<String>) -> Self {
         let allowed = allowed
             .into_iter()
             .map(|host| host.to_lowercase())
             .collect();
-        Self { bound, allowed }
+        Self {
+            bound,
+            scheme,
+            allowed,
+        }
     }
 
     fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
@@ -71,7 +77,7 @@ impl Guard {
             )));
         }
         if let Some(origin) = single(headers, &header::ORIGIN)?
-            && origin.strip_prefix("http://") != Some(host)
+            && origin.split_once("://") != Some((self.scheme, host))
         {
             return Err(ApiError::Forbidden(format!(
                 "the Origin `{}` is not this API's own; pages of other sites may not call it",
@@ -189,7 +195,7 @@ mod tests {
 
     /// The status of a refusal.
     fn status(bound: &str, target: &str, fields: &[(&'static str, &str)]) -> Option<u16> {
-        let guard = Guard::new(bound.parse().unwrap(), vec!["Proxy".to_owned()]);
+        let guard = Guard::new(bound.parse().unwrap(), "http", vec!["Proxy".to_owned()]);
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(*name, value.parse().unwrap());

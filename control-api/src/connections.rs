@@ -3,10 +3,14 @@
 //! When all places are taken, the connection that has been idle for longest makes room. When none is idle, further
 //! connections get one of the kept places, on which only `POST /halt` and `GET /healthz` are served, one call each.
 
+mod handshake;
 mod places;
 mod watched;
 
-pub(crate) use self::places::{Peer, Place};
+pub(crate) use self::{
+    handshake::ShownTls,
+    places::{Peer, Place},
+};
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
@@ -20,6 +24,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::JoinSet,
     time::sleep,
@@ -43,6 +48,7 @@ pub(crate) async fn accept(
     router: Router,
     stop: CancellationToken,
     connections_max: usize,
+    tls: Option<ShownTls>,
 ) {
     /// Until what was closed has given back its descriptor.
     const BACK_OFF: Duration = Duration::from_millis(10);
@@ -58,7 +64,11 @@ pub(crate) async fn accept(
         match accepted {
             Ok((tcp, peer)) => {
                 let slot = places.take(peer);
-                connections.spawn(serve_connection(tcp, router.clone(), slot, stop.clone()));
+                let (router, stop) = (router.clone(), stop.clone());
+                match tls.clone() {
+                    None => connections.spawn(serve_plain(tcp, router, slot, stop)),
+                    Some(tls) => connections.spawn(serve_tls(tcp, tls, router, slot, stop)),
+                };
             }
             Err(error) => {
                 // Out of descriptors, most likely.
@@ -72,12 +82,47 @@ pub(crate) async fn accept(
     while connections.join_next().await.is_some() {}
 }
 
-/// Serves one connection to its end: its own, or that of the call it is at when told to stop, or at once when it must
-/// make room or is overdue.
-async fn serve_connection(tcp: TcpStream, router: Router, slot: Slot, stop: CancellationToken) {
+async fn serve_plain(tcp: TcpStream, router: Router, slot: Slot, stop: CancellationToken) {
+    set_no_delay(&tcp);
+    serve_connection(tcp, router, slot, stop).await;
+}
+
+async fn serve_tls(
+    tcp: TcpStream,
+    tls: ShownTls,
+    router: Router,
+    slot: Slot,
+    stop: CancellationToken,
+) {
+    set_no_delay(&tcp);
+    let begun = tokio::select! {
+        begun = handshake::accept(tcp, &tls) => begun,
+        () = slot.must_go() => return,
+        () = stop.cancelled() => return,
+    };
+    match begun {
+        Ok(stream) => Box::pin(serve_connection(stream, router, slot, stop)).await,
+        // Most likely a client that does not trust the certificate.
+        Err(error) => {
+            tracing::info!(%error, peer = %slot.usage().peer().0, "no TLS connection of the control API came about");
+        }
+    }
+}
+
+fn set_no_delay(tcp: &TcpStream) {
     if let Err(error) = tcp.set_nodelay(true) {
         tracing::debug!(%error, "a connection of the control API has no TCP_NODELAY");
     }
+}
+
+/// Serves one connection to its end: its own, or that of the call it is at when told to stop, or at once when it must
+/// make room or is overdue.
+async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: Router,
+    slot: Slot,
+    stop: CancellationToken,
+) {
     let usage = slot.usage();
     let router = TowerToHyperService::new(router);
     let serve = hyper::service::service_fn(move |request: Request<Incoming>| {
@@ -91,7 +136,7 @@ async fn serve_connection(tcp: TcpStream, router: Router, slot: Slot, stop: Canc
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(HEAD_BYTES_MAX)
             .max_headers(FIELDS_MAX)
-            .serve_connection(TokioIo::new(tcp), serve)
+            .serve_connection(TokioIo::new(stream), serve)
     );
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -39,7 +39,8 @@ pub use audit::{AUDIT_LOG, Audit, Caller};
 pub use auth::{InvalidToken, Token};
 pub use ops::{
     Armed, Attributes, Condition, EndReason, Ended, Filter, InvalidRoute, InvalidToxic, Lease,
-    OpError, Ops, Reloaded, Revisions, Toxic, ToxicKind, Wanted, check_routes, new_route,
+    OpError, Ops, Reloaded, Revisions, Toxic, ToxicKind, Wanted, check_routes, control_tls,
+    new_route,
 };
 pub use server::{ControlApi, ControlConfig, StartError};
 pub use toxiproxy::proxy_route;

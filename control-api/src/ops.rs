@@ -35,7 +35,7 @@ use serde_json::Value;
 use tokio::{sync::Notify, time::sleep_until};
 
 pub use self::{
-    addresses::{InvalidRoute, new_route},
+    addresses::{InvalidRoute, control_tls, new_route},
     armed::{Armed, Condition, Filter, Revisions},
     ended::{EndReason, Ended},
     error::OpError,

@@ -3,20 +3,22 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     sync::Arc,
     thread,
     time::Duration,
 };
 
+use brownout_proxy::{ListenerTls, ServedTls};
 use brownout_telemetry::{Metrics, Tracer};
 use tokio::{runtime::Builder, sync::oneshot, time::sleep};
 
 use crate::{
     auth::{Guard, Token, Tokens},
-    connections::accept,
+    connections::{ShownTls, accept},
     control::Control,
     off_thread::{THREADS_KEPT, THREADS_MAX},
-    ops::Ops,
+    ops::{OpError, Ops},
     router::router,
 };
 
@@ -33,6 +35,8 @@ pub struct ControlConfig {
     pub read_token: Option<Token>,
     /// Names besides loopback under which it may be called; `*` is every name.
     pub allow_hosts: Vec<String>,
+    /// How it speaks TLS; `None` is plain HTTP.
+    pub tls: Option<ListenerTls>,
     /// Connections at a time, of which one in eight is kept for `POST /halt`. A descriptor each.
     pub connections_max: usize,
     /// What its calls do.
@@ -79,6 +83,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// TLS cannot be spoken as asked.
+    #[error("the control API cannot speak TLS as asked")]
+    Tls(#[source] OpError),
     /// No thread or runtime could be made.
     #[error("could not start the control thread")]
     Thread {
@@ -91,6 +98,8 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct ControlApi {
     address: SocketAddr,
+    ops: Ops,
+    tls: Option<ShownTls>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -113,16 +122,20 @@ impl ControlApi {
         if !address.ip().is_loopback() && !config.insecure && config.token.is_none() {
             return Err(StartError::Open { address });
         }
+        let tls = config.tls.map(|tls| config.ops.serve_tls(tls));
+        let tls = tls.transpose().map_err(StartError::Tls)?.map(ShownTls::new);
         let listen = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).map_err(listen)?;
         listener.set_nonblocking(true).map_err(listen)?;
         let bound = listener.local_addr().map_err(listen)?;
 
         let tokens = Tokens::new(config.token, config.read_token);
-        let guard = Guard::new(bound, config.allow_hosts);
+        let guard = Guard::new(bound, scheme(tls.as_ref()), config.allow_hosts);
+        let ops = config.ops.clone();
         let control = Control::new(config.ops, guard, tokens, config.metrics, config.tracer);
         let control = Arc::new(control);
         let (stop, stopped) = oneshot::channel();
+        let shown = tls.clone();
         let runtime = Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(THREADS_MAX)
@@ -132,11 +145,19 @@ impl ControlApi {
         let thread = thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || {
-                runtime.block_on(serve(listener, control, config.connections_max, stopped));
+                runtime.block_on(serve(
+                    listener,
+                    control,
+                    config.connections_max,
+                    shown,
+                    stopped,
+                ));
             })
             .map_err(|source| StartError::Thread { source })?;
         Ok(Self {
             address: bound,
+            ops,
+            tls,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -146,6 +167,41 @@ impl ControlApi {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What goes before `://` in its URL.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        scheme(self.tls.as_ref())
+    }
+
+    /// A PEM file by which clients can trust it; `None` without TLS.
+    #[must_use]
+    pub fn trust_file(&self) -> Option<PathBuf> {
+        let tls = self.tls.as_ref()?.current();
+        Some(tls.trust_file().to_owned())
+    }
+
+    /// Reads what is needed to show other certificates; [`renew`](Self::renew) shows them. `None` when they are the same, or
+    /// there is no TLS: that is decided at the start.
+    ///
+    /// # Errors
+    /// When there is to be an own authority and there is none.
+    pub fn prepare_tls(&self, tls: Option<ListenerTls>) -> Result<Option<ServedTls>, OpError> {
+        let (Some(shown), Some(tls)) = (&self.tls, tls) else {
+            return Ok(None);
+        };
+        match shown.current().is_of(&tls) {
+            true => Ok(None),
+            false => self.ops.serve_tls(tls).map(Some),
+        }
+    }
+
+    /// Shows these certificates to those who connect from now on. Connections that are open stay.
+    pub fn renew(&self, served: ServedTls) {
+        if let Some(shown) = &self.tls {
+            shown.replace(served);
+        }
     }
 
     /// Stops it. Calls in progress get a second to end.
@@ -169,10 +225,18 @@ impl Drop for ControlApi {
     }
 }
 
+fn scheme(tls: Option<&ShownTls>) -> &'static str {
+    match tls {
+        None => "http",
+        Some(_) => "https",
+    }
+}
+
 async fn serve(
     listener: TcpListener,
     control: Arc<Control>,
     connections_max: usize,
+    tls: Option<ShownTls>,
     stopped: oneshot::Receiver<()>,
 ) {
     const GRACE: Duration = Duration::from_secs(1);
@@ -193,7 +257,7 @@ async fn serve(
     };
     let ops = control.ops.clone();
     tokio::select! {
-        () = accept(listener, router(control), stop, connections_max) => {}
+        () = accept(listener, router(control), stop, connections_max, tls) => {}
         () = ops.expire() => {}
         () = cut => {}
     }

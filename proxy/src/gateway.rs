@@ -9,6 +9,7 @@ mod tls;
 pub use self::{
     config::GatewayConfig,
     routes::{ListenerTlsChange, NewRoute, RouteChange, RouteError, RouteStatus},
+    tls::ServedTls,
 };
 
 use std::{

@@ -36,7 +36,7 @@ mod upstream;
 pub use access_log::ACCESS_LOG;
 pub use gateway::{
     Gateway, GatewayConfig, GatewayHandle, ListenerTlsChange, NewRoute, RouteChange, RouteError,
-    RouteStatus,
+    RouteStatus, ServedTls,
 };
 pub use journal::{
     Attempt, AttemptEnd, AttemptPhase, Connection, ConnectionEnd, Journal, JournalPage,

@@ -8,6 +8,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use brownout_control_api::ControlConfig;
+use brownout_wire::{CertificateSpec, ListenerTlsSpec};
 use clap::builder::FalseyValueParser;
 
 use super::{Output, TelemetryArgs};
@@ -54,6 +55,26 @@ pub(crate) struct ProxyArgs {
     pub(crate) command: Vec<String>,
 }
 
+fn control_tls(word: &str) -> Result<ListenerTlsSpec, String> {
+    match (word, word.split_once(',')) {
+        ("self", _) => Ok(ListenerTlsSpec::Own),
+        ("off", _) => Ok(ListenerTlsSpec::Off),
+        (_, Some((cert, key))) if !cert.is_empty() && !key.is_empty() => {
+            Ok(ListenerTlsSpec::Files {
+                main: CertificateSpec {
+                    cert: cert.to_owned(),
+                    key: key.to_owned(),
+                    names: None,
+                },
+                others: Vec::new(),
+            })
+        }
+        _ => Err(
+            "is not self, off, or the files of a certificate and its key as CERT,KEY".to_owned(),
+        ),
+    }
+}
+
 fn drain(word: &str) -> Result<Duration, String> {
     const MAX: Duration = Duration::from_secs(60 * 60);
     let drain = brownout_fault::units::parse_duration(word)?;
@@ -70,6 +91,11 @@ pub(crate) struct ControlArgs {
     #[arg(long = "control", env = "BROWNOUT_CONTROL_LISTEN", value_name = "ADDR", help = format!(
         "Where the control API listens [default: {}]", ControlConfig::LISTEN))]
     pub(crate) listen: Option<String>,
+
+    /// Speak TLS on the control API: self for certificates of the local authority (see: tls ca), or CERT,KEY for PEM files;
+    /// SIGHUP reads them again
+    #[arg(long = "control-tls", env = "BROWNOUT_CONTROL_TLS", value_name = "self|CERT,KEY", value_parser = control_tls)]
+    pub(crate) tls: Option<ListenerTlsSpec>,
 
     /// Let other machines call the control API without a token
     #[arg(long, env = "BROWNOUT_INSECURE", value_parser = FalseyValueParser::new())]

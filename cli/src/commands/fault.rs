@@ -5,9 +5,9 @@ mod listing;
 
 use std::time::Duration;
 
-use brownout_client::{Client, ClientError};
+use brownout_client::ClientError;
 use brownout_fault::{Fault, units::show_duration};
-use brownout_wire::{FaultAnswer, FaultList};
+use brownout_wire::{FaultAnswer, FaultDraft, FaultList};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -26,14 +26,18 @@ pub(crate) async fn run(args: FaultArgs) -> Result<Exit, Failure> {
     match &args.command {
         FaultCommand::Add(add) => {
             let fault = draft::spec(add)?;
+            let curl = args.api.curl(&client, "POST", "/faults");
+            let curl = format!("{curl} -d '{}'", shell_quoted(&fault.to_string()));
             if add.show {
-                args.api.print(&fault, || print_forms(&fault, &client));
+                check(&fault, &add.kind)?;
+                args.api.print(&fault, || print_forms(&fault, &curl));
                 return Ok(Exit::Ok);
             }
             let armed = client.arm(&fault).await;
             let armed = armed.map_err(|error| named_by_flags(error, &add.kind))?;
-            args.api
-                .print(&armed, || print_armed(&fault, &armed, &client));
+            args.api.print(&armed, || {
+                print_armed(&armed, &curl, &args.api.flags(&client));
+            });
         }
         FaultCommand::Ls { filter, watch } => {
             let query = query(filter);
@@ -123,23 +127,31 @@ fn named_by_flags(error: ClientError, kind: &str) -> Failure {
     ClientError::Refused(problem).into()
 }
 
+/// Whether the API would read the fault. What the proxy's routes can carry is for the proxy to say.
+fn check(fault: &Value, kind: &str) -> Result<(), Failure> {
+    let Err(problems) = FaultDraft::read(fault) else {
+        return Ok(());
+    };
+    let told = problems.into_iter().map(|problem| {
+        let place = draft::flag_of(&problem.pointer, kind).unwrap_or(problem.pointer);
+        match place.is_empty() {
+            true => problem.detail,
+            false => format!("{place}: {}", problem.detail),
+        }
+    });
+    let told: Vec<String> = told.collect();
+    Err(Failure::new(Exit::Refused, told.join("\n")))
+}
+
 /// The same fault for other hands, not sent.
-fn print_forms(fault: &Value, client: &Client) {
+fn print_forms(fault: &Value, curl: &str) {
     println!("with curl:");
-    println!("  {}", curl(fault, client));
+    println!("  {curl}");
     println!();
     println!("in a file:");
     for line in toml(fault).lines() {
         println!("  {line}");
     }
-}
-
-fn curl(fault: &Value, client: &Client) -> String {
-    format!(
-        "curl -X POST {}/faults -d '{}'",
-        client.base(),
-        shell_quoted(&fault.to_string())
-    )
 }
 
 /// A fault as a `[[fault]]` of a file.
@@ -154,7 +166,7 @@ fn toml(fault: &Value) -> String {
     lines.join("\n")
 }
 
-fn print_armed(sent: &Value, armed: &FaultAnswer, client: &Client) {
+fn print_armed(armed: &FaultAnswer, curl: &str, flags: &str) {
     println!(
         "armed {} on {}: {}",
         armed.id,
@@ -167,18 +179,9 @@ fn print_armed(sent: &Value, armed: &FaultAnswer, client: &Client) {
     }
     println!();
     println!("the same with curl:");
-    println!("  {}", curl(sent, client));
+    println!("  {curl}");
     println!("to end it:");
-    println!("  brownout fault rm {}{}", armed.id, control_flag(client));
-}
-
-fn control_flag(client: &Client) -> String {
-    let address = client.base().trim_start_matches("http://");
-    if address == brownout_control_api::ControlConfig::LISTEN {
-        String::new()
-    } else {
-        format!(" --control {address}")
-    }
+    println!("  brownout fault rm {}{flags}", armed.id);
 }
 
 fn shell_quoted(text: &str) -> String {

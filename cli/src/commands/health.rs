@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub(crate) async fn run(args: HealthArgs) -> Result<Exit, Failure> {
-    let client = Client::new(&args.address)?;
+    let client = Client::new(&args.address)?.with_trust(&args.trust.trust())?;
     let health = match args.wait {
         None => client.health().await?,
         Some(wait) => ask_until(&client, Instant::now() + wait).await?,

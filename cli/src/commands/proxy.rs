@@ -18,7 +18,7 @@ use crate::{
     args::{Output, ProxyArgs},
     child::{Child, ChildOutput},
     config::Config,
-    control_settings::{ControlSettings, state_directory},
+    control_settings::{ControlSettings, listener_tls, state_directory},
     exit::{Exit, Failure},
     house::{House, Plan},
     show,
@@ -50,7 +50,11 @@ pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
         let routes = house.routes().iter();
         let routes = routes.map(|it| (it.name.clone(), it.scheme().to_owned(), it.listen));
         let routes: Vec<_> = routes.collect();
-        let variables = route_variables(house.control(), &routes)?;
+        let mut variables = route_variables(house.control(), &routes)?;
+        if let (Some(ca), Some((_, control))) = (house.control_ca(), variables.first_mut()) {
+            control.insert_str(0, "https://");
+            variables.push(("BROWNOUT_CA".to_owned(), ca.display().to_string()));
+        }
         let mut child = Child::start(&args.command, &variables, ChildOutput::Ours)?;
         tokio::select! {
             exit = child.ended() => exit,
@@ -129,16 +133,22 @@ fn plan(args: &ProxyArgs, asked: &Asked, settings: ControlSettings, service: Str
 
 /// Reads the file again: all of it is applied or nothing. It says what has changed.
 fn reload(house: &House, args: &ProxyArgs, asked: &mut Asked) {
-    let Some(path) = &args.config else {
+    if args.config.is_none() && args.control.tls.is_none() {
         tracing::warn!("SIGHUP: there is no file to read again");
         return;
-    };
-    let read = Asked::read(args);
-    let reloaded = read.and_then(|new| match house.reload(&new.wanted()) {
+    }
+    let read = Asked::read(args).and_then(|new| {
+        let tls = listener_tls(&args.control, &new.config.control)?;
+        Ok((new, tls))
+    });
+    let reloaded = read.and_then(|(new, tls)| match house.reload(&new.wanted(), tls) {
         Ok(reloaded) => Ok((new, reloaded)),
         Err(error) => Err(Failure::new(Exit::Refused, error)),
     });
-    let shown = path.display();
+    let shown = args.config.as_ref().map_or_else(
+        || "--control-tls".to_owned(),
+        |path| path.display().to_string(),
+    );
     match reloaded {
         Ok((new, reloaded)) => {
             let old = std::mem::replace(asked, new);

@@ -142,7 +142,7 @@ async fn control(
     let Some(given) = given else {
         return own.client("127.0.0.1:0");
     };
-    let client = Client::new(given)?;
+    let client = super::client_of(given)?;
     match client.health().await {
         Err(ClientError::Unreachable { .. }) if file.experiment.start && args.control.is_none() => {
             own.client(given.trim_start_matches("http://").trim_end_matches('/'))
@@ -161,6 +161,7 @@ fn refused(failure: &RunFailure) -> Failure {
         | RunError::Arm { source, .. } => match source {
             ClientError::Refused(_) => Exit::Usage,
             ClientError::Unreachable { .. }
+            | ClientError::Tls { .. }
             | ClientError::Timeout { .. }
             | ClientError::Foreign { .. } => Exit::Unreachable,
         },

@@ -6,6 +6,7 @@ mod audit_command;
 mod command_behind;
 mod compose_files;
 mod configuration;
+mod control_tls;
 mod demo_command;
 mod demo_trace;
 mod documents;

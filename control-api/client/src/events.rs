@@ -2,7 +2,6 @@
 
 use brownout_wire::EventRecord;
 use http_body_util::BodyExt;
-use hyper_util::client::legacy;
 
 use crate::ClientError;
 
@@ -67,13 +66,5 @@ impl EventStream {
             base: self.base.clone(),
             what: what.to_string(),
         }
-    }
-}
-
-/// Why the stream could not be had.
-pub(crate) fn unreachable(base: &str, source: legacy::Error) -> ClientError {
-    ClientError::Unreachable {
-        base: base.to_owned(),
-        source,
     }
 }

@@ -14,8 +14,10 @@
 //! ```
 
 mod events;
+mod trust;
 
 pub use events::EventStream;
+pub use trust::{InvalidTrust, Trust};
 
 use std::{fmt, time::Duration};
 
@@ -43,8 +45,10 @@ pub struct Client {
     base: String,
     /// `Bearer TOKEN`, if one is asked for.
     authorization: Option<HeaderValue>,
-    http: legacy::Client<legacy::connect::HttpConnector, Full<Bytes>>,
+    http: legacy::Client<Connector, Full<Bytes>>,
 }
+
+type Connector = hyper_rustls::HttpsConnector<legacy::connect::HttpConnector>;
 
 /// An address that is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +68,14 @@ pub enum ClientError {
         base: String,
         /// What went wrong.
         source: legacy::Error,
+    },
+    /// Somebody answers there, and no TLS connection came about.
+    #[error("could not speak TLS with the control API at {base}: {why}")]
+    Tls {
+        /// The base URL.
+        base: String,
+        /// The reason.
+        why: String,
     },
     /// No answer in time.
     #[error("the control API at {base} did not answer within {TIMEOUT:?}")]
@@ -85,7 +97,8 @@ pub enum ClientError {
 }
 
 impl Client {
-    /// A client for the API at `address`: `HOST:PORT`, or a URL `http://HOST:PORT`.
+    /// A client for the API at `address`: `HOST:PORT`, or a URL `http://HOST:PORT` or `https://HOST:PORT`. With TLS it trusts
+    /// what the system [trusts](Self::with_trust).
     ///
     /// # Errors
     /// When it is neither.
@@ -93,25 +106,44 @@ impl Client {
         let invalid = || InvalidAddress {
             address: address.to_owned(),
         };
-        let authority = address
-            .strip_prefix("http://")
-            .unwrap_or(address)
-            .trim_end_matches('/');
+        let (scheme, authority) = match address.strip_prefix("https://") {
+            Some(authority) => ("https", authority),
+            None => ("http", address.strip_prefix("http://").unwrap_or(address)),
+        };
+        let authority = authority.trim_end_matches('/');
         // A port alone is one of this machine, as the proxy's `--control :8474` is of every address.
         let base = match authority.strip_prefix(':') {
-            Some(port) => format!("http://127.0.0.1:{port}"),
-            None => format!("http://{authority}"),
+            Some(port) => format!("{scheme}://127.0.0.1:{port}"),
+            None => format!("{scheme}://{authority}"),
         };
         let uri: Uri = base.parse().map_err(|_| invalid())?;
         if authority.is_empty() || uri.path() != "/" || uri.query().is_some() {
             return Err(invalid());
         }
-        let http = legacy::Client::builder(TokioExecutor::new()).build_http();
+        let trust = match scheme {
+            "https" => Trust::System,
+            // Nobody is asked for a certificate, so the system's need not be read.
+            _ => Trust::Anybody,
+        };
+        let connector = trust.connector().map_err(|_| invalid())?;
         Ok(Self {
             base,
             authorization: None,
-            http,
+            http: legacy::Client::builder(TokioExecutor::new()).build(connector),
         })
+    }
+
+    /// The same, that takes others for the control API, where that speaks TLS.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or has no certificate in it.
+    pub fn with_trust(self, trust: &Trust) -> Result<Self, InvalidTrust> {
+        if !self.base.starts_with("https://") {
+            return Ok(self);
+        }
+        let connector = trust.connector()?;
+        let http = legacy::Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { http, ..self })
     }
 
     /// The same with a token, which each call shows. One that cannot stand in a header field is left out.
@@ -356,7 +388,7 @@ impl Client {
         let answer = answer.map_err(|_| ClientError::Timeout {
             base: self.base.clone(),
         })?;
-        let answer = answer.map_err(|source| events::unreachable(&self.base, source))?;
+        let answer = answer.map_err(|source| self.unreachable(source))?;
         let (head, body) = answer.into_parts();
         if head.status.is_success() {
             return Ok(EventStream::new(body, &self.base));
@@ -400,19 +432,14 @@ impl Client {
     ) -> Result<T, ClientError> {
         let body = body.map_or_else(Bytes::new, |value| Bytes::from(value.to_string()));
         let request = self.request(method, path, body)?;
-        let exchange =
-            async {
-                let response = self.http.request(request).await.map_err(|source| {
-                    ClientError::Unreachable {
-                        base: self.base.clone(),
-                        source,
-                    }
-                })?;
-                let (head, body) = response.into_parts();
-                let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-                let body = body.map_err(|error| self.foreign(error))?.to_bytes();
-                Ok((head.status, body))
-            };
+        let exchange = async {
+            let response = self.http.request(request).await;
+            let response = response.map_err(|source| self.unreachable(source))?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            let body = body.map_err(|error| self.foreign(error))?.to_bytes();
+            Ok((head.status, body))
+        };
         let timeout = || ClientError::Timeout {
             base: self.base.clone(),
         };
@@ -428,6 +455,14 @@ impl Client {
             body
         };
         serde_json::from_slice(&body).map_err(|error| self.foreign(error))
+    }
+
+    fn unreachable(&self, source: legacy::Error) -> ClientError {
+        let base = self.base.clone();
+        match trust::why_no_tls(&source) {
+            Some(why) => ClientError::Tls { base, why },
+            None => ClientError::Unreachable { base, source },
+        }
     }
 
     fn foreign(&self, what: impl fmt::Display) -> ClientError {

@@ -63,6 +63,17 @@ pub(crate) fn route_change(
     change(patch, Some(now.protocol), Some(now))
 }
 
+/// TLS of the control API as it is written; `None` is none. Reads its files.
+///
+/// # Errors
+/// When a file cannot be read or used.
+pub fn control_tls(spec: &ListenerTlsSpec) -> Result<Option<ListenerTls>, Problem> {
+    Ok(match listener_tls(spec, None)? {
+        ListenerTlsChange::To(tls) => Some(tls),
+        ListenerTlsChange::Off => None,
+    })
+}
+
 fn change(
     patch: &RoutePatch,
     protocol: Option<Carried>,

@@ -2,7 +2,8 @@
 
 use brownout_fault::Routes;
 use brownout_proxy::{
-    HostField, Journal, ListenerTlsChange, NewRoute, RouteChange, RouteStatus, Upstream,
+    HostField, Journal, ListenerTls, ListenerTlsChange, NewRoute, RouteChange, RouteStatus,
+    ServedTls, Upstream,
 };
 use serde_json::{Map, Value, json};
 
@@ -10,6 +11,11 @@ use super::{Change, EndReason, OpError, Ops, shown_options, shown_tls, shown_ups
 use crate::audit::Caller;
 
 impl Ops {
+    /// TLS of the control API itself.
+    pub(crate) fn serve_tls(&self, tls: ListenerTls) -> Result<ServedTls, OpError> {
+        Ok(self.0.gateway.serve_tls(tls)?)
+    }
+
     /// All routes, sorted by name.
     #[must_use]
     pub fn routes(&self) -> Vec<RouteStatus> {

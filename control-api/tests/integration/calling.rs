@@ -51,6 +51,7 @@ async fn an_address_open_to_others_must_be_meant() {
             token: None,
             read_token: None,
             allow_hosts: Vec::new(),
+            tls: None,
             connections_max: ControlConfig::CONNECTIONS_MAX,
             ops: world.ops.clone(),
             metrics: Metrics::new(),

@@ -22,6 +22,7 @@ fn guarded(world: &World, audit: Audit) -> (ControlApi, Ops, Gateway) {
         token: Some(Token::new("s3cret-of-all").unwrap()),
         read_token: Some(Token::new("s3cret-to-read").unwrap()),
         allow_hosts: Vec::new(),
+        tls: None,
         connections_max: ControlConfig::CONNECTIONS_MAX,
         ops: ops.clone(),
         metrics: Metrics::new(),

@@ -5,6 +5,7 @@
 mod attacks;
 mod caller_faults;
 mod calling;
+mod control_tls;
 mod ended;
 mod events;
 mod explaining;
@@ -80,6 +81,7 @@ impl World {
             token: None,
             read_token: None,
             allow_hosts: Vec::new(),
+            tls: None,
             connections_max: ControlConfig::CONNECTIONS_MAX,
             ops: ops.clone(),
             metrics: metrics.clone(),

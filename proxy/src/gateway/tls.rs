@@ -1,15 +1,69 @@
 //! TLS on the listeners of routes, and the authority that routes of the process share.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError},
+};
+
+use rustls::ServerConfig;
 
 use super::{GatewayHandle, RouteError, Shared};
 use crate::{
     error::Chain,
-    tls::{InvalidTls, ListenerTls, LocalAuthority, ServerTls},
+    tls::{InvalidTls, ListenerTls, ListenerTlsOptions, LocalAuthority, ServerTls},
     upstream::Protocol,
 };
 
+/// TLS of another listener of the process than a route's, with the certificates that a route could have.
+#[derive(Debug, Clone)]
+pub struct ServedTls {
+    served: Arc<ServerTls>,
+    trust_file: PathBuf,
+}
+
+impl ServedTls {
+    /// How a connection that came to the address `to` is to be served.
+    ///
+    /// # Errors
+    /// When no configuration can be made.
+    pub fn config(&self, to: Option<SocketAddr>) -> Result<Arc<ServerConfig>, InvalidTls> {
+        self.served.config(to)
+    }
+
+    /// A PEM file by which clients can trust it: the certificate of the own authority, or the one that is shown.
+    #[must_use]
+    pub fn trust_file(&self) -> &Path {
+        &self.trust_file
+    }
+
+    /// Whether it shows the same certificates by the same files.
+    #[must_use]
+    pub fn is_of(&self, tls: &ListenerTls) -> bool {
+        self.served.tls == *tls
+    }
+}
+
 impl GatewayHandle {
+    /// TLS of another listener of this process. Reads or makes the own authority if `tls` needs it.
+    ///
+    /// # Errors
+    /// When that cannot be read or made.
+    pub fn serve_tls(&self, tls: ListenerTls) -> Result<ServedTls, RouteError> {
+        let trust_file = match tls.options() {
+            ListenerTlsOptions::Own => {
+                let authority = self.0.authority().map_err(RouteError::Tls)?;
+                authority.path().to_owned()
+            }
+            ListenerTlsOptions::Files { main, .. } => main.cert.clone(),
+        };
+        let served = ServerTls::new(tls, || self.0.authority()).map_err(RouteError::Tls)?;
+        Ok(ServedTls {
+            served: Arc::new(served),
+            trust_file,
+        })
+    }
+
     /// Reads or makes the own authority, if `tls` needs it: what could take long when a route is made or changed. Once it is
     /// there, this costs nothing.
     ///

@@ -252,7 +252,13 @@ impl ServerTls {
 
     /// The beginning of a connection that came to the address `to`.
     pub(crate) fn begin(&self, to: Option<SocketAddr>) -> Result<ServerConnection, InvalidTls> {
-        let config = match &self.certificates {
+        ServerConnection::new(self.config(to)?)
+            .map_err(|error| InvalidTls::new("tls", error.to_string()))
+    }
+
+    /// How a connection that came to the address `to` is served.
+    pub(crate) fn config(&self, to: Option<SocketAddr>) -> Result<Arc<ServerConfig>, InvalidTls> {
+        Ok(match &self.certificates {
             Certificates::InFiles(config) => Arc::clone(config),
             Certificates::Made { leaves, by_address } => {
                 let loopback = IpAddr::from([127, 0, 0, 1]);
@@ -272,8 +278,7 @@ impl ServerTls {
                     }
                 }
             }
-        };
-        ServerConnection::new(config).map_err(|error| InvalidTls::new("tls", error.to_string()))
+        })
     }
 }
 

@@ -32,7 +32,7 @@ impl Routes {
         args: &AuditArgs,
         control: &str,
     ) -> Result<(Client, Self), Failure> {
-        let client = Client::new(control)?;
+        let client = crate::commands::client_of(control)?;
         let mut found = Vec::new();
         for route in client.routes().await? {
             let listen: SocketAddr = route.listen.parse().map_err(|_| {

@@ -7,7 +7,10 @@ use std::{
 
 use serde_json::json;
 
-use crate::{house::House, show};
+use crate::{
+    house::House,
+    show::{self, Curl},
+};
 
 /// For a person.
 pub(super) fn text(house: &House, seed: u64, allow_hosts: &[String]) {
@@ -23,9 +26,10 @@ pub(super) fn text(house: &House, seed: u64, allow_hosts: &[String]) {
             route.upstream
         );
     }
-    println!("  control API            http://{control}");
+    let scheme = house.control_scheme();
+    println!("  control API            {scheme}://{control}");
     let listens = house.routes().iter().map(|route| route.listen);
-    for (what, how) in from_elsewhere(control, &listens.collect::<Vec<_>>(), allow_hosts) {
+    for (what, how) in from_elsewhere(control, scheme, &listens.collect::<Vec<_>>(), allow_hosts) {
         println!("  {what:<22} {how}");
     }
     println!("  seed                   {seed}");
@@ -34,24 +38,33 @@ pub(super) fn text(house: &House, seed: u64, allow_hosts: &[String]) {
         println!("  armed by the file      {faults}; see: brownout fault ls");
     }
     println!();
-    let control = reachable(control);
+    let call = Call::of(house);
     match house.routes().first() {
         Some(route) => {
             println!("start an outage:");
             println!(
-                "  curl -X POST http://{control}/faults -d '{{\"route\":\"{}\",\"reset\":{{}}}}'",
+                "  {} -d '{{\"route\":\"{}\",\"reset\":{{}}}}'",
+                call.curl("POST", "/faults"),
                 route.name
             );
             println!("end it:");
-            println!("  curl -X DELETE http://{control}/faults");
+            println!("  {}", call.curl("DELETE", "/faults"));
         }
         None => {
             println!("make a route:");
             println!(
-                "  curl -X POST http://{control}/routes \
-                 -d '{{\"name\":\"web\",\"listen\":\"127.0.0.1:9100\",\"upstream\":\"http://127.0.0.1:9000\"}}'"
+                "  {} -d '{{\"name\":\"web\",\"listen\":\"127.0.0.1:9100\",\"upstream\":\"http://127.0.0.1:9000\"}}'",
+                call.curl("POST", "/routes"),
             );
         }
+    }
+    if let Some(ca) = &call.curl.ca {
+        println!("for brownout's other commands:");
+        println!(
+            "  export BROWNOUT_CONTROL={} BROWNOUT_CA={}",
+            call.url,
+            show::quoted(ca)
+        );
     }
     println!();
     println!("Ctrl-C stops it.");
@@ -64,7 +77,8 @@ pub(super) fn beside(house: &House) {
         .map(|route| format!("{} {}://{}", route.name, route.scheme(), route.listen))
         .collect();
     show::note(&format!(
-        "brownout: control API http://{}; routes: {}",
+        "brownout: control API {}://{}; routes: {}",
+        house.control_scheme(),
         house.control(),
         routes.join(", ")
     ));
@@ -77,15 +91,46 @@ pub(super) fn json(house: &House) {
         .iter()
         .map(|route| (route.name.as_str(), route.listen.to_string()))
         .collect();
-    println!(
-        "{}",
-        json!({ "event": "ready", "control": house.control().to_string(), "routes": routes })
-    );
+    let mut ready =
+        json!({ "event": "ready", "control": house.control().to_string(), "routes": routes });
+    if let Some(ca) = house.control_ca() {
+        ready["control_url"] = json!(format!("https://{}", reachable(house.control())));
+        ready["control_ca"] = json!(ca.display().to_string());
+    }
+    println!("{ready}");
+}
+
+/// How the control API is called from this machine.
+struct Call {
+    url: String,
+    curl: Curl,
+}
+
+impl Call {
+    fn of(house: &House) -> Self {
+        Self {
+            url: format!(
+                "{}://{}",
+                house.control_scheme(),
+                reachable(house.control())
+            ),
+            curl: Curl {
+                ca: house.control_ca().map(|ca| ca.display().to_string()),
+                insecure: false,
+                token: house.asks_for_a_token(),
+            },
+        }
+    }
+
+    fn curl(&self, method: &str, path: &str) -> String {
+        self.curl.line(method, &format!("{}{path}", self.url))
+    }
 }
 
 /// How another machine or container reaches what listens, where any of it listens for others.
 fn from_elsewhere(
     control: SocketAddr,
+    scheme: &str,
     routes: &[SocketAddr],
     allow_hosts: &[String],
 ) -> Vec<(&'static str, String)> {
@@ -100,13 +145,15 @@ fn from_elsewhere(
     if !control.ip().is_loopback() {
         let port = control.port();
         let names = allow_hosts.iter().filter(|name| *name != "*");
-        let mut urls: Vec<String> = names.map(|name| format!("http://{name}:{port}")).collect();
+        let mut urls: Vec<String> = names
+            .map(|name| format!("{scheme}://{name}:{port}"))
+            .collect();
         if urls.is_empty() {
             let asks = match allow_hosts.is_empty() {
                 true => ", with the option --allow-host NAME",
                 false => "",
             };
-            urls.push(format!("http://NAME:{port}{asks}"));
+            urls.push(format!("{scheme}://NAME:{port}{asks}"));
         }
         lines.push((
             "  from elsewhere",
@@ -139,7 +186,7 @@ mod tests {
     fn said(control: &str, routes: &[&str], allow_hosts: &[&str]) -> String {
         let routes: Vec<SocketAddr> = routes.iter().map(|text| text.parse().unwrap()).collect();
         let allow_hosts: Vec<String> = allow_hosts.iter().map(ToString::to_string).collect();
-        let lines = from_elsewhere(control.parse().unwrap(), &routes, &allow_hosts);
+        let lines = from_elsewhere(control.parse().unwrap(), "http", &routes, &allow_hosts);
         let lines: Vec<String> = lines.into_iter().map(|(_, how)| how).collect();
         lines.join("\n")
     }
