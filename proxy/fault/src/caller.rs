@@ -300,6 +300,7 @@ impl Drop for CallerFaults {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a beginning of time for tests")]
 mod tests {
     use std::time::Duration;
 
