@@ -15,7 +15,7 @@ mod respond;
 mod upgrade;
 mod upload;
 
-pub(crate) use self::{own_answer::refuse, upgrade::Upgrade};
+pub(crate) use self::{own_answer::{refuse, refuse_stream}, upgrade::Upgrade};
 
 use std::{cell::RefCell, pin::Pin, rc::Rc, time::Instant};
 

@@ -22,7 +22,7 @@ pub(crate) use body::{BodyError, Source, Way, write_all};
 pub(crate) use buffers::{Input, Output};
 pub(crate) use client::{NoAnswer, UpstreamConnection, handshake, read_head};
 pub(crate) use decoder::{BadBody, ContentWatch, Decoder};
-pub(crate) use encoder::Encoder;
+pub(crate) use encoder::{ChunkHead, Encoder};
 pub(crate) use event_tail::EventTail;
 pub(crate) use forwarding::{
     Outgoing, OutgoingHost, Persistence, expects_continue, to_client, to_upstream, write_request,
@@ -31,17 +31,13 @@ pub(crate) use forwarding::{
 pub(crate) use framing::{
     BodyLength, request_body, request_keeps_alive, response_body, response_keeps_alive,
 };
-pub(crate) use head::{FieldKind, Fields, HeadLimits, RequestHead, ResponseHead};
+pub(crate) use head::{FieldKind, Fields, HeadLimits, HeadSearch, RequestHead, ResponseHead};
 pub(crate) use http2::GO_AWAY;
 pub(crate) use refusal::{BadAnswer, Refusal};
 pub(crate) use server::serve;
 
 #[cfg(test)]
-pub(crate) use {
-    decoder::{Decoded, Tracked},
-    encoder::ChunkHead,
-    head::HeadSearch,
-};
+pub(crate) use decoder::{Decoded, Tracked};
 
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@ mod error;
 mod exchange;
 mod gateway;
 mod http1;
+mod http2;
 mod journal;
 mod limits;
 mod listener;

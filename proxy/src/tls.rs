@@ -29,6 +29,8 @@ use rustls::crypto::{CryptoProvider, ring};
 
 /// The one protocol that is spoken inside TLS, as ALPN names it (RFC 7301).
 pub(crate) const HTTP11: &str = "http/1.1";
+/// HTTP/2 in TLS (RFC 9113 §3.2).
+pub(crate) const HTTP2: &str = "h2";
 
 /// What encrypts.
 fn provider() -> Arc<CryptoProvider> {

@@ -21,6 +21,8 @@ use std::{
 
 use tokio::net::TcpStream;
 
+use crate::{http2::Stream, sys};
+
 use self::tcp::{poll_read_again, poll_write, poll_write_both, shutdown};
 
 /// A connection's bytes, as they are on the socket, with faults of the stream layer between, or in TLS.
@@ -34,14 +36,21 @@ pub(crate) enum Transport {
     Layered(LayeredTcp),
     /// What is read and written is encrypted on one of the others. Boxed, so that the others are no larger for it.
     Tls(Box<TlsTransport>),
+    /// A message on a stream of HTTP/2, whose connection has the socket.
+    Stream(Stream),
 }
 
 impl Transport {
+    /// The socket.
+    ///
+    /// # Panics
+    /// On a stream, which has none of its own: its connection has.
     pub(crate) fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp,
             Self::Layered(layered) => layered.tcp(),
             Self::Tls(tls) => tls.beneath().tcp(),
+            Self::Stream(_) => unreachable!("a stream has no socket of its own"),
         }
     }
 
@@ -50,14 +59,14 @@ impl Transport {
         match self {
             Self::Plain(_) => true,
             Self::Layered(layered) => layered.is_untouched(),
-            Self::Tls(_) => false,
+            Self::Tls(_) | Self::Stream(_) => false,
         }
     }
 
     /// The socket with the stream layer on it, if there is one.
     pub(crate) fn layered(&self) -> Option<&LayeredTcp> {
         match self {
-            Self::Plain(_) => None,
+            Self::Plain(_) | Self::Stream(_) => None,
             Self::Layered(layered) => Some(layered),
             Self::Tls(tls) => tls.beneath().layered(),
         }
@@ -66,7 +75,7 @@ impl Transport {
     /// The TLS on it, if it is encrypted.
     pub(crate) fn tls(&self) -> Option<&TlsTransport> {
         match self {
-            Self::Plain(_) | Self::Layered(_) => None,
+            Self::Plain(_) | Self::Layered(_) | Self::Stream(_) => None,
             Self::Tls(tls) => Some(tls),
         }
     }
@@ -80,6 +89,18 @@ impl Transport {
                 matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
             }
             Self::Tls(tls) => tls.is_idle(),
+            // It carries one exchange.
+            Self::Stream(_) => false,
+        }
+    }
+
+    /// Whether the other side has not read all that was sent, as far as the kernel knows.
+    pub(crate) fn has_unacknowledged(&self) -> bool {
+        match self {
+            Self::Plain(_) | Self::Layered(_) | Self::Tls(_) => {
+                sys::unacknowledged_bytes(self.tcp()).is_ok_and(|bytes| bytes > 0)
+            }
+            Self::Stream(_) => false,
         }
     }
 
@@ -89,6 +110,7 @@ impl Transport {
             // What faults hold has a driver of its own.
             Self::Plain(_) | Self::Layered(_) => {}
             Self::Tls(tls) => tls.poll_drive(cx),
+            Self::Stream(stream) => drop(stream.poll_flush(cx)),
         }
     }
 
@@ -98,6 +120,7 @@ impl Transport {
             Self::Layered(layered) if !layered.is_untouched() => Poll::Ready(Ok(())),
             Self::Plain(_) | Self::Layered(_) => self.tcp().poll_read_ready(cx),
             Self::Tls(tls) => tls.poll_readable(cx),
+            Self::Stream(stream) => stream.poll_readable(cx),
         }
     }
 
@@ -111,6 +134,7 @@ impl Transport {
             Self::Plain(tcp) => poll_read_again(tcp, cx, buf),
             Self::Layered(layered) => layered.poll_read(cx, buf),
             Self::Tls(tls) => tls.poll_read(cx, buf),
+            Self::Stream(stream) => stream.poll_read(cx, buf),
         }
     }
 
@@ -120,6 +144,7 @@ impl Transport {
             Self::Plain(tcp) => poll_write(tcp, cx, bytes),
             Self::Layered(layered) => layered.poll_write(cx, bytes),
             Self::Tls(tls) => tls.poll_write_both(cx, bytes, &[]),
+            Self::Stream(stream) => stream.poll_write(cx, bytes),
         }
     }
 
@@ -135,7 +160,7 @@ impl Transport {
             (_, _) if self.is_plain() => poll_write_both(self.tcp(), cx, first, second),
             (first, second) => match self {
                 Self::Tls(tls) => tls.poll_write_both(cx, first, second),
-                Self::Plain(_) | Self::Layered(_) => self.poll_write(cx, first),
+                Self::Plain(_) | Self::Layered(_) | Self::Stream(_) => self.poll_write(cx, first),
             },
         }
     }
@@ -146,6 +171,7 @@ impl Transport {
             Self::Plain(_) => Poll::Ready(Ok(())),
             Self::Layered(layered) => layered.poll_flush(cx),
             Self::Tls(tls) => tls.poll_flush(cx),
+            Self::Stream(stream) => stream.poll_flush(cx),
         }
     }
 
@@ -155,13 +181,15 @@ impl Transport {
             Self::Plain(tcp) => Poll::Ready(shutdown(tcp, Shutdown::Write)),
             Self::Layered(layered) => layered.poll_shutdown(cx),
             Self::Tls(tls) => tls.poll_shutdown(cx),
+            // Its message says where it ends.
+            Self::Stream(stream) => stream.poll_flush(cx),
         }
     }
 
     /// As [`poll_shutdown`](Self::poll_shutdown), without saying in TLS that the end is a good one.
     pub(crate) fn poll_shutdown_beneath(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(_) | Self::Layered(_) => self.poll_shutdown(cx),
+            Self::Plain(_) | Self::Layered(_) | Self::Stream(_) => self.poll_shutdown(cx),
             Self::Tls(tls) => tls.poll_shutdown_beneath(cx),
         }
     }

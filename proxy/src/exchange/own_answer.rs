@@ -1,6 +1,9 @@
 //! Answers that the proxy gives itself: about an upstream that failed, about a request that it refuses, or for a fault.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
 
 use brownout_fault::{Answer, Content, RetryDate};
 
@@ -8,6 +11,7 @@ use super::{After, Exchange, change::reason};
 use crate::{
     access_log::RefusedLine,
     http1::{Fields, GO_AWAY, Output, Persistence, Refusal, RequestHead, Source, Way, write_all},
+    http2::StreamClient,
     scope::Scope,
     transport::ClientSocket,
     upstream::Upstream,
@@ -178,14 +182,7 @@ pub(crate) async fn refuse(
     head: &RequestHead,
     refusal: &Refusal,
 ) {
-    let route = scope.route.name();
-    scope.route.refused(refusal.why).add(1);
-    let content = problem(route, refusal.status, refusal.detail);
-    let mut answer = OwnAnswer::new(refusal.status);
-    answer.field("content-type", b"application/problem+json");
-    let is_head = head.method() == "HEAD";
-    answer.finish(Some(content.as_bytes()), is_head, Persistence::Close);
-    scope.route.responses(Some(refusal.status)).add(1);
+    let answer = refusing(scope, head, refusal, Persistence::Close);
     // Whoever speaks HTTP/2 is told so in its own words (RFC 9113 §3.4).
     let answer = match *refusal {
         Refusal::HTTP2 => &GO_AWAY[..],
@@ -194,10 +191,47 @@ pub(crate) async fn refuse(
     if let Err(error) = client.write_all(answer).await {
         tracing::debug!(%error, peer = %client.peer(), "a client did not take its refusal");
     }
+    log_refused(scope, client.peer(), head, refusal);
+}
+
+/// As [`refuse`], of a request on a stream. One that is malformed gets no answer: its stream is reset (RFC 9113 §8.1.1).
+pub(crate) async fn refuse_stream(
+    scope: &Scope,
+    client: &StreamClient,
+    head: &RequestHead,
+    refusal: &Refusal,
+) {
+    let answer = refusing(scope, head, refusal, Persistence::Unsaid);
+    if refusal.status == 400 {
+        client.refuse();
+    } else if let Err(error) = client.write_all(answer.out.bytes()).await {
+        tracing::debug!(%error, "a client did not take its refusal");
+    }
+    log_refused(scope, client.connection().peer(), head, refusal);
+}
+
+/// Counts a refusal. Gives the answer.
+fn refusing(
+    scope: &Scope,
+    head: &RequestHead,
+    refusal: &Refusal,
+    persistence: Persistence,
+) -> OwnAnswer {
+    scope.route.refused(refusal.why).add(1);
+    let content = problem(scope.route.name(), refusal.status, refusal.detail);
+    let mut answer = OwnAnswer::new(refusal.status);
+    answer.field("content-type", b"application/problem+json");
+    let is_head = head.method() == "HEAD";
+    answer.finish(Some(content.as_bytes()), is_head, persistence);
+    scope.route.responses(Some(refusal.status)).add(1);
+    answer
+}
+
+fn log_refused(scope: &Scope, peer: SocketAddr, head: &RequestHead, refusal: &Refusal) {
     if scope.route.logs_access() {
         let line = RefusedLine {
-            route,
-            peer: client.peer(),
+            route: scope.route.name(),
+            peer,
             request: Some(head),
             refusal,
         };

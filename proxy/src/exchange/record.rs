@@ -183,7 +183,7 @@ impl Record {
         self.span = self.scope.tracer.server(&ServerRequest {
             query: request.query(),
             authority: request.host(),
-            version: if request.is_http10() { "1.0" } else { "1.1" },
+            version: self.client.version(request),
             user_agent: (request.fields.get("user-agent"))
                 .and_then(|value| str::from_utf8(value).ok()),
             context: trace_context(request, &states),

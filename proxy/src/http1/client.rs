@@ -12,7 +12,6 @@ use crate::{
     clock::{Clock, Part},
     error::UpstreamError,
     scope::Scope,
-    sys,
     tls::TlsFailure,
     transport::{TlsTransport, Transport},
     upstream::{Place, Upstream},
@@ -167,8 +166,7 @@ pub(crate) async fn read_head(
             // An orderly close. Bytes that the upstream had not read would have made it a reset, unless they came later.
             // In TLS it may come without a close_notify: nothing can be cut off that had not begun.
             read if is_fin(&read) => {
-                let unread = sys::unacknowledged_bytes(transport.tcp());
-                let was_unread = is_silent && unread.is_ok_and(|bytes| bytes > 0);
+                let was_unread = is_silent && transport.has_unacknowledged();
                 let source = io::ErrorKind::UnexpectedEof.into();
                 let error = UpstreamError::Broken { source };
                 return Err(NoAnswer { error, was_unread });

@@ -286,6 +286,11 @@ impl Decoder {
         }
     }
 
+    /// Whether the message had trailers that were not [taken](Self::take_trailers).
+    pub(crate) fn has_trailers(&self) -> bool {
+        self.trailers.is_some()
+    }
+
     /// The trailer section of a chunked message that has ended, if it has fields.
     pub(crate) fn take_trailers(&mut self) -> Option<Fields> {
         self.trailers.take().map(|trailers| *trailers)

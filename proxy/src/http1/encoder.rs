@@ -79,7 +79,7 @@ impl ChunkHead {
         start: 18,
     };
 
-    fn new(mut len: u64) -> Self {
+    pub(crate) fn new(mut len: u64) -> Self {
         let mut head = Self::NONE;
         head.bytes[16..].copy_from_slice(b"\r\n");
         head.start = 16;

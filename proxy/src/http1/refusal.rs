@@ -88,13 +88,14 @@ refusals! {
     TRANSFER_ENCODING = 400 "transfer_encoding" "Transfer-Encoding does not end in one `chunked`, or the request is HTTP/1.0 (RFC 9112 §6.1).";
     TRANSFER_CODING = 501 "transfer_coding" "Of transfer codings only `chunked` is supported (RFC 9112 §6.1).";
     VERSION = 505 "version" "Only HTTP/1.0 and HTTP/1.1 are spoken here.";
+    CONNECTION_FIELD = 400 "connection_field" "A field that concerns one HTTP/1.1 connection stands in an HTTP/2 request (RFC 9113 §8.2.2).";
     HEAD_BYTES = 431 "head_bytes" "The head is larger than the limit `head_bytes`.";
     HEAD_FIELDS = 431 "head_fields" "The head has more fields than the limit `head_fields`.";
     TARGET_BYTES = 414 "target_bytes" "The target is longer than the limit `target_bytes`.";
     CONNECT = 405 "connect" "CONNECT is not supported: this is no forward proxy.";
     TLS = 400 "tls" "This port speaks plain HTTP/1.1, and the client began a TLS handshake: use http instead of https.";
     PLAIN_HTTP = 400 "plain_http" "This port speaks TLS, and the client sent plain HTTP: use https instead of http.";
-    HTTP2 = 505 "http2" "This port speaks HTTP/1.1, and the client began HTTP/2 without asking.";
+    HTTP2 = 505 "http2" "This port speaks HTTP/1.1, and the client began HTTP/2 in the middle of a connection.";
 }
 
 bad! { BadAnswer:

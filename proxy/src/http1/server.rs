@@ -10,6 +10,7 @@ use crate::{
     admit::{Admitted, admit},
     downstream::Downstream,
     exchange::{After, Upgrade, exchange, refuse},
+    http2,
     journal::ConnectionEnd,
     limits::{ClientTimeouts, DRAIN},
     relay,
@@ -127,6 +128,12 @@ async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>) -> Conversation 
     loop {
         let (mut head, length) = match next_request(scope, client, &mut input).await {
             Next::Request(head, length) => (head, length),
+            // HTTP/2 by prior knowledge, or agreed on with TLS.
+            Next::Refused(head, Refusal::HTTP2) if number == 0 => {
+                head.recycle();
+                Box::pin(http2::converse(scope, client, input)).await;
+                return Conversation::Close;
+            }
             Next::Refused(head, refusal) => {
                 client.activity.set(Doing::Exchange, Instant::now());
                 Box::pin(refuse_connection(

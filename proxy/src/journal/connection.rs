@@ -1,6 +1,7 @@
 //! One connection of a client.
 
 use std::{
+    cell::Cell,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
     time::Instant,
@@ -69,6 +70,8 @@ pub(super) struct PackedConnection {
     idle_since: u64,
     longest_idle: u64,
     is_busy: bool,
+    /// It is a stream of another, whose number it has.
+    pub(super) is_stream: bool,
     end: ConnectionEnd,
 }
 
@@ -113,14 +116,17 @@ impl PackedConnection {
             idle_since: opened,
             longest_idle: 0,
             is_busy: false,
+            is_stream: false,
             end: ConnectionEnd::StillOpen,
         }
     }
 
     pub(super) fn request_begins(&mut self, now: u64) {
         self.requests += 1;
+        if !self.is_busy {
+            self.was_idle_until(now);
+        }
         self.is_busy = true;
-        self.was_idle_until(now);
     }
 
     pub(super) fn request_ends(&mut self, now: u64) {
@@ -149,6 +155,30 @@ pub(crate) struct OpenConnection {
     place: usize,
     number: u64,
     opened: u64,
+    /// Its streams that are open.
+    streams: Cell<u32>,
+}
+
+/// A stream of an open connection, at a place of its own: it carries one request.
+#[derive(Debug)]
+pub(crate) struct OpenStream {
+    place: usize,
+    connection: u64,
+    opened: u64,
+}
+
+impl OpenStream {
+    /// As [`OpenConnection::of_request`].
+    pub(crate) fn of_request(&self, seq: u64, peer: SocketAddr) -> OnConnection {
+        OnConnection {
+            place: self.place,
+            connection: self.connection,
+            opened: self.opened,
+            head_began: None,
+            peer,
+            seq,
+        }
+    }
 }
 
 impl OpenConnection {
@@ -167,6 +197,39 @@ impl OpenConnection {
             place,
             number,
             opened,
+            streams: Cell::new(0),
+        }
+    }
+
+    /// Begins a stream: a request of this connection, beside others.
+    pub(crate) fn begin_stream(&self) -> OpenStream {
+        let now = self.journal.micros(Instant::now());
+        let mut records = self.journal.records();
+        self.streams.set(self.streams.get() + 1);
+        let connection = records.open.at(self.place).map(|open| {
+            open.connection.request_begins(now);
+            (open.connection.peer, Arc::clone(&open.route))
+        });
+        let (peer, route) = connection.unwrap_or_else(|| (([0; 4], 0).into(), Arc::from("")));
+        let mut packed = PackedConnection::new(self.number, peer, self.opened);
+        packed.is_stream = true;
+        OpenStream {
+            place: records.open.add(packed, &route),
+            connection: self.number,
+            opened: self.opened,
+        }
+    }
+
+    /// Ends a stream of it. Without a call it stays open for ever.
+    pub(crate) fn end_stream(&self, stream: &OpenStream) {
+        let now = self.journal.micros(Instant::now());
+        let mut records = self.journal.records();
+        drop(records.open.remove(stream.place));
+        self.streams.set(self.streams.get() - 1);
+        if self.streams.get() == 0
+            && let Some(open) = records.open.at(self.place)
+        {
+            open.connection.request_ends(now);
         }
     }
 

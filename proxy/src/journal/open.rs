@@ -17,7 +17,7 @@ pub(super) struct OpenConnections {
 pub(super) struct Open {
     pub(super) connection: PackedConnection,
     pub(super) route: Arc<str>,
-    /// HTTP/1.1 has one at a time.
+    /// HTTP/1.1 has one at a time; a stream of HTTP/2, which has a place of its own, has one.
     pub(super) attempt: Option<InProgress>,
 }
 

@@ -89,7 +89,7 @@ impl Sort for PackedConnection {
     }
 
     fn open(open: &Open) -> Option<(&Self, &[u8])> {
-        Some((&open.connection, open.route.as_bytes()))
+        (!open.connection.is_stream).then_some((&open.connection, open.route.as_bytes()))
     }
 }
 

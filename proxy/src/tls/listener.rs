@@ -16,7 +16,7 @@ use rustls::{
 };
 
 use super::{
-    HTTP11, InvalidTls, LocalAuthority,
+    HTTP2, HTTP11, InvalidTls, LocalAuthority,
     authority::Leaves,
     files::{Identity, both},
     provider,
@@ -164,7 +164,7 @@ fn server_config(resolver: Arc<dyn ResolvesServerCert>) -> Result<Arc<ServerConf
         .map_err(wrong)?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
-    config.alpn_protocols = vec![HTTP11.as_bytes().to_vec()];
+    config.alpn_protocols = vec![HTTP2.as_bytes().to_vec(), HTTP11.as_bytes().to_vec()];
     // The client keeps its session, so resuming it on another core costs no lock and no memory.
     config.ticketer = Ticketer::new().map_err(wrong)?;
     Ok(Arc::new(config))

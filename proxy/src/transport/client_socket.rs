@@ -20,7 +20,7 @@ use tokio::{
 use super::{LayeredTcp, TlsTransport, Transport, linger, reset_on_close};
 use crate::{
     http1::Input,
-    journal::{ConnectionEnd, OnConnection, OpenConnection},
+    journal::{ConnectionEnd, OnConnection, OpenConnection, OpenStream},
     limits::TLS_CLOSE_MAX,
     route::Route,
     scope::Scope,
@@ -103,6 +103,18 @@ impl ClientSocket {
     pub(crate) fn as_evidence(&self, seq: u64) -> Option<OnConnection> {
         let evidence = self.evidence.as_ref()?;
         Some(evidence.of_request(seq, self.peer, self.head_began.get()))
+    }
+
+    /// Begins the record of a request on a stream, if records are kept.
+    pub(crate) fn begin_stream(&self) -> Option<OpenStream> {
+        self.evidence.as_ref().map(OpenConnection::begin_stream)
+    }
+
+    /// Ends what [`begin_stream`](Self::begin_stream) has begun.
+    pub(crate) fn end_stream(&self, stream: &OpenStream) {
+        if let Some(evidence) = &self.evidence {
+            evidence.end_stream(stream);
+        }
     }
 
     /// The head of a request has begun, and the rest may be long in coming.
@@ -191,7 +203,9 @@ impl ClientSocket {
         // TLS may still have encrypted bytes for a client that does not read.
         let is_shut_down = match &self.transport {
             Transport::Tls(_) => matches!(timeout(TLS_CLOSE_MAX, shutdown).await, Ok(Ok(()))),
-            Transport::Plain(_) | Transport::Layered(_) => shutdown.await.is_ok(),
+            Transport::Plain(_) | Transport::Layered(_) | Transport::Stream(_) => {
+                shutdown.await.is_ok()
+            }
         };
         if is_shut_down {
             linger(self.tcp()).await;

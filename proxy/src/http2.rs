@@ -1,0 +1,31 @@
+//! HTTP/2 on both sides, by the `h2` crate: frames, HPACK, flow control and the limits against abuse are its.
+//!
+//! The engine of [`http1`](crate::http1) serves each stream as if it were a connection that carries one request. A
+//! [`Stream`] is the [`Transport`](crate::transport::Transport) of that connection: what the engine reads from it is the
+//! stream's message as HTTP/1.1, and what the engine writes to it goes out as frames. Nothing is copied through a buffer
+//! between the two, and nothing is read from a stream before the engine asks for it: so the other side gets credit
+//! (RFC 9113 §5.2) only as fast as this side reads.
+
+mod body;
+mod fields;
+mod io;
+mod request;
+mod server;
+mod stream;
+
+pub(crate) use self::{
+    server::converse,
+    stream::{Stream, StreamClient},
+};
+
+/// What a client may have open at once on a connection (RFC 9113 §5.1.2).
+pub(crate) const STREAMS_MAX: u32 = 256;
+
+/// So many bytes of a stream may be on their way before they are read.
+pub(crate) const STREAM_WINDOW: u32 = 64 * 1024;
+
+/// So many bytes of all streams of a connection: a stream that nobody reads takes nothing from the others.
+pub(crate) const CONNECTION_WINDOW: u32 = STREAMS_MAX * STREAM_WINDOW;
+
+/// So many bytes of a message wait for credit at most, on each stream: as a socket's send buffer would.
+const UNSENT_MAX: usize = 64 * 1024;

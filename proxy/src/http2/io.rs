@@ -1,0 +1,147 @@
+//! A connection's bytes, as the `h2` crate wants to see them.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    io::{self, IoSlice},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::Notify,
+};
+
+use crate::{http1::Input, transport::Transport};
+
+/// Whoever owns a transport.
+pub(super) trait HasTransport: Unpin {
+    fn transport(&self) -> &Transport;
+}
+
+/// Reads what was read before, then from the transport, and writes to the transport.
+pub(super) struct Io<T> {
+    of: T,
+    before: Input,
+    turns: Rc<Turns>,
+}
+
+impl<T: HasTransport> Io<T> {
+    pub(super) fn new(of: T, before: Input, turns: &Rc<Turns>) -> Self {
+        Self {
+            of,
+            before,
+            turns: Rc::clone(turns),
+        }
+    }
+}
+
+impl<T: HasTransport> AsyncRead for Io<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.before.is_empty() {
+            let taken = self.before.len().min(buf.remaining());
+            buf.put_slice(&self.before.bytes()[..taken]);
+            self.before.consume(taken);
+            return Poll::Ready(Ok(()));
+        }
+        let transport = self.of.transport();
+        ready!(transport.poll_readable(cx))?;
+        let read = ready!(transport.poll_read(cx, buf.initialize_unfilled()))?;
+        buf.advance(read);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: HasTransport> AsyncWrite for Io<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.of.transport().poll_write(cx, buf);
+        self.turns.is_blocked.set(written.is_pending());
+        written
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut bufs = bufs.iter().filter(|buf| !buf.is_empty());
+        let first = bufs.next().map_or(&[][..], |buf| buf);
+        let second = bufs.next().map_or(&[][..], |buf| buf);
+        let written = self.of.transport().poll_write_both(cx, first, second);
+        self.turns.is_blocked.set(written.is_pending());
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = self.of.transport().poll_flush(cx);
+        self.turns.is_blocked.set(flushed.is_pending());
+        flushed
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.of.transport().poll_shutdown(cx)
+    }
+}
+
+/// When the task of a connection has written what its streams gave it. `h2` itself does not tell.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    /// The transport did not take all when it was written to last.
+    is_blocked: Cell<bool>,
+    /// Wakes the connection's task.
+    connection: RefCell<Option<Waker>>,
+    written: Notify,
+}
+
+impl Turns {
+    /// The connection's task begins a turn.
+    pub(super) fn begins(&self, cx: &Context<'_>) {
+        let mut connection = self.connection.borrow_mut();
+        if !(connection.as_ref()).is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *connection = Some(cx.waker().clone());
+        }
+    }
+
+    /// The connection's task has given all that it could to the transport.
+    pub(super) fn ends(&self) {
+        if !self.is_blocked.get() {
+            self.written.notify_waiters();
+        }
+    }
+
+    /// Wakes the connection's task.
+    pub(super) fn wake(&self) {
+        if let Some(connection) = &*self.connection.borrow() {
+            connection.wake_by_ref();
+        }
+    }
+
+    /// Waits until what streams have given the connection, within its credit, is with the transport.
+    pub(super) async fn written(&self) {
+        let mut written = std::pin::pin!(self.written.notified());
+        let mut has_woken = false;
+        poll_fn(|cx| {
+            let polled = written.as_mut().poll(cx);
+            if !has_woken {
+                has_woken = true;
+                self.wake();
+            }
+            polled
+        })
+        .await;
+    }
+}

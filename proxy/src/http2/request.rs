@@ -1,0 +1,99 @@
+//! A request that came on a stream, as HTTP/1.1.
+
+use http::{HeaderMap, Method, header, request::Parts};
+
+use super::fields;
+use crate::http1::Refusal;
+
+/// Writes the head of a request as HTTP/1.1, which is then read as strictly as any other. `has_ended`: no content follows.
+///
+/// # Errors
+/// What makes the request malformed (RFC 9113 §8.2, §8.3), or why it is refused. What `h2` finds itself does not come here.
+pub(super) fn to_http1(parts: &Parts, has_ended: bool) -> Result<Vec<u8>, Refusal> {
+    let Parts {
+        method,
+        uri,
+        headers,
+        ..
+    } = parts;
+    if method == Method::CONNECT {
+        return Err(Refusal::CONNECT);
+    }
+    // The crate `http` makes a path of nothing.
+    let target = uri.path_and_query().filter(|it| !it.as_str().is_empty());
+    let target = target.ok_or(Refusal::TARGET_FORM)?.as_str();
+    if !target.starts_with('/') && !(target == "*" && method == Method::OPTIONS) {
+        return Err(Refusal::TARGET_FORM);
+    }
+    if headers.keys().any(fields::is_of_connection) {
+        return Err(Refusal::CONNECTION_FIELD);
+    }
+    let mut head = Vec::with_capacity(512);
+    head.extend_from_slice(method.as_str().as_bytes());
+    head.push(b' ');
+    head.extend_from_slice(target.as_bytes());
+    head.extend_from_slice(b" HTTP/1.1\r\n");
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (uri.authority(), hosts.next()) {
+        (Some(authority), _) if authority.as_str().contains('@') => {
+            return Err(Refusal::HOST_INVALID);
+        }
+        (Some(authority), _) => {
+            fields::write_field("host", authority.as_str().as_bytes(), &mut head);
+        }
+        (None, Some(host)) => {
+            fields::write_field("host", host.as_bytes(), &mut head);
+            for other in hosts {
+                fields::write_field("host", other.as_bytes(), &mut head);
+            }
+        }
+        (None, None) => fields::write_field("host", b"", &mut head),
+    }
+    let mut has_cookie = false;
+    for (name, value) in headers {
+        if name == header::COOKIE {
+            if !has_cookie {
+                has_cookie = true;
+                fields::write_field("cookie", &cookie(headers), &mut head);
+            }
+        } else if name != header::HOST {
+            fields::write_field(name.as_str(), value.as_bytes(), &mut head);
+        }
+    }
+    frame(method, headers, has_ended, &mut head)?;
+    head.extend_from_slice(b"\r\n");
+    Ok(head)
+}
+
+/// The crumbs of a cookie in one piece (RFC 9113 §8.2.3).
+fn cookie(headers: &HeaderMap) -> Vec<u8> {
+    let crumbs: Vec<&[u8]> = (headers.get_all(header::COOKIE).iter())
+        .map(http::HeaderValue::as_bytes)
+        .collect();
+    crumbs.join(&b"; "[..])
+}
+
+/// Says how the content is framed, where the fields do not.
+fn frame(
+    method: &Method,
+    headers: &HeaderMap,
+    has_ended: bool,
+    head: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let length = headers.get(header::CONTENT_LENGTH);
+    match length {
+        // RFC 9113 §8.1.1: it must fit what comes.
+        Some(length) if has_ended && length != "0" => Err(Refusal::CONTENT_LENGTH),
+        Some(_) => Ok(()),
+        None if !has_ended => {
+            fields::write_field("transfer-encoding", b"chunked", head);
+            Ok(())
+        }
+        // RFC 9110 §8.6: content is expected of these, so say that there is none.
+        None if [Method::POST, Method::PUT, Method::PATCH].contains(method) => {
+            fields::write_field("content-length", b"0", head);
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}

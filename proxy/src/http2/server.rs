@@ -1,0 +1,285 @@
+//! A client's connection that speaks HTTP/2: its streams, each served by a task of its own.
+
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use h2::{
+    Reason, RecvStream,
+    server::{Builder, Connection, SendResponse},
+};
+use http::{Method, Request};
+use tokio::{
+    sync::Notify,
+    time::{Sleep, sleep},
+};
+
+use super::{
+    CONNECTION_WINDOW, STREAM_WINDOW, STREAMS_MAX, UNSENT_MAX,
+    body::FromStream,
+    io::{HasTransport, Io, Turns},
+    request,
+    stream::{StreamClient, ToClient},
+};
+use crate::{
+    downstream::Downstream,
+    exchange::{exchange, refuse_stream},
+    http1::{BodyLength, HeadSearch, Input, Refusal, RequestHead, request_body},
+    limits::{CLOSE_TIME_MAX, DRAIN},
+    scope::Scope,
+    transport::{ClientSocket, Doing, Transport},
+};
+
+/// Further streams are accepted only while fewer than this are served: those that a client has reset may not have ended yet.
+const SERVED_MAX: usize = 2 * STREAMS_MAX as usize;
+
+impl HasTransport for Rc<ClientSocket> {
+    fn transport(&self) -> &Transport {
+        ClientSocket::transport(self)
+    }
+}
+
+/// What the task of a connection and those of its streams share.
+#[derive(Debug, Default)]
+struct Shared {
+    turns: Rc<Turns>,
+    /// Streams that are served.
+    served: Cell<usize>,
+    /// The connection serves no further streams, or has ended.
+    closes: Notify,
+}
+
+/// Serves a connection whose first bytes, in `input`, are HTTP/2's, until either side ends it. After the client socket's
+/// [`close_after_this`](ClientSocket::close_after_this) the streams in progress are its last.
+pub(crate) async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>, input: Input) {
+    let shared = Rc::new(Shared::default());
+    let io = Io::new(Rc::clone(client), input, &shared.turns);
+    let limits = &scope.head_limits;
+    let handshake = Builder::new()
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(u32::try_from(limits.bytes).unwrap_or(u32::MAX))
+        .max_send_buffer_size(UNSENT_MAX)
+        .handshake(io);
+    let connection = match handshake.await {
+        Ok(connection) => connection,
+        Err(error) => {
+            tracing::debug!(%error, peer = %client.peer(), "no HTTP/2 came about with a client");
+            return;
+        }
+    };
+    client.activity.set(Doing::Exchange, Instant::now());
+    let mut serving = Serving {
+        connection,
+        client,
+        shared: &shared,
+        is_closing: false,
+        idle_until: None,
+        was_idle: false,
+    };
+    let mut number = 0;
+    loop {
+        let accepted = poll_fn(|cx| serving.poll_accept(scope, cx)).await;
+        let Some((request, respond)) = accepted else {
+            break;
+        };
+        shared.served.set(shared.served.get() + 1);
+        let serves = serve(
+            Rc::clone(scope),
+            Rc::clone(client),
+            Rc::clone(&shared),
+            request,
+            respond,
+            number,
+        );
+        scope.tasks.spawn_local(serves);
+        number += 1;
+    }
+}
+
+struct Serving<'a> {
+    connection: Connection<Io<Rc<ClientSocket>>, Bytes>,
+    client: &'a ClientSocket,
+    shared: &'a Shared,
+    /// The client was told to open no further streams.
+    is_closing: bool,
+    /// When the connection ends, if nothing happens on it before.
+    idle_until: Option<Pin<Box<Sleep>>>,
+    was_idle: bool,
+}
+
+impl Serving<'_> {
+    /// The next stream; `None` at the end of the connection.
+    fn poll_accept(
+        &mut self,
+        scope: &Scope,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<(Request<RecvStream>, SendResponse<Bytes>)>> {
+        self.shared.turns.begins(cx);
+        if self.client.is_last() && !self.is_closing {
+            self.is_closing = true;
+            self.connection.graceful_shutdown();
+            self.shared.closes.notify_waiters();
+        }
+        let polled = match self.shared.served.get() < SERVED_MAX {
+            true => self.connection.poll_accept(cx),
+            false => self.connection.poll_closed(cx).map(|_| None),
+        };
+        match polled {
+            Poll::Ready(Some(Ok(accepted))) => {
+                self.was_idle = false;
+                return Poll::Ready(Some(accepted));
+            }
+            Poll::Ready(Some(Err(error))) => {
+                tracing::debug!(%error, peer = %self.client.peer(), "an HTTP/2 connection broke");
+                return Poll::Ready(None);
+            }
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Pending => self.shared.turns.ends(),
+        }
+        self.poll_idle(scope, cx)
+    }
+
+    /// Ends a connection that has had no streams for too long: first by telling the client, which then has a second.
+    fn poll_idle<T>(&mut self, scope: &Scope, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let is_idle = self.shared.served.get() == 0;
+        if !is_idle {
+            self.was_idle = false;
+            self.idle_until = None;
+            return Poll::Pending;
+        }
+        let timeouts = scope.client_timeouts;
+        if !self.was_idle {
+            self.was_idle = true;
+            let limit = match self.is_closing {
+                true => CLOSE_TIME_MAX,
+                false => timeouts.idle,
+            };
+            self.idle_until = Some(Box::pin(sleep(limit)));
+        }
+        let Some(idle_until) = &mut self.idle_until else {
+            return Poll::Pending;
+        };
+        if idle_until.as_mut().poll(cx).is_pending() || self.client.layered().is_held_up() {
+            return Poll::Pending;
+        }
+        if self.is_closing {
+            return Poll::Ready(None);
+        }
+        self.client.close_after_this();
+        self.was_idle = false;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        self.shared.closes.notify_waiters();
+    }
+}
+
+/// Counts a stream as served until it is dropped.
+struct Served(Rc<Shared>);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.served.set(self.0.served.get() - 1);
+        self.0.turns.wake();
+    }
+}
+
+/// Serves one stream.
+async fn serve(
+    scope: Rc<Scope>,
+    client: Rc<ClientSocket>,
+    shared: Rc<Shared>,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    number: u64,
+) {
+    let now = Instant::now();
+    let served = Served(shared);
+    let (parts, content) = request.into_parts();
+    let has_ended = content.is_end_stream();
+    let mut head = RequestHead::spare();
+    let read = read(&scope, &mut head, &parts, has_ended);
+    let (length, refusal) = match read {
+        Ok(length) => (length, None),
+        Err(refusal) => (BodyLength::Empty, Some(refusal)),
+    };
+    let is_chunked = length == BodyLength::Chunked;
+    let from = FromStream::new(Vec::new(), (!has_ended).then_some(content), is_chunked);
+    let to_client = ToClient::new(from, parts.method == Method::HEAD, respond);
+    drop(parts);
+    let stream = StreamClient::new(&client, to_client, &served.0.turns);
+    match refusal {
+        None => {
+            let downstream = Downstream::Stream(Rc::clone(&stream));
+            let mut input = Input::default();
+            let exchange = exchange(
+                &scope,
+                &downstream,
+                number,
+                now,
+                &mut head,
+                length,
+                &mut input,
+            );
+            let mut exchange = Box::pin(exchange);
+            let mut closes = Box::pin(served.0.closes.notified());
+            let after = poll_fn(|cx| {
+                let polled = exchange.as_mut().poll(cx);
+                // What had no credit goes out when it has.
+                if polled.is_pending() {
+                    drop(stream.stream().poll_flush(cx));
+                    if closes.as_mut().poll(cx).is_ready() {
+                        closes.set(served.0.closes.notified());
+                        drop(closes.as_mut().poll(cx));
+                        cx.waker().wake_by_ref();
+                    }
+                }
+                polled
+            });
+            drop(after.await);
+            drop(exchange);
+            head.recycle();
+        }
+        Some(refusal) => refuse_stream(&scope, &stream, &head, &refusal).await,
+    }
+    finish(&stream).await;
+}
+
+/// Reads a request's head.
+fn read(
+    scope: &Scope,
+    head: &mut RequestHead,
+    parts: &http::request::Parts,
+    has_ended: bool,
+) -> Result<BodyLength, Refusal> {
+    let text = request::to_http1(parts, has_ended)?;
+    let mut search = HeadSearch::default();
+    match head.parse(&text, &mut search, &scope.head_limits)? {
+        Some(used) if used == text.len() => request_body(head),
+        Some(_) | None => Err(Refusal::FIRST_LINE),
+    }
+}
+
+/// Ends a stream: in good order if its answer is whole, by a reset otherwise, and never so that a broken answer could be
+/// taken for a whole one (RFC 9113 §8.1).
+async fn finish(stream: &StreamClient) {
+    stream.sent_or_left().await;
+    if stream.stream().is_whole() {
+        return;
+    }
+    // A reset throws away what was not sent before.
+    stream.settled(DRAIN).await;
+    stream.stream().send_reset(Reason::INTERNAL_ERROR);
+}

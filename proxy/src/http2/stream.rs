@@ -1,0 +1,176 @@
+//! A stream as the transport of one HTTP/1.1 exchange.
+
+mod to_client;
+
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    io,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use h2::Reason;
+use tokio::time::timeout;
+
+pub(super) use self::to_client::ToClient;
+use super::io::Turns;
+use crate::{
+    journal::{OnConnection, OpenStream},
+    sys::ClientEnd,
+    transport::{ClientSocket, Transport},
+};
+
+/// The bytes of one exchange on a stream, as HTTP/1.1.
+#[derive(Debug, Clone)]
+pub(crate) enum Stream {
+    /// The request is read from it, and the answer written to it.
+    ToClient(Rc<ToClient>),
+}
+
+impl Stream {
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::ToClient(stream) => stream.poll_readable(cx),
+        }
+    }
+
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::ToClient(stream) => stream.poll_read(cx, buf),
+        }
+    }
+
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::ToClient(stream) => stream.poll_write(cx, bytes),
+        }
+    }
+
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::ToClient(stream) => stream.poll_flush(cx),
+        }
+    }
+}
+
+/// An exchange's side towards a client that sent its request on a stream.
+#[derive(Debug)]
+pub(crate) struct StreamClient {
+    connection: Rc<ClientSocket>,
+    stream: Rc<ToClient>,
+    transport: Transport,
+    turns: Rc<Turns>,
+    /// Its record in the journal, if there is one.
+    evidence: Option<OpenStream>,
+    is_last: Cell<bool>,
+}
+
+impl StreamClient {
+    pub(super) fn new(
+        connection: &Rc<ClientSocket>,
+        stream: ToClient,
+        turns: &Rc<Turns>,
+    ) -> Rc<Self> {
+        let stream = Rc::new(stream);
+        Rc::new(Self {
+            connection: Rc::clone(connection),
+            transport: Transport::Stream(Stream::ToClient(Rc::clone(&stream))),
+            stream,
+            turns: Rc::clone(turns),
+            evidence: connection.begin_stream(),
+            is_last: Cell::new(false),
+        })
+    }
+
+    pub(super) fn stream(&self) -> &ToClient {
+        &self.stream
+    }
+
+    pub(crate) fn connection(&self) -> &ClientSocket {
+        &self.connection
+    }
+
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    pub(crate) fn as_evidence(&self, seq: u64) -> Option<OnConnection> {
+        let evidence = self.evidence.as_ref()?;
+        Some(evidence.of_request(seq, self.connection.peer()))
+    }
+
+    /// A client that leaves resets the stream, or the connection under it.
+    pub(crate) fn client_end(&self) -> ClientEnd {
+        let mut cx = Context::from_waker(Waker::noop());
+        match self.stream.poll_left(&mut cx) {
+            Poll::Ready(()) => ClientEnd::Rst,
+            Poll::Pending => ClientEnd::None,
+        }
+    }
+
+    /// Waits until the client has reset the stream, or its connection broke.
+    pub(crate) async fn left(&self) {
+        poll_fn(|cx| self.stream.poll_left(cx)).await;
+    }
+
+    pub(crate) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = poll_fn(|cx| self.stream.poll_write(cx, bytes)).await?;
+            bytes = &bytes[written..];
+        }
+        Ok(())
+    }
+
+    /// Waits until everything that was written is with the connection's transport, for at most `limit`.
+    pub(crate) async fn settled(&self, limit: Duration) {
+        let written = async {
+            if poll_fn(|cx| self.stream.poll_flush(cx)).await.is_ok() {
+                self.turns.written().await;
+            }
+        };
+        if timeout(limit, written).await.is_err() {
+            tracing::debug!("a client did not take all that was sent on a stream in time");
+        }
+    }
+
+    /// Waits until everything that was written is with the connection, or the client has left.
+    pub(super) async fn sent_or_left(&self) {
+        poll_fn(|cx| match self.stream.poll_flush(cx) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => self.stream.poll_left(cx),
+        })
+        .await;
+    }
+
+    /// The request is malformed.
+    pub(crate) fn refuse(&self) {
+        self.stream.send_reset(Reason::PROTOCOL_ERROR);
+    }
+
+    /// Makes the end of the stream a reset.
+    pub(crate) fn reset(&self) {
+        self.stream.reset_at_end();
+    }
+
+    pub(crate) fn close_after_this(&self) {
+        self.is_last.set(true);
+    }
+
+    pub(crate) fn is_last(&self) -> bool {
+        self.is_last.get() || self.connection.is_last()
+    }
+}
+
+impl Drop for StreamClient {
+    fn drop(&mut self) {
+        if let Some(evidence) = &self.evidence {
+            self.connection.end_stream(evidence);
+        }
+    }
+}
