@@ -15,7 +15,10 @@ mod respond;
 mod upgrade;
 mod upload;
 
-pub(crate) use self::{own_answer::{refuse, refuse_stream}, upgrade::Upgrade};
+pub(crate) use self::{
+    own_answer::{refuse, refuse_stream},
+    upgrade::Upgrade,
+};
 
 use std::{cell::RefCell, pin::Pin, rc::Rc, time::Instant};
 

@@ -49,11 +49,6 @@ impl FromStream {
         self.text_read < self.text.len() || !self.data.is_empty()
     }
 
-    /// Whether all of the message was read.
-    pub(super) fn is_whole(&self) -> bool {
-        !self.has_bytes() && matches!(self.content, Content::Ended)
-    }
-
     /// Ready when there are bytes, or when there will be none: `false`.
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         while !self.has_bytes() {
@@ -210,9 +205,8 @@ impl ToStream {
                 }
             }
             let piece = self.unsent.split_to(credit.min(self.unsent.len())).freeze();
-            let is_last = self.unsent.is_empty()
-                && self.decoder.is_ended()
-                && !self.decoder.has_trailers();
+            let is_last =
+                self.unsent.is_empty() && self.decoder.is_ended() && !self.decoder.has_trailers();
             self.stream.send_data(piece, is_last).map_err(to_io)?;
             self.has_ended = is_last;
         }
@@ -240,7 +234,9 @@ pub(super) fn ends_with_head(length: BodyLength, rest: &[u8]) -> Option<usize> {
 /// An error of a stream as one of a connection.
 pub(super) fn to_io(error: h2::Error) -> io::Error {
     if error.is_io() {
-        return error.into_io().unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
+        return error
+            .into_io()
+            .unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
     }
     io::Error::new(io::ErrorKind::ConnectionReset, error)
 }

@@ -1,6 +1,6 @@
 //! A request that came on a stream, as HTTP/1.1.
 
-use http::{HeaderMap, Method, header, request::Parts};
+use http::{HeaderMap, Method, header, request::Parts, uri::PathAndQuery};
 
 use super::fields;
 use crate::http1::Refusal;
@@ -19,10 +19,13 @@ pub(super) fn to_http1(parts: &Parts, has_ended: bool) -> Result<Vec<u8>, Refusa
     if method == Method::CONNECT {
         return Err(Refusal::CONNECT);
     }
-    // The crate `http` makes a path of nothing.
-    let target = uri.path_and_query().filter(|it| !it.as_str().is_empty());
+    // A path that is missing shows as `/`, but is not equal to one.
+    let is_path =
+        |path: &&PathAndQuery| path.as_str() != "/" || **path == PathAndQuery::from_static("/");
+    let target = uri.path_and_query().filter(is_path);
     let target = target.ok_or(Refusal::TARGET_FORM)?.as_str();
-    if !target.starts_with('/') && !(target == "*" && method == Method::OPTIONS) {
+    let is_of_server = target == "*" && method == Method::OPTIONS;
+    if !target.starts_with('/') && !is_of_server {
         return Err(Refusal::TARGET_FORM);
     }
     if headers.keys().any(fields::is_of_connection) {

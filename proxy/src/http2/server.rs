@@ -242,7 +242,7 @@ async fn serve(
                     drop(stream.stream().poll_flush(cx));
                     if closes.as_mut().poll(cx).is_ready() {
                         closes.set(served.0.closes.notified());
-                        drop(closes.as_mut().poll(cx));
+                        let _pending: Poll<()> = closes.as_mut().poll(cx);
                         cx.waker().wake_by_ref();
                     }
                 }

@@ -22,6 +22,7 @@ mod endings;
 mod every_kind;
 mod fidelity;
 mod field_bugs;
+mod http2;
 mod identity;
 mod interim;
 mod journal;

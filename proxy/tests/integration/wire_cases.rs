@@ -215,6 +215,8 @@ async fn what_the_proxy_refuses_leaves_a_trace() {
     assert_eq!(proxy.access_lines()[0]["status"], 431);
 
     let mut client = proxy.connect().await;
+    client.get("/").await;
+    client.response().await;
     client
         .send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
         .await;

@@ -24,12 +24,14 @@ async fn tls_on_a_plain_listener_is_refused_with_a_word_about_it() {
 }
 
 #[tokio::test]
-async fn the_preface_of_http2_gets_settings_and_then_goaway() {
+async fn the_preface_of_http2_behind_a_request_gets_settings_and_then_goaway() {
     const HTTP_1_1_REQUIRED: u32 = 0xd;
     let mut recorder = Recorder::start().await;
     let proxy = TestProxy::to(&recorder.upstream).with_access_log().start();
     for (count, settings) in [&b""[..], b"\0\0\0\x04\0\0\0\0\0"].iter().enumerate() {
         let mut client = proxy.connect().await;
+        client.get("/").await;
+        client.response().await;
         client
             .send([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", *settings].concat())
             .await;
@@ -55,7 +57,7 @@ async fn the_preface_of_http2_gets_settings_and_then_goaway() {
             counted()
         );
     }
-    assert!(recorder.requests().is_empty());
+    assert_eq!(recorder.requests().len(), 2);
 }
 
 #[tokio::test]
@@ -72,6 +74,10 @@ async fn other_protocols_are_logged_once_a_minute_each() {
     for _ in 0..5 {
         for bytes in [&client_hello()[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
             let mut client = proxy.connect().await;
+            if bytes.starts_with(b"PRI") {
+                client.get("/").await;
+                client.response().await;
+            }
             client.send(bytes).await;
             client.ended().await;
         }

@@ -118,16 +118,20 @@ async fn curl_sees_the_faults_of_a_listener() {
     let world = World::start().await;
     let url = format!("https://localhost:{}/", world.port());
     let ca = world.ca();
-    for (fault, wanted) in [
-        (json!({ "abort": 503 }), (Some(0), "503")),
-        (json!({ "reset": {} }), (Some(56), "000")),
-        (
-            json!({ "truncate": { "fraction": 0.5, "ending": "fin" } }),
-            (Some(18), "200"),
-        ),
+    let abort = json!({ "abort": 503 });
+    let reset = json!({ "reset": {} });
+    let cut = json!({ "truncate": { "fraction": 0.5, "ending": "fin" } });
+    for (version, fault, wanted) in [
+        ("--http1.1", &abort, (Some(0), "503")),
+        ("--http1.1", &reset, (Some(56), "000")),
+        ("--http1.1", &cut, (Some(18), "200")),
+        ("--http2", &abort, (Some(0), "503")),
+        ("--http2", &reset, (Some(92), "000")),
+        ("--http2", &cut, (Some(92), "200")),
     ] {
-        let id = world.proxy.arm(&fault);
+        let id = world.proxy.arm(fault);
         let args = [
+            version,
             "--cacert",
             &ca,
             "-o",
@@ -138,7 +142,7 @@ async fn curl_sees_the_faults_of_a_listener() {
         ];
         let (code, out) = curl(&args).await;
         world.proxy.disarm(&id);
-        assert_eq!((code, &out[..3]), wanted, "{fault}: {out}");
+        assert_eq!((code, &out[..3]), wanted, "{version} {fault}: {out}");
     }
 }
 
@@ -163,12 +167,12 @@ async fn openssl_is_told_when_no_protocol_is_in_common_and_resumes_otherwise() {
         args.iter().chain(more).map(ToString::to_string).collect()
     };
 
-    let (_, refused) = run("openssl", with(&["-alpn", "h2"]), "").await;
-    let (_, spoken) = run("openssl", with(&["-alpn", "h2,http/1.1"]), "").await;
+    let (_, refused) = run("openssl", with(&["-alpn", "spdy/3"]), "").await;
+    let (_, spoken) = run("openssl", with(&["-alpn", "http/1.1,h2"]), "").await;
     let (_, silent) = run("openssl", with(&[]), "").await;
 
     assert!(refused.contains("no application protocol"), "{refused}");
-    assert!(spoken.contains("ALPN protocol: http/1.1"), "{spoken}");
+    assert!(spoken.contains("ALPN protocol: h2"), "{spoken}");
     assert!(silent.contains("Verification: OK"), "{silent}");
 }
 

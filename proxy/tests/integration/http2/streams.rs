@@ -1,0 +1,166 @@
+//! Many streams on a connection, and what one may cost the others.
+
+use brownout_testkit::{RawClient, TestProxy, TestUpstream, eventually, within};
+use bytes::Bytes;
+use h2::client::Builder;
+use tokio::{net::TcpStream, task::JoinSet};
+
+use super::client::{Client, piece, send_all, whole};
+
+/// An upstream that answers with as many bytes as the path says, and reads what it is sent.
+async fn sized() -> TestUpstream {
+    TestUpstream::raw(|stream| async {
+        let mut connection = RawClient::over(stream);
+        while let Some(head) = connection.whole_head().await {
+            let text = String::from_utf8_lossy(&head).into_owned();
+            let path = text.split(' ').nth(1).unwrap();
+            let size: u64 = path[1..].parse().unwrap();
+            if connection.whole_body(&head).await.is_none() {
+                return;
+            }
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
+            if connection.try_send(answer.as_bytes()).await.is_err() {
+                return;
+            }
+            let chunk = vec![b'x'; 64 * 1024];
+            let mut left = size;
+            while left > 0 {
+                let piece = usize::try_from(left.min(chunk.len() as u64)).unwrap();
+                if connection.try_send(&chunk[..piece]).await.is_err() {
+                    return;
+                }
+                left -= piece as u64;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_thousand_requests_at_once_over_four_connections_are_all_answered() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+    let mut answers = JoinSet::new();
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let mut client = Client::connect(proxy.address()).await;
+        for _ in 0..250 {
+            let (answer, _) = client.send(client.request("GET", "/"), true).await;
+            answers.spawn(whole(answer));
+        }
+        clients.push(client);
+    }
+
+    while let Some(answer) = answers.join_next().await {
+        assert_eq!(answer.unwrap().unwrap().body, b"hello");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_reads_costs_the_others_nothing() {
+    let upstream = sized().await;
+    let proxy = TestProxy::to(&upstream).start();
+    let tcp = TcpStream::connect(proxy.address()).await.unwrap();
+    // The connection's credit is for many streams, that of each is not.
+    let builder = Builder::new()
+        .initial_window_size(64 * 1024)
+        .initial_connection_window_size(1024 * 1024)
+        .clone();
+    let mut client = Client::with(&builder, tcp, "web.test").await;
+    let mut unread = Vec::new();
+    for _ in 0..8 {
+        let (answer, _) = client.send(client.request("GET", "/10000000"), true).await;
+        unread.push(within("a head", answer).await.unwrap());
+    }
+
+    let answer = client.get("/3000000").await;
+
+    assert_eq!(
+        (answer.body.len(), answer.broke.is_none()),
+        (3_000_000, true)
+    );
+}
+
+#[tokio::test]
+async fn uploads_that_the_upstream_does_not_read_cost_the_others_nothing() {
+    let upstream = TestUpstream::raw(|stream| async {
+        let mut connection = RawClient::over(stream);
+        let head = connection.whole_head().await.unwrap();
+        if head.starts_with(b"POST /unread") {
+            connection.send("HTTP/1.1 100 Continue\r\n\r\n").await;
+            std::future::pending::<()>().await;
+        }
+        connection.whole_body(&head).await.unwrap();
+        connection
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            .await;
+    })
+    .await;
+    let proxy = TestProxy::to(&upstream).with_cores(1).start();
+    let mut client = Client::connect(proxy.address()).await;
+    let mut unread = JoinSet::new();
+    let mut answers = Vec::new();
+    for _ in 0..100 {
+        let (answer, stream) = client.begin(client.request("POST", "/unread")).await;
+        answers.push(answer);
+        unread.spawn(send_all(stream, Bytes::from(vec![b'x'; 20_000_000]), true));
+    }
+
+    let answer = client.post("/read", &vec![b'x'; 3_000_000]).await;
+
+    assert_eq!(answer.body, b"ok");
+    assert!(unread.try_join_next().is_none(), "nobody has read those");
+}
+
+#[tokio::test]
+async fn further_streams_wait_for_a_place() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream)
+        .with_cores(1)
+        .with_fault(&serde_json::json!({ "match": { "path": "/hang" }, "blackhole": {} }))
+        .start();
+    let mut client = Client::connect(proxy.address()).await;
+    assert_eq!(client.get("/").await.body, b"hello");
+    let mut held = Vec::new();
+    for _ in 0..256 {
+        held.push(client.send(client.request("GET", "/hang"), true).await);
+    }
+    let (waits, _) = client.send(client.request("GET", "/"), true).await;
+    let mut waits = Box::pin(whole(waits));
+    assert!(futures_util::poll!(&mut waits).is_pending());
+
+    // A client that resets many before they are served is taken for an attack.
+    let open = brownout_proxy::JournalQuery {
+        state: brownout_proxy::RecordState::Open,
+        limit: 1_000,
+        ..Default::default()
+    };
+    let served = || {
+        let handle = proxy.handle();
+        handle.journal().unwrap().attempts(&open).open.len()
+    };
+    eventually("all places to be taken", || served() == 256).await;
+
+    held.truncate(200);
+
+    assert_eq!(waits.await.unwrap().body, b"hello");
+    let in_progress = || proxy.handle().routes()[0].connections;
+    eventually("one connection", || in_progress() == 1).await;
+}
+
+#[tokio::test]
+async fn a_large_answer_passes_while_it_is_read_slowly() {
+    let upstream = sized().await;
+    let proxy = TestProxy::to(&upstream).start();
+    let mut client = Client::connect(proxy.address()).await;
+    let (answer, _) = client.send(client.request("GET", "/5000000"), true).await;
+    let mut content = within("a head", answer).await.unwrap().into_body();
+
+    let mut bytes = 0;
+    while let Some(piece) = piece(&mut content).await {
+        bytes += piece.unwrap().len();
+        tokio::task::yield_now().await;
+    }
+
+    assert_eq!(bytes, 5_000_000);
+}
