@@ -90,7 +90,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
 async fn unknown_path(request: Request) -> Response {
     let path = request.uri().path();
     if toxiproxy::is_ours(path) {
-        return toxiproxy::nothing_here();
+        return toxiproxy::nothing_here(request.uri());
     }
     let refused = ApiError::NoPath(match nearest(path, &PATHS) {
         Some(near) => format!("there is nothing at `{path}`; did you mean `{near}`?"),

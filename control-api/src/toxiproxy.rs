@@ -11,10 +11,10 @@ mod wire;
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{MethodRouter, any, get, post},
 };
 
 use brownout_proxy::{ListenAddress, NewRoute, Upstream};
@@ -54,30 +54,33 @@ fn over_ipv4(listen: &str) -> String {
 
 /// The paths of this API.
 pub(crate) fn router() -> Router<Shared> {
+    let proxies = get(proxies::list).post(proxies::create);
+    let proxy = get(proxies::show)
+        .post(proxies::update)
+        .patch(proxies::update)
+        .delete(proxies::remove);
+    let toxic = get(toxics::show)
+        .post(toxics::update)
+        .patch(toxics::update)
+        .delete(toxics::remove);
     Router::new()
-        .route("/proxies", get(proxies::list).post(proxies::create))
-        .route("/populate", post(proxies::populate))
-        .route("/reset", post(toxics::reset))
-        .route(
-            "/proxies/{proxy}",
-            get(proxies::show)
-                .post(proxies::update)
-                .patch(proxies::update)
-                .delete(proxies::remove),
-        )
+        .route("/proxies", only(proxies))
+        .route("/populate", only(post(proxies::populate)))
+        .route("/reset", only(post(toxics::reset)))
+        .route("/proxies/{proxy}", only(proxy))
         .route(
             "/proxies/{proxy}/toxics",
-            get(toxics::list).post(toxics::add),
+            only(get(toxics::list).post(toxics::add)),
         )
-        .route(
-            "/proxies/{proxy}/toxics/{toxic}",
-            get(toxics::show)
-                .post(toxics::update)
-                .patch(toxics::update)
-                .delete(toxics::remove),
-        )
-        .method_not_allowed_fallback(async || StatusCode::METHOD_NOT_ALLOWED)
-        .layer(middleware::from_fn(as_the_original))
+        .route("/proxies/{proxy}/toxics/{toxic}", only(toxic))
+}
+
+/// Other methods, `HEAD` and `OPTIONS` too, are told before anybody looks who calls, and without `Allow`.
+fn only(methods: MethodRouter<Shared>) -> MethodRouter<Shared> {
+    let wrong = async || StatusCode::METHOD_NOT_ALLOWED;
+    any(wrong)
+        .head(wrong)
+        .merge(methods.route_layer(middleware::from_fn(as_the_original)))
 }
 
 /// Whether a path that is not known would be looked for here.
@@ -91,8 +94,16 @@ pub(crate) fn refusal(error: ApiError) -> Response {
     wire::ToxicError::from(error).into_response()
 }
 
-/// What the original answers where there is nothing.
-pub(crate) fn nothing_here() -> Response {
+/// What the original answers where there is nothing: for a path with two slashes, where it would be without.
+pub(crate) fn nothing_here(uri: &Uri) -> Response {
+    if uri.path().contains("//") {
+        let parts = uri.path().split('/').filter(|part| !part.is_empty());
+        let clean: String = parts.map(|part| format!("/{part}")).collect();
+        if let Ok(location) = HeaderValue::from_str(&clean) {
+            let location = [(header::LOCATION, location)];
+            return (StatusCode::MOVED_PERMANENTLY, location).into_response();
+        }
+    }
     let content_type = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     (StatusCode::NOT_FOUND, content_type, "404 page not found\n").into_response()
 }

@@ -7,8 +7,11 @@ pub use self::options::{PoolOptions, UpstreamOptions};
 pub(crate) use self::pool::{Place, Pool, SharedPool};
 
 use std::{
-    fmt, io,
+    fmt,
+    future::poll_fn,
+    io,
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use tokio::{
@@ -311,6 +314,8 @@ impl Upstream {
     /// # Errors
     /// Why it cannot be reached, in words.
     pub async fn try_connect(&self) -> Result<(), String> {
+        /// So long an upstream has to say that it wanted a certificate.
+        const SAID_AFTER_HANDSHAKE: Duration = Duration::from_millis(500);
         let limit = self.options.connect_timeout;
         let opened = timeout(limit, async {
             let tcp = self.connect().await?;
@@ -318,7 +323,13 @@ impl Upstream {
                 None => Ok(()),
                 Some(tls) => {
                     let begun = CoreTls::default().begin(tls);
-                    handshake(tcp, begun).await.map(drop)
+                    let transport = handshake(tcp, begun).await?;
+                    // In TLS 1.3 an upstream refuses a client without a certificate only after the handshake.
+                    let said = poll_fn(|cx| transport.poll_readable(cx));
+                    match timeout(SAID_AFTER_HANDSHAKE, said).await {
+                        Ok(Err(source)) => Err(UpstreamError::of_handshake(&source)),
+                        Ok(Ok(())) | Err(_) => Ok(()),
+                    }
                 }
             }
         });

@@ -19,13 +19,33 @@ pub(crate) async fn run(args: ExplainArgs) -> Result<Exit, Failure> {
     let asked = match args.request.trim() {
         "last" => ExplainSpec::Recorded(last(&client, args.route.as_deref()).await?),
         word => match word.parse() {
-            Ok(number) => ExplainSpec::Recorded(number),
+            Ok(number) => {
+                refuse_what_is_imagined(&args)?;
+                ExplainSpec::Recorded(number)
+            }
             Err(_) => ExplainSpec::Imagined(Box::new(imagined(&client, &args).await?)),
         },
     };
     let answer = client.explain(&asked).await?;
     args.api.print(&answer, || print(&answer));
     Ok(Exit::Ok)
+}
+
+/// A request that was carried came as it came.
+fn refuse_what_is_imagined(args: &ExplainArgs) -> Result<(), Failure> {
+    let given = [
+        ("--route", args.route.is_some()),
+        ("--header", !args.headers.is_empty()),
+        ("--client", args.client.is_some()),
+        ("--connection-seq", args.connection_seq != 1),
+    ];
+    match given.iter().find(|(_, is_given)| *is_given) {
+        None => Ok(()),
+        Some((flag, _)) => Err(usage(format!(
+            "{flag} goes with a request that may come; number {} was carried, and its record says that",
+            args.request.trim()
+        ))),
+    }
 }
 
 fn usage(message: impl Into<String>) -> Failure {

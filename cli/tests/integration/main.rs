@@ -15,6 +15,7 @@ mod events_command;
 mod explain_command;
 mod fault_commands;
 mod fault_table;
+mod first_user;
 mod laws;
 mod library_command;
 mod library_usage;

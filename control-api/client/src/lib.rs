@@ -391,7 +391,13 @@ impl Client {
         let answer = answer.map_err(|source| self.unreachable(source))?;
         let (head, body) = answer.into_parts();
         if head.status.is_success() {
-            return Ok(EventStream::new(body, &self.base));
+            let content_type = head.headers.get(http::header::CONTENT_TYPE);
+            let is_stream =
+                content_type.is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));
+            return match is_stream {
+                true => Ok(EventStream::new(body, &self.base)),
+                false => Err(self.foreign("it has no stream of events")),
+            };
         }
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let body = body.map_err(|error| self.foreign(error))?.to_bytes();

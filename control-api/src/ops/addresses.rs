@@ -1,6 +1,6 @@
 //! Routes as they are written, turned into what the proxy can make. May resolve names, and so block.
 
-use brownout_fault::read::Problem;
+use brownout_fault::read::{Problem, nearest};
 use brownout_proxy::{
     CertificateFiles, HostField, InvalidTls, InvalidUpstream, ListenAddress, ListenerTls,
     ListenerTlsChange, ListenerTlsOptions, NewRoute, Protocol as Carried, RouteChange, RouteStatus,
@@ -86,8 +86,8 @@ fn change(
             .map_err(|error| problems.push(Problem::at("listen", error.to_string())))
             .ok()
     });
-    let upstream = upstream(patch, protocol, now).unwrap_or_else(|problem| {
-        problems.push(problem);
+    let upstream = upstream(patch, protocol, now).unwrap_or_else(|found| {
+        problems.extend(found);
         None
     });
     let carries = upstream.as_ref().map(Upstream::protocol).or(protocol);
@@ -117,7 +117,7 @@ fn upstream(
     patch: &RoutePatch,
     protocol: Option<Carried>,
     now: Option<&RouteStatus>,
-) -> Result<Option<Upstream>, Problem> {
+) -> Result<Option<Upstream>, Vec<Problem>> {
     if patch.upstream.is_none()
         && patch.upstream_tls.is_none()
         && patch.host.is_none()
@@ -140,28 +140,66 @@ fn upstream(
         _ => Upstream::parse_with(text, tls.as_ref()),
     };
     let upstream = parsed.map_err(|error| match &error {
-        InvalidUpstream::Tls(wrong) => placed("upstream_tls", wrong),
-        InvalidUpstream::NotTls => {
-            Problem::at("upstream_tls", format!("the upstream {text} {error}"))
-        }
-        InvalidUpstream::Option { option, .. } => Problem::at(option, error.to_string()),
+        InvalidUpstream::Tls(wrong) => tls_problems(text, tls.unwrap_or_default(), wrong),
+        InvalidUpstream::NotTls => vec![Problem::at(
+            "upstream_tls",
+            format!("the upstream {text} {error}"),
+        )],
+        InvalidUpstream::Option { option, .. } => vec![Problem::at(option, error.to_string())],
         InvalidUpstream::Malformed
         | InvalidUpstream::NoPort
         | InvalidUpstream::Path { .. }
         | InvalidUpstream::Credentials
         | InvalidUpstream::HostField
-        | InvalidUpstream::HostOfTcp => Problem::at("upstream", error.to_string()),
+        | InvalidUpstream::HostOfTcp => vec![Problem::at("upstream", error.to_string())],
     })?;
     let host = match patch.host.as_deref() {
         None => now.map_or(HostField::Keep, |now| now.host.clone()),
         Some("keep") => HostField::Keep,
         Some("upstream") => HostField::Upstream,
-        Some(text) => HostField::Text(text.to_owned()),
+        Some(text) => {
+            // A name without a dot may be a host of a network of containers, but not one that is nearly a word of ours.
+            let near = nearest(text, &["keep", "upstream"]);
+            if let Some(near) = near.filter(|_| !text.contains(['.', ':'])) {
+                let detail = format!(
+                    "`{text}` is neither \"keep\", \"upstream\" nor a host; did you mean `{near}`? A host of that name is \
+                     written with its port"
+                );
+                return Err(vec![Problem::at("host", detail)]);
+            }
+            HostField::Text(text.to_owned())
+        }
     };
     let upstream = upstream.with_host(host);
-    let upstream = upstream.map_err(|error| Problem::at("host", error.to_string()))?;
+    let upstream = upstream.map_err(|error| vec![Problem::at("host", error.to_string())])?;
     let options = now.map(|now| now.options.clone()).unwrap_or_default();
-    with_options(upstream, &patch.options, options).map(Some)
+    let upstream = with_options(upstream, &patch.options, options);
+    upstream.map(Some).map_err(|problem| vec![problem])
+}
+
+/// Every option of TLS to an upstream that is wrong, of which `first` was told first: without that one the next is told.
+fn tls_problems(text: &str, mut left: UpstreamTlsOptions, first: &InvalidTls) -> Vec<Problem> {
+    /// There are so many options.
+    const OPTIONS: usize = 6;
+    let mut problems = vec![placed("upstream_tls", first)];
+    let mut wrong = first.clone();
+    for _ in 0..OPTIONS {
+        match wrong.field.as_str() {
+            // What the system trusts is not asked about in its place.
+            "ca" => (left.ca, left.insecure) = (None, true),
+            "insecure" => left.insecure = false,
+            "cert" | "key" => (left.cert, left.key) = (None, None),
+            "server_name" if left.server_name.is_some() => left.server_name = None,
+            "alpn" => left.alpn = None,
+            _ => break,
+        }
+        let Err(InvalidUpstream::Tls(next)) = Upstream::parse_with(text, Some(&left)) else {
+            break;
+        };
+        problems.push(placed("upstream_tls", &next));
+        wrong = next;
+    }
+    problems
 }
 
 fn listener_tls(

@@ -68,12 +68,52 @@ pub(super) async fn update(
     let members = Members::of(first_value(&body)?)?;
     let wanted = Wanted::read(&members)?;
     let enabled = members.boolean("enabled")?;
-    let change = look_up(&control, move || Ok(wanted.change(enabled))).await??;
+    let change = look_up(&control, move || Ok(wanted.change(enabled))).await?;
+    // Of an update it has no `listen tcp: ` before it.
+    let change = change.map_err(ToxicError::of_an_update)?;
     let changed = off_thread(&control, move |ops| {
-        Ok(ops.change_route(&name, change, caller).map_err(bind_error))
+        Ok(change_proxy(ops, &name, change, caller).map_err(bind_error))
     })
     .await??;
     Ok(wire::ok(StatusCode::OK, &shown(&control.ops, &changed)))
+}
+
+/// Another upstream ends the connections, which lead to the old one: as in the original the proxy stops and starts.
+fn change_proxy(
+    ops: &Ops,
+    name: &str,
+    mut change: RouteChange,
+    caller: Caller,
+) -> Result<RouteStatus, OpError> {
+    let before = ops.route(name).filter(is_proxy);
+    let before = before.ok_or_else(|| OpError::NoRoute(name.to_owned()))?;
+    let leads_elsewhere = change
+        .upstream
+        .as_ref()
+        .is_some_and(|to| to.to_string() != before.upstream);
+    let stays_enabled = before.enabled && change.enabled != Some(false);
+    if leads_elsewhere && stays_enabled {
+        let upstream = change.upstream.take();
+        let stop = RouteChange {
+            upstream,
+            enabled: Some(false),
+            ..RouteChange::default()
+        };
+        ops.change_route(name, stop, caller)?;
+        change.enabled = Some(true);
+    }
+    match ops.change_route(name, change, caller) {
+        // It goes on where it was.
+        Err(error) if leads_elsewhere && stays_enabled => {
+            let start = RouteChange {
+                enabled: Some(true),
+                ..RouteChange::default()
+            };
+            ops.change_route(name, start, caller)?;
+            Err(error)
+        }
+        changed => changed,
+    }
 }
 
 /// `DELETE /proxies/{proxy}`.
@@ -242,12 +282,33 @@ async fn resolved(control: &Shared, wanted: Wanted) -> Result<NewRoute, ToxicErr
 fn listen(text: &str) -> Result<ListenAddress, ToxicError> {
     let text = if text.is_empty() { ":0" } else { text };
     ListenAddress::parse(&super::over_ipv4(text)).map_err(|_| {
-        let why = match text.contains(':') {
-            true => format!("listen tcp: lookup {text}: no such address"),
-            false => format!("listen tcp: address {text}: missing port in address"),
-        };
+        let why = format!("listen tcp: {}", wrong_address(text));
         ToxicError::new(StatusCode::INTERNAL_SERVER_ERROR, why)
     })
+}
+
+/// What Go's `net.SplitHostPort`, and what comes after it, say of an address that is none.
+fn wrong_address(text: &str) -> String {
+    let address = |why: &str| format!("address {text}: {why}");
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return address("missing port in address");
+    };
+    if let Some(inner) = text.strip_prefix('[') {
+        match inner.find(']') {
+            None => return address("missing ']' in address"),
+            Some(end) if end + 2 == text.len() => return address("missing port in address"),
+            Some(_) => {}
+        }
+    } else if host.contains(':') {
+        return address("too many colons in address");
+    }
+    match port.parse::<i64>() {
+        Ok(number) if u16::try_from(number).is_err() => {
+            format!("address {number}: invalid port")
+        }
+        Err(_) if !port.is_empty() => format!("lookup tcp/{port}: unknown port"),
+        Ok(_) | Err(_) => format!("lookup {host}: no such host"),
+    }
 }
 
 fn upstream(text: &str) -> Result<Upstream, ToxicError> {
@@ -283,7 +344,19 @@ fn bind_error(error: OpError) -> ToxicError {
         }
         OpError::Invalid(problems) if problems.iter().any(|it| it.pointer == "/listen") => {
             let told = problems.first().map(|problem| problem.detail.clone());
-            ToxicError::new(SERVER, format!("listen tcp: {}", told.unwrap_or_default()))
+            let told = told.unwrap_or_default();
+            // The system's words, as Go has them: in small letters and without their number.
+            let by_system = told
+                .strip_prefix("could not listen on ")
+                .and_then(|told| told.split_once(": "));
+            let text = match by_system {
+                Some((address, why)) => {
+                    let why = why.split(" (os error").next().unwrap_or(why);
+                    format!("listen tcp {address}: bind: {}", why.to_lowercase())
+                }
+                None => format!("listen tcp: {told}"),
+            };
+            ToxicError::new(SERVER, text)
         }
         _ => error.into(),
     }

@@ -38,6 +38,15 @@ impl ToxicError {
         Self::new(StatusCode::NOT_FOUND, "proxy not found")
     }
 
+    /// The words that an update has for an address that is none.
+    pub(super) fn of_an_update(self) -> Self {
+        let text = match self.text.strip_prefix("listen tcp: ") {
+            Some(text) => text.to_owned(),
+            None => self.text,
+        };
+        Self { text, ..self }
+    }
+
     pub(super) fn to_value(&self) -> Value {
         json!({ "error": self.text, "status": self.status.as_u16() })
     }

@@ -1,6 +1,7 @@
 //! Toxiproxy's API, as its clients use it: what is said, and what becomes of the bytes.
 
 mod bytes;
+mod contract;
 
 use std::{
     net::SocketAddr,

@@ -184,14 +184,13 @@ struct Beside {
 
 impl Beside {
     fn read(object: &Object<'_>, problems: &mut Vec<Problem>) -> Self {
-        let tls = keep(problems, object.optional("tls", ListenerTlsSpec::read));
-        let upstream_tls = object.optional("upstream_tls", UpstreamTlsSpec::read);
-        let upstream_tls = keep(problems, upstream_tls);
+        let tls = table(object, "tls", problems, ListenerTlsSpec::read_all);
+        let upstream_tls = table(object, "upstream_tls", problems, UpstreamTlsSpec::read_all);
         let host = keep(problems, object.optional("host", owned));
         Self {
             options: RouteOptions::read(object, problems),
-            tls: tls.flatten(),
-            upstream_tls: upstream_tls.flatten(),
+            tls,
+            upstream_tls,
             host: host.flatten(),
         }
     }
@@ -354,6 +353,22 @@ pub struct RouteList {
 
 fn keep<T>(problems: &mut Vec<Problem>, result: Result<T, Problem>) -> Option<T> {
     result.map_err(|problem| problems.push(problem)).ok()
+}
+
+/// A table in which more than one thing may be wrong.
+fn table<T>(
+    object: &Object<'_>,
+    key: &str,
+    problems: &mut Vec<Problem>,
+    read: impl FnOnce(&Value) -> Result<T, Vec<Problem>>,
+) -> Option<T> {
+    let (_, value) = object.iter().find(|(known, _)| *known == key)?;
+    let found = match read(value) {
+        Ok(read) => return Some(read),
+        Err(found) => found,
+    };
+    problems.extend(found.into_iter().map(|problem| problem.under(key)));
+    None
 }
 
 fn owned(value: &Value) -> Result<String, Problem> {

@@ -101,6 +101,8 @@ pub use store::{
     patch::{PatchBase, PatchedFault},
     store,
 };
-pub use stream::{Budget, Chance, Damage, Direction, Layer, Link, Pieces, Stage, Waits};
+pub use stream::{
+    Budget, Chance, Damage, Direction, DiscardFrom, Layer, Link, Pieces, Stage, Waits,
+};
 pub use strikes::Strikes;
 pub use subject::Subject;

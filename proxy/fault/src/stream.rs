@@ -100,6 +100,8 @@ pub enum Stage {
         hold: Option<Duration>,
         /// Or until nothing has come for so long.
         idle: Option<Duration>,
+        /// When it begins.
+        from: DiscardFrom,
         /// How the connection ends.
         then: Then,
     },
@@ -131,6 +133,16 @@ pub enum Stage {
     },
     /// Bytes are damaged, of as many as there were.
     Damage(Damage),
+}
+
+/// When discarding begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DiscardFrom {
+    /// When the fault meets the connection.
+    #[default]
+    Start,
+    /// With the first bytes, or the end of the stream, that come after that.
+    FirstData,
 }
 
 /// Bytes over time: of one direction of one connection, or shared with others.

@@ -132,9 +132,12 @@ pub(super) fn of_stream(number: u64, stage: Stage, now: Instant) -> Box<dyn Mach
         Stage::Delay(waits) => Box::new(delay::Delay::new(waits)),
         Stage::Reset { after } => Box::new(cut::Cut::reset(number, after, now)),
         Stage::Pace(budget) => Box::new(pace::Pace::of_stream(&budget)),
-        Stage::Discard { hold, idle, then } => {
-            Box::new(discard::Discard::new(number, hold, idle, then, now))
-        }
+        Stage::Discard {
+            hold,
+            idle,
+            from,
+            then,
+        } => Box::new(discard::Discard::new(number, hold, idle, from, then, now)),
         Stage::Stall { after, hold, then } => {
             Box::new(stall::Stall::of_stream(number, after, hold, then, now))
         }

@@ -189,10 +189,12 @@ impl ToxicKind {
                 0 => ("blackhole", json!({ "then": "close" })),
                 idle => ("blackhole", json!({ "idle": ms(idle), "then": "close" })),
             },
-            Self::ResetPeer => match natural("timeout")? {
-                0 => ("reset", json!({})),
-                hold => ("blackhole", json!({ "hold": ms(hold), "then": "reset" })),
-            },
+            // With the first data; until then nothing happens.
+            Self::ResetPeer => {
+                let hold = ms(natural("timeout")?.max(1));
+                let params = json!({ "from": "first_data", "hold": hold, "then": "reset" });
+                ("blackhole", params)
+            }
             Self::Slicer => {
                 let size = natural("average_size")?;
                 if size == 0 {
@@ -295,7 +297,7 @@ mod tests {
                 json!({ "timeout": 10 }),
                 Some("blackhole"),
             ),
-            (ToxicKind::ResetPeer, json!({}), Some("reset")),
+            (ToxicKind::ResetPeer, json!({}), Some("blackhole")),
             (
                 ToxicKind::ResetPeer,
                 json!({ "timeout": 10 }),

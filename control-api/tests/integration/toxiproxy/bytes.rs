@@ -62,7 +62,7 @@ async fn toxics_do_to_bytes_what_the_original_does() {
     let mut open = RawClient::connect(listen).await;
     said_back(&mut open, b"ping").await;
     add(json!({ "type": "reset_peer", "attributes": { "timeout": 0 } })).await;
-    // Ours does not wait for data, unlike the original.
+    open.send("data").await;
     assert_eq!(open.ended().await.how, How::Reset);
     reset().await;
 

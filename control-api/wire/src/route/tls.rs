@@ -39,16 +39,28 @@ impl UpstreamTlsSpec {
     /// # Errors
     /// The first problem.
     pub fn read(value: &Value) -> Result<Self, Problem> {
-        let object = Object::new(value)?;
-        object.only(&Self::KEYS)?;
-        Ok(Self {
-            ca: object.optional("ca", path)?,
-            cert: object.optional("cert", path)?,
-            key: object.optional("key", path)?,
-            server_name: object.optional("server_name", owned)?,
-            insecure: object.optional("insecure", boolean)?.unwrap_or(false),
-            alpn: object.optional("alpn", texts)?,
-        })
+        Self::read_all(value).map_err(first)
+    }
+
+    /// As [`read`](Self::read).
+    ///
+    /// # Errors
+    /// All problems, one for each key.
+    pub fn read_all(value: &Value) -> Result<Self, Vec<Problem>> {
+        let object = Object::new(value).map_err(|problem| vec![problem])?;
+        let mut problems: Vec<Problem> = object.unknown(&Self::KEYS).collect();
+        let read = Self {
+            ca: keep(&mut problems, object.optional("ca", path)),
+            cert: keep(&mut problems, object.optional("cert", path)),
+            key: keep(&mut problems, object.optional("key", path)),
+            server_name: keep(&mut problems, object.optional("server_name", owned)),
+            insecure: keep(&mut problems, object.optional("insecure", boolean)).unwrap_or(false),
+            alpn: keep(&mut problems, object.optional("alpn", texts)),
+        };
+        match problems.is_empty() {
+            true => Ok(read),
+            false => Err(problems),
+        }
     }
 }
 
@@ -86,23 +98,29 @@ impl ListenerTlsSpec {
     /// # Errors
     /// The first problem.
     pub fn read(value: &Value) -> Result<Self, Problem> {
+        Self::read_all(value).map_err(first)
+    }
+
+    /// As [`read`](Self::read).
+    ///
+    /// # Errors
+    /// All problems, one for each key.
+    pub fn read_all(value: &Value) -> Result<Self, Vec<Problem>> {
         match value.as_str() {
             Some("self") => return Ok(Self::Own),
             Some("off") => return Ok(Self::Off),
             Some(_) => {
-                return Err(Problem::here(
+                return Err(vec![Problem::here(
                     "is \"self\", \"off\", or an object with `cert` and `key`",
-                ));
+                )]);
             }
             None => {}
         }
-        let object = Object::new(value)?;
-        object.only(&["cert", "key", "certificates"])?;
-        let main = CertificateSpec {
-            cert: object.required("cert", path)?,
-            key: object.required("key", path)?,
-            names: None,
-        };
+        let object = Object::new(value).map_err(|problem| vec![problem])?;
+        let known = ["cert", "key", "certificates"];
+        let mut problems: Vec<Problem> = object.unknown(&known).collect();
+        let cert = keep(&mut problems, object.required("cert", path).map(Some));
+        let key = keep(&mut problems, object.required("key", path).map(Some));
         let others = object.optional("certificates", |value| {
             let list = value.as_array();
             let list = list.ok_or_else(|| brownout_fault::read::expected("a list", value))?;
@@ -110,11 +128,19 @@ impl ListenerTlsSpec {
                 CertificateSpec::read(item).map_err(|problem| problem.under(&index.to_string()))
             });
             read.collect::<Result<Vec<_>, _>>()
-        })?;
-        Ok(Self::Files {
-            main,
-            others: others.unwrap_or_default(),
-        })
+        });
+        let others = keep(&mut problems, others);
+        match (cert, key) {
+            (Some(cert), Some(key)) if problems.is_empty() => Ok(Self::Files {
+                main: CertificateSpec {
+                    cert,
+                    key,
+                    names: None,
+                },
+                others: others.unwrap_or_default(),
+            }),
+            _ => Err(problems),
+        }
     }
 
     /// The form in which it is written.
@@ -132,6 +158,19 @@ impl ListenerTlsSpec {
             }
         }
     }
+}
+
+/// What was read; what is wrong goes to the others.
+fn keep<T>(problems: &mut Vec<Problem>, read: Result<Option<T>, Problem>) -> Option<T> {
+    read.unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    })
+}
+
+fn first(problems: Vec<Problem>) -> Problem {
+    let first = problems.into_iter().next();
+    first.unwrap_or_else(|| Problem::here("is wrong"))
 }
 
 impl JsonSchema for ListenerTlsSpec {

@@ -8,7 +8,7 @@ use super::{Accepts, AtListener, CommonFields, Draw, FaultKind, Param, Phase, pa
 use crate::{
     injection::{RequestEnding, Injection, Then},
     read::{Problem, one_of, text, unknown},
-    stream::{Chance, Layer, Stage},
+    stream::{Chance, DiscardFrom, Layer, Stage},
     units::{duration_up_to, show_duration},
 };
 
@@ -21,6 +21,7 @@ pub struct Blackhole {
     at: At,
     hold: Option<Duration>,
     idle: Option<Duration>,
+    from: DiscardFrom,
     then: Then,
 }
 
@@ -34,6 +35,8 @@ enum At {
 impl At {
     const WORDS: &'static [&'static str] = &["request", "connect", "syn"];
 }
+
+const FROM: &[&str] = &["start", "first_data"];
 
 const UNTIL_REMOVED: &str = "until_removed";
 /// The longest hold that can be asked for, besides until the fault is removed.
@@ -84,6 +87,12 @@ impl FaultKind for Blackhole {
             help: "on connections: it ends earlier, once nothing has come for so long",
         },
         Param {
+            name: "from",
+            accepts: Accepts::Words(FROM),
+            default: "start",
+            help: "on connections: when it begins and `hold` is counted from: when the fault meets the connection, or with the first bytes or the end of its `direction` after that",
+        },
+        Param {
             name: "then",
             accepts: Accepts::Words(&["reset", "close"]),
             default: "reset",
@@ -117,9 +126,17 @@ impl FaultKind for Blackhole {
         if at == At::Connect && idle.is_some() {
             return Err(Problem::at("idle", "goes with at \"request\": before that nothing is read"));
         }
+        let from = match object.optional("from", one_of("moment", FROM))? {
+            Some("first_data") => DiscardFrom::FirstData,
+            _ => DiscardFrom::Start,
+        };
+        if at != At::Request && from != DiscardFrom::Start {
+            return Err(Problem::at("from", "goes with at \"request\": before that nothing is read"));
+        }
         Ok(Self {
             at,
             idle,
+            from,
             hold: object.optional("hold", hold)?.flatten(),
             then: object.optional("then", then)?.unwrap_or(Then::Reset),
         })
@@ -140,14 +157,15 @@ impl FaultKind for Blackhole {
             ("at", Some(json!(at))),
             ("hold", Some(json!(hold))),
             ("idle", self.idle.map(|idle| json!(show_duration(idle)))),
+            ("from", (self.from == DiscardFrom::FirstData).then(|| json!("first_data"))),
             ("then", Some(json!(then))),
         ])
     }
 
     fn layers(&self) -> &'static [Layer] {
-        match (self.at, self.idle) {
-            (At::Syn, _) | (At::Request, None) => Self::LAYERS,
-            (At::Connect, _) | (_, Some(_)) => &[Layer::Stream],
+        match (self.at, self.idle, self.from) {
+            (At::Syn, ..) | (At::Request, None, DiscardFrom::Start) => Self::LAYERS,
+            (At::Connect, ..) | (_, Some(_), _) | (_, _, DiscardFrom::FirstData) => &[Layer::Stream],
         }
     }
 
@@ -181,6 +199,7 @@ impl FaultKind for Blackhole {
         Some(Stage::Discard {
             hold: self.hold,
             idle: self.idle,
+            from: self.from,
             then: self.then,
         })
     }
@@ -210,7 +229,7 @@ mod tests {
 
     #[test]
     fn what_only_a_connection_has_acts_on_connections_alone() {
-        for value in [json!({ "at": "connect" }), json!({ "idle": "1s" })] {
+        for value in [json!({ "at": "connect" }), json!({ "idle": "1s" }), json!({ "from": "first_data" })] {
             let blackhole = Blackhole::read(&value).unwrap();
             assert_eq!(blackhole.layers(), [Layer::Stream]);
             assert_eq!(Blackhole::read(&blackhole.to_value()), Ok(blackhole));

@@ -5,14 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use brownout_fault::{Stage, Then};
+use brownout_fault::{DiscardFrom, Stage, Then};
 
 use super::{EarlyEnd, Item, Machine, Report};
 
-/// Discards everything. It always ends the connection, also when its fault is removed, as bytes were lost.
+/// Discards everything, from its start on. Once it has started it always ends the connection, also when its fault is removed,
+/// as bytes were lost.
 #[derive(Debug)]
 pub(super) struct Discard {
-    since: Instant,
+    /// `None` until the first data, where that starts it.
+    since: Option<Instant>,
     /// When bytes came last.
     last: Instant,
     hold: Option<Duration>,
@@ -30,11 +32,12 @@ impl Discard {
         by: u64,
         hold: Option<Duration>,
         idle: Option<Duration>,
+        from: DiscardFrom,
         then: Then,
         now: Instant,
     ) -> Self {
         Self {
-            since: now,
+            since: (from == DiscardFrom::Start).then_some(now),
             last: now,
             hold,
             idle,
@@ -48,6 +51,7 @@ impl Discard {
 
 impl Machine for Discard {
     fn push(&mut self, at: Instant, item: Item) {
+        self.since.get_or_insert(at);
         match item {
             Item::Bytes(_) => self.last = self.last.max(at),
             Item::End => self.has_ended = true,
@@ -58,13 +62,15 @@ impl Machine for Discard {
     fn pop(&mut self, now: Instant, report: &mut dyn Report) -> Option<(Instant, Item)> {
         let at = self.due().filter(|at| *at <= now)?;
         self.is_over = true;
-        let asked = (self.finished != Some(at)).then(|| at - self.since);
-        report.held(asked, self.since, now);
+        let since = self.since.unwrap_or(at);
+        let asked = (self.finished != Some(at)).then(|| at.saturating_duration_since(since));
+        report.held(asked, since, now);
         Some((at, Item::Cut(self.ending)))
     }
 
     fn due(&self) -> Option<Instant> {
-        let over = self.hold.map(|hold| self.since + hold);
+        let since = self.since?;
+        let over = self.hold.map(|hold| since + hold);
         let quiet = self.idle.map(|idle| self.last + idle);
         let ends = [over, quiet, self.finished].into_iter().flatten().min();
         ends.filter(|_| !self.is_over)
@@ -75,7 +81,7 @@ impl Machine for Discard {
     }
 
     fn is_blocking(&self) -> bool {
-        true
+        self.since.is_some()
     }
 
     fn both_ended(&mut self, now: Instant) {
@@ -85,17 +91,21 @@ impl Machine for Discard {
     }
 
     fn update(&mut self, stage: Stage, _now: Instant) {
-        if let Stage::Discard { hold, idle, then } = stage {
+        // It starts but once.
+        if let Stage::Discard {
+            hold, idle, then, ..
+        } = stage
+        {
             (self.hold, self.idle) = (hold, idle);
             self.ending = EarlyEnd::of(self.ending.by, then);
         }
     }
 
     fn release(&mut self, now: Instant, report: &mut dyn Report) -> VecDeque<Item> {
-        if !self.is_over {
-            report.held(None, self.since, now);
-        }
-        let ending = (!self.is_over).then_some(Item::Cut(self.ending));
-        ending.into_iter().collect()
+        let Some(since) = self.since.filter(|_| !self.is_over) else {
+            return VecDeque::new();
+        };
+        report.held(None, since, now);
+        VecDeque::from([Item::Cut(self.ending)])
     }
 }
