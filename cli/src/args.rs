@@ -13,6 +13,7 @@ mod proxy;
 mod requests;
 mod run;
 mod simulate;
+mod sweep;
 mod telemetry;
 mod toxiproxy;
 
@@ -30,6 +31,7 @@ pub(crate) use self::{
     requests::RequestsArgs,
     run::{PlanArgs, ReportArgs, ReportPaths, RunArgs, SchemaArgs, SchemaOf},
     simulate::SimulateArgs,
+    sweep::SweepArgs,
     telemetry::TelemetryArgs,
     toxiproxy::{ImportArgs, ToxiproxyArgs},
 };
@@ -97,8 +99,10 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Run one of the demo's services alone
     DemoService(DemoServiceArgs),
-    /// Run an outage of the demo from beginning to end, and see what the homepage's protection did
-    Simulate(SimulateArgs),
+    /// Run outages of the demo from beginning to end, and see what each protection did
+    Simulate(Box<SimulateArgs>),
+    /// Move one value of an experiment until an expectation breaks, and say to where it is safe
+    Sweep(Box<SweepArgs>),
     /// Find out what a service of yours does when its dependencies fail: timeouts, retries, breakers and fallbacks
     Audit(Box<AuditArgs>),
     /// Run experiments: load, faults over time, and what must hold, from files
@@ -225,7 +229,7 @@ impl DatabaseArgs {
     pub(crate) const DEFAULT: &str = "brownout-library.db";
 }
 
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Default, Clone, clap::Args)]
 pub(crate) struct GateArgs {
     /// Another policy for one of the library gate's ways, such as g1=mine.toml; may be repeated
     #[arg(long = "gate-policy", value_name = "GATE=NAME|FILE")]

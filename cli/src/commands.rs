@@ -21,6 +21,7 @@ pub(crate) mod route;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod simulate;
+pub(crate) mod sweep;
 pub(crate) mod tls;
 pub(crate) mod toxiproxy;
 

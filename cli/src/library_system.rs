@@ -18,15 +18,19 @@ use crate::{
 };
 
 /// What the library is made of.
-#[derive(Debug)]
 pub(crate) struct LibraryPlan {
     pub(crate) control: String,
     pub(crate) seed: u64,
     pub(crate) books: DatabaseUrl,
     pub(crate) gate: GateArgs,
+    /// What is changed in every policy of the gate.
+    pub(crate) change_policy: Option<PolicyChange>,
     /// Whether services and routes prefer the ports the README shows, where those are free.
     pub(crate) usual_ports: bool,
 }
+
+/// A change of a policy.
+pub(crate) type PolicyChange = Box<dyn Fn(&mut Policy) + Send>;
 
 /// The running library.
 #[derive(Debug)]
@@ -56,7 +60,12 @@ impl LibrarySystem {
             format!("http://{}", to_primary.listen),
             format!("http://{}", to_fallback.listen),
         );
-        let gate = with_policies(gate, &plan.gate)?;
+        let mut gate = with_policies(gate, &plan.gate)?;
+        if let (Some(change), LibraryRole::Gate { policies, .. }) =
+            (&plan.change_policy, &mut gate.role)
+        {
+            policies.iter_mut().for_each(change);
+        }
         let gate = start_service(&stage, gate, plan.seed).await?;
         Ok(Self {
             stage,

@@ -5,7 +5,8 @@
 //! ```text
 //! expectation = subject comparison [ "within" duration | "for" duration ]
 //! subject     = hop "." measure | "fault(" id ")." counter
-//! comparison  = ( "<" | "<=" | ">" | ">=" | "==" ) ( value | factor "x baseline" )
+//! comparison  = ( "<" | "<=" | ">" | ">=" | "==" ) ( value | factor "x" other )
+//! other       = "baseline" | hop "." measure | phase | run [ "/" phase ]
 //! ```
 //!
 //! `answered` and `breaker_opens` are events: they have no comparison and need `within`. `backoff is full_jitter(base
@@ -19,7 +20,7 @@ use std::{fmt, time::Duration};
 
 pub(crate) use self::value::show_span;
 pub use self::{
-    measure::{EvidenceMeasure, FaultCounter, Measure, Quantile, Source},
+    measure::{CallerCounter, EvidenceMeasure, FaultCounter, Measure, Quantile, Source},
     parse::{Names, WrongExpectation},
     value::Unit,
 };
@@ -95,12 +96,42 @@ pub enum Op {
 }
 
 /// The other side of a comparison.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Threshold {
     /// A number in the measure's base unit: a share from 0 to 1, seconds, requests a second, or a count.
     Value(f64),
     /// So many times what the steady state measured.
     Baseline(f64),
+    /// So many times something else that was measured.
+    Times(f64, Other),
+}
+
+/// What else a measure is compared with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Other {
+    /// A measure of a hop over the same time.
+    Hop {
+        /// As written.
+        text: String,
+        /// The hop.
+        name: String,
+        /// The measure.
+        measure: Measure,
+    },
+    /// The same measure in an earlier phase of the same run.
+    Phase(String),
+    /// The same measure in another run: its name, and its phase where that is another than this one.
+    Run(String, Option<String>),
+}
+
+impl fmt::Display for Other {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hop { text, .. } => f.write_str(text),
+            Self::Phase(name) | Self::Run(name, None) => f.write_str(name),
+            Self::Run(name, Some(phase)) => write!(f, "{name}/{phase}"),
+        }
+    }
 }
 
 impl Op {
@@ -157,6 +188,18 @@ impl Expectation {
             }
         );
         relative || opens
+    }
+
+    /// The other run that it compares with: its name, and the phase there.
+    #[must_use]
+    pub fn other_run(&self) -> Option<(&str, Option<&str>)> {
+        match &self.condition {
+            Condition::Compare {
+                threshold: Threshold::Times(_, Other::Run(name, phase)),
+                ..
+            } => Some((name, phase.as_deref())),
+            Condition::Compare { .. } | Condition::Happens | Condition::FullJitter { .. } => None,
+        }
     }
 
     /// Whether it is about single attempts, which the proxy's journal tells.

@@ -4,11 +4,13 @@
 //! column. Nothing here touches the network.
 
 mod checks;
+mod demo;
 mod fields;
 mod load;
 mod parts;
 mod predicate;
 mod read;
+mod scale;
 mod schema;
 mod template;
 
@@ -17,14 +19,15 @@ use std::{path::PathBuf, time::Duration};
 use brownout_wire::RouteSpec;
 use serde_json::Value;
 
-pub(crate) use self::{load::Asked, template::mix as template_mix};
 pub use self::{
+    demo::{Demo, DemoPolicy, DemoSystem},
     load::{Arrivals, Load, Marks, Serial, Watch},
     predicate::Predicate,
     read::InvalidExperiment,
     schema::schema,
     template::Template,
 };
+pub(crate) use self::{load::Asked, template::mix as template_mix};
 use crate::expectation::Expectation;
 
 /// An experiment, as it is read from its file and checked.
@@ -50,6 +53,8 @@ pub struct Experiment {
     pub start: bool,
     /// Routes that must be there; those that are missing are made, and deleted in the end.
     pub routes: Vec<RouteSpec>,
+    /// The demo that is started for the run, as its system under test.
+    pub demo: Option<Demo>,
     /// Who asks for pages.
     pub load: Load,
     /// What must hold before any fault; what it measures is the baseline.
@@ -103,10 +108,21 @@ pub struct Phase {
     pub expect: Vec<Expected>,
     /// What must hold after its faults are removed.
     pub after: Vec<Expected>,
+    /// The load leaves at the end of the phase, and the faults stay until nobody works for it any more.
+    pub tail: Option<TailWatch>,
     /// How long the callers wait in this phase before they leave on purpose.
     pub leave_after: Option<Duration>,
     /// Its line in the file, from 1.
     pub line: usize,
+}
+
+/// What is watched after the load has left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TailWatch {
+    /// The service that is to become idle.
+    pub of: String,
+    /// How long it is watched. Default 20 s, at most an hour.
+    pub limit: Duration,
 }
 
 /// A fault of a phase.
@@ -196,7 +212,8 @@ impl Experiment {
         let steady = self.steady.as_ref().map(|it| it.warmup + it.duration);
         let phases = self.phases.iter().map(|phase| {
             let after = phase.after_length().unwrap_or_default();
-            phase.duration.unwrap_or_else(|| self.load.serial_length()) + after
+            let tail = phase.tail.as_ref().map_or(Duration::ZERO, |it| it.limit);
+            phase.duration.unwrap_or_else(|| self.load.serial_length()) + tail + after
         });
         let recovery = self.recovery.as_ref().map(|it| it.observe);
         let once: Duration = steady.into_iter().chain(phases).chain(recovery).sum();

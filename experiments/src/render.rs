@@ -5,16 +5,20 @@
 
 mod audit;
 mod audit_experiment;
+mod chart;
+mod comparison;
 mod evidence;
 mod html;
 mod junit;
 mod markdown;
 mod plan;
+pub mod stories;
 mod terminal;
 
 pub use self::{
     audit::AuditTerminal,
     audit_experiment::audit_experiment,
+    comparison::comparison,
     html::{audit_html, html},
     junit::{audit_junit, junit},
     markdown::{annotations, markdown},

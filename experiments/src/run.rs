@@ -5,6 +5,7 @@
 //!
 //! The proxy is reached through its control API alone, services only over HTTP.
 
+mod ceiling;
 mod control;
 mod event;
 mod interval;
@@ -15,22 +16,26 @@ mod record;
 mod recording;
 mod request_journal;
 mod scrape;
+mod services;
 mod story;
+mod tail;
 mod verdict;
 
 pub use self::{
+    ceiling::{Ceiling, ceiling},
     control::RunError,
     event::{
-        Event, Exemplar, FaultTruth, HopSummary, Judgement, JudgementKind, JudgementVerdict,
-        PhaseKind, PlannedPhase, RunStarted, SecondOfHop,
+        CallerRecord, Event, Exemplar, FaultTruth, HopSummary, Judgement, JudgementKind,
+        JudgementVerdict, PhaseKind, PlannedPhase, RunStarted, SecondOfHop, TailRecord,
     },
     journal::{Journal, JournalError, JournalPage, NoJournal, Reading},
     record::{PhaseRecord, RunRecord, result_schema},
     request_journal::RequestJournal,
+    services::ServicePoint,
     story::{RunFailure, Runner, planned},
     verdict::Verdict,
 };
 pub(crate) use self::{
     control::{Proxy, describe as describe_fault},
-    recording::exact,
+    judge::{margin_of, text_of_threshold},
 };

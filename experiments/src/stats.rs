@@ -29,6 +29,9 @@ pub(crate) struct ServiceStats {
     pub(crate) abandoned: u64,
     /// Requests refused because the queue was full.
     pub(crate) shed: u64,
+    /// Requests dropped before they were begun: their caller's time was over.
+    #[serde(default)]
+    pub(crate) expired: u64,
     /// Requests that wait for a worker.
     pub(crate) queued: u64,
     /// Requests that a worker has.
@@ -98,7 +101,7 @@ impl ServiceStats {
 
     /// Requests whose work is done.
     pub(crate) fn done(&self) -> u64 {
-        self.answered + self.abandoned
+        self.answered + self.abandoned + self.expired
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) async fn run(args: LibraryArgs) -> Result<Exit, Failure> {
         seed: args.seed,
         books: books.clone(),
         gate: args.gate,
+        change_policy: None,
         usual_ports: true,
     };
     let system = LibrarySystem::start(plan, telemetry).await?;

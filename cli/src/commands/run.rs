@@ -99,6 +99,10 @@ async fn run_one(
     reports: &mut Reports,
     own: &mut OwnProxy,
 ) -> Result<Verdict, Failure> {
+    if file.experiment.demo.is_some() {
+        let message = format!("it starts a demo: brownout simulate {}", file.name);
+        return Err(Failure::new(Exit::Usage, message));
+    }
     let control = control(args, file, own).await?;
     let experiment = file.experiment.clone();
     let seed = args.seed.or(experiment.seed).unwrap_or_else(new_seed);
@@ -152,7 +156,7 @@ async fn control(
     }
 }
 
-fn refused(failure: &RunFailure) -> Failure {
+pub(super) fn refused(failure: &RunFailure) -> Failure {
     let RunFailure { error, left } = failure;
     let exit = match error {
         _ if !left.is_empty() => Exit::FaultLeft,
@@ -165,8 +169,10 @@ fn refused(failure: &RunFailure) -> Failure {
             | ClientError::Timeout { .. }
             | ClientError::Foreign { .. } => Exit::Unreachable,
         },
-        RunError::OtherRoute { .. } | RunError::NoRoute(_) => Exit::Usage,
-        RunError::Target { .. } => Exit::Unreachable,
+        RunError::OtherRoute { .. } | RunError::NoRoute(_) | RunError::NoService { .. } => {
+            Exit::Usage
+        }
+        RunError::Target { .. } | RunError::Stats { .. } => Exit::Unreachable,
     };
     let told = Failure::chain(exit, error);
     match left.is_empty() {
@@ -178,7 +184,7 @@ fn refused(failure: &RunFailure) -> Failure {
     }
 }
 
-fn exit(verdict: Verdict, on_fail: Option<u8>) -> Exit {
+pub(super) fn exit(verdict: Verdict, on_fail: Option<u8>) -> Exit {
     match verdict {
         Verdict::Passed => Exit::Ok,
         Verdict::Failed => on_fail.map_or(Exit::Refused, Exit::Chosen),

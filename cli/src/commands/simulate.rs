@@ -1,252 +1,276 @@
-//! `brownout simulate`: an outage of the demo from beginning to end.
+//! `brownout simulate`: outages of the demo from beginning to end, each a story that is told by the runner of experiments.
 
-use std::{
-    fs::{File, OpenOptions},
-    io::{self, Write},
-    path::Path,
-    time::Duration,
+mod choose;
+mod files;
+mod progress;
+mod system;
+
+pub(super) use self::{
+    choose::Chosen,
+    files::{WholeFile, pretty},
+    progress::Progress,
+    system::tell,
 };
 
-use brownout_client::Client;
+use std::{sync::Arc, time::Duration};
+
 use brownout_experiment::{
-    Event, Policy as ReportedPolicy, Report, Scenario, Services, Simulation, SimulationError,
+    Verdict, render,
+    run::ceiling,
+    stories::{STORIES, StoriesReport, changes, judge_across, missing, table},
 };
-use brownout_fault::units::show_duration;
-use brownout_resilience::Policy;
-use demo_services::Service;
-use indicatif::{ProgressBar, ProgressStyle};
+use futures_util::{StreamExt, stream};
+use tokio_util::sync::CancellationToken;
 
+use self::system::Told;
+use super::run::{exit, print_lines};
 use crate::{
     args::{Output, SimulateArgs},
     commands::to_json,
-    demo_system::{DemoPlan, DemoSystem},
     exit::{Exit, Failure},
-    policy, show,
+    show,
     signals::Stop,
-    telemetry::{self, TelemetryFile},
 };
 
-/// Where there is no terminal to ask for its width.
-const WIDTH: usize = 80;
+/// So many keep a trivial server busy.
+const CEILING_CONNECTIONS: usize = 64;
 
 pub(crate) async fn run(args: SimulateArgs) -> Result<Exit, Failure> {
-    let stop = Stop::listen()?;
-    let policy = match &args.policy {
-        Some(word) => policy::find(word)?,
-        None => Policy::original(args.timeout, args.retries, args.circuit_breakers),
-    };
-    // Before the run: what was measured should not be lost for a wrong path.
-    let json = match &args.json {
-        Some(path) => Some((path.as_path(), open(path)?)),
-        None => None,
-    };
-    let telemetry = telemetry::start(args.telemetry.clone(), TelemetryFile::default())?.of_many();
-    let plan = DemoPlan {
-        control: "127.0.0.1:0".to_owned(),
-        seed: args.seed,
-        policy: policy.clone(),
-        usual_ports: false,
-    };
-    let system = DemoSystem::start(plan, telemetry).await?;
-    let simulation = simulation(&args, &policy, &system)?;
-    if args.output == Output::Text {
-        announce(&args, &simulation);
+    if args.list {
+        list(args.output);
+        return Ok(Exit::Ok);
     }
+    if args.ceiling {
+        return say_ceiling(args.output).await;
+    }
+    let stop = Stop::listen()?;
+    let chosen = choose::choose(&args)?;
+    let before = args.against.as_deref().map(files::read).transpose()?;
+    // Before the first run: what was measured should not be lost for a wrong path.
+    let json = args.json.as_deref().map(WholeFile::open).transpose()?;
+    let html = args.html.as_deref().map(WholeFile::open).transpose()?;
+    let markdown = args.markdown.as_deref().map(WholeFile::open).transpose()?;
 
-    let progress = Progress::of(&simulation);
-    let measured = tokio::select! {
-        biased;
-        () = stop.asked() => None,
-        measured = simulation.run(|event| progress.tell(&event)) => Some(measured),
-    };
-    progress.end();
-    simulation.cleaned_up().await;
-    system.stop().await?;
-
-    let Some(measured) = measured else {
+    if args.output == Output::Text {
+        announce(&chosen, args.repeat, args.jobs);
+    }
+    let stopped = CancellationToken::new();
+    let report = until_stopped(stop, &stopped, run_all(&args, &chosen, &stopped)).await?;
+    if stopped.is_cancelled() {
         return Err(Failure::new(
             Exit::Interrupted,
-            "interrupted; the fault was removed",
+            "interrupted: every fault was removed, and no report was written",
         ));
-    };
-    let report = measured.map_err(|error| failure(&error))?;
-    if let Some((path, file)) = json {
-        write(&report, file).map_err(|error| no_file(path, &error))?;
+    }
+    for (file, text) in [
+        (
+            json,
+            &mut (|| files::pretty(&report)) as &mut dyn FnMut() -> String,
+        ),
+        (html, &mut || page(&report, before.as_ref())),
+        (markdown, &mut || table(&report.groups(), true)),
+    ] {
+        if let Some(file) = file {
+            file.write(&text())?;
+        }
     }
     match args.output {
-        Output::Text => print!("\n{}", report.to_text(width())),
         Output::Json => println!("{}", to_json(&report)),
+        Output::Text => conclude(&args, &report, before.as_ref()),
     }
-    Ok(ended(&report))
+    Ok(exit(report.verdict, None))
 }
 
-fn simulation(
+/// Says what is to come.
+fn announce(chosen: &[Chosen], repeat: u32, jobs: u32) {
+    let what = match chosen {
+        [only] => only.experiment.name.clone(),
+        several => show::count(several.len(), "story").replace("storys", "stories"),
+    };
+    let times = if repeat > 1 {
+        format!(", {repeat} times")
+    } else {
+        String::new()
+    };
+    let all: Duration = chosen.iter().map(|it| length(&it.experiment)).sum();
+    let all = all.mul_f64(f64::from(repeat) / f64::from(jobs)).as_secs();
+    show::heading(&format!(
+        "brownout simulate: {what}{times}; {all} s, and what upstreams work for nobody after that"
+    ));
+    println!();
+}
+
+/// Lets something run until its end; a signal only asks it to end.
+pub(super) async fn until_stopped<T>(
+    stop: Stop,
+    stopped: &CancellationToken,
+    running: impl Future<Output = T>,
+) -> T {
+    let mut running = std::pin::pin!(running);
+    tokio::select! {
+        biased;
+        () = stop.asked() => {
+            stopped.cancel();
+            running.await
+        }
+        ended = &mut running => ended,
+    }
+}
+
+/// Runs every story as often as was asked, and judges each beside the others of its round.
+async fn run_all(
     args: &SimulateArgs,
-    policy: &Policy,
-    system: &DemoSystem,
-) -> Result<Simulation, Failure> {
-    let url = |service| format!("http://{}", system.address(service));
-    let services = Services {
-        homepage: url(Service::Homepage),
-        authentication: url(Service::Authentication),
-        recommendations: url(Service::Recommendations),
-        popular_items: url(Service::PopularItems),
-    };
-    let control = Client::new(&system.stage.house.control().to_string())?;
-    let homepage = system.address(Service::Homepage);
-    Ok(Simulation {
-        duration: args.duration,
-        connections: args.connections,
-        tail_limit: args.tail_limit,
-        policy: Some(ReportedPolicy {
-            name: policy.name.clone(),
-            settings: policy.to_toml(),
-        }),
-        seed: Some(args.seed),
-        ..Simulation::new(args.scenario.into(), homepage, services, control)
-    })
-}
-
-fn announce(args: &SimulateArgs, simulation: &Simulation) {
-    let scenario = simulation.scenario;
-    show::heading(&format!("brownout simulate: {scenario}"));
-    let what = match scenario {
-        Scenario::Ideal => "nothing goes wrong",
-        Scenario::Outage => "connections from the homepage to recommendations are reset",
-        Scenario::Performance => {
-            "recommendations is slow: its own calls take 5 to 10 s, and hold its 8 workers"
-        }
-    };
-    println!("{what}");
-    println!(
-        "{} over {}; the homepage's protection: {}",
-        show_duration(simulation.duration),
-        show::count(simulation.connections, "connection"),
-        protection(args)
-    );
-}
-
-/// What was asked for, in words.
-fn protection(args: &SimulateArgs) -> String {
-    if let Some(policy) = &args.policy {
-        return format!("policy {policy}");
-    }
-    let timeout = args
-        .timeout
-        .map(|it| format!("timeout {}", show_duration(it)));
-    let retries = args.retries.then(|| "retries".to_owned());
-    let breakers = args.circuit_breakers.then(|| "circuit breakers".to_owned());
-    let all: Vec<String> = [timeout, retries, breakers].into_iter().flatten().collect();
-    if all.is_empty() {
-        return "none but its fallback".to_owned();
-    }
-    all.join(", ")
-}
-
-/// A bar on a terminal; nothing in a pipe.
-struct Progress {
-    bar: ProgressBar,
-    tail_limit: Duration,
-}
-
-impl Progress {
-    fn of(simulation: &Simulation) -> Self {
-        let bar = ProgressBar::new(millis(simulation.duration));
-        let style = ProgressStyle::with_template("{bar:40} {msg}").expect("a valid template");
-        bar.set_style(style);
-        Self {
-            bar,
-            tail_limit: simulation.tail_limit(),
-        }
-    }
-
-    fn tell(&self, event: &Event) {
-        match event {
-            Event::Armed { id, route } => {
-                self.say(format!("the fault `{id}` is armed on the route {route}"));
+    chosen: &[Chosen],
+    stopped: &CancellationToken,
+) -> Result<StoriesReport, Failure> {
+    let names: Vec<&str> = chosen
+        .iter()
+        .map(|it| it.experiment.name.as_str())
+        .collect();
+    let progress = Arc::new(Progress::new(
+        args.output == Output::Text,
+        chosen.len() * args.repeat as usize,
+    ));
+    let mut all = Vec::new();
+    for round in 0..args.repeat {
+        let running = chosen.iter().map(|it| {
+            let progress = Arc::clone(&progress);
+            let seed = args.seed.wrapping_add(u64::from(round));
+            async move {
+                let told = system::tell(it, seed, &args.telemetry, stopped, &progress).await;
+                told.map(|told| (it, told))
             }
-            Event::Second { number, counts } => {
-                let over = Duration::from_secs(*number as u64 + 1);
-                self.bar.set_position(millis(over));
-                self.say(format!(
-                    "{} served in the last second, {} degraded, {} failed",
-                    counts.served, counts.degraded, counts.errors
-                ));
+        });
+        let mut running = stream::iter(running).buffered(args.jobs as usize);
+        let mut round_told: Vec<Told> = Vec::new();
+        let mut failed = None;
+        while let Some(told) = running.next().await {
+            if stopped.is_cancelled() {
+                continue; // The rest rolls back.
             }
-            Event::BurstEnded { total } => self.say(format!("{} served in all", total.served)),
-            Event::Tail {
-                elapsed,
-                queued,
-                running,
-            } => self.say(format!(
-                "the clients have left; recommendations has {} to do for nobody ({:.0} s of at most {:.0} s)",
-                queued + running,
-                elapsed.as_secs_f64(),
-                self.tail_limit.as_secs_f64()
-            )),
-            Event::Healed => self.say("the fault is removed".to_owned()),
+            match told {
+                Ok((chosen, mut told)) => {
+                    let others: Vec<_> = round_told.iter().map(|it| &it.record).collect();
+                    judge_across(&chosen.experiment, &mut told.record, &others);
+                    if args.output == Output::Text {
+                        progress.aside(|| say(args, chosen, &told, &names));
+                    }
+                    round_told.push(told);
+                }
+                Err(failure) => failed = super::tell_all_but_one(failed, failure),
+            }
+        }
+        if let Some(failure) = failed {
+            return Err(failure);
+        }
+        all.extend(round_told.into_iter().map(|it| it.record));
+        if stopped.is_cancelled() {
+            break;
         }
     }
+    progress.end();
+    Ok(StoriesReport::of(all))
+}
 
-    fn say(&self, message: String) {
-        self.bar.set_message(message);
+/// Prints what came of one story.
+fn say(args: &SimulateArgs, chosen: &Chosen, told: &Told, names: &[&str]) {
+    let mut terminal = render::Terminal::new(args.quiet);
+    for event in told.events() {
+        print_lines(&terminal.lines(&event));
     }
+    if args.quiet {
+        return;
+    }
+    for line in render::stories::in_words(&told.record) {
+        println!("  {line}");
+    }
+    if names.len() == 1 && args.repeat == 1 {
+        println!("\n  pages served in each second:");
+        for line in render::stories::drawing(&told.record, 76).lines() {
+            println!("  {line}");
+        }
+    }
+    for note in &chosen.notes {
+        println!("  {note}");
+    }
+    let missing = missing(&chosen.experiment, names);
+    if !missing.is_empty() {
+        println!(
+            "  not compared with {}: run them together, as in brownout simulate {} {}",
+            missing.join(" and "),
+            missing.join(" "),
+            chosen.experiment.name
+        );
+    }
+    println!();
+}
 
-    fn end(&self) {
-        self.bar.finish_and_clear();
+/// Prints the table of several runs, and what has changed.
+fn conclude(args: &SimulateArgs, report: &StoriesReport, before: Option<&StoriesReport>) {
+    if report.runs.len() > 1 {
+        show::heading("The stories side by side");
+        print!("{}", table(&report.groups(), false));
+        println!("{}", render::stories::FOOTNOTE);
+        let held = report
+            .runs
+            .iter()
+            .filter(|it| it.verdict == Verdict::Passed);
+        println!("{} of {} as expected", held.count(), report.runs.len());
+    }
+    if let (Some(before), Some(path)) = (before, &args.against) {
+        show::heading(&format!("Since {}", path.display()));
+        let lines = changes(before, report);
+        if lines.is_empty() {
+            println!("nothing has changed by more than noise");
+        }
+        lines.iter().for_each(|line| println!("{line}"));
     }
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn width() -> usize {
-    terminal_size::terminal_size().map_or(WIDTH, |(width, _)| width.0.into())
-}
-
-/// What is there already stays until there is something to write.
-fn open(path: &Path) -> Result<File, Failure> {
-    let mut options = OpenOptions::new();
-    let opened = options.create(true).write(true).truncate(false).open(path);
-    opened.map_err(|error| no_file(path, &error))
-}
-
-fn write(report: &Report, mut file: File) -> io::Result<()> {
-    let mut text = serde_json::to_vec_pretty(report)?;
-    text.push(b'\n');
-    if file.metadata()?.is_file() {
-        file.set_len(0)?;
+fn page(report: &StoriesReport, before: Option<&StoriesReport>) -> String {
+    match report.runs.as_slice() {
+        [only] if before.is_none() => render::html(only),
+        _ => render::comparison(report, before),
     }
-    file.write_all(&text)
 }
 
-fn no_file(path: &Path, error: &io::Error) -> Failure {
-    let path = path.display();
-    Failure::new(Exit::Usage, format!("could not write `{path}`: {error}"))
+/// Measures what the load itself can do.
+async fn say_ceiling(output: Output) -> Result<Exit, Failure> {
+    let found = ceiling(CEILING_CONNECTIONS, Duration::from_secs(3)).await;
+    let found = found.map_err(|error| Failure::new(Exit::Internal, error))?;
+    match output {
+        Output::Json => println!(
+            "{}",
+            serde_json::json!({ "requests_per_second": found.rate.round(), "connections": found.connections })
+        ),
+        Output::Text => println!(
+            "{:.0} requests a second over {} connections, to a server of this process that does nothing: \
+             a load near that measures itself",
+            found.rate, found.connections
+        ),
+    }
+    Ok(Exit::Ok)
 }
 
-fn failure(error: &SimulationError) -> Failure {
-    let exit = match error {
-        SimulationError::Duration(_)
-        | SimulationError::Connections(_)
-        | SimulationError::TailLimit(_) => Exit::Usage,
-        SimulationError::FaultLeft { .. } => Exit::FaultLeft,
-        SimulationError::Homepage { .. }
-        | SimulationError::HomepageGone { .. }
-        | SimulationError::Stats { .. }
-        | SimulationError::Routes(_) => Exit::Unreachable,
-        SimulationError::Restarted(_)
-        | SimulationError::Arm { .. }
-        | SimulationError::Fault { .. } => Exit::Internal,
-    };
-    Failure::chain(exit, error)
+fn list(output: Output) {
+    let stories = STORIES.iter().map(choose::of_story);
+    match output {
+        Output::Json => {
+            let stories: Vec<_> = stories
+                .map(|it| serde_json::json!({ "name": it.name, "title": it.title, "seconds": length(&it).as_secs_f64() }))
+                .collect();
+            println!("{}", to_json(&stories));
+        }
+        Output::Text => show::table(
+            ["NAME", "LASTS", "WHAT IT SHOWS"],
+            stories.map(|it| {
+                let lasts = brownout_fault::units::show_duration(length(&it));
+                [it.name.clone(), lasts, it.title]
+            }),
+        ),
+    }
 }
 
-fn ended(report: &Report) -> Exit {
-    let left = report
-        .fault
-        .as_ref()
-        .is_some_and(|it| it.removal_error.is_some());
-    if left { Exit::FaultLeft } else { Exit::Ok }
+fn length(experiment: &brownout_experiment::experiment::Experiment) -> Duration {
+    experiment.phases.iter().filter_map(|it| it.duration).sum()
 }

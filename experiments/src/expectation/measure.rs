@@ -33,8 +33,31 @@ pub enum Measure {
     BreakerOpens,
     /// Every page of the load has a whole answer, whatever it says.
     Answered,
+    /// Pages of the load that were served: a whole answer of 2xx before the load left.
+    Served,
+    /// Pages of the load that had no answer when the load left.
+    Unfinished,
+    /// How long the service of that name worked for nobody after the load had left.
+    Tail,
+    /// A counter of the callers of this hop, as they tell at `GET /stats`.
+    Caller(CallerCounter),
     /// What only single attempts tell.
     Evidence(EvidenceMeasure),
+}
+
+/// What services count of their calls to one upstream. All callers together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallerCounter {
+    /// Calls, however many attempts each took.
+    Calls,
+    /// Requests sent, retries included.
+    Attempts,
+    /// Attempts that ran out of time.
+    Timeouts,
+    /// Calls that a circuit breaker refused.
+    Rejected,
+    /// How often circuit breakers went open.
+    BreakersOpened,
 }
 
 /// A measure of single attempts: forensics, from the proxy's journal.
@@ -89,7 +112,7 @@ pub enum Source {
 }
 
 /// Every measure by its name, for messages.
-pub(super) const NAMES: [&str; 26] = [
+pub(super) const NAMES: [&str; 34] = [
     "error_rate",
     "success_rate",
     "fallback_rate",
@@ -106,6 +129,14 @@ pub(super) const NAMES: [&str; 26] = [
     "calls_per_page",
     "breaker_opens",
     "answered",
+    "served",
+    "unfinished",
+    "tail",
+    "calls",
+    "attempts",
+    "timeouts",
+    "rejected",
+    "breakers_opened",
     "amplification",
     "retry_after_honoured",
     "backoff",
@@ -173,6 +204,14 @@ impl Measure {
             "calls_per_page" => Self::CallsPerPage,
             "breaker_opens" => Self::BreakerOpens,
             "answered" => Self::Answered,
+            "served" => Self::Served,
+            "unfinished" => Self::Unfinished,
+            "tail" => Self::Tail,
+            "calls" => Self::Caller(CallerCounter::Calls),
+            "attempts" => Self::Caller(CallerCounter::Attempts),
+            "timeouts" => Self::Caller(CallerCounter::Timeouts),
+            "rejected" => Self::Caller(CallerCounter::Rejected),
+            "breakers_opened" => Self::Caller(CallerCounter::BreakersOpened),
             "amplification" => Self::Evidence(E::Amplification),
             "retry_after_honoured" => Self::Evidence(E::RetryAfterHonoured),
             "backoff" => Self::Evidence(E::Backoff),
@@ -201,11 +240,18 @@ impl Measure {
         use EvidenceMeasure as E;
         match self {
             Self::ErrorRate | Self::SuccessRate | Self::FallbackRate(_) => Unit::Share,
-            Self::Latency(_) | Self::Mean | Self::Max | Self::BreakerOpens | Self::Answered => {
-                Unit::Time
-            }
+            Self::Latency(_)
+            | Self::Mean
+            | Self::Max
+            | Self::BreakerOpens
+            | Self::Answered
+            | Self::Tail => Unit::Time,
             Self::Rate | Self::PeakRate => Unit::Rate,
-            Self::Requests | Self::CallsPerPage => Unit::Count,
+            Self::Requests
+            | Self::CallsPerPage
+            | Self::Served
+            | Self::Unfinished
+            | Self::Caller(_) => Unit::Count,
             Self::Evidence(evidence) => match evidence {
                 E::AttemptLatency(_)
                 | E::RetryGap(_)
@@ -225,12 +271,22 @@ impl Measure {
     pub(super) fn missing_on(&self, source: Source) -> Option<&'static str> {
         match (self, source) {
             (
-                Self::FallbackRate(_) | Self::Answered | Self::Latency(_) | Self::Max,
+                Self::FallbackRate(_)
+                | Self::Answered
+                | Self::Latency(_)
+                | Self::Max
+                | Self::Served
+                | Self::Unfinished,
                 Source::Route,
             ) => Some("is known of the load's own requests alone"),
-            (Self::CallsPerPage | Self::BreakerOpens | Self::Evidence(_), Source::Load) => {
-                Some("is known of routes alone")
-            }
+            (
+                Self::CallsPerPage
+                | Self::BreakerOpens
+                | Self::Evidence(_)
+                | Self::Tail
+                | Self::Caller(_),
+                Source::Load,
+            ) => Some("is known of routes alone"),
             _ => None,
         }
     }

@@ -8,7 +8,7 @@ use brownout_fault::{
 };
 
 use super::{
-    Condition, Expectation, FaultCounter, Measure, Op, Source, Subject, Threshold,
+    Condition, Expectation, FaultCounter, Measure, Op, Other, Source, Subject, Threshold,
     measure::{self, Argument, Takes},
 };
 use crate::experiment::{Predicate, Watch};
@@ -27,6 +27,10 @@ pub struct Names {
     pub routes: Vec<String>,
     /// The ids of faults.
     pub faults: Vec<String>,
+    /// The phases of the file.
+    pub phases: Vec<String>,
+    /// Whether other runs may be named: the file is one of several that run together.
+    pub runs: bool,
 }
 
 /// Why a text is no expectation.
@@ -74,7 +78,7 @@ impl Expectation {
         }
         let mut reader = Reader { text, at: 0 };
         let subject = reader.subject(names)?;
-        let condition = reader.condition(&subject)?;
+        let condition = reader.condition(&subject, names)?;
         let (within, sustained) = reader.time_limit()?;
         reader.end()?;
         if matches!(condition, Condition::Happens) && within.is_none() {
@@ -239,7 +243,11 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn condition(&mut self, subject: &Subject) -> Result<Condition, WrongExpectation> {
+    fn condition(
+        &mut self,
+        subject: &Subject,
+        names: &Names,
+    ) -> Result<Condition, WrongExpectation> {
         let measure = match subject {
             Subject::Hop { measure, .. } => Some(measure),
             Subject::Fault { .. } => None,
@@ -266,7 +274,9 @@ impl<'t> Reader<'t> {
                 return Err(self.wrong_at(at, format!("`{word}` is no factor; write it like 1.5x")));
             };
             if !self.take("baseline") {
-                return Err(self.wrong("expected `baseline`"));
+                let other = self.other(names)?;
+                let threshold = Threshold::Times(factor, other);
+                return Ok(Condition::Compare { op, threshold });
             }
             if measure.is_none() {
                 return Err(self.wrong_at(at, "a fault has no baseline: no fault is armed then"));
@@ -278,6 +288,44 @@ impl<'t> Reader<'t> {
         let value = unit.parse(word).map_err(|why| self.wrong_at(at, why))?;
         let threshold = Threshold::Value(value);
         Ok(Condition::Compare { op, threshold })
+    }
+
+    /// What stands behind a factor and is not the baseline.
+    fn other(&mut self, names: &Names) -> Result<Other, WrongExpectation> {
+        self.skip_blanks();
+        let (at, rest) = (self.at, self.rest());
+        let word = rest.split_whitespace().next().unwrap_or_default();
+        if names.phases.iter().any(|it| it == word) {
+            self.at += word.len();
+            return Ok(Other::Phase(word.to_owned()));
+        }
+        let hops = names.hops();
+        let is_hop = |hop: &&str| {
+            word.strip_prefix(*hop)
+                .is_some_and(|it| it.starts_with('.'))
+        };
+        if hops.iter().any(is_hop) {
+            return match self.subject(names)? {
+                Subject::Hop { name, measure } => Ok(Other::Hop {
+                    text: self.text[at..self.at].trim().to_owned(),
+                    name,
+                    measure,
+                }),
+                Subject::Fault { .. } => Err(self.wrong_at(at, "expected a hop and a measure")),
+            };
+        }
+        if !names.runs || word.is_empty() {
+            return Err(self.wrong_at(
+                at,
+                "expected `baseline`, or a hop and a measure, or an earlier phase",
+            ));
+        }
+        self.at += word.len();
+        let (run, phase) = match word.split_once('/') {
+            Some((run, phase)) => (run, Some(phase.to_owned())),
+            None => (word, None),
+        };
+        Ok(Other::Run(run.to_owned(), phase))
     }
 
     fn op(&mut self) -> Result<Op, WrongExpectation> {
@@ -350,6 +398,7 @@ mod tests {
             watch: false,
             routes: owned(&["edge", "recommendations", "a.b"]),
             faults: owned(&["reco-dead", "reco-slow"]),
+            ..Names::default()
         }
     }
 
@@ -439,7 +488,11 @@ mod tests {
                 18,
                 "`0.01` is not a share; write it like 99.5%",
             ),
-            ("edge.p99 < 1.5x baselin", 16, "expected `baseline`"),
+            (
+                "edge.p99 < 1.5x baselin",
+                16,
+                "expected `baseline`, or a hop and a measure, or an earlier phase",
+            ),
             (
                 "edge.p99 < 1s witin 2s",
                 14,

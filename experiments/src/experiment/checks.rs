@@ -55,11 +55,12 @@ fn load(experiment: &Experiment, problems: &mut Vec<Problem>) {
         }
         return;
     }
-    let names: Vec<&str> = experiment
+    let mut names: Vec<&str> = experiment
         .routes
         .iter()
         .map(|it| it.name.as_str())
         .collect();
+    names.extend(experiment.demo.as_ref().map(|it| it.system.front()));
     if !names.is_empty() && !names.contains(&to.as_str()) {
         problems.push(at_to(brownout_fault::read::unknown("route", to, &names)));
     }
@@ -118,6 +119,12 @@ fn pages(experiment: &Experiment, problems: &mut Vec<Problem>) {
         };
         if phase.duration.is_none() && !is_serial {
             tell("duration", "is required, unless a serial load counts pages");
+        }
+        if phase.tail.is_some() && experiment.demo.is_none() {
+            tell(
+                "tail",
+                "needs [demo], whose services tell whether they are busy",
+            );
         }
         if !is_serial && phase.faults.iter().any(|it| it.pages.is_some()) {
             tell(

@@ -112,7 +112,7 @@ impl Load {
 
     /// A load that others make.
     #[must_use]
-    pub(super) fn external() -> Self {
+    pub(crate) fn external() -> Self {
         Self {
             arrivals: Arrivals::External,
             to: String::new(),

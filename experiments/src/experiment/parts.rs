@@ -1,10 +1,15 @@
 //! Parts of a file that are read before or beside its sections.
 
-use brownout_fault::read::{Object, Problem, whole};
+use std::time::Duration;
+
+use brownout_fault::{
+    read::{Object, Problem, whole},
+    units::duration_up_to,
+};
 use brownout_wire::RouteSpec;
 use serde_json::{Map, Value, json};
 
-use super::EveryPage;
+use super::{EveryPage, TailWatch, fields::owned};
 
 /// A problem as it is seen from the file.
 pub(super) fn within(at: &str, problem: Problem) -> Problem {
@@ -38,6 +43,31 @@ pub(super) fn every_page(value: &Value) -> Result<EveryPage, Problem> {
         every: pages.optional("every", whole(1, 1_000))?.unwrap_or(1),
         attempts: pages.optional("attempts", whole(1, 1_000))?.unwrap_or(1),
     })
+}
+
+/// The tail of a phase: the service's name, or a table.
+pub(super) fn tail_watch(value: &Value) -> Result<TailWatch, Problem> {
+    const LIMIT: Duration = Duration::from_secs(20);
+    if value.is_string() {
+        return Ok(TailWatch {
+            of: owned(value)?,
+            limit: LIMIT,
+        });
+    }
+    let tail = Object::new(value)?;
+    tail.only(&["of", "limit"])?;
+    Ok(TailWatch {
+        of: tail.required("of", owned)?,
+        limit: tail
+            .optional("limit", duration_up_to(Duration::from_secs(60 * 60)))?
+            .unwrap_or(LIMIT),
+    })
+}
+
+/// The phases by the names that they have in the file.
+pub(super) fn phase_names(file: &Value) -> Vec<String> {
+    let names = phases_of(file).filter_map(|it| it["name"].as_str());
+    names.map(str::to_owned).collect()
 }
 
 /// The routes that faults name, where the file declares none.

@@ -13,9 +13,11 @@ use brownout_wire::RouteSpec;
 use serde_json::{Value, json};
 
 use super::{
-    Expected, Experiment, Load, Phase, PlannedFault, Recovery, Steady, VerdictRule, checks,
+    Demo, Expected, Experiment, Load, Phase, PlannedFault, Recovery, Steady, VerdictRule, checks,
     fields::{name, owned},
-    parts::{every_page, fault_routes, inline_ids, made_id, route, within},
+    parts::{
+        every_page, fault_routes, inline_ids, made_id, phase_names, route, tail_watch, within,
+    },
 };
 use crate::{
     expectation::{Expectation, Names},
@@ -52,11 +54,13 @@ impl fmt::Display for InvalidExperiment {
     }
 }
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "schema", "name", "title", "because", "owner", "tags", "seed", "timeout", "proxy", "routes",
-    "load", "steady", "fault", "phase", "recovery", "guard", "verdict", "report",
+    "demo", "load", "steady", "fault", "phase", "recovery", "guard", "verdict", "report",
 ];
-const PHASE_KEYS: [&str; 6] = ["name", "duration", "faults", "expect", "after", "load"];
+const PHASE_KEYS: [&str; 7] = [
+    "name", "duration", "faults", "tail", "expect", "after", "load",
+];
 const DURATION_MAX: Duration = Duration::from_secs(60 * 60);
 const PHASES_MAX: usize = 100;
 
@@ -130,6 +134,7 @@ impl Reader<'_> {
         let title = self.keep("", file.optional("title", owned));
         let (control, start) = self.proxy(&file);
         let routes = self.routes(&file);
+        let demo = self.keep("", file.optional("demo", Demo::read));
         let load = self.keep("", file.optional("load", Load::read));
         let load = load.unwrap_or_else(Load::external);
         self.names = Names {
@@ -137,9 +142,15 @@ impl Reader<'_> {
             watch: load.watch.is_some(),
             routes: routes.iter().map(|it| it.name.clone()).collect(),
             faults: Vec::new(),
+            phases: phase_names(value),
+            runs: demo.is_some(),
         };
+        if let Some(demo) = &demo {
+            let hops = demo.system.hops().iter();
+            self.names.routes = hops.map(|it| (*it).to_owned()).collect();
+        }
         // An attached proxy has its routes already.
-        if routes.is_empty() && !file.has("routes") {
+        if routes.is_empty() && !file.has("routes") && demo.is_none() {
             let named = fault_routes(value);
             self.names.routes = named;
             self.names
@@ -170,6 +181,7 @@ impl Reader<'_> {
             control,
             start,
             routes,
+            demo,
             load,
             steady,
             phases,
@@ -356,6 +368,7 @@ impl Reader<'_> {
                 faults: self.faults_of(&table, &at, &given, faults),
                 expect: self.expected(&at, &table, "expect"),
                 after: self.expected(&at, &table, "after"),
+                tail: self.keep(&at, table.optional("tail", tail_watch)),
                 leave_after: self.keep(&at, leave_after).flatten(),
                 line: self.tree.line_and_column(&at).0,
                 name: given,

@@ -66,6 +66,19 @@ pub fn schema() -> Value {
                     },
                 },
             },
+            "demo": {
+                "type": "object", "additionalProperties": false, "required": ["system"],
+                "description": "The demo that `brownout simulate` starts as the system under test",
+                "properties": {
+                    "system": { "enum": ["homepage", "library"] },
+                    "timeout": { "$ref": "#/$defs/duration" },
+                    "retries": { "type": "boolean" },
+                    "circuit_breakers": { "type": "boolean" },
+                    "policy": { "anyOf": [text, { "type": "object" }], "description": "A policy's name, its file, or all of it" },
+                    "wait": { "$ref": "#/$defs/duration", "description": "How long open breakers of the gates wait" },
+                    "scales": { "type": "boolean", "description": "Another duration scales every time in the file" },
+                },
+            },
             "load": {
                 "type": "object", "additionalProperties": false,
                 "properties": {
@@ -110,6 +123,13 @@ pub fn schema() -> Value {
                         "name": name,
                         "duration": { "$ref": "#/$defs/duration" },
                         "faults": { "type": "array", "items": { "anyOf": [name, { "$ref": "#/$defs/fault" }] } },
+                        "tail": {
+                            "description": "The load leaves, and the faults stay until this service is idle",
+                            "anyOf": [text, {
+                                "type": "object", "additionalProperties": false, "required": ["of"],
+                                "properties": { "of": text, "limit": { "$ref": "#/$defs/duration" } },
+                            }],
+                        },
                         "expect": expect,
                         "after": expect,
                         "load": {

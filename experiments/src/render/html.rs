@@ -292,7 +292,7 @@ fn marked(text: &str) -> String {
 }
 
 /// Text that is no markup, also in quoted attributes.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -86,6 +86,7 @@ impl Terminal {
             | Event::Second(_)
             | Event::FaultRemoved(_)
             | Event::PhaseEnded { .. }
+            | Event::Tail { .. }
             | Event::Exemplar(_)
             | Event::RolledBack { .. } => Vec::new(),
         }

@@ -8,7 +8,7 @@ use brownout_wire::{CountersAnswer, FaultAnswer, MagnitudeAnswer, RouteAnswer, R
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::experiment::PlannedFault;
+use crate::{experiment::PlannedFault, stats::StatsError};
 
 /// How long the removal of a fault is tried.
 const REMOVAL_LIMIT: Duration = Duration::from_secs(5);
@@ -49,6 +49,18 @@ pub enum RunError {
         to: String,
         /// Why.
         why: String,
+    },
+    /// A service of the demo does not tell of itself.
+    #[error("could not read what the demo's services do")]
+    Stats {
+        /// Why.
+        source: StatsError,
+    },
+    /// The service whose tail is to be watched is none of the demo.
+    #[error("the demo has no service `{service}` whose tail could be watched")]
+    NoService {
+        /// As written.
+        service: String,
     },
     /// A fault is refused.
     #[error("could not arm the faults of the phase `{phase}`")]

@@ -55,6 +55,21 @@ pub enum Event {
         at_ms: u64,
         /// What was measured.
         hops: Vec<HopSummary>,
+        /// What services counted of their calls.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        callers: Vec<CallerRecord>,
+        /// What went on after the load had left; none where it did not leave.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tail: Option<TailRecord>,
+    },
+    /// The load has left; a service works on for nobody. Told every second.
+    Tail {
+        /// In which phase.
+        phase: String,
+        /// Requests that wait for a worker of the service, or that a worker has.
+        waiting: u64,
+        /// When.
+        at_ms: u64,
     },
     /// An expectation is judged.
     Judged(Judgement),
@@ -203,6 +218,12 @@ pub struct HopSummary {
     pub is_load: bool,
     /// Requests that began in the phase.
     pub requests: u64,
+    /// Those of the load that had a whole answer of 2xx.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<u64>,
+    /// Those of the load that had no answer when it left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<u64>,
     /// A second.
     pub rate: f64,
     /// Of those that ended, without a good answer.
@@ -219,6 +240,55 @@ pub struct HopSummary {
     /// Errors by what they were.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<(String, u64)>,
+}
+
+/// What services counted of their calls to one upstream, all callers together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallerRecord {
+    /// The upstream, by the name of its route where it has one.
+    pub hop: String,
+    /// Calls, however many attempts each took.
+    pub calls: u64,
+    /// Requests sent, retries included.
+    pub attempts: u64,
+    /// Attempts that ran out of time.
+    pub timeouts: u64,
+    /// Calls that a circuit breaker refused.
+    pub rejected: u64,
+    /// How often circuit breakers went open.
+    pub breakers_opened: u64,
+}
+
+impl CallerRecord {
+    /// Attempts for each call that was let through.
+    #[must_use]
+    pub fn amplification(&self) -> Option<f64> {
+        let sent = self.calls.saturating_sub(self.rejected);
+        (sent > 0).then(|| self.attempts as f64 / sent as f64)
+    }
+}
+
+/// What a service did after the load had left, for nobody.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TailRecord {
+    /// The service.
+    pub of: String,
+    /// How long it was seen with something to do, or how long it was watched.
+    pub seconds: f64,
+    /// Whether it came to an end while it was watched.
+    pub ended: bool,
+    /// If not: how many requests waited or were worked on.
+    pub still_waiting: u64,
+    /// If not: how long those would take at the pace that was seen; none if nothing was done.
+    pub estimated_rest_seconds: Option<f64>,
+}
+
+impl TailRecord {
+    /// How long it lasts in all: as seen, and what is left at the pace that was seen.
+    #[must_use]
+    pub fn total_seconds(&self) -> f64 {
+        self.seconds + self.estimated_rest_seconds.unwrap_or(0.0)
+    }
 }
 
 /// What a fault was to do and did.

@@ -7,8 +7,10 @@ mod numbers;
 use std::{collections::BTreeMap, time::Duration};
 
 use self::numbers::{counted, is_certain, margin, micros, plain, shown, threshold_text};
+pub(crate) use self::numbers::{margin as margin_of, threshold_text as text_of_threshold};
 
 use super::{
+    CallerRecord, PhaseRecord,
     control::FaultState,
     event::{Judgement, JudgementKind, JudgementVerdict as Told},
     interval::wilson,
@@ -16,7 +18,9 @@ use super::{
     recording::{Page, PageLog, Recording, SECOND, Span, answered, ranked, share},
 };
 use crate::{
-    expectation::{Condition, FaultCounter, Measure, Op, Subject, Threshold, Unit},
+    expectation::{
+        Condition, EvidenceMeasure, FaultCounter, Measure, Op, Other, Subject, Threshold, Unit,
+    },
     experiment::{Asked, Expected, Predicate},
 };
 
@@ -42,6 +46,8 @@ pub(crate) struct View<'v> {
     pub(crate) faults: &'v BTreeMap<String, FaultState>,
     /// Single attempts of that time, on the run's clock.
     pub(crate) journal: Result<&'v JournalPage, &'v JournalError>,
+    /// The phases that are over, the one that is judged last; a guard's is not among them.
+    pub(crate) phases: &'v [PhaseRecord],
     pub(crate) min_samples: u64,
     pub(crate) confidence: f64,
 }
@@ -192,7 +198,13 @@ impl View<'_> {
         let samples = measured.samples;
         if matches!(
             measure,
-            Measure::Requests | Measure::Rate | Measure::PeakRate
+            Measure::Requests
+                | Measure::Rate
+                | Measure::PeakRate
+                | Measure::Served
+                | Measure::Unfinished
+                | Measure::Tail
+                | Measure::Caller(_)
         ) {
             return None;
         }
@@ -217,15 +229,42 @@ impl View<'_> {
 
     /// The comparison with its threshold as a number, and the baseline that went into it.
     fn resolve(&self, expected: &Expected) -> Result<(Op, f64, Option<f64>), String> {
-        let Condition::Compare { op, threshold } = expected.expectation.condition else {
+        let Condition::Compare { op, threshold } = &expected.expectation.condition else {
             return Err("it has no comparison".to_owned());
         };
+        let op = *op;
         match threshold {
-            Threshold::Value(value) => Ok((op, value, None)),
+            Threshold::Value(value) => Ok((op, *value, None)),
+            Threshold::Times(factor, other) => {
+                let value = self.other(&expected.expectation.subject, other)?;
+                Ok((op, factor * value, Some(value)))
+            }
             Threshold::Baseline(factor) => {
                 let baseline = self.baseline_of(&expected.expectation.subject)?;
                 Ok((op, factor * baseline, Some(baseline)))
             }
+        }
+    }
+
+    /// What else a measure is compared with.
+    fn other(&self, subject: &Subject, other: &Other) -> Result<f64, String> {
+        let Subject::Hop {
+            name: own,
+            measure: own_measure,
+        } = subject
+        else {
+            return Err("what a fault did is compared with numbers alone".to_owned());
+        };
+        match other {
+            Other::Hop { name, measure, .. } => {
+                self.measure(name, measure, self.span).map(|it| it.value)
+            }
+            Other::Phase(phase) => {
+                let found = self.phases.iter().rev().find(|it| it.is_named(phase));
+                let value = found.and_then(|it| it.value(own, own_measure));
+                value.ok_or_else(|| format!("the phase `{phase}` has not measured it"))
+            }
+            Other::Run(run, _) => Err(format!("the run `{run}` is another one")),
         }
     }
 
@@ -244,7 +283,21 @@ impl View<'_> {
     fn measure(&self, hop: &str, measure: &Measure, span: Span) -> Result<Measured, String> {
         let pages = self.pages_of(hop);
         match measure {
+            Measure::Evidence(EvidenceMeasure::Amplification) if self.caller(hop).is_some() => {
+                let caller = self.caller(hop).ok_or_else(String::new)?;
+                let value = caller.amplification().ok_or("there was no call")?;
+                Ok(plain(value, caller.calls))
+            }
             Measure::Evidence(evidence) => self.evidence(hop, *evidence),
+            Measure::Tail | Measure::Caller(_) => {
+                let phase = self.phases.last().ok_or("no phase is over")?;
+                let value = phase.value(hop, measure);
+                let value = value.ok_or_else(|| match measure {
+                    Measure::Tail => format!("the tail of `{hop}` was not watched"),
+                    _ => format!("no service told of calls to `{hop}`"),
+                })?;
+                Ok(plain(value, counted(value)))
+            }
             Measure::CallsPerPage => {
                 let counted = self.route(hop, span)?;
                 let pages = self.recording.pages_in(span).count();
@@ -282,6 +335,11 @@ impl View<'_> {
                 None => self.measure_route(hop, measure, span),
             },
         }
+    }
+
+    /// What services counted of their calls to a hop in the phase that is judged.
+    fn caller(&self, hop: &str) -> Option<&CallerRecord> {
+        self.phases.last()?.callers.iter().find(|it| it.hop == hop)
     }
 
     /// The pages of the load, or of the watched endpoint, if that is what a hop is.
@@ -325,17 +383,32 @@ impl View<'_> {
                 };
                 plain(value.unwrap_or(f64::NAN), latencies.len() as u64)
             }
+            Measure::Served => {
+                let served = pages.iter().filter(|it| it.is_served()).count();
+                plain(served as f64, all)
+            }
+            Measure::Unfinished => plain(log.unfinished_in(span) as f64, all),
             Measure::Rate => plain(all as f64 / span.seconds().max(1e-6), all),
             Measure::Requests
             | Measure::PeakRate
             | Measure::CallsPerPage
             | Measure::BreakerOpens
             | Measure::Answered
+            | Measure::Tail
+            | Measure::Caller(_)
             | Measure::Evidence(_) => plain(all as f64, all),
         }
     }
 
     fn measure_route(&self, hop: &str, measure: &Measure, span: Span) -> Result<Measured, String> {
+        // What came after the load had left is in the record of the phase alone.
+        if let (Measure::Requests, Some(phase)) = (measure, self.phases.last())
+            && phase.tail.is_some()
+            && span == self.span
+            && let Some(value) = phase.value(hop, measure)
+        {
+            return Ok(plain(value, counted(value)));
+        }
         let found = self.route(hop, span)?;
         let (ended, errors) = (counted(found.ended), counted(found.errors));
         let part = |hits: u64| Measured {
@@ -365,6 +438,10 @@ impl View<'_> {
             | Measure::CallsPerPage
             | Measure::BreakerOpens
             | Measure::Answered
+            | Measure::Served
+            | Measure::Unfinished
+            | Measure::Tail
+            | Measure::Caller(_)
             | Measure::Evidence(_) => return Err("is not known of a route".to_owned()),
         })
     }

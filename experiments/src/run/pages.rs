@@ -52,7 +52,7 @@ pub(crate) struct Endpoint {
 /// The pages of a run while it goes on. Dropping it ends the load and closes its connections.
 pub(crate) enum Pages {
     /// They come by themselves.
-    Background(#[expect(dead_code, reason = "held: dropping it ends the load")] JoinSet<()>),
+    Background(JoinSet<()>),
     /// One is asked for at a time, when the story says so.
     Serial(Box<Serial>),
     /// Others ask.
@@ -242,6 +242,27 @@ impl Pages {
             }
         }
         Self::Background(tasks)
+    }
+
+    /// The load before it begins: it is begun by the first time that is to pass.
+    pub(crate) fn before(shared: &Arc<Shared>) -> Self {
+        match shared.load.load.arrivals {
+            Arrivals::External | Arrivals::Serial(_) => Self::start(shared),
+            Arrivals::Open(_) | Arrivals::Closed(_) => Self::Background(JoinSet::new()),
+        }
+    }
+
+    /// Ends the load and closes its connections, whatever they wait for.
+    pub(crate) async fn leave(&mut self, shared: &Shared) {
+        if let Self::Background(tasks) = self {
+            tasks.shutdown().await;
+            shared.recording().of_mut(Asked::Load).leave();
+        }
+    }
+
+    /// Whether a load in the background has not begun, or has left.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(self, Self::Background(tasks) if tasks.is_empty())
     }
 
     /// Begins to ask the watched endpoint, where there is one.

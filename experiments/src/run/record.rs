@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use super::{
     Verdict,
     event::{
-        Event, Exemplar, FaultTruth, HopSummary, Judgement, JudgementKind, JudgementVerdict,
-        PhaseKind, RunStarted, SecondOfHop,
+        CallerRecord, Event, Exemplar, FaultTruth, HopSummary, Judgement, JudgementKind,
+        JudgementVerdict, PhaseKind, RunStarted, SecondOfHop, TailRecord,
     },
 };
+use crate::expectation::{CallerCounter, EvidenceMeasure, Measure};
 
 /// All that was told of a run: the result as JSON, and what every report is made from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,14 +58,67 @@ pub struct PhaseRecord {
     pub to_ms: Option<u64>,
     /// What was measured.
     pub hops: Vec<HopSummary>,
+    /// What services counted of their calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callers: Vec<CallerRecord>,
+    /// What went on after the load had left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<TailRecord>,
 }
 
 impl PhaseRecord {
+    /// A measure of a hop over this phase, as far as the record has it.
+    #[must_use]
+    pub fn value(&self, hop: &str, measure: &Measure) -> Option<f64> {
+        let caller = || self.callers.iter().find(|it| it.hop == hop);
+        let summary = || self.hops.iter().find(|it| it.hop == hop);
+        let quantile = |share: f64| {
+            let quantiles = &summary()?.quantiles;
+            let found = quantiles.iter().find(|it| (it.0 - share).abs() < 1e-9);
+            found.map(|it| it.1 / 1_000.0)
+        };
+        match measure {
+            Measure::ErrorRate => summary().map(|it| it.error_rate),
+            Measure::SuccessRate => summary().map(|it| 1.0 - it.error_rate),
+            Measure::FallbackRate(_) => summary()?.degraded_rate,
+            Measure::Latency(share) => quantile(share.0),
+            Measure::Max => quantile(1.0),
+            Measure::Mean => summary()?.mean_ms.map(|it| it / 1_000.0),
+            Measure::Rate => summary().map(|it| it.rate),
+            Measure::Requests => summary().map(|it| it.requests as f64),
+            Measure::Served => summary()?.served.map(|it| it as f64),
+            Measure::Unfinished => summary()?.unfinished.map(|it| it as f64),
+            Measure::Tail => {
+                let tail = self.tail.as_ref().filter(|it| it.of == hop);
+                tail.map(TailRecord::total_seconds)
+            }
+            Measure::Caller(counter) => caller().map(|it| it.counter(*counter) as f64),
+            Measure::Evidence(EvidenceMeasure::Amplification) => caller()?.amplification(),
+            Measure::PeakRate
+            | Measure::CallsPerPage
+            | Measure::BreakerOpens
+            | Measure::Answered
+            | Measure::Evidence(_) => None,
+        }
+    }
+
     /// Whether it is the phase of that name in the file, in whichever repetition.
     #[must_use]
     pub fn is_named(&self, name: &str) -> bool {
         let rest = self.name.strip_prefix(name);
         rest.is_some_and(|it| it.is_empty() || it.starts_with(" ("))
+    }
+}
+
+impl CallerRecord {
+    pub(super) fn counter(&self, counter: CallerCounter) -> u64 {
+        match counter {
+            CallerCounter::Calls => self.calls,
+            CallerCounter::Attempts => self.attempts,
+            CallerCounter::Timeouts => self.timeouts,
+            CallerCounter::Rejected => self.rejected,
+            CallerCounter::BreakersOpened => self.breakers_opened,
+        }
     }
 }
 
@@ -104,19 +158,32 @@ impl RunRecord {
 
     fn add(&mut self, event: &Event) {
         match event {
-            Event::RunStarted(_) | Event::FaultArmed { .. } | Event::FaultStruck { .. } => {}
+            Event::RunStarted(_)
+            | Event::FaultArmed { .. }
+            | Event::FaultStruck { .. }
+            | Event::Tail { .. } => {}
             Event::PhaseStarted { phase, kind, at_ms } => self.phases.push(PhaseRecord {
                 name: phase.clone(),
                 kind: *kind,
                 from_ms: *at_ms,
                 to_ms: None,
                 hops: Vec::new(),
+                callers: Vec::new(),
+                tail: None,
             }),
-            Event::PhaseEnded { phase, at_ms, hops } => {
+            Event::PhaseEnded {
+                phase,
+                at_ms,
+                hops,
+                callers,
+                tail,
+            } => {
                 let found = self.phases.iter_mut().rev().find(|it| it.name == *phase);
                 if let Some(found) = found {
                     found.to_ms = Some(*at_ms);
                     found.hops.clone_from(hops);
+                    found.callers.clone_from(callers);
+                    found.tail.clone_from(tail);
                 }
             }
             Event::Second(second) => self.seconds.push(second.clone()),
@@ -140,6 +207,31 @@ impl RunRecord {
                 self.length_ms = *at_ms;
             }
         }
+    }
+
+    /// The verdict anew, for judgements that were added after the run.
+    pub(crate) fn judge_again(&mut self) {
+        let deciding: Vec<Judgement> = self.deciding().cloned().collect();
+        self.verdict = Verdict::of(&deciding);
+        self.exit_code = self.verdict.exit_code();
+        let all = self.expectations().count();
+        let first = |verdict| {
+            let it = self.judged(verdict).next()?;
+            let why = it.why.as_deref().unwrap_or(&it.observed);
+            Some(format!("`{}`: {why}", it.text))
+        };
+        self.sentence = match self.verdict {
+            Verdict::Failed => format!(
+                "Failed: {} of {all} expectations did not hold; first, {}.",
+                self.judged(JudgementVerdict::Failed).count(),
+                first(JudgementVerdict::Failed).unwrap_or_default()
+            ),
+            Verdict::Inconclusive => format!(
+                "Inconclusive: {}.",
+                first(JudgementVerdict::Inconclusive).unwrap_or_default()
+            ),
+            _ => format!("Passed: {all} of {all} expectations held."),
+        };
     }
 
     /// What counts for the verdict: not what single repetitions came to.
@@ -219,9 +311,18 @@ pub fn result_schema() -> Value {
                 "hops": list(object(&["hop", "is_load", "requests", "rate", "error_rate"], json!({
                     "hop": text, "is_load": { "type": "boolean" }, "requests": whole, "rate": number,
                     "error_rate": number, "degraded_rate": number, "mean_ms": number,
+                    "served": whole, "unfinished": whole,
                     "quantiles": { "description": "pairs of a share and ms", "type": "array" },
                     "errors": { "description": "pairs of a word and a count", "type": "array" },
                 }))),
+                "callers": list(object(&["hop", "calls", "attempts"], json!({
+                    "hop": text, "calls": whole, "attempts": whole, "timeouts": whole, "rejected": whole,
+                    "breakers_opened": whole,
+                }))),
+                "tail": object(&["of", "seconds", "ended"], json!({
+                    "of": text, "seconds": number, "ended": { "type": "boolean" }, "still_waiting": whole,
+                    "estimated_rest_seconds": maybe("number"),
+                })),
             }))),
             "faults": list(object(&["id", "phase", "what", "armed_ms", "removed_ms"], json!({
                 "id": text, "phase": text, "what": text, "armed_ms": whole, "removed_ms": whole,

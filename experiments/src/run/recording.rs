@@ -45,6 +45,11 @@ impl Page {
         matches!(self.outcome, PageOutcome::Answered(_))
     }
 
+    /// A whole answer of 2xx.
+    pub(crate) fn is_served(&self) -> bool {
+        matches!(self.outcome, PageOutcome::Answered(status) if status.is_success())
+    }
+
     /// No whole answer, or one of 400 and above.
     pub(crate) fn is_error(&self) -> bool {
         match self.outcome {
@@ -107,6 +112,8 @@ pub(crate) struct PageLog {
     pages: Vec<Page>,
     /// When pages that have not ended were to be sent, by their number.
     open: HashMap<u64, u64>,
+    /// When pages were to be sent that had no answer when the load left.
+    unfinished: Vec<u64>,
 }
 
 /// What was seen so far.
@@ -127,6 +134,16 @@ impl PageLog {
     pub(crate) fn end(&mut self, page: Page) {
         self.open.remove(&page.number);
         self.pages.push(page);
+    }
+
+    /// The load has left: what has no answer will have none.
+    pub(crate) fn leave(&mut self) {
+        self.unfinished.extend(self.open.drain().map(|(_, at)| at));
+    }
+
+    /// How many pages that were to be sent within a time had no answer when the load left.
+    pub(crate) fn unfinished_in(&self, span: Span) -> usize {
+        self.unfinished.iter().filter(|at| span.has(**at)).count()
     }
 
     /// Whether pages that were to be sent before `moment` have not ended.
@@ -174,6 +191,8 @@ impl PageLog {
             hop: name.to_owned(),
             is_load: true,
             requests: pages.len() as u64,
+            served: Some(pages.iter().filter(|it| it.is_served()).count() as u64),
+            unfinished: Some(self.unfinished_in(span) as u64),
             rate: exact(pages.len() as f64 / span.seconds().max(1e-6)),
             error_rate: exact(share(errors.count(), pages.len())),
             degraded_rate: Some(exact(share(degraded, latencies.len()))),

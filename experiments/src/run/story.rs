@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::repetitions::Repetition;
 use super::{
-    Event, Verdict,
+    CallerRecord, Event, PhaseRecord, ServicePoint, Verdict,
     control::{FaultState, Proxy, RunError},
     event::{Judgement, PhaseKind},
     journal::{Journal, JournalError, JournalPage, NoJournal},
@@ -26,6 +26,7 @@ use super::{
     pages::{Pages, Shared},
     recording::{SECOND, Span},
     scrape::Scraper,
+    services::Services,
 };
 use crate::experiment::{Expected, Experiment};
 
@@ -58,6 +59,8 @@ pub struct Runner {
     pub stop: CancellationToken,
     /// Where records of single attempts come from.
     pub journal: Box<dyn Journal>,
+    /// The services of the demo that was started for it, callers before those they call; none without a demo.
+    pub services: Vec<ServicePoint>,
 }
 
 /// Why a run gave no verdict, and what it left behind.
@@ -113,6 +116,7 @@ impl Runner {
             commit: None,
             stop: CancellationToken::new(),
             journal: Box::new(NoJournal),
+            services: Vec::new(),
         }
     }
 
@@ -144,11 +148,14 @@ impl Runner {
             experiment: &self.experiment,
             stop: self.stop.clone(),
             hops: prepared.hops,
-            pages: Pages::start(&shared),
+            pages: Pages::before(&shared),
             watching: Pages::watch(&shared),
             shared,
             proxy,
             journal: self.journal,
+            services: Services::of(&self.services),
+            counted: BTreeMap::new(),
+            phases: Vec::new(),
             journal_next: 0,
             tell: &mut tell,
             judgements: Vec::new(),
@@ -182,6 +189,11 @@ struct Story<'r> {
     watching: JoinSet<()>,
     proxy: Proxy,
     journal: Box<dyn Journal>,
+    services: Services,
+    /// What callers had counted when the last phase ended.
+    counted: BTreeMap<String, CallerRecord>,
+    /// The phases that are over.
+    phases: Vec<PhaseRecord>,
     journal_next: u64,
     tell: &'r mut dyn FnMut(&Event),
     judgements: Vec<Judgement>,
@@ -243,6 +255,9 @@ impl Story<'_> {
 
     /// Lets time pass, or serial pages come, and looks after guards and the clock.
     async fn pass(&mut self, length: Option<Duration>, phase: &str) -> Result<(), Halt> {
+        if self.pages.is_away() {
+            self.pages = Pages::start(&self.shared);
+        }
         let end = length.map(|it| Instant::now() + it);
         match &self.pages {
             Pages::Serial(_) => self.pass_serially(end, phase).await,
@@ -386,6 +401,7 @@ impl Story<'_> {
             by_end: false,
             baseline: self.baseline,
             faults,
+            phases: &self.phases,
             journal: journal.as_ref(),
             min_samples: self.experiment.verdict.min_samples,
             confidence: self.experiment.verdict.confidence,
@@ -401,7 +417,11 @@ impl Story<'_> {
         faults: &BTreeMap<String, FaultState>,
         min_samples: u64,
     ) {
-        let needs_evidence = expected.iter().any(|it| it.expectation.needs_evidence());
+        // What is compared with other runs is judged when these are over.
+        let expected = expected
+            .iter()
+            .filter(|it| it.expectation.other_run().is_none());
+        let needs_evidence = expected.clone().any(|it| it.expectation.needs_evidence());
         let journal = match needs_evidence {
             true => self.read_journal().await,
             false => Err(JournalError::NotThere),
@@ -413,7 +433,7 @@ impl Story<'_> {
                 min_samples,
                 ..view
             };
-            expected.iter().map(|it| view.judge(phase, it)).collect()
+            expected.map(|it| view.judge(phase, it)).collect()
         };
         for judgement in judged {
             self.judged(judgement);

@@ -1,4 +1,4 @@
-//! Load and simulations against servers on real sockets, in the test's own process.
+//! Load against servers on real sockets, in the test's own process.
 
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
@@ -6,5 +6,3 @@ mod audit_reports;
 mod experiment_file;
 mod load;
 mod reports;
-mod simulation;
-mod world;

@@ -58,6 +58,7 @@ impl Run {
             watch: true,
             routes: vec!["up".to_owned()],
             faults: vec!["f".to_owned()],
+            ..Names::default()
         };
         let expected = Expected {
             expectation: Expectation::parse(text, &names).unwrap(),
@@ -73,6 +74,7 @@ impl Run {
             by_end: false,
             baseline: Some(STEADY),
             faults: &self.faults,
+            phases: &[],
             journal: self.journal.as_ref(),
             min_samples: 20,
             confidence: 0.95,
@@ -343,6 +345,7 @@ fn a_guard_trips_on_what_ended_lately() {
         by_end: true,
         baseline: None,
         faults: &faults,
+        phases: &[],
         journal: journal.as_ref(),
         min_samples,
         confidence: 0.95,

@@ -6,18 +6,22 @@ use tokio::time::{Instant, sleep};
 
 use super::{Halt, LOOK, READ_SLACK, Story, prepare::after_name};
 use crate::{
-    experiment::{Arrivals, Phase, PlannedFault, Steady},
+    experiment::{Arrivals, Phase, PlannedFault, Steady, TailWatch},
     run::{
         Event, Exemplar, FaultTruth, HopSummary, Judgement, JudgementKind, JudgementVerdict,
-        PhaseKind,
+        PhaseKind, PhaseRecord, RunError, TailRecord,
         control::{FaultState, describe},
         pages::Pages,
         recording::{Page, Span},
+        services::between,
+        tail::Tail,
     },
 };
 
 /// Where one page in a hundred was sent later than this, the machine was too busy to measure.
 const LATE_MAX_US: u64 = 100_000;
+/// How long the services may take to finish once the faults of a phase with a tail are removed.
+const SETTLE_LIMIT: Duration = Duration::from_secs(30);
 /// How many pages are told as worth a look.
 const EXEMPLARS_MAX: usize = 10;
 
@@ -93,6 +97,11 @@ impl Story<'_> {
         };
         let to = self.shared.now();
         self.shared.set_leave_after(None);
+        let passed = match (passed, &phase.tail) {
+            (Ok(()), Some(tail)) => self.tail(name, tail).await.map(Some),
+            (passed, _) => passed.map(|()| None),
+        };
+        let until = self.shared.now();
         let mut left = Vec::new();
         for fault in &phase.faults {
             let (state, is_gone) = match states.get(&fault.id) {
@@ -104,11 +113,11 @@ impl Story<'_> {
             }
             // One that ended by itself was seen before.
             let state = state.or_else(|| self.shared.recording().fault_seen(&fault.id));
-            self.removed(name, fault, state.clone(), from, to);
+            self.removed(name, fault, state.clone(), from, until);
             states.insert(fault.id.clone(), state.unwrap_or_default());
         }
-        passed?;
-        let span = self.close_at(name, from, to).await?;
+        let tail = passed?;
+        let span = self.close_at(name, from, to, tail).await?;
         self.judge(
             name,
             span,
@@ -165,7 +174,8 @@ impl Story<'_> {
             Arrivals::Open(_) | Arrivals::Closed(_) | Arrivals::External => Duration::ZERO,
         };
         let left = self.deadline.saturating_duration_since(Instant::now());
-        phase.duration.unwrap_or(serial).min(left) + guard.lease
+        let tail = phase.tail.as_ref().map_or(Duration::ZERO, |it| it.limit);
+        (phase.duration.unwrap_or(serial) + tail).min(left) + guard.lease
     }
 
     /// Arms faults anew for each page that they are for.
@@ -209,6 +219,46 @@ impl Story<'_> {
         Ok(())
     }
 
+    /// The load leaves, and the service is watched until it has nothing to do, and nobody is left to give it something: a
+    /// caller that works for nobody goes on calling it.
+    async fn tail(&mut self, phase: &str, watch: &TailWatch) -> Result<TailRecord, Halt> {
+        self.pages.leave(&self.shared).await;
+        let began = Instant::now();
+        let mut tail = Tail::default();
+        let mut told = 0;
+        loop {
+            let all = self.services.ask().await;
+            let all = all.map_err(|source| RunError::Stats { source })?;
+            let of = all.iter().find(|(name, _)| *name == watch.of);
+            let Some((_, of)) = of else {
+                let service = watch.of.clone();
+                return Err(RunError::NoService { service }.into());
+            };
+            let elapsed = began.elapsed();
+            tail.saw(elapsed, of);
+            if elapsed.as_secs() >= told {
+                told = elapsed.as_secs() + 1;
+                self.say(&Event::Tail {
+                    phase: phase.to_owned(),
+                    waiting: of.waiting(),
+                    at_ms: self.shared.now() / 1_000,
+                });
+            }
+            if !all.iter().any(|(_, it)| it.is_busy()) {
+                return Ok(tail.ended(&watch.of));
+            }
+            if elapsed >= watch.limit {
+                return Ok(tail.cut(&watch.of));
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(Halt::Interrupted),
+                () = sleep(LOOK / 2) => {}
+            }
+            self.look(phase)?;
+        }
+    }
+
     fn removed(
         &mut self,
         phase: &str,
@@ -240,10 +290,16 @@ impl Story<'_> {
     /// Ends the time of a phase now, and waits for what began in it.
     pub(super) async fn close(&mut self, phase: &str, from: u64) -> Result<Span, Halt> {
         let to = self.shared.now();
-        self.close_at(phase, from, to).await
+        self.close_at(phase, from, to, None).await
     }
 
-    async fn close_at(&mut self, phase: &str, from: u64, to: u64) -> Result<Span, Halt> {
+    async fn close_at(
+        &mut self,
+        phase: &str,
+        from: u64,
+        to: u64,
+        tail: Option<TailRecord>,
+    ) -> Result<Span, Halt> {
         // A span has a length, also where nothing happened in it.
         let span = Span {
             from,
@@ -262,21 +318,74 @@ impl Story<'_> {
                 () = sleep(LOOK / 4) => {}
             }
         }
-        let hops = self.summaries(span);
+        if tail.is_some() {
+            self.settle().await?;
+        }
+        // What routes carried after the load had left belongs to the phase.
+        let routes = Span {
+            to: if tail.is_some() {
+                self.shared.now()
+            } else {
+                span.to
+            },
+            ..span
+        };
+        let hops = self.summaries(span, routes);
+        let now = self.services.callers().await;
+        let callers = between(&self.counted, &now);
+        self.counted = now;
+        self.phases.push(PhaseRecord {
+            name: phase.to_owned(),
+            kind: PhaseKind::Fault,
+            from_ms: from / 1_000,
+            to_ms: Some(to / 1_000),
+            hops: hops.clone(),
+            callers: callers.clone(),
+            tail: tail.clone(),
+        });
         self.say(&Event::PhaseEnded {
             phase: phase.to_owned(),
             at_ms: to / 1_000,
             hops,
+            callers,
+            tail,
         });
         Ok(span)
     }
 
-    fn summaries(&self, span: Span) -> Vec<HopSummary> {
+    /// Waits until no service has anything to do, for at most [`SETTLE_LIMIT`], so that what they count agrees. A request may
+    /// be on its way between two services while both are looked at: one look is not enough.
+    async fn settle(&mut self) -> Result<(), Halt> {
+        let limit = Instant::now() + SETTLE_LIMIT;
+        let mut idle = 0;
+        while idle < 2 && Instant::now() < limit {
+            let all = self.services.ask().await;
+            let all = all.map_err(|source| RunError::Stats { source })?;
+            let is_busy = all.iter().any(|(_, it)| it.is_busy());
+            idle = if is_busy { 0 } else { idle + 1 };
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(Halt::Interrupted),
+                () = sleep(LOOK / 2) => {}
+            }
+        }
+        // The last look at the routes is behind what they carried.
+        sleep(LOOK * 2).await;
+        if idle < 2 {
+            let text = "services were still busy when they were counted: counts need not agree";
+            self.say(&Event::Note {
+                text: text.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    fn summaries(&self, span: Span, of_routes: Span) -> Vec<HopSummary> {
         let recording = self.shared.recording();
         let asked = self.experiment.load.asked();
         let is_asked = |route: &&String| asked.iter().any(|(_, name)| name == route);
         let routes = self.hops.iter().filter(|it| !is_asked(it));
-        let routes = routes.filter_map(|it| recording.route_summary(it, span));
+        let routes = routes.filter_map(|it| recording.route_summary(it, of_routes));
         let pages = asked.iter();
         let pages = pages.map(|(asked, name)| recording.of(*asked).summary(name, span));
         pages.chain(routes).collect()

@@ -34,7 +34,14 @@ impl Runner {
         let address = match experiment.load.arrivals {
             Arrivals::External => SocketAddr::from(([127, 0, 0, 1], 0)),
             Arrivals::Open(_) | Arrivals::Closed(_) | Arrivals::Serial(_) => {
-                address_of(&experiment.load.to, &routes).await?
+                match self
+                    .services
+                    .iter()
+                    .find(|it| it.name == experiment.load.to)
+                {
+                    Some(service) => service.address,
+                    None => address_of(&experiment.load.to, &routes).await?,
+                }
             }
         };
         let now = Timestamp::now();
@@ -151,7 +158,10 @@ pub(super) fn after_name(phase: &str) -> String {
 fn measured(experiment: &Experiment, routes: &[RouteAnswer]) -> Result<Vec<String>, RunError> {
     let there: Vec<&str> = routes.iter().map(|it| it.name.as_str()).collect();
     let mut hops: Vec<String> = experiment.routes.iter().map(|it| it.name.clone()).collect();
-    if hops.is_empty() {
+    if let Some(demo) = &experiment.demo {
+        let routes = demo.system.routes().iter();
+        hops.extend(routes.map(|it| (*it).to_owned()));
+    } else if hops.is_empty() {
         let faults = experiment.phases.iter().flat_map(|it| &it.faults);
         for fault in faults {
             let read = brownout_fault::Routes::read(&fault.body["route"]);
