@@ -5,7 +5,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use brownout_proxy::{HostField, Protocol as Carried, RouteStatus};
+use brownout_proxy::{HostField, HttpVersion, Protocol as Carried, RouteStatus};
 use brownout_wire::{Protocol, RouteAnswer, RouteList, RoutePatch, RouteSpec};
 use serde_json::Value;
 
@@ -137,9 +137,11 @@ fn answer(route: RouteStatus, faults: &[Armed]) -> RouteAnswer {
         name: route.name,
         listen: route.listen.to_string(),
         upstream: route.upstream,
-        protocol: match route.protocol {
-            Carried::Http => Protocol::Http,
-            Carried::Tcp => Protocol::Tcp,
+        protocol: match (route.protocol, route.options.http) {
+            (Carried::Http, HttpVersion::Http1) => Protocol::Http,
+            (Carried::Http, HttpVersion::Http2) => Protocol::H2,
+            (Carried::Http, HttpVersion::Auto) => Protocol::Auto,
+            (Carried::Tcp, _) => Protocol::Tcp,
         },
         tls: route.tls.as_ref().map(shown_tls),
         upstream_tls: route.upstream_tls.as_ref().map(shown_upstream_tls),

@@ -23,6 +23,10 @@ impl Downstream {
         Self::Connection(Rc::clone(socket))
     }
 
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream(_))
+    }
+
     /// The connection that it is or is a part of.
     fn socket(&self) -> &ClientSocket {
         match self {

@@ -34,6 +34,10 @@ pub(crate) enum UpstreamError {
     Loop,
     #[error("cannot be reached with TLS: {failure}")]
     Tls { failure: TlsFailure },
+    #[error(
+        "does not speak HTTP/2: it did not agree on `h2` (RFC 9113 §3.2); the route's `protocol` may be \"auto\""
+    )]
+    NoHttp2,
     #[error("broke the connection before it answered")]
     Broken { source: io::Error },
     #[error("sent what is not an HTTP answer: {}", bad.detail)]
@@ -109,6 +113,7 @@ impl UpstreamError {
             Self::Loop => 508,
             Self::Resolve { .. }
             | Self::Connect { .. }
+            | Self::NoHttp2
             | Self::Tls { .. }
             | Self::Broken { .. }
             | Self::Protocol { .. } => 502,
@@ -123,7 +128,7 @@ impl UpstreamError {
             Self::PoolFull { .. } => ErrorKind::PoolFull,
             Self::Tls { failure } => ErrorKind::Tls(failure.cause),
             Self::Broken { .. } => ErrorKind::Reset,
-            Self::Protocol { .. } => ErrorKind::Protocol,
+            Self::NoHttp2 | Self::Protocol { .. } => ErrorKind::Protocol,
         }
     }
 
@@ -142,7 +147,7 @@ impl UpstreamError {
             Self::Loop => "loop_detected",
             Self::Tls { failure } => failure.cause.name(),
             Self::Broken { .. } => "connection_reset",
-            Self::Protocol { .. } => "protocol_error",
+            Self::NoHttp2 | Self::Protocol { .. } => "protocol_error",
         }
     }
 }

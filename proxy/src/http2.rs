@@ -12,10 +12,12 @@ mod io;
 mod request;
 mod server;
 mod stream;
+mod upstream;
 
 pub(crate) use self::{
     server::converse,
     stream::{Stream, StreamClient},
+    upstream::{Connections, Next},
 };
 
 /// What a client may have open at once on a connection (RFC 9113 §5.1.2).

@@ -49,4 +49,6 @@ pub use tls::{
     AuthorityError, CertificateFiles, InvalidTls, ListenerTls, ListenerTlsOptions, LocalAuthority,
     UpstreamTls, UpstreamTlsOptions,
 };
-pub use upstream::{HostField, InvalidUpstream, PoolOptions, Protocol, Upstream, UpstreamOptions};
+pub use upstream::{
+    HostField, HttpVersion, InvalidUpstream, PoolOptions, Protocol, Upstream, UpstreamOptions,
+};

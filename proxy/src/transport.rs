@@ -63,6 +63,15 @@ impl Transport {
         }
     }
 
+    /// Whether it is a stream, and the other side has said that it did nothing with what it was sent (RFC 9113 §8.7).
+    pub(crate) fn was_refused(&self) -> bool {
+        matches!(self, Self::Stream(stream) if stream.was_refused())
+    }
+
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream(_))
+    }
+
     /// The socket with the stream layer on it, if there is one.
     pub(crate) fn layered(&self) -> Option<&LayeredTcp> {
         match self {
@@ -100,7 +109,7 @@ impl Transport {
             Self::Plain(_) | Self::Layered(_) | Self::Tls(_) => {
                 sys::unacknowledged_bytes(self.tcp()).is_ok_and(|bytes| bytes > 0)
             }
-            Self::Stream(_) => false,
+            Self::Stream(stream) => stream.was_refused(),
         }
     }
 

@@ -3,7 +3,7 @@
 mod options;
 mod pool;
 
-pub use self::options::{PoolOptions, UpstreamOptions};
+pub use self::options::{HttpVersion, PoolOptions, UpstreamOptions};
 pub(crate) use self::pool::{Place, Pool, SharedPool};
 
 use std::{

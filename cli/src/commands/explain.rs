@@ -126,9 +126,7 @@ fn headers(written: &[String]) -> Result<HeaderMap, Failure> {
 
 async fn only_route(client: &Client) -> Result<String, Failure> {
     let routes = client.routes().await?;
-    let http = routes
-        .into_iter()
-        .filter(|it| it.protocol == Protocol::Http);
+    let http = routes.into_iter().filter(|it| it.protocol != Protocol::Tcp);
     let mut names: Vec<String> = http.map(|route| route.name).collect();
     match names.len() {
         1 => Ok(names.remove(0)),

@@ -2,9 +2,9 @@
 
 use brownout_fault::read::{Problem, nearest};
 use brownout_proxy::{
-    CertificateFiles, HostField, InvalidTls, InvalidUpstream, ListenAddress, ListenerTls,
-    ListenerTlsChange, ListenerTlsOptions, NewRoute, Protocol as Carried, RouteChange, RouteStatus,
-    Upstream, UpstreamTlsOptions,
+    CertificateFiles, HostField, HttpVersion, InvalidTls, InvalidUpstream, ListenAddress,
+    ListenerTls, ListenerTlsChange, ListenerTlsOptions, NewRoute, Protocol as Carried, RouteChange,
+    RouteStatus, Upstream, UpstreamOptions, UpstreamTlsOptions,
 };
 use brownout_wire::{
     CertificateSpec, ListenerTlsSpec, Protocol, RoutePatch, RouteSpec, UpstreamTlsSpec,
@@ -41,6 +41,7 @@ pub fn new_route(spec: &RouteSpec) -> Result<NewRoute, InvalidRoute> {
         let detail = format!("is {asked}, but the upstream is {upstream}");
         return Err(vec![Problem::at("protocol", detail)]);
     }
+    let upstream = speaking(upstream, spec.protocol).map_err(|problem| vec![problem])?;
     Ok(NewRoute {
         name: spec.name.clone(),
         listen,
@@ -295,9 +296,24 @@ pub(crate) fn shown_upstream_tls(options: &UpstreamTlsOptions) -> UpstreamTlsSpe
     }
 }
 
+/// The upstream, spoken to in the version of HTTP that its route's protocol says.
+fn speaking(upstream: Upstream, protocol: Option<Protocol>) -> Result<Upstream, Problem> {
+    let http = match protocol {
+        None | Some(Protocol::Http | Protocol::Tcp) => return Ok(upstream),
+        Some(Protocol::H2) => HttpVersion::Http2,
+        Some(Protocol::Auto) => HttpVersion::Auto,
+    };
+    let options = UpstreamOptions {
+        http,
+        ..upstream.options().clone()
+    };
+    let spoken = upstream.with_options(options);
+    spoken.map_err(|error| Problem::at("protocol", error.to_string()))
+}
+
 fn carried(protocol: Protocol) -> Carried {
     match protocol {
-        Protocol::Http => Carried::Http,
+        Protocol::Http | Protocol::H2 | Protocol::Auto => Carried::Http,
         Protocol::Tcp => Carried::Tcp,
     }
 }

@@ -20,9 +20,13 @@ use serde_json::{Map, Value, json};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
-    /// HTTP/1.1.
+    /// HTTP; the upstream gets HTTP/1.1.
     #[default]
     Http,
+    /// HTTP; the upstream gets HTTP/2.
+    H2,
+    /// HTTP; the upstream gets what it agrees on in TLS, HTTP/2 or HTTP/1.1.
+    Auto,
     /// Bytes of any other protocol.
     Tcp,
 }
@@ -33,15 +37,23 @@ impl Protocol {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
+            Self::H2 => "h2",
+            Self::Auto => "auto",
             Self::Tcp => "tcp",
         }
     }
 
     fn read(value: &Value) -> Result<Self, Problem> {
         match text(value)? {
-            "http" => Ok(Self::Http),
+            "http" | "http1" => Ok(Self::Http),
+            "h2" => Ok(Self::H2),
+            "auto" => Ok(Self::Auto),
             "tcp" => Ok(Self::Tcp),
-            other => Err(Problem::here(unknown("protocol", other, &["http", "tcp"]))),
+            other => Err(Problem::here(unknown(
+                "protocol",
+                other,
+                &["http", "http1", "h2", "auto", "tcp"],
+            ))),
         }
     }
 }

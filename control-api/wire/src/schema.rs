@@ -137,7 +137,10 @@ pub fn route(tls: &RouteTls) -> Value {
             "name": name(),
             "listen": { "type": "string", "description": "HOST:PORT; port 0 asks for a free one" },
             "upstream": { "type": "string", "description": "http://HOST:PORT[/PATH], https://HOST:PORT[/PATH] or tcp://HOST:PORT; with `protocol` also HOST:PORT" },
-            "protocol": { "enum": ["http", "tcp"], "description": "left out it is as the upstream's scheme says" },
+            "protocol": {
+                "enum": ["http", "http1", "h2", "auto", "tcp"],
+                "description": "left out it is as the upstream's scheme says; h2 and auto: the version of HTTP that the upstream gets",
+            },
             "tls": tls.listener,
             "upstream_tls": tls.upstream,
             "host": {

@@ -171,8 +171,11 @@ registry! {
 
 /// Kinds that are known and cannot be done yet, with the reason: they are refused, never taken for another.
 pub(crate) const NOT_YET: &[(&str, &str)] = &[
-    ("grpc_abort", "needs HTTP/2, which routes do not speak yet"),
-    ("goaway", "needs HTTP/2, which routes do not speak yet"),
+    (
+        "grpc_abort",
+        "is still to come; `abort` ends a gRPC call with a status of gRPC",
+    ),
+    ("goaway", "is still to come"),
     (
         "tls",
         "is still to come; faults of the layer stream act on the bytes of TLS",

@@ -32,6 +32,8 @@ pub(super) struct Outbound<'a> {
     content_at: usize,
     /// Sending it twice does no harm: its method is idempotent (RFC 9110 §9.2.2) and it has no content.
     is_repeatable: bool,
+    /// All of its content is in `bytes`.
+    is_whole: bool,
 }
 
 /// What faults left of a request.
@@ -103,12 +105,14 @@ impl Exchange<'_> {
             }
             None => {}
         }
+        let is_whole = body.decoder.is_ended() && paced.is_none();
         let outbound = Outbound {
             head,
             upstream,
             bytes,
             content_at,
             is_repeatable,
+            is_whole,
         };
         self.send(outbound, body, paced, &mut after).await
     }
@@ -335,7 +339,9 @@ impl Exchange<'_> {
         match answered {
             Answered::Failed(failed) => {
                 let was_unread = failed.was_unread && !upload.was_informed.get();
-                if is_kept && was_unread && outbound.is_repeatable {
+                // What a stream was refused for was not acted on, whatever it is.
+                let was_refused = connection.transport.was_refused() && outbound.is_whole;
+                if is_kept && was_unread && (outbound.is_repeatable || was_refused) {
                     return Attempt::Stale;
                 }
                 Attempt::Failed(failed.error)

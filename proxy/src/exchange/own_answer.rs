@@ -107,6 +107,9 @@ impl Exchange<'_> {
         body: Option<&mut Source<'_>>,
     ) -> After {
         let status = made.status.as_u16();
+        if self.client.is_stream() && is_grpc(asked) {
+            return self.answer_grpc(by, status, body).await;
+        }
         let mut answer = OwnAnswer::new(status);
         {
             let mut record = self.record.borrow_mut();
@@ -142,6 +145,27 @@ impl Exchange<'_> {
         self.send_own(answer, content.as_deref(), body).await
     }
 
+    /// Ends a gRPC call in the upstream's place with trailers alone, as gRPC maps the status of HTTP.
+    async fn answer_grpc(&self, by: usize, status: u16, body: Option<&mut Source<'_>>) -> After {
+        let mut answer = OwnAnswer::new(200);
+        {
+            let mut record = self.record.borrow_mut();
+            record.changed_by_fault(200);
+            answer.field("content-type", b"application/grpc");
+            answer.field("grpc-status", grpc_status(status).to_string().as_bytes());
+            let message = format!("a fault answered {status}");
+            answer.field("grpc-message", message.as_bytes());
+            if let Some(marker) = record.fired(by).marker() {
+                answer.field(FAULT_FIELD, marker.as_bytes());
+            }
+        }
+        // A head that says chunked, and nothing behind it, ends its stream.
+        answer.field("transfer-encoding", b"chunked");
+        answer.finish(None, false, Persistence::Unsaid);
+        answer.out.extend(b"0\r\n\r\n");
+        self.send_finished(&answer, 0, true, body).await
+    }
+
     async fn send_own(
         &self,
         mut answer: OwnAnswer,
@@ -155,6 +179,16 @@ impl Exchange<'_> {
         answer.finish(content, self.asked.is_head, self.persistence(keeps_client));
         let sent = content.map_or(0, <[u8]>::len) as u64;
         let sent = if self.asked.is_head { 0 } else { sent };
+        self.send_finished(&answer, sent, keeps_client, body).await
+    }
+
+    async fn send_finished(
+        &self,
+        answer: &OwnAnswer,
+        sent: u64,
+        keeps_client: bool,
+        body: Option<&mut Source<'_>>,
+    ) -> After {
         self.record.borrow_mut().begins_answer(sent);
         let to = self.client.transport();
         let written = write_all(to, answer.out.bytes(), self.clock, Way::Download).await;
@@ -170,6 +204,30 @@ impl Exchange<'_> {
             None => true,
         };
         if is_read { After::Next } else { After::Close }
+    }
+}
+
+/// Whether a request with these fields is a gRPC call.
+fn is_grpc(asked: &Fields) -> bool {
+    let content_type = asked.get("content-type");
+    content_type.is_some_and(|it| it.starts_with(b"application/grpc"))
+}
+
+/// The status of gRPC that clients make of a status of HTTP ("HTTP to gRPC Status Code Mapping").
+const fn grpc_status(status: u16) -> u16 {
+    const UNKNOWN: u16 = 2;
+    const PERMISSION_DENIED: u16 = 7;
+    const UNIMPLEMENTED: u16 = 12;
+    const INTERNAL: u16 = 13;
+    const UNAVAILABLE: u16 = 14;
+    const UNAUTHENTICATED: u16 = 16;
+    match status {
+        400 => INTERNAL,
+        401 => UNAUTHENTICATED,
+        403 => PERMISSION_DENIED,
+        404 => UNIMPLEMENTED,
+        429 | 502 | 503 | 504 => UNAVAILABLE,
+        _ => UNKNOWN,
     }
 }
 

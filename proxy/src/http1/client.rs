@@ -11,10 +11,11 @@ use super::{
 use crate::{
     clock::{Clock, Part},
     error::UpstreamError,
+    http2::Next,
     scope::Scope,
-    tls::TlsFailure,
+    tls::{HTTP2, TlsFailure},
     transport::{TlsTransport, Transport},
-    upstream::{Place, Upstream},
+    upstream::{HttpVersion, Place, Upstream},
 };
 
 /// A connection to an upstream. Dropping it closes it.
@@ -72,7 +73,21 @@ impl UpstreamConnection {
         let limit = upstream.options().connect_timeout;
         let opening = Cell::new(Opening::Place);
         let opened = timeout(limit, async {
-            let place = scope.pool.place(upstream).await;
+            let mut turn = None;
+            if upstream.options().http != HttpVersion::Http1
+                && !scope.pool.http2.speaks_http1(upstream)
+            {
+                match scope.pool.http2.next(upstream).await {
+                    Next::Stream(transport) => {
+                        return Ok(Self::over(transport, upstream, !is_new));
+                    }
+                    Next::Open(opening) => turn = Some(opening),
+                }
+            }
+            let place = match turn {
+                None => scope.pool.place(upstream).await,
+                Some(_) => None, // Of HTTP/2 connections there are few.
+            };
             if place.is_some() {
                 if is_new {
                     scope.pool.make_room();
@@ -89,13 +104,18 @@ impl UpstreamConnection {
                 None => Transport::Plain(tcp),
                 Some(tls) => handshake(tcp, scope.upstream_tls.begin(tls)).await?,
             };
-            Ok(Box::new(Self {
-                transport,
-                input: Input::default(),
-                upstream: Arc::clone(upstream),
-                place,
-                was_used: false,
-            }))
+            if begins_http2(&transport, upstream)? {
+                scope.pool.http2.learn(upstream, false);
+                let stream = scope.pool.http2.adopt(upstream, transport).await?;
+                drop(turn);
+                return Ok(Self::over(stream, upstream, !is_new));
+            }
+            if turn.is_some() {
+                scope.pool.http2.learn(upstream, true);
+            }
+            let mut opened = Self::over(transport, upstream, false);
+            opened.place = place;
+            Ok(opened)
         });
         opened.await.unwrap_or_else(|_| {
             Err(
@@ -110,10 +130,33 @@ impl UpstreamConnection {
         })
     }
 
+    fn over(transport: Transport, upstream: &Arc<Upstream>, was_used: bool) -> Box<Self> {
+        Box::new(Self {
+            transport,
+            input: Input::default(),
+            upstream: Arc::clone(upstream),
+            place: None,
+            was_used,
+        })
+    }
+
     /// Whether it waits for a request: the upstream has neither closed it nor sent anything. Asks the kernel only if
     /// something happened on it.
     pub(crate) fn is_idle(&mut self) -> bool {
         self.input.is_empty() && self.transport.is_idle()
+    }
+}
+
+/// Whether HTTP/2 is spoken on a connection that was just opened.
+fn begins_http2(transport: &Transport, upstream: &Upstream) -> Result<bool, UpstreamError> {
+    let agreed = transport.tls().and_then(TlsTransport::agreed);
+    let is_agreed = agreed.as_deref() == Some(HTTP2.as_bytes());
+    let asks = (upstream.tls()).is_some_and(|tls| tls.options().alpn.is_none());
+    match upstream.options().http {
+        HttpVersion::Http1 => Ok(false),
+        HttpVersion::Auto => Ok(is_agreed),
+        HttpVersion::Http2 if asks && !is_agreed => Err(UpstreamError::NoHttp2),
+        HttpVersion::Http2 => Ok(true),
     }
 }
 

@@ -45,12 +45,17 @@ impl FromStream {
         }
     }
 
-    fn has_bytes(&self) -> bool {
+    pub(super) fn has_bytes(&self) -> bool {
         self.text_read < self.text.len() || !self.data.is_empty()
     }
 
     /// Ready when there are bytes, or when there will be none: `false`.
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        self.poll_next(cx).map_err(to_io)
+    }
+
+    /// As [`poll_ready`](Self::poll_ready), with the error as it is.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, h2::Error>> {
         while !self.has_bytes() {
             let Content::Stream(stream) = &mut self.content else {
                 return Poll::Ready(Ok(false));
@@ -64,9 +69,9 @@ impl FromStream {
                     }
                     self.data = data;
                 }
-                Some(Err(error)) => return Poll::Ready(Err(to_io(error))),
+                Some(Err(error)) => return Poll::Ready(Err(error)),
                 None => {
-                    let trailers = ready!(stream.poll_trailers(cx)).map_err(to_io)?;
+                    let trailers = ready!(stream.poll_trailers(cx))?;
                     self.content = Content::Ended;
                     if self.is_chunked {
                         self.end_chunks(trailers.as_ref());
@@ -109,6 +114,15 @@ impl FromStream {
             }
         }
         Poll::Ready(Ok(read))
+    }
+
+    /// Reads what is there already.
+    pub(super) fn read_ready(&mut self, buf: &mut [u8]) -> usize {
+        let mut read = 0;
+        while read < buf.len() && self.has_bytes() {
+            read += self.take(&mut buf[read..]);
+        }
+        read
     }
 
     fn take(&mut self, buf: &mut [u8]) -> usize {

@@ -1,6 +1,7 @@
 //! A stream as the transport of one HTTP/1.1 exchange.
 
 mod to_client;
+mod to_upstream;
 
 use std::{
     cell::Cell,
@@ -14,7 +15,7 @@ use std::{
 use h2::Reason;
 use tokio::time::timeout;
 
-pub(super) use self::to_client::ToClient;
+pub(super) use self::{to_client::ToClient, to_upstream::ToUpstream};
 use super::io::Turns;
 use crate::{
     journal::{OnConnection, OpenStream},
@@ -27,12 +28,15 @@ use crate::{
 pub(crate) enum Stream {
     /// The request is read from it, and the answer written to it.
     ToClient(Rc<ToClient>),
+    /// The request is written to it, and the answer read from it.
+    ToUpstream(Rc<ToUpstream>),
 }
 
 impl Stream {
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::ToClient(stream) => stream.poll_readable(cx),
+            Self::ToUpstream(stream) => stream.poll_readable(cx),
         }
     }
 
@@ -43,18 +47,29 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::ToClient(stream) => stream.poll_read(cx, buf),
+            Self::ToUpstream(stream) => stream.poll_read(cx, buf),
         }
     }
 
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::ToClient(stream) => stream.poll_write(cx, bytes),
+            Self::ToUpstream(stream) => stream.poll_write(cx, bytes),
+        }
+    }
+
+    /// Whether an upstream did nothing with the request: it may be sent again, whatever it is.
+    pub(crate) fn was_refused(&self) -> bool {
+        match self {
+            Self::ToClient(_) => false,
+            Self::ToUpstream(stream) => stream.was_refused(),
         }
     }
 
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::ToClient(stream) => stream.poll_flush(cx),
+            Self::ToUpstream(stream) => stream.poll_flush(cx),
         }
     }
 }

@@ -104,6 +104,14 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// The same once more.
+    pub(super) fn copy(&self) -> Self {
+        Self {
+            chain: self.chain.clone(),
+            key: self.key.clone_key(),
+        }
+    }
+
     /// Reads `cert` and `key`, which must belong together.
     pub(super) fn read(cert: &Path, key: &Path) -> Result<Self, InvalidTls> {
         let chain = certificates("cert", cert)?;

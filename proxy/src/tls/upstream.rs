@@ -14,12 +14,15 @@ use rustls::{
 };
 
 use super::{
-    HTTP11, InvalidTls,
+    HTTP2, HTTP11, InvalidTls,
     files::{Identity, authorities, both},
     provider,
     verifier::AnyCertificate,
 };
-use crate::limits::TLS_SESSIONS_MAX;
+use crate::{
+    limits::TLS_SESSIONS_MAX,
+    upstream::{HttpVersion, InvalidUpstream},
+};
 
 /// How a route is to speak TLS to its upstream, as it is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -83,6 +86,37 @@ impl UpstreamTls {
             authorities,
             identity,
             name,
+            config,
+        })))
+    }
+
+    /// The same, offering with ALPN what this says where the options leave it open.
+    pub(crate) fn speaking(&self, http: HttpVersion) -> Result<Self, InvalidUpstream> {
+        let offered: &[&str] = match http {
+            HttpVersion::Http1 => &[HTTP11],
+            HttpVersion::Http2 => &[HTTP2],
+            HttpVersion::Auto => &[HTTP2, HTTP11],
+        };
+        let loaded = &*self.0;
+        match (&loaded.options.alpn, http) {
+            (Some(_), HttpVersion::Http1) => return Ok(self.clone()),
+            (Some(alpn), HttpVersion::Http2) if alpn.is_empty() => return Ok(self.clone()),
+            (Some(_), HttpVersion::Http2 | HttpVersion::Auto) => {
+                let why = "needs \"h2\" in ALPN; leave `alpn` out";
+                return Err(InvalidUpstream::Option {
+                    option: "protocol",
+                    why,
+                });
+            }
+            (None, _) => {}
+        }
+        let mut config = loaded.config.clone();
+        config.alpn_protocols = offered.iter().map(|it| it.as_bytes().to_vec()).collect();
+        Ok(Self(Arc::new(Loaded {
+            options: loaded.options.clone(),
+            authorities: loaded.authorities.clone(),
+            identity: loaded.identity.as_ref().map(Identity::copy),
+            name: loaded.name.clone(),
             config,
         })))
     }

@@ -67,6 +67,15 @@ impl TlsTransport {
         &self.beneath
     }
 
+    /// The protocol that both sides have agreed on (RFC 7301).
+    pub(crate) fn agreed(&self) -> Option<Vec<u8>> {
+        self.session
+            .borrow()
+            .connection
+            .alpn_protocol()
+            .map(<[u8]>::to_vec)
+    }
+
     /// Waits for the end of the handshake.
     ///
     /// # Errors

@@ -17,6 +17,20 @@ pub struct UpstreamOptions {
     pub pool: PoolOptions,
     /// What requests' paths begin with at the listener, without a `/` at its end. The upstream gets what follows it.
     pub path_prefix: Option<String>,
+    /// Which version of HTTP it gets.
+    pub http: HttpVersion,
+}
+
+/// Which version of HTTP an upstream is spoken to in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: by prior knowledge, in TLS as ALPN says.
+    Http2,
+    /// What TLS agrees on with ALPN, HTTP/2 before HTTP/1.1.
+    Auto,
 }
 
 /// How many connections each core has to an upstream.
@@ -37,6 +51,7 @@ impl Default for UpstreamOptions {
             head_timeout: None,
             pool: PoolOptions::default(),
             path_prefix: None,
+            http: HttpVersion::Http1,
         }
     }
 }
@@ -66,6 +81,9 @@ impl Upstream {
             if options.path_prefix.is_some() {
                 return Err(wrong("path_prefix", OF_REQUESTS));
             }
+            if options.http != HttpVersion::Http1 {
+                return Err(wrong("protocol", OF_REQUESTS));
+            }
         }
         if let Some(prefix) = options.path_prefix.take() {
             let prefix = prefix.strip_suffix('/').unwrap_or(&prefix);
@@ -75,6 +93,14 @@ impl Upstream {
             }
             options.path_prefix = (!prefix.is_empty()).then(|| prefix.to_owned());
         }
+        self.tls = match (self.tls.take(), options.http) {
+            (Some(tls), http) => Some(tls.speaking(http)?),
+            (None, HttpVersion::Auto) => {
+                let why = "`auto` is agreed on in TLS; for an http upstream say \"h2\" or \"http\"";
+                return Err(wrong("protocol", why));
+            }
+            (None, HttpVersion::Http1 | HttpVersion::Http2) => None,
+        };
         self.options = options;
         Ok(self)
     }

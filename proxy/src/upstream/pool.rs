@@ -5,12 +5,14 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Upstream;
-use crate::{http1::UpstreamConnection, limits::POOL_IDLE_MAX};
+use crate::{http1::UpstreamConnection, http2::Connections, limits::POOL_IDLE_MAX};
 
 /// One core's unused connections for one route. No other core touches them.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     idle: RefCell<Vec<Idle>>,
+    /// With HTTP/2.
+    pub(crate) http2: Connections,
     /// Of upstreams with a limit; more than one only while connections to an earlier one are in use.
     places: RefCell<Vec<Places>>,
 }
@@ -86,6 +88,9 @@ impl Pool {
     pub(crate) fn give_back(&self, mut connection: Box<UpstreamConnection>, now: Instant) {
         // Whoever waits for it finds the connection.
         let place = connection.place.take();
+        if connection.transport.is_stream() {
+            return; // Its connection stays.
+        }
         let mut idle = self.idle.borrow_mut();
         if connection.input.is_empty() && idle.len() < connection.upstream.options().pool.max_idle {
             connection.was_used = true;
@@ -99,6 +104,7 @@ impl Pool {
 
     /// Closes the connections that were not used for a while, or whose upstream has closed them.
     pub(crate) fn sweep(&self) {
+        self.http2.sweep();
         let mut idle = self.idle.borrow_mut();
         idle.retain_mut(|idle| {
             let timeout = idle.connection.upstream.options().pool.idle_timeout;

@@ -171,6 +171,17 @@ impl TestCertificate {
         }
     }
 
+    /// A server that shows it and offers nothing with ALPN.
+    ///
+    /// # Panics
+    /// When its files are gone.
+    #[must_use]
+    pub fn server_config(&self) -> ServerConfig {
+        let (chain, key) = self.parts();
+        let config = server().with_no_client_auth().with_single_cert(chain, key);
+        config.expect("they belong together")
+    }
+
     fn parts(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let certificate = CertificateDer::from_pem_file(&self.cert).expect("it was written");
         let key = PrivateKeyDer::from_pem_file(&self.key).expect("it was written");
@@ -206,9 +217,7 @@ impl TlsFront {
     /// # Panics
     /// When it cannot listen.
     pub async fn before(upstream: SocketAddr, certificate: &TestCertificate) -> Self {
-        let (chain, key) = certificate.parts();
-        let config = server().with_no_client_auth().with_single_cert(chain, key);
-        Self::with(upstream, config.expect("they belong together")).await
+        Self::with(upstream, certificate.server_config()).await
     }
 
     /// As [`before`](Self::before), for clients with a certificate of `clients` alone.

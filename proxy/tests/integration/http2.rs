@@ -5,3 +5,4 @@ mod faults;
 mod malformed;
 mod passing;
 mod streams;
+mod upstreams;

@@ -150,7 +150,7 @@ impl Reading {
             let rate = whole(text).map(|rate| json!(format!("{rate}KiB/s")));
             self.add_envoy("bandwidth", rate, envoy.rate_percent);
         }
-        // It needs HTTP/2, which routes do not speak.
+        // It is still to come.
         self.was_ignored |= envoy.abort_grpc.is_some();
     }
 

@@ -119,7 +119,7 @@ mod tests {
             later,
             [(
                 "/grpc_abort".to_owned(),
-                "needs HTTP/2, which routes do not speak yet".to_owned()
+                "is still to come; `abort` ends a gRPC call with a status of gRPC".to_owned()
             )]
         );
         assert_eq!(two[0].0, "/abort");

@@ -12,13 +12,13 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    task::JoinHandle,
+    task::JoinSet,
 };
 
 /// A connection. It ends when it is dropped.
 pub(super) struct Client {
     pub(super) requests: SendRequest<Bytes>,
-    pub(super) connection: JoinHandle<Result<(), h2::Error>>,
+    pub(super) connection: JoinSet<Result<(), h2::Error>>,
     authority: String,
 }
 
@@ -59,9 +59,11 @@ impl Client {
         authority: &str,
     ) -> Self {
         let (requests, connection) = builder.handshake(stream).await.unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(connection);
         Self {
             requests,
-            connection: tokio::spawn(connection),
+            connection: tasks,
             authority: authority.to_owned(),
         }
     }
@@ -108,16 +110,15 @@ impl Client {
     pub(super) async fn post(&mut self, path: &str, content: &[u8]) -> Answer {
         let (answer, stream) = self.begin(self.request("POST", path)).await;
         let content = Bytes::copy_from_slice(content);
-        let sending = tokio::spawn(send_all(stream, content, true));
-        let answer = whole(answer).await.unwrap();
-        sending.await.unwrap();
-        answer
+        let sending = send_all(stream, content, true);
+        let (answer, _stream) = tokio::join!(whole(answer), sending);
+        answer.unwrap()
     }
-}
 
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.connection.abort();
+    /// Waits until the proxy has ended the connection in good order.
+    pub(super) async fn closed(&mut self) {
+        let ended = within("the connection to end", self.connection.join_next()).await;
+        ended.unwrap().unwrap().unwrap();
     }
 }
 

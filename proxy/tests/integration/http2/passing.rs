@@ -242,16 +242,10 @@ async fn draining_lets_streams_end_and_says_goaway() {
     .await;
 
     let draining = tokio::task::spawn_blocking(move || proxy.drain(Duration::from_secs(60)));
-    within("the idle connection to end", &mut idle.connection)
-        .await
-        .unwrap()
-        .unwrap();
+    idle.closed().await;
     go.send_replace(true);
 
     assert_eq!(whole(answer).await.unwrap().body, b"late");
-    within("the connection to end", &mut client.connection)
-        .await
-        .unwrap()
-        .unwrap();
+    client.closed().await;
     draining.await.unwrap();
 }

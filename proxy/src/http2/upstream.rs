@@ -1,0 +1,238 @@
+//! Connections to upstreams that speak HTTP/2: each core shares its own among the requests of a route.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    time::Instant,
+};
+
+use bytes::Bytes;
+use h2::{
+    SendStream,
+    client::{Builder, ResponseFuture, SendRequest},
+};
+use http::Request;
+use tokio::sync::Notify;
+
+use super::{
+    CONNECTION_WINDOW, STREAM_WINDOW, STREAMS_MAX, UNSENT_MAX,
+    io::{HasTransport, Io, Turns},
+    stream::{Stream, ToUpstream},
+};
+use crate::{
+    error::UpstreamError, http1::Input, limits::POOL_CONNECTIONS_MAX, transport::Transport,
+    upstream::Upstream,
+};
+
+/// Before an upstream's SETTINGS have come it may be sent so many streams (RFC 9113 §6.5.2).
+const STREAMS_AT_FIRST: usize = 100;
+
+/// One core's connections with HTTP/2 to the upstream of one route.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    open: RefCell<Vec<Rc<Connection>>>,
+    /// One is being opened: those who need one wait for it.
+    is_opening: Rc<Cell<bool>>,
+    /// A connection was opened or not, or has a place for a stream.
+    changed: Rc<Notify>,
+    /// The upstream has agreed on HTTP/1.1 when it could have had HTTP/2.
+    speaks_http1: RefCell<Option<Arc<Upstream>>>,
+}
+
+/// A connection with its streams.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    upstream: Arc<Upstream>,
+    requests: SendRequest<Bytes>,
+    streams: Cell<usize>,
+    idle_since: Cell<Instant>,
+    has_ended: Cell<bool>,
+    changed: Rc<Notify>,
+}
+
+/// What is done to get a stream.
+pub(crate) enum Next {
+    /// There is a place.
+    Stream(Transport),
+    /// The caller opens a connection, and [adopts](Connections::adopt) it where it speaks HTTP/2.
+    Open(Opening),
+}
+
+/// Lets others wait until it is dropped.
+pub(crate) struct Opening {
+    is_opening: Rc<Cell<bool>>,
+    changed: Rc<Notify>,
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.is_opening.set(false);
+        self.changed.notify_waiters();
+    }
+}
+
+impl Connections {
+    /// Whether the upstream has agreed on HTTP/1.1 before.
+    pub(crate) fn speaks_http1(&self, upstream: &Arc<Upstream>) -> bool {
+        let known = self.speaks_http1.borrow();
+        (known.as_ref()).is_some_and(|known| Arc::ptr_eq(known, upstream))
+    }
+
+    /// Notes whether the upstream has agreed on HTTP/1.1.
+    pub(crate) fn learn(&self, upstream: &Arc<Upstream>, speaks_http1: bool) {
+        *self.speaks_http1.borrow_mut() = speaks_http1.then(|| Arc::clone(upstream));
+    }
+
+    /// Waits for a place on a connection, or for the turn to open one.
+    pub(crate) async fn next(&self, upstream: &Arc<Upstream>) -> Next {
+        let max = upstream.options().pool.max_connections;
+        let max = max.unwrap_or(POOL_CONNECTIONS_MAX);
+        loop {
+            let changed = self.changed.notified();
+            if let Some(stream) = self.take(upstream) {
+                return Next::Stream(stream);
+            }
+            let open = self
+                .open
+                .borrow()
+                .iter()
+                .filter(|it| it.is_to(upstream))
+                .count();
+            if !self.is_opening.get() && open < max {
+                self.is_opening.set(true);
+                return Next::Open(Opening {
+                    is_opening: Rc::clone(&self.is_opening),
+                    changed: Rc::clone(&self.changed),
+                });
+            }
+            changed.await;
+        }
+    }
+
+    /// A stream on a connection that has a place for it.
+    fn take(&self, upstream: &Arc<Upstream>) -> Option<Transport> {
+        let mut open = self.open.borrow_mut();
+        open.retain(|it| !it.has_ended.get());
+        let connection = open
+            .iter()
+            .find(|it| it.is_to(upstream) && it.has_place())?;
+        let stream = ToUpstream::new(connection);
+        Some(Transport::Stream(Stream::ToUpstream(Rc::new(stream))))
+    }
+
+    /// Begins HTTP/2 on a connection that was just opened. A task of its own moves it until it ends.
+    ///
+    /// # Errors
+    /// When that does not come about.
+    pub(crate) async fn adopt(
+        &self,
+        upstream: &Arc<Upstream>,
+        transport: Transport,
+    ) -> Result<Transport, UpstreamError> {
+        let turns = Rc::new(Turns::default());
+        let io = Io::new(Owned(transport), Input::default(), &turns);
+        let handshake = Builder::new()
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_max_send_streams(STREAMS_AT_FIRST)
+            .max_send_buffer_size(UNSENT_MAX)
+            .enable_push(false)
+            .handshake(io);
+        let (requests, moves) = handshake.await.map_err(|error| UpstreamError::Broken {
+            source: super::body::to_io(error),
+        })?;
+        let connection = Rc::new(Connection {
+            upstream: Arc::clone(upstream),
+            requests,
+            streams: Cell::new(0),
+            idle_since: Cell::new(Instant::now()),
+            has_ended: Cell::new(false),
+            changed: Rc::clone(&self.changed),
+        });
+        let stream = ToUpstream::new(&connection);
+        let ends = Rc::downgrade(&connection);
+        self.open.borrow_mut().push(connection);
+        // Not one of those that a drain waits for: exchanges on it are.
+        tokio::task::spawn_local(async move {
+            let mut moves = pin!(moves);
+            let ended = poll_fn(|cx| {
+                turns.begins(cx);
+                let polled = moves.as_mut().poll(cx);
+                if polled.is_pending() {
+                    turns.ends();
+                }
+                polled
+            });
+            if let Err(error) = ended.await {
+                tracing::debug!(%error, "an HTTP/2 connection to an upstream broke");
+            }
+            if let Some(connection) = ends.upgrade() {
+                connection.has_ended.set(true);
+                connection.changed.notify_waiters();
+            }
+        });
+        Ok(Transport::Stream(Stream::ToUpstream(Rc::new(stream))))
+    }
+
+    /// Closes connections that were not used for a while.
+    pub(crate) fn sweep(&self) {
+        self.open.borrow_mut().retain(|it| {
+            let timeout = it.upstream.options().pool.idle_timeout;
+            !it.has_ended.get() && (it.streams.get() > 0 || it.idle_since.get().elapsed() < timeout)
+        });
+    }
+}
+
+impl Connection {
+    fn is_to(&self, upstream: &Arc<Upstream>) -> bool {
+        Arc::ptr_eq(&self.upstream, upstream) && !self.has_ended.get()
+    }
+
+    /// Whether the upstream takes another stream.
+    fn has_place(&self) -> bool {
+        let theirs = self.requests.current_max_send_streams();
+        self.streams.get() < theirs.clamp(1, STREAMS_MAX as usize)
+    }
+
+    pub(super) fn scheme(&self) -> &'static str {
+        match self.upstream.tls() {
+            None => "http",
+            Some(_) => "https",
+        }
+    }
+
+    pub(super) fn send(
+        &self,
+        request: Request<()>,
+        is_whole: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        // A clone, as each waits for its own stream to be opened.
+        let mut requests = self.requests.clone();
+        requests.send_request(request, is_whole).inspect_err(|_| {
+            // It takes no more: of a GOAWAY, or it broke.
+            self.has_ended.set(true);
+        })
+    }
+
+    pub(super) fn opens_stream(&self) {
+        self.streams.set(self.streams.get() + 1);
+    }
+
+    pub(super) fn closes_stream(&self) {
+        self.streams.set(self.streams.get() - 1);
+        self.idle_since.set(Instant::now());
+        self.changed.notify_waiters();
+    }
+}
+
+/// A transport that nobody else has.
+struct Owned(Transport);
+
+impl HasTransport for Owned {
+    fn transport(&self) -> &Transport {
+        &self.0
+    }
+}
