@@ -96,7 +96,7 @@ impl Stage {
     /// Prints a route as a hop of the map.
     pub(crate) fn announce_hop(&self, hop: impl fmt::Display, route: &str, upstream: SocketAddr) {
         if let Some(route) = self.route(route) {
-            let (listen, name) = (route.listen, &route.name);
+            let (listen, name) = (&route.listen, &route.name);
             announce(
                 hop,
                 format_args!("http://{listen} -> http://{upstream}  (route {name})"),

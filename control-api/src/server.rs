@@ -115,7 +115,7 @@ impl ControlApi {
         };
         // As a route's: `:8474` is every address of the machine.
         let address = brownout_proxy::ListenAddress::parse(&config.listen);
-        let address = address.map_err(|_| invalid())?.to_socket_addr();
+        let address = address.ok().and_then(|it| it.tcp()).ok_or_else(invalid)?;
         if config.token.is_none() && config.read_token.is_some() {
             return Err(StartError::ReadTokenAlone);
         }

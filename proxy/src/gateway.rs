@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     journal::Journal,
     limits::ClientTimeouts,
-    listener::{ListenAddress, Listening, Serve},
+    listener::{ListenAddress, Listener, Listening, Serve, set_mode},
     loops::Hops,
     route::Route,
     tls::LocalAuthority,
@@ -172,7 +172,7 @@ struct Shared {
 struct Entry {
     route: Arc<Route>,
     /// Where it listens, or listened when it was last enabled.
-    address: SocketAddr,
+    address: ListenAddress,
     /// `None` while it is disabled.
     open: Option<Open>,
     /// See [`RouteStatus::revision`].
@@ -191,7 +191,7 @@ struct Open {
 struct Bound {
     listening: Listening,
     /// One for each core.
-    sockets: Vec<std::net::TcpListener>,
+    sockets: Vec<Listener>,
 }
 
 /// Listening sockets and those who accept from them. Dropping it refuses new connections at once.
@@ -234,9 +234,9 @@ impl GatewayHandle {
         routes::check_caller_faults(new.caller_faults, &new.upstream)?;
         tls::check_may_have_tls(tls.as_deref(), new.upstream.protocol())?;
         let bound = self.0.bind(new.listen)?;
-        let address = bound.listening.address();
+        let address = bound.listening.address().clone();
         self.0
-            .check_leads_on(&routes, &new.name, &new.upstream, address)?;
+            .check_leads_on(&routes, &new.name, &new.upstream, &address)?;
         let callers = self.0.faults.caller_faults(&new.name);
         callers.set_on(new.caller_faults);
         let route = Route::new(
@@ -280,9 +280,7 @@ impl GatewayHandle {
         if let Some(entry) = routes.get(name) {
             let upstream = change.upstream.clone().map(Arc::new);
             let upstream = upstream.unwrap_or_else(|| entry.route.upstream());
-            let listen = change
-                .listen
-                .map_or(entry.address, ListenAddress::to_socket_addr);
+            let listen = change.listen.as_ref().unwrap_or(&entry.address);
             self.0.check_leads_on(&routes, name, &upstream, listen)?;
         }
         let entry = routes.get_mut(name).ok_or_else(|| RouteError::Unknown {
@@ -306,16 +304,20 @@ impl GatewayHandle {
 
         // What may fail: new sockets. Clients wait in the kernel's queue until they are handed to the cores.
         let enable = change.enabled.unwrap_or(entry.open.is_some());
-        let move_to = change
-            .listen
-            .filter(|listen| !listen.is_served_by(entry.address));
+        let (stay_at, move_to) = match change.listen {
+            Some(listen) if listen.is_served_by(&entry.address) => (Some(listen), None),
+            moved => (None, moved),
+        };
         let bind_at = match move_to {
             // Of a route that is disabled only for a moment, so that a bad address is told now and port 0 gets its number.
             Some(address) => Some(address),
-            None if enable && entry.open.is_none() => Some(entry.address.into()),
+            None if enable && entry.open.is_none() => Some(entry.address.clone()),
             None => None,
         };
         let bound = bind_at.map(|address| self.0.bind(address)).transpose()?;
+        if let Some(address @ ListenAddress::Unix(_)) = stay_at {
+            entry.take_mode_of(address)?;
+        }
 
         // What cannot. Listeners open last: the first client meets the route as it is to be.
         if let Some(upstream) = change.upstream {
@@ -329,7 +331,7 @@ impl GatewayHandle {
         }
         entry.revision = self.0.next_revision();
         if let Some(bound) = &bound {
-            entry.address = bound.listening.address();
+            entry.address = bound.listening.address().clone();
         }
         if !enable {
             entry.open = None;
@@ -384,7 +386,7 @@ impl Shared {
         if self.stop.is_cancelled() {
             return Err(RouteError::ShuttingDown);
         }
-        let listening = Listening::bind(address, self.cores.len());
+        let listening = Listening::bind(address.clone(), self.cores.len());
         let bound = listening.and_then(|listening| {
             let sockets = listening.listeners()?;
             Ok(Bound { listening, sockets })
@@ -463,7 +465,7 @@ impl Shared {
             }
             (Some(AtListener::Refuse), None) => {}
             (Some(AtListener::Ignore) | None, None) => {
-                let bound = self.bind(entry.address.into());
+                let bound = self.bind(entry.address.clone());
                 let accepting =
                     bound.and_then(|bound| self.accept(&entry.route, bound, &open.closing));
                 match accepting {
@@ -500,11 +502,27 @@ impl fmt::Debug for Shared {
 }
 
 impl Entry {
+    /// Takes over the permissions of a Unix socket that is where it was.
+    fn take_mode_of(&mut self, address: ListenAddress) -> Result<(), RouteError> {
+        if self.address != address {
+            if let ListenAddress::Unix(unix) = &address
+                && self.open.is_some()
+            {
+                set_mode(unix).map_err(|source| RouteError::Listen {
+                    address: address.clone(),
+                    source,
+                })?;
+            }
+            self.address = address;
+        }
+        Ok(())
+    }
+
     fn status(&self) -> RouteStatus {
         let upstream = self.route.upstream();
         RouteStatus {
             name: self.route.name().to_owned(),
-            listen: self.address,
+            listen: self.address.clone(),
             tls: self.route.tls().map(|served| served.tls.clone()),
             upstream: upstream.to_string(),
             upstream_tls: upstream.tls().map(|tls| tls.options().clone()),

@@ -44,7 +44,7 @@ pub use journal::{
     JournalQuery, RecordState,
 };
 pub use limits::ClientTimeouts;
-pub use listener::{InvalidListenAddress, ListenAddress};
+pub use listener::{InvalidListenAddress, ListenAddress, UnixAddress};
 pub use tls::{
     AuthorityError, CertificateFiles, InvalidTls, ListenerTls, ListenerTlsOptions, LocalAuthority,
     UpstreamTls, UpstreamTlsOptions,

@@ -6,21 +6,29 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    path::Path,
     sync::Arc,
 };
 
 use arc_swap::ArcSwap;
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
-use crate::{route::Route, upstream::Upstream};
+use crate::{listener::ListenAddress, route::Route, upstream::Upstream};
 
 /// Where an upstream may be, normalised.
-pub(crate) type Targets = SmallVec<[SocketAddr; 2]>;
+pub(crate) type Targets = SmallVec<[Target; 2]>;
+
+/// A socket that connections may go to.
+#[derive(Debug, Clone)]
+pub(crate) enum Target {
+    Tcp(SocketAddr),
+    Unix(Arc<Path>),
+}
 
 /// A route as a hop: whoever connects to `listen` comes to `route`.
 #[derive(Debug, Clone)]
 pub(crate) struct Hop {
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: ListenAddress,
     pub(crate) route: Arc<Route>,
 }
 
@@ -28,7 +36,7 @@ impl Hop {
     /// Where it may lead, as far as that is known.
     fn targets(&self) -> Targets {
         let mut targets = known_targets(&self.route.upstream());
-        targets.extend(self.route.reached().map(normal));
+        targets.extend(self.route.reached().map(|it| Target::Tcp(normal(it))));
         targets
     }
 }
@@ -43,16 +51,20 @@ impl Hops {
     }
 
     /// Whether a connection of `route` to `address` leads back to it.
-    pub(crate) fn lead_back(&self, route: &Arc<Route>, address: SocketAddr) -> bool {
+    pub(crate) fn lead_back(&self, route: &Arc<Route>, target: Target) -> bool {
+        let target = match target {
+            Target::Tcp(address) => Target::Tcp(normal(address)),
+            unix @ Target::Unix(_) => unix,
+        };
         let hops = self.0.load();
         let is_end = |hop: &Hop| Arc::ptr_eq(&hop.route, route);
-        lead_to(&hops, SmallVec::from_slice(&[normal(address)]), is_end)
+        lead_to(&hops, smallvec![target], is_end)
     }
 }
 
 /// Whether `upstream`, hop by hop, leads to `listen`.
-pub(crate) fn come_back(hops: &[Hop], upstream: &Upstream, listen: SocketAddr) -> bool {
-    let goes_there = |targets: &Targets| targets.iter().any(|target| reaches(*target, listen));
+pub(crate) fn come_back(hops: &[Hop], upstream: &Upstream, listen: &ListenAddress) -> bool {
+    let goes_there = |targets: &Targets| targets.iter().any(|target| reach(target, listen));
     let targets = known_targets(upstream);
     goes_there(&targets) || lead_to(hops, targets, |hop| goes_there(&hop.targets()))
 }
@@ -62,7 +74,7 @@ fn lead_to(hops: &[Hop], mut targets: Targets, is_end: impl Fn(&Hop) -> bool) ->
     let mut seen = vec![false; hops.len()];
     while let Some(target) = targets.pop() {
         for (hop, seen) in hops.iter().zip(&mut seen) {
-            if *seen || !reaches(target, hop.listen) {
+            if *seen || !reach(&target, &hop.listen) {
                 continue;
             }
             if is_end(hop) {
@@ -77,8 +89,11 @@ fn lead_to(hops: &[Hop], mut targets: Targets, is_end: impl Fn(&Hop) -> bool) ->
 
 /// Where an upstream is without a look-up: its address, or this machine's for `localhost` (RFC 6761 §6.3).
 fn known_targets(upstream: &Upstream) -> Targets {
+    if let Some(path) = upstream.unix() {
+        return smallvec![Target::Unix(Arc::clone(path))];
+    }
     if let Some(address) = upstream.address() {
-        return SmallVec::from_slice(&[normal(address)]);
+        return smallvec![Target::Tcp(normal(address))];
     }
     let host = upstream.host().trim_end_matches('.').to_ascii_lowercase();
     if host != "localhost" && !host.ends_with(".localhost") {
@@ -86,7 +101,7 @@ fn known_targets(upstream: &Upstream) -> Targets {
     }
     let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     loopback
-        .map(|ip| SocketAddr::new(ip, upstream.port()))
+        .map(|ip| Target::Tcp(SocketAddr::new(ip, upstream.port())))
         .into()
 }
 
@@ -100,8 +115,19 @@ fn normal(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
+/// Whether a connection to `target` is one to a socket that listens on `listen`. Paths are compared as they are written.
+fn reach(target: &Target, listen: &ListenAddress) -> bool {
+    match (target, listen) {
+        (Target::Tcp(target), ListenAddress::Tcp(listen)) => reaches(*target, *listen),
+        (Target::Unix(target), ListenAddress::Unix(listen)) => **target == *listen.path(),
+        (Target::Tcp(_), ListenAddress::Unix(_)) | (Target::Unix(_), ListenAddress::Tcp(_)) => {
+            false
+        }
+    }
+}
+
 /// Whether a connection to `target`, which is normal, is one to a socket that listens on `listen`.
-pub(crate) fn reaches(target: SocketAddr, listen: SocketAddr) -> bool {
+fn reaches(target: SocketAddr, listen: SocketAddr) -> bool {
     if target.port() != listen.port() {
         return false;
     }
@@ -125,7 +151,7 @@ mod tests {
 
     fn leads(upstream: &str, listen: &str) -> bool {
         let upstream = Upstream::parse(upstream).unwrap();
-        come_back(&[], &upstream, listen.parse().unwrap())
+        come_back(&[], &upstream, &ListenAddress::parse(listen).unwrap())
     }
 
     #[test]
@@ -143,6 +169,7 @@ mod tests {
             ("http://127.0.0.1:80", "[::]:80"),
             ("http://127.0.0.9:80", "0.0.0.0:80"),
             ("tcp://localhost:80", "[::]:80"),
+            ("unix:/run/a.sock", "unix:/run/a.sock:0600"),
         ] {
             assert!(leads(upstream, listen), "{upstream} to {listen}");
         }
@@ -152,6 +179,7 @@ mod tests {
     fn another_address_or_port_does_not() {
         for (upstream, listen) in [
             ("http://127.0.0.1:81", "127.0.0.1:80"),
+            ("unix:/run/a.sock", "unix:/run/b.sock"),
             ("http://127.0.0.2:80", "127.0.0.1:80"),
             ("http://[::1]:80", "0.0.0.0:80"),
             // Kept for documentation (RFC 5737): no machine has it.

@@ -12,7 +12,7 @@ use crate::{
     http1::HeadLimits,
     journal::CoreJournal,
     limits::ClientTimeouts,
-    loops::Hops,
+    loops::{Hops, Target},
     route::Route,
     timer::Timer,
     tls::CoreTls,
@@ -51,10 +51,16 @@ impl Scope {
         upstream: &Upstream,
         opened: &TcpStream,
     ) -> Result<(), UpstreamError> {
-        let address = opened.peer_addr();
-        let address = address.map_err(|source| UpstreamError::Broken { source })?;
-        self.route.reaches(upstream, address);
-        match self.hops.lead_back(&self.route, address) {
+        let target = match upstream.unix() {
+            Some(path) => Target::Unix(Arc::clone(path)),
+            None => {
+                let address = opened.peer_addr();
+                let address = address.map_err(|source| UpstreamError::Broken { source })?;
+                self.route.reaches(upstream, address);
+                Target::Tcp(address)
+            }
+        };
+        match self.hops.lead_back(&self.route, target) {
             true => Err(UpstreamError::Loop),
             false => Ok(()),
         }

@@ -80,20 +80,25 @@ pub(crate) enum ClientEnd {
 /// How the other side has ended a connection whose sending side is still open here.
 ///
 /// poll(2): a FIN is `POLLRDHUP` alone; after a reset nothing can be sent either, which is `POLLHUP`, also when the error
-/// was read already.
+/// was read already. On a Unix socket `POLLHUP` is any close; one that left bytes unread is an error as well.
 pub(crate) fn client_end(socket: impl AsFd) -> ClientEnd {
     let mut polled = [PollFd::new(&socket, PollFlags::RDHUP)];
     if poll(&mut polled, Some(&Timespec::default())).is_err() {
         return ClientEnd::None;
     }
     let is = polled[0].revents();
-    if is.intersects(PollFlags::HUP | PollFlags::ERR) {
+    if is.contains(PollFlags::ERR) || (is.contains(PollFlags::HUP) && !is_unix(&socket)) {
         ClientEnd::Rst
-    } else if is.contains(PollFlags::RDHUP) {
+    } else if is.intersects(PollFlags::RDHUP | PollFlags::HUP) {
         ClientEnd::Fin
     } else {
         ClientEnd::None
     }
+}
+
+fn is_unix(socket: impl AsFd) -> bool {
+    rustix::net::sockopt::socket_domain(socket)
+        .is_ok_and(|it| it == rustix::net::AddressFamily::UNIX)
 }
 
 /// A timer of the kernel's (`timerfd_create(2)`, monotonic) that makes this thread's runtime wake up.

@@ -5,6 +5,7 @@ mod ending;
 mod stream_layer;
 mod tcp;
 mod tls;
+pub(crate) mod unix;
 
 pub(crate) use self::{
     client_socket::{ClientSocket, Doing},

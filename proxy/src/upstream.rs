@@ -11,6 +11,8 @@ use std::{
     future::poll_fn,
     io,
     net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,7 +24,9 @@ use tokio::{
 use crate::{
     error::{Chain, UpstreamError},
     http1::{OutgoingHost, handshake},
+    listener::is_socket_path,
     tls::{CoreTls, InvalidTls, UpstreamTls, UpstreamTlsOptions},
+    transport::unix,
 };
 
 /// What a route carries.
@@ -67,7 +71,9 @@ pub struct Upstream {
     port: u16,
     /// `Some` when the host is an address, so that nothing needs to be resolved.
     address: Option<SocketAddr>,
-    /// `HOST[:PORT]` as it was written.
+    /// The path of a Unix socket; then the host is this machine.
+    unix: Option<Arc<Path>>,
+    /// `HOST[:PORT]` as it was written; `localhost` of a Unix socket.
     authority: String,
     /// What the paths of requests are behind, without a `/` at its end; empty for most.
     base: String,
@@ -82,7 +88,8 @@ pub struct Upstream {
 pub enum InvalidUpstream {
     /// Of no form that is known.
     #[error(
-        "is not the URL of an upstream; write it like \"http://127.0.0.1:9000\", \"https://api.example\" or \"tcp://127.0.0.1:5432\""
+        "is not the URL of an upstream; write it like \"http://127.0.0.1:9000\", \"https://api.example\", \"tcp://127.0.0.1:5432\" or \
+        \"unix:/run/app.sock\""
     )]
     Malformed,
     /// A protocol without a usual port needs one.
@@ -104,6 +111,12 @@ pub enum InvalidUpstream {
         /// Why it cannot.
         why: &'static str,
     },
+    /// No path of a socket.
+    #[error(
+        "is not the path of a Unix socket; write it like \"unix:/run/app.sock\" or \"tcp+unix:/run/db.sock\", with \":/PATH\" behind it for the path of \
+        requests"
+    )]
+    UnixPath,
     /// A user name or password.
     #[error("has a user name; credentials belong into the requests")]
     Credentials,
@@ -168,6 +181,9 @@ impl Upstream {
         text: &str,
         tls: Option<&UpstreamTlsOptions>,
     ) -> Result<Self, InvalidUpstream> {
+        if let Some((protocol, rest)) = unix_scheme(text) {
+            return Self::parse_unix(protocol, rest, tls);
+        }
         let (scheme, rest) = text.split_once("://").ok_or(InvalidUpstream::Malformed)?;
         let mut known = Scheme::ALL.into_iter();
         let scheme = known
@@ -207,12 +223,53 @@ impl Upstream {
             host: host.to_owned(),
             port,
             address: address.map(|ip| SocketAddr::new(ip, port)),
+            unix: None,
             authority: parsed.as_str().to_owned(),
             base: base.to_owned(),
             host_field: HostField::Keep,
             tls,
             options: UpstreamOptions::default(),
         })
+    }
+
+    /// Reads `/PATH[:/BASE]` of a Unix socket, with the path of requests there behind the second colon.
+    fn parse_unix(
+        protocol: Protocol,
+        rest: &str,
+        tls: Option<&UpstreamTlsOptions>,
+    ) -> Result<Self, InvalidUpstream> {
+        let (path, base) = match rest.split_once(":/") {
+            Some((path, base)) => (path, &rest[rest.len() - base.len() - 1..]),
+            None => (rest, ""),
+        };
+        if !is_socket_path(path) {
+            return Err(InvalidUpstream::UnixPath);
+        }
+        if tls.is_some() {
+            return Err(InvalidUpstream::NotTls);
+        }
+        let scheme = match protocol {
+            Protocol::Http => Scheme::Http,
+            Protocol::Tcp => Scheme::Tcp,
+        };
+        let (_, base) = split_base(scheme, base)?;
+        Ok(Self {
+            protocol,
+            host: "localhost".to_owned(),
+            port: 0,
+            address: None,
+            unix: Some(Path::new(path).into()),
+            authority: "localhost".to_owned(),
+            base: base.to_owned(),
+            host_field: HostField::Keep,
+            tls: None,
+            options: UpstreamOptions::default(),
+        })
+    }
+
+    /// The path of its Unix socket, if it is one.
+    pub(crate) fn unix(&self) -> Option<&Arc<Path>> {
+        self.unix.as_ref()
     }
 
     /// With the `Host` that requests are to have there.
@@ -298,6 +355,10 @@ impl Upstream {
 
     /// Opens a connection, without TLS.
     pub(crate) async fn connect(&self) -> Result<TcpStream, UpstreamError> {
+        if let Some(path) = &self.unix {
+            let opened = unix::connect(path).await;
+            return opened.map_err(|source| UpstreamError::Connect { source });
+        }
         let tcp = match self.address {
             Some(address) => TcpStream::connect(address).await,
             None => self.connect_by_name().await?,
@@ -359,6 +420,18 @@ impl Upstream {
     }
 }
 
+/// What a Unix socket carries, and what stands behind its scheme.
+fn unix_scheme(text: &str) -> Option<(Protocol, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    let protocol = match scheme {
+        "unix" | "http+unix" => Protocol::Http,
+        "tcp+unix" => Protocol::Tcp,
+        _ => return None,
+    };
+    // `http+unix:///run/a.sock` has an authority, which is empty.
+    Some((protocol, rest.strip_prefix("//").unwrap_or(rest)))
+}
+
 /// Splits what stands behind `://` into authority and path, the path without a `/` at its end.
 fn split_base(scheme: Scheme, rest: &str) -> Result<(&str, &str), InvalidUpstream> {
     let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -383,6 +456,17 @@ fn split_base(scheme: Scheme, rest: &str) -> Result<(&str, &str), InvalidUpstrea
 
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(path) = &self.unix {
+            let scheme = match self.protocol {
+                Protocol::Http => "unix",
+                Protocol::Tcp => "tcp+unix",
+            };
+            write!(f, "{scheme}:{}", path.display())?;
+            return match self.base.as_str() {
+                "" => Ok(()),
+                base => write!(f, ":{base}"),
+            };
+        }
         let scheme = self.scheme().as_str();
         write!(f, "{scheme}://{}{}", self.authority(), self.base)
     }
@@ -418,6 +502,26 @@ mod tests {
             assert_eq!(upstream.authority(), authority);
             assert_eq!(upstream.address.map(|a| a.to_string()).as_deref(), address);
         }
+    }
+
+    #[test]
+    fn a_unix_socket_is_an_upstream() {
+        for (text, shown) in [
+            ("unix:/run/a.sock", "unix:/run/a.sock"),
+            ("http+unix:///run/a.sock", "unix:/run/a.sock"),
+            ("unix:/run/a.sock:/v1/", "unix:/run/a.sock:/v1"),
+            ("tcp+unix:/run/a.sock", "tcp+unix:/run/a.sock"),
+        ] {
+            assert_eq!(Upstream::parse(text).unwrap().to_string(), shown);
+        }
+        for text in ["unix:a", "unix:", "unix:/a/", "unix://host/a"] {
+            assert_eq!(
+                Upstream::parse(text),
+                Err(InvalidUpstream::UnixPath),
+                "{text}"
+            );
+        }
+        assert!(Upstream::parse("tcp+unix:/a:/v1").is_err());
     }
 
     #[test]

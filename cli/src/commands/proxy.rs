@@ -48,7 +48,10 @@ pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
     };
     let exit = if runs_a_command {
         let routes = house.routes().iter();
-        let routes = routes.map(|it| (it.name.clone(), it.scheme().to_owned(), it.listen));
+        let routes = routes.filter_map(|it| {
+            let listen = it.listen.tcp()?;
+            Some((it.name.clone(), it.scheme().to_owned(), listen))
+        });
         let routes: Vec<_> = routes.collect();
         let mut variables = route_variables(house.control(), &routes)?;
         if let (Some(ca), Some((_, control))) = (house.control_ca(), variables.first_mut()) {

@@ -135,7 +135,10 @@ fn upstream(
     let tls = asked.or(kept);
     let parsed = match protocol {
         // Without a scheme it is read with the one of its route, where only one is possible.
-        Some(Carried::Tcp) if !text.contains("://") => {
+        Some(Carried::Tcp) if text.starts_with("unix:") => {
+            Upstream::parse_with(&format!("tcp+{text}"), tls.as_ref())
+        }
+        Some(Carried::Tcp) if !text.contains("://") && !text.contains("+unix:") => {
             Upstream::parse_with(&format!("tcp://{text}"), tls.as_ref())
         }
         _ => Upstream::parse_with(text, tls.as_ref()),
@@ -150,6 +153,7 @@ fn upstream(
         InvalidUpstream::Malformed
         | InvalidUpstream::NoPort
         | InvalidUpstream::Path { .. }
+        | InvalidUpstream::UnixPath
         | InvalidUpstream::Credentials
         | InvalidUpstream::HostField
         | InvalidUpstream::HostOfTcp => vec![Problem::at("upstream", error.to_string())],

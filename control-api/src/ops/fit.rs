@@ -4,7 +4,7 @@ use brownout_fault::{
     FaultSpec, Routes,
     read::{Problem, shorten},
 };
-use brownout_proxy::{Protocol, RouteStatus};
+use brownout_proxy::{ListenAddress, Protocol, RouteStatus};
 use serde_json::Value;
 
 use super::{Ops, Shared};
@@ -17,7 +17,9 @@ impl Shared {
             Routes::All => true,
             Routes::Named(names) => names.iter().all(|name| {
                 let route = self.gateway.route(name);
-                route.is_some_and(|route| cannot_carry(&route.name, route.protocol, spec).is_ok())
+                route.is_some_and(|route| {
+                    cannot_carry(&route.name, route.protocol, &route.listen, spec).is_ok()
+                })
             }),
         }
     }
@@ -30,7 +32,7 @@ impl Ops {
             return Vec::new();
         };
         problems_of(names, &self.0.gateway.routes(), |route| {
-            cannot_carry(&route.name, route.protocol, spec).err()
+            cannot_carry(&route.name, route.protocol, &route.listen, spec).err()
         })
     }
 
@@ -87,7 +89,13 @@ pub(super) fn no_route(name: &str, known: &[&str]) -> String {
 }
 
 /// Checks that a fault can act on a route. The problem has no place when it is the route itself.
-pub(super) fn cannot_carry(name: &str, carries: Protocol, spec: &FaultSpec) -> Result<(), Problem> {
+pub(super) fn cannot_carry(
+    name: &str,
+    carries: Protocol,
+    listen: &ListenAddress,
+    spec: &FaultSpec,
+) -> Result<(), Problem> {
+    check_socket(name, listen, spec)?;
     let (check, carries) = match carries {
         Protocol::Http => (spec.check_http(), "requests (http)"),
         Protocol::Tcp => (spec.check_stream(), "bytes (tcp)"),
@@ -99,4 +107,21 @@ pub(super) fn cannot_carry(name: &str, carries: Protocol, spec: &FaultSpec) -> R
         )),
         _ => problem,
     })
+}
+
+/// A Unix socket has neither a reset nor packets that could be lost.
+fn check_socket(name: &str, listen: &ListenAddress, spec: &FaultSpec) -> Result<(), Problem> {
+    let why = match (listen, spec.fault.name()) {
+        (ListenAddress::Tcp(_), _) => return Ok(()),
+        (ListenAddress::Unix(_), "reset") => {
+            "has no reset (RST): take `truncate`, `blackhole` with `then` \"close\", or the kind `close`"
+        }
+        (ListenAddress::Unix(_), "blackhole") if spec.fault.to_value()["at"] == "syn" => {
+            "has no SYN that could be ignored; take another `at`"
+        }
+        (ListenAddress::Unix(_), _) => return Ok(()),
+    };
+    Err(Problem::here(format!(
+        "the route `{name}` listens on a Unix socket, which {why}"
+    )))
 }

@@ -255,11 +255,11 @@ impl Change<'_> {
             };
             let is_needed = wanted
                 .iter()
-                .any(|new| new.name == route.name || new.listen.is_served_by(status.listen));
+                .any(|new| new.name == route.name || new.listen.is_served_by(&status.listen));
             if is_needed && gateway.remove_route(&route.name) {
                 // At the very address that it had.
                 undo.push(Undo::Make(NewRoute {
-                    listen: status.listen.into(),
+                    listen: status.listen,
                     ..route.clone()
                 }));
                 reloaded.routes_removed.push(route.name.clone());
@@ -274,7 +274,7 @@ impl Change<'_> {
                         continue;
                     }
                     let back = RouteChange {
-                        listen: change.listen.map(|_| status.listen.into()),
+                        listen: change.listen.as_ref().map(|_| status.listen),
                         upstream: change.upstream.as_ref().map(|_| route.upstream.clone()),
                         tls: change.tls.as_ref().map(|_| status.tls.into()),
                         enabled: change.enabled.map(|_| status.enabled),
@@ -353,7 +353,7 @@ impl Change<'_> {
 /// What makes one route of the other.
 fn difference(from: &NewRoute, to: &NewRoute) -> RouteChange {
     RouteChange {
-        listen: (from.listen != to.listen).then_some(to.listen),
+        listen: (from.listen != to.listen).then(|| to.listen.clone()),
         upstream: (from.upstream != to.upstream).then(|| to.upstream.clone()),
         tls: (from.tls != to.tls).then(|| to.tls.clone().into()),
         enabled: (from.enabled != to.enabled).then_some(to.enabled),
@@ -376,7 +376,10 @@ pub fn check_routes(routes: &[NewRoute], faults: &[FaultDraft]) -> Result<(), Ve
         };
         for name in names {
             let unfit = match routes.iter().find(|route| route.name == *name) {
-                Some(route) => cannot_carry(name, route.upstream.protocol(), &fault.spec).err(),
+                Some(route) => {
+                    let carries = route.upstream.protocol();
+                    cannot_carry(name, carries, &route.listen, &fault.spec).err()
+                }
                 None => Some(Problem::here(no_route(name, &known))),
             };
             if let Some(problem) = unfit {

@@ -90,7 +90,7 @@ impl World {
         .unwrap();
         Self {
             upstream,
-            proxy: route.listen,
+            proxy: route.listen.tcp().unwrap(),
             api,
             metrics,
             ops,

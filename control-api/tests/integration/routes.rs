@@ -368,3 +368,34 @@ async fn options_that_cannot_be_used_are_refused_with_their_place() {
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
     }
 }
+
+#[tokio::test]
+async fn a_unix_socket_listens_and_a_reset_on_it_is_refused() {
+    let world = World::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let listen = format!("unix:{}:0600", directory.path().join("web.sock").display());
+    let new = json!({ "name": "two", "listen": listen, "upstream": world.upstream.url() });
+
+    let (status, made) = world.call("POST", "/routes", new).await;
+
+    assert_eq!((status, &made["listen"]), (201, &json!(listen)), "{made}");
+    for fault in [
+        json!({ "route": "two", "reset": {} }),
+        json!({ "route": "two", "blackhole": { "at": "syn" } }),
+    ] {
+        let (status, problem) = world.call("POST", "/faults", fault).await;
+        assert_eq!(status, 422, "{problem}");
+        assert_eq!(problem["errors"][0]["pointer"], "/route");
+        let detail = problem["errors"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains("Unix socket"), "{detail}");
+    }
+    let fault = json!({ "route": ["web", "two"], "abort": 503 });
+    assert_eq!(world.call("POST", "/faults", fault).await.0, 201);
+    let wrong = json!({ "name": "three", "listen": "unix:relative", "upstream": "unix:/" });
+    let (status, problem) = world.call("POST", "/routes", wrong).await;
+    assert_eq!(status, 422);
+    let pointers: Vec<_> = (problem["errors"].as_array().unwrap().iter())
+        .map(|error| error["pointer"].as_str().unwrap())
+        .collect();
+    assert_eq!(pointers, ["/listen", "/upstream"]);
+}

@@ -135,8 +135,8 @@ pub fn route(tls: &RouteTls) -> Value {
     with_route_options(closed(
         &json!({
             "name": name(),
-            "listen": { "type": "string", "description": "HOST:PORT; port 0 asks for a free one" },
-            "upstream": { "type": "string", "description": "http://HOST:PORT[/PATH], https://HOST:PORT[/PATH] or tcp://HOST:PORT; with `protocol` also HOST:PORT" },
+            "listen": { "type": "string", "description": "HOST:PORT, with port 0 for a free one, or unix:/PATH[:MODE]" },
+            "upstream": { "type": "string", "description": "http://HOST:PORT[/PATH], https://HOST:PORT[/PATH], tcp://HOST:PORT, unix:/PATH or tcp+unix:/PATH; with `protocol` also HOST:PORT" },
             "protocol": {
                 "enum": ["http", "http1", "h2", "auto", "tcp"],
                 "description": "left out it is as the upstream's scheme says; h2 and auto: the version of HTTP that the upstream gets",

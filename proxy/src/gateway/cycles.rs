@@ -8,6 +8,7 @@ use std::{
 
 use super::{Entry, GatewayHandle, RouteError, Shared};
 use crate::{
+    listener::ListenAddress,
     loops::{Hop, come_back},
     upstream::Upstream,
 };
@@ -19,9 +20,10 @@ impl GatewayHandle {
     /// When a route does already.
     pub fn reserve(&self, address: SocketAddr) -> Result<(), RouteError> {
         let routes = self.0.lock();
+        let listen = ListenAddress::from(address);
         for (name, entry) in routes.iter() {
             let hops = hops_but(&routes, name);
-            if come_back(&hops, &entry.route.upstream(), address) {
+            if come_back(&hops, &entry.route.upstream(), &listen) {
                 let name = name.clone();
                 return Err(RouteError::Reserved { name, address });
             }
@@ -43,7 +45,7 @@ impl Shared {
         routes: &BTreeMap<String, Entry>,
         name: &str,
         upstream: &Upstream,
-        listen: SocketAddr,
+        listen: &ListenAddress,
     ) -> Result<(), RouteError> {
         let hops = hops_but(routes, name);
         let name = name.to_owned();
@@ -52,7 +54,7 @@ impl Shared {
         }
         let reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
         match *reserved {
-            Some(address) if come_back(&hops, upstream, address) => {
+            Some(address) if come_back(&hops, upstream, &address.into()) => {
                 Err(RouteError::Reserved { name, address })
             }
             Some(_) | None => Ok(()),
@@ -70,7 +72,7 @@ fn hops_but(routes: &BTreeMap<String, Entry>, name: &str) -> Vec<Hop> {
     let others = routes.iter().filter(|(other, _)| *other != name);
     others
         .map(|(_, entry)| Hop {
-            listen: entry.address,
+            listen: entry.address.clone(),
             route: Arc::clone(&entry.route),
         })
         .collect()

@@ -64,7 +64,7 @@ pub struct RouteStatus {
     /// Its name.
     pub name: String,
     /// Where it listens, with the port it got.
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     /// How its listener speaks TLS, if it does.
     pub tls: Option<ListenerTls>,
     /// Where requests go.
@@ -97,6 +97,15 @@ pub struct RouteStatus {
 }
 
 impl RouteStatus {
+    /// The URL of its listener; of a Unix socket what it carries and where it is.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match &self.listen {
+            ListenAddress::Tcp(address) => format!("{}://{address}", self.scheme()),
+            unix @ ListenAddress::Unix(_) => format!("{}+{unix}", self.scheme()),
+        }
+    }
+
     /// What goes before `://` in the URL of its listener.
     #[must_use]
     pub fn scheme(&self) -> &'static str {

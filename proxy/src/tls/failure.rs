@@ -182,7 +182,7 @@ fn of_other(why: &str) -> String {
     match why {
         "CaUsedAsEndEntity" => {
             "its certificate is an authority's own (CA:TRUE), as `openssl req -x509` makes it: \
-             make one with CA:FALSE, or set `insecure = true`"
+             make one with CA:FALSE, give it as `ca`, or set `insecure = true`"
                 .to_owned()
         }
         "UnsupportedCertVersion" => {

@@ -17,7 +17,7 @@ use super::{
     HTTP2, HTTP11, InvalidTls,
     files::{Identity, authorities, both},
     provider,
-    verifier::AnyCertificate,
+    verifier::{AnyCertificate, SignedOrPinned},
 };
 use crate::{
     limits::TLS_SESSIONS_MAX,
@@ -181,10 +181,17 @@ fn config(
             .dangerous()
             .with_custom_certificate_verifier(verifier)
     } else {
-        builder.with_root_certificates(match authorities {
-            Some(authorities) => trusted(authorities, options)?,
-            None => system_roots()?,
-        })
+        match authorities {
+            None => builder.with_root_certificates(system_roots()?),
+            Some(authorities) => {
+                let roots = trusted(authorities, options)?;
+                let verifier = SignedOrPinned::new(roots, authorities, provider)
+                    .map_err(|error| InvalidTls::new("ca", error.to_string()))?;
+                builder
+                    .dangerous()
+                    .with_custom_certificate_verifier(Arc::new(verifier))
+            }
+        }
     };
     match identity {
         None => Ok(builder.with_no_client_auth()),

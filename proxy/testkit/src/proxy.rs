@@ -47,6 +47,7 @@ pub struct TestProxyBuilder {
     client_timeouts: ClientTimeouts,
     tls: Option<ListenerTls>,
     upstream_tls: Option<UpstreamTlsOptions>,
+    listen: String,
     host: HostField,
     options: UpstreamOptions,
     state_directory: Option<PathBuf>,
@@ -86,6 +87,7 @@ impl TestProxy {
             client_timeouts: ClientTimeouts::default(),
             tls: None,
             upstream_tls: None,
+            listen: "127.0.0.1:0".to_owned(),
             host: HostField::Keep,
             options: UpstreamOptions::default(),
             state_directory: None,
@@ -317,6 +319,13 @@ impl TestProxyBuilder {
         self
     }
 
+    /// Listens there; on a Unix socket its [`address`](TestProxy::address) means nothing.
+    #[must_use]
+    pub fn with_listen(mut self, listen: &str) -> Self {
+        self.listen = listen.to_owned();
+        self
+    }
+
     /// Treats its upstream so.
     #[must_use]
     pub fn with_options(mut self, options: UpstreamOptions) -> Self {
@@ -352,7 +361,7 @@ impl TestProxyBuilder {
         let gateway = Gateway::start(config).expect("threads can be made");
         let route = NewRoute {
             name: self.route.clone(),
-            listen: ListenAddress::parse("127.0.0.1:0").expect("this is an address"),
+            listen: ListenAddress::parse(&self.listen).expect("tests give good addresses"),
             upstream: Upstream::parse_with(&self.upstream, self.upstream_tls.as_ref())
                 .and_then(|upstream| upstream.with_host(self.host))
                 .and_then(|upstream| upstream.with_options(self.options))
@@ -368,7 +377,7 @@ impl TestProxyBuilder {
         let proxy = TestProxy {
             gateway: Some(gateway),
             route: self.route,
-            address: status.listen,
+            address: (status.listen.tcp()).unwrap_or_else(|| ([127, 0, 0, 1], 0).into()),
             faults: Mutex::new(writer),
             metrics: self.metrics,
         };

@@ -3,6 +3,7 @@
 mod paths;
 mod pool;
 mod timeouts;
+mod unix;
 
 use brownout_proxy::{AttemptEnd, JournalQuery, UpstreamOptions};
 use brownout_telemetry::names;

@@ -29,7 +29,7 @@ async fn a_route_made_later_carries_requests_at_once() {
         .add_route(new("other", "127.0.0.1:0", &second))
         .unwrap();
 
-    let mut client = RawClient::connect(route.listen).await;
+    let mut client = RawClient::connect(route.listen.tcp().unwrap()).await;
     client.get("/").await;
     assert_eq!(client.response().await.text(), "second");
     assert_eq!(proxy.get("/").await.text(), "first");
@@ -87,7 +87,7 @@ async fn disabling_refuses_at_once_and_enabling_takes_the_same_address() {
             .handle()
             .change_route(TestProxy::ROUTE, set(true))
             .unwrap();
-        assert_eq!(enabled.listen, proxy.address());
+        assert_eq!(enabled.listen, proxy.address().into());
         assert_eq!(proxy.get("/").await.text(), "hello");
     }
     assert_eq!(idle.ended().await.how, How::Fin, "what was idle was closed");
@@ -239,15 +239,15 @@ async fn moving_listens_anew_and_no_longer_at_the_old_place() {
         .handle()
         .change_route(TestProxy::ROUTE, change(&proxy.address().to_string()))
         .unwrap();
-    assert_eq!(same.listen, proxy.address());
+    assert_eq!(same.listen, proxy.address().into());
     let moved = proxy
         .handle()
         .change_route(TestProxy::ROUTE, change("127.0.0.1:0"))
         .unwrap();
 
-    assert_ne!(moved.listen, proxy.address());
+    assert_ne!(moved.listen, proxy.address().into());
     assert!(std::net::TcpStream::connect(proxy.address()).is_err());
-    let mut client = RawClient::connect(moved.listen).await;
+    let mut client = RawClient::connect(moved.listen.tcp().unwrap()).await;
     client.get("/").await;
     assert_eq!(client.response().await.text(), "hello");
 }
@@ -303,7 +303,7 @@ async fn each_of_many_routes_counts_for_itself() {
         routes.push(proxy.handle().add_route(route).unwrap());
     }
     for route in &routes[90..] {
-        let mut client = RawClient::connect(route.listen).await;
+        let mut client = RawClient::connect(route.listen.tcp().unwrap()).await;
         client.get("/").await;
         client.response().await;
     }

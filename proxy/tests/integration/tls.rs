@@ -3,5 +3,6 @@
 mod files;
 mod listeners;
 mod peers;
+mod pinned;
 mod tunnels;
 mod upstreams;

@@ -23,7 +23,10 @@ pub(super) struct Routes {
 impl Routes {
     pub(super) fn of_own(house: &House) -> Result<Self, Failure> {
         let routes = house.routes().iter();
-        let all = routes.map(|it| (it.name.clone(), it.protocol.to_string(), it.listen));
+        let all = routes.filter_map(|it| {
+            let listen = it.listen.tcp()?;
+            Some((it.name.clone(), it.protocol.to_string(), listen))
+        });
         Self::of(house.control(), &all.collect::<Vec<_>>())
     }
 

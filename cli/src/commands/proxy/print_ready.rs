@@ -18,17 +18,13 @@ pub(super) fn text(house: &House, seed: u64, allow_hosts: &[String]) {
     show::heading(&format!("brownout {}", env!("CARGO_PKG_VERSION")));
     println!();
     for route in house.routes() {
-        println!(
-            "  route {:<16} {}://{} -> {}",
-            route.name,
-            route.scheme(),
-            route.listen,
-            route.upstream
-        );
+        let (name, url, upstream) = (&route.name, route.url(), &route.upstream);
+        println!("  route {name:<16} {url} -> {upstream}");
     }
     let scheme = house.control_scheme();
     println!("  control API            {scheme}://{control}");
-    let listens = house.routes().iter().map(|route| route.listen);
+    let listens = house.routes().iter();
+    let listens = listens.filter_map(|route| route.listen.tcp());
     for (what, how) in from_elsewhere(control, scheme, &listens.collect::<Vec<_>>(), allow_hosts) {
         println!("  {what:<22} {how}");
     }
@@ -74,7 +70,7 @@ pub(super) fn text(house: &House, seed: u64, allow_hosts: &[String]) {
 pub(super) fn beside(house: &House) {
     let routes = house.routes().iter();
     let routes: Vec<String> = routes
-        .map(|route| format!("{} {}://{}", route.name, route.scheme(), route.listen))
+        .map(|route| format!("{} {}", route.name, route.url()))
         .collect();
     show::note(&format!(
         "brownout: control API {}://{}; routes: {}",
