@@ -195,7 +195,7 @@ async fn ensure(
             return Ok(make(ops, new, caller));
         };
         let same =
-            new.listen.is_served_by(route.listen) && new.upstream.to_string() == route.upstream;
+            new.listen.is_served_by(&route.listen) && new.upstream.to_string() == route.upstream;
         if same {
             return Ok(Ok(route));
         }
