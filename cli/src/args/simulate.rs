@@ -6,6 +6,7 @@ use brownout_fault::units::parse_duration;
 
 use super::{Output, TelemetryArgs};
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SimulateArgs {
     /// Stories by name, by a pattern such as 'a-*', or as files; or the original's ideal, outage or performance

@@ -38,7 +38,12 @@ pub(crate) async fn run(args: SweepArgs) -> Result<Exit, Failure> {
     }
     let json = args.json.as_deref().map(WholeFile::open).transpose()?;
     let stopped = CancellationToken::new();
-    let swept = until_stopped(stop, &stopped, sweep(&args, &name, &source, &stopped)).await?;
+    let swept = until_stopped(
+        stop,
+        &stopped,
+        Box::pin(sweep(&args, &name, &source, &stopped)),
+    )
+    .await?;
     let Some(swept) = swept else {
         return Err(Failure::new(
             Exit::Interrupted,

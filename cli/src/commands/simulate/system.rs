@@ -124,8 +124,8 @@ async fn run(
 
 /// A running demo.
 enum System {
-    Homepage(DemoSystem),
-    Library(LibrarySystem, Books),
+    Homepage(Box<DemoSystem>),
+    Library(Box<LibrarySystem>, Books),
 }
 
 /// The file of the library's books, for as long as the run lasts.
@@ -145,7 +145,8 @@ impl System {
                 policy,
                 usual_ports: false,
             };
-            return Ok(Self::Homepage(DemoSystem::start(plan, telemetry).await?));
+            let system = DemoSystem::start(plan, telemetry).await?;
+            return Ok(Self::Homepage(Box::new(system)));
         }
         let books = Books::new();
         let wait = demo.wait;
@@ -167,7 +168,7 @@ impl System {
         };
         let system = LibrarySystem::start(plan, telemetry).await?;
         add_book(system.address(LibraryService::Primary)).await?;
-        Ok(Self::Library(system, books))
+        Ok(Self::Library(Box::new(system), books))
     }
 
     fn stage(&self) -> &Stage {
