@@ -1,6 +1,6 @@
 //! Faults that act on the beginning of a connection, before anything of it is read.
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
 use brownout_fault::FaultReader;
 use bytes::Bytes;
@@ -23,21 +23,34 @@ pub(crate) enum Admitted {
     Gone,
 }
 
+/// What faults do at the beginning of a connection, until they let it go on or end it.
+pub(crate) type Held<'a> = Pin<Box<dyn Future<Output = Admitted> + 'a>>;
+
+/// Asks the faults about a connection that begins. `None` if none acts on it, as on most: those keep no room for it.
+pub(crate) fn admit<'a>(
+    tcp: &'a TcpStream,
+    mut beginning: StreamShaper,
+    reader: &'a FaultReader,
+    timer: &'a Timer,
+) -> Option<Held<'a>> {
+    beginning.refresh(reader);
+    if beginning.is_passthrough() {
+        return None;
+    }
+    Some(Box::pin(hold(tcp, beginning, reader, timer)))
+}
+
 /// Holds a connection for as long as faults say. The kernel has accepted it already, so its client believes that it is
 /// connected; what it sends waits in the kernel, and no upstream is called.
 ///
 /// A client that has closed its sending side, and from which the faults hold nothing, is gone: the places that it took in
 /// the faults are given back.
-pub(crate) async fn admit(
+async fn hold(
     tcp: &TcpStream,
     mut beginning: StreamShaper,
     reader: &FaultReader,
     timer: &Timer,
 ) -> Admitted {
-    beginning.refresh(reader);
-    if beginning.is_passthrough() {
-        return Admitted::Yes;
-    }
     let mut changes = PlanChanges::of(reader);
     beginning.push(Bytes::new());
     loop {

@@ -210,9 +210,6 @@ pub(crate) async fn serve(
     closing: CancellationToken,
 ) {
     let _open = CountedConnection::new(scope.route.connections.clone());
-    if let Err(error) = client.set_nodelay(true) {
-        tracing::debug!(%error, %peer, "could not set TCP_NODELAY");
-    }
     let evidence = (scope.journal.as_ref())
         .map(|journal| OpenConnection::begin(journal, &scope.route, peer, Instant::now()));
     let line = (scope.route.logs_access()).then(|| ConnectionLine::of_tcp(Instant::now()));
@@ -252,7 +249,11 @@ async fn carry(
     let route = &scope.route;
     let connection = route.next_connection();
     let beginning = StreamShaper::at_connect(route, peer, connection);
-    match admit(client, beginning, &scope.faults, &scope.timer).await {
+    let admitted = match admit(client, beginning, &scope.faults, &scope.timer) {
+        None => Admitted::Yes,
+        Some(held) => held.await,
+    };
+    match admitted {
         Admitted::Yes => {}
         Admitted::Reset => {
             reset_on_close(client);

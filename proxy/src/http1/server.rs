@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{BodyLength, Input, Refusal, RequestHead, head::HeadSearch, request_body};
 use crate::{
-    admit::{Admitted, admit},
+    admit::{Admitted, Held, admit},
     downstream::Downstream,
     exchange::{After, Upgrade, exchange, refuse},
     http2,
@@ -38,16 +38,15 @@ pub(crate) async fn serve(
     scope: Rc<Scope>,
     closing: CancellationToken,
 ) {
-    if let Err(error) = tcp.set_nodelay(true) {
-        tracing::debug!(%error, %peer, "could not set TCP_NODELAY");
-    }
     let number = scope.route.next_connection();
     let client = ClientSocket::new(tcp, peer, number, &scope, permit);
+    if closing.is_cancelled() {
+        return;
+    }
     let beginning = StreamShaper::at_connect(&scope.route, peer, number);
-    let admitted = tokio::select! {
-        biased;
-        () = closing.cancelled() => return,
-        admitted = admit(client.tcp(), beginning, &scope.faults, &scope.timer) => admitted,
+    let admitted = match admit(client.tcp(), beginning, &scope.faults, &scope.timer) {
+        None => Admitted::Yes,
+        Some(held) => Box::pin(held_unless(held, &closing)).await,
     };
     match admitted {
         Admitted::Yes => {}
@@ -74,6 +73,15 @@ pub(crate) async fn serve(
             close_in_order(&[client.tcp()]).await;
         }
         Err(StreamEnd::ClientGone) => {}
+    }
+}
+
+/// A route that closes lets go of what faults hold at its beginning: nobody has read anything of it.
+async fn held_unless(held: Held<'_>, closing: &CancellationToken) -> Admitted {
+    tokio::select! {
+        biased;
+        () = closing.cancelled() => Admitted::Gone,
+        admitted = held => admitted,
     }
 }
 

@@ -49,6 +49,9 @@ impl TextBuffer {
     }
 
     pub(super) fn push(&mut self, text: &[u8]) {
+        if text.is_empty() {
+            return;
+        }
         let behind = self.length + text.len();
         if let Some(room) = self.short.get_mut(self.length..behind) {
             room.copy_from_slice(text);

@@ -137,12 +137,15 @@ impl Listening {
     }
 }
 
+/// What is set here and is an option of TCP, as `TCP_NODELAY` is, the connections that it accepts have too (tcp(7)): none of them
+/// costs a system call for it.
 fn new_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
     socket.set_reuse_address(true)?;
+    socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }
@@ -183,6 +186,21 @@ mod tests {
         let second = Listening::bind(first.address().clone(), 2).unwrap_err();
 
         assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn what_is_written_to_an_accepted_connection_does_not_wait_for_more() {
+        for listen in ["127.0.0.1:0", ":0"] {
+            let listening = Listening::bind(address(listen), 1).unwrap();
+            let port = listening.address().tcp().unwrap().port();
+            let client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+
+            listening.sockets[0].set_nonblocking(false).unwrap();
+            let (accepted, _) = listening.sockets[0].accept().unwrap();
+
+            assert!(accepted.tcp_nodelay().unwrap());
+            drop(client);
+        }
     }
 
     #[test]

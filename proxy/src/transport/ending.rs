@@ -1,6 +1,6 @@
 //! How a connection ends: in good order, after a while of reading on, or by a reset.
 
-use std::{io, net::Shutdown};
+use std::{cell::RefCell, io, net::Shutdown};
 
 use futures_util::future::join_all;
 use tokio::{net::TcpStream, time::timeout};
@@ -30,11 +30,15 @@ pub(crate) async fn linger(tcp: &TcpStream) {
     }
 }
 
+thread_local! {
+    /// What is read and forgotten: in no future, and cleared once.
+    static UNWANTED: RefCell<[u8; 4096]> = const { RefCell::new([0; 4096]) };
+}
+
 async fn read_on(tcp: &TcpStream) {
-    let mut unwanted = [0; 4096];
     let mut left = CLOSE_BYTES_MAX;
     while tcp.readable().await.is_ok() {
-        match tcp.try_read(&mut unwanted) {
+        match UNWANTED.with_borrow_mut(|unwanted| tcp.try_read(unwanted)) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Ok(read) if read > 0 && read < left => left -= read,
             Ok(_) | Err(_) => return,
