@@ -21,6 +21,7 @@ mod words;
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 
 use brownout_client::{Client, ClientError};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -34,7 +35,7 @@ pub use self::{
     seen::{AttemptEnding, ExemplarAttempt, ExemplarPage, Moment, OverTime, Seen},
 };
 use crate::{
-    forensics::{Calm, Finding, rules},
+    forensics::{Calm, rules},
     run::{JournalError, Proxy, RunError},
 };
 
@@ -171,8 +172,12 @@ async fn audit(
         return Err(AuditError::OtherFaults(ids.join(", ")));
     }
     let mut report = AuditReport::new(options);
+    /// So much of the time until the service is ready counts as part of the audit.
+    const START_COUNTED: Duration = Duration::from_secs(3);
+    let began = Instant::now();
     let mut lab = Lab::new(options, service, proxy).await?;
     lab.wait_until_ready().await?;
+    let mut turn = Instant::now() - began.elapsed().min(START_COUNTED);
     tell(AuditEvent::Ready);
     lab.warm_up().await?;
     let second = options.second_source.as_deref();
@@ -184,6 +189,7 @@ async fn audit(
         .partition(|it| Some(it.as_str()) == second);
     for route in routes.into_iter().chain(last) {
         lab.turn_to(route);
+        let deadline = turn + options.length();
         let calm = lab.calibrate().await?;
         let told = CalmRecord::of(route, &calm);
         tell(AuditEvent::Calm(told.clone()));
@@ -198,14 +204,16 @@ async fn audit(
                 }
                 _ => rules::unseen(route, "no call was seen in calm"),
             });
+            turn = Instant::now();
             continue;
         }
-        let mut experiments = Experiments::new(&mut lab, &calm, tell);
+        let mut experiments = Experiments::new(&mut lab, &calm, tell, deadline);
         let stopped = experiments.do_all().await;
         let Experiments {
             scale,
             battery,
             records,
+            left_out,
             ..
         } = experiments;
         report.experiments(records);
@@ -220,8 +228,15 @@ async fn audit(
             }
             Err(Stop::Error(error)) => return Err(error),
         }
-        let findings: Vec<Finding> = rules::findings_by_path(route, &calm, &scale, &battery);
-        report.findings(findings);
+        let findings = rules::findings_by_path(route, &calm, &scale, &battery);
+        let findings = findings
+            .into_iter()
+            .map(|it| match left_out.contains(&it.id) {
+                true => it.left_out(options.left_out()),
+                false => it,
+            });
+        report.findings(findings.collect());
+        turn = Instant::now();
         first.get_or_insert((route, calm));
     }
     Ok(report.closed())

@@ -8,7 +8,7 @@ mod serial;
 use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     AuditError, AuditEvent, ExperimentRecord,
@@ -48,6 +48,22 @@ const OUTAGES: &[Id] = &[
     Id::SlowFallback,
 ];
 
+/// Does a step if it is wanted. One that does not end before the deadline leaves nothing behind but that it was left out.
+macro_rules! step {
+    ($own:ident, $ids:expr, $step:ident) => {
+        if $own.wants($ids) && Instant::now() >= $own.deadline {
+            $own.left_out.extend($ids);
+        } else if $own.wants($ids) {
+            let before = $own.battery.clone();
+            let deadline = $own.deadline;
+            match timeout_at(deadline, $own.$step()).await {
+                Ok(ended) => ended?,
+                Err(_) => $own.leave_out($ids, before).await?,
+            }
+        }
+    };
+}
+
 /// The experiments of one dependency in progress.
 pub(super) struct Experiments<'b, 'l> {
     pub(super) lab: &'b mut Lab<'l>,
@@ -64,6 +80,10 @@ pub(super) struct Experiments<'b, 'l> {
     last: String,
     /// How often it was started anew.
     restarts: u32,
+    /// No experiment goes on after this.
+    deadline: Instant,
+    /// Findings whose experiments did not fit before it.
+    pub(super) left_out: BTreeSet<Id>,
 }
 
 /// Why the experiments of a dependency end early.
@@ -85,6 +105,7 @@ impl<'b, 'l> Experiments<'b, 'l> {
         lab: &'b mut Lab<'l>,
         calm: &'b Calm,
         tell: &'b mut (dyn FnMut(AuditEvent) + Send),
+        deadline: Instant,
     ) -> Self {
         Self {
             lab,
@@ -97,52 +118,40 @@ impl<'b, 'l> Experiments<'b, 'l> {
             hung_attempts: 1,
             last: String::new(),
             restarts: 0,
+            deadline,
+            left_out: BTreeSet::new(),
         }
     }
 
-    /// Does all experiments that are wanted, the smallest dose first.
+    /// Does all experiments that are wanted and fit before the deadline, the smallest dose first.
     pub(super) async fn do_all(&mut self) -> Result<(), Stop> {
         let slow = !self.lab.options.fast;
         if self.calm.scale.background {
-            if slow && self.wants(OUTAGES) {
-                self.outages().await?;
+            if slow {
+                step!(self, OUTAGES, outages);
             }
             return Ok(());
         }
-        self.hang().await?;
-        if self.wants(&[Id::PermanentHedge]) {
-            self.slow_but_fine().await?;
+        step!(self, Id::ALL, hang);
+        step!(self, &[Id::PermanentHedge], slow_but_fine);
+        step!(self, &[Id::ResetSurfaced], reset_warm);
+        let single = &[Id::ImmediateRetries, Id::NoJitter, Id::NoBackoffGrowth];
+        step!(self, single, single_failures);
+        step!(self, &[Id::Retries4xx], client_errors);
+        step!(self, ALL_503, all_503);
+        let told = &[Id::IgnoresRetryAfter, Id::WaitsOutRetryAfter];
+        step!(self, told, retry_after);
+        if self.lab.order.is_some() {
+            step!(self, &[Id::RetriesPost], orders);
         }
-        if self.wants(&[Id::ResetSurfaced]) {
-            self.reset_warm().await?;
-        }
-        if self.wants(&[Id::ImmediateRetries, Id::NoJitter, Id::NoBackoffGrowth]) {
-            self.single_failures().await?;
-        }
-        if self.wants(&[Id::Retries4xx]) {
-            self.client_errors().await?;
-        }
-        if self.wants(ALL_503) {
-            self.all_503().await?;
-        }
-        if self.wants(&[Id::IgnoresRetryAfter, Id::WaitsOutRetryAfter]) {
-            self.retry_after().await?;
-        }
-        if self.wants(&[Id::RetriesPost]) {
-            self.orders().await?;
-        }
-        if self.wants(&[Id::AcceptsCorrupt]) {
-            self.damaged().await?;
-        }
-        if self.wants(&[Id::AcceptsTruncated]) {
-            self.truncated().await?;
-        }
-        if self.wants(&[Id::PerReadTimeout, Id::HeadOnlyTimeout]) {
-            self.slow_bodies().await?;
-        }
-        if self.wants(&[Id::NoCancellation]) {
-            self.caller_leaves().await?;
-        }
+        step!(self, &[Id::AcceptsCorrupt], damaged);
+        step!(self, &[Id::AcceptsTruncated], truncated);
+        step!(
+            self,
+            &[Id::PerReadTimeout, Id::HeadOnlyTimeout],
+            slow_bodies
+        );
+        step!(self, &[Id::NoCancellation], caller_leaves);
         if slow {
             self.under_load_all().await?;
         }
@@ -150,34 +159,34 @@ impl<'b, 'l> Experiments<'b, 'l> {
     }
 
     async fn under_load_all(&mut self) -> Result<(), Stop> {
-        if self.wants(&[
+        let after = &[
             Id::StickyFallback,
             Id::PinnedConnection,
             Id::BreakerNeverCloses,
-        ]) {
-            self.after_one().await?;
-        }
-        if self.wants(&[Id::NoRetryBudget]) {
-            self.partial().await?;
-        }
-        if self.wants(&[Id::BreakerOpensOn4xx]) {
-            self.storm_404().await?;
-        }
-        if self.wants(&[Id::NoBulkhead, Id::Serialised]) {
-            self.slow_under_load().await?;
-        }
+        ];
+        step!(self, after, after_one);
+        step!(self, &[Id::NoRetryBudget], partial);
+        step!(self, &[Id::BreakerOpensOn4xx], storm_404);
+        step!(self, &[Id::NoBulkhead, Id::Serialised], slow_under_load);
         if self.never_asks_again() {
             // What comes after an outage is what comes after one failure: nothing.
             return Ok(());
         }
-        if self.wants(OUTAGES) {
-            self.outages().await?;
-        }
-        if self.wants(&[Id::HalfOpenStampede]) {
-            self.half_open().await?;
-        }
-        if self.wants(&[Id::SlowFallback]) {
-            self.hang_under_load().await?;
+        step!(self, OUTAGES, outages);
+        step!(self, &[Id::HalfOpenStampede], half_open);
+        step!(self, &[Id::SlowFallback], hang_under_load);
+        Ok(())
+    }
+
+    /// What an experiment that did not end in time was for is undetermined, whatever others say of it: the client's state
+    /// and half of the evidence tell nothing.
+    async fn leave_out(&mut self, ids: &[Id], before: Battery) -> Result<(), Stop> {
+        self.battery = before;
+        self.left_out.extend(ids);
+        self.lab.clear().await?;
+        // It may have been broken off while the service was started anew.
+        if self.lab.client.has_ended().is_some() {
+            self.lab.restart().await?;
         }
         Ok(())
     }
@@ -305,21 +314,27 @@ impl<'b, 'l> Experiments<'b, 'l> {
             }
             sleep(PAUSE).await;
         }
-        self.settle_after(&probe, patience).await?;
+        self.settle_after(id, &probe, patience).await?;
         let trial = self.finish(id, probe, faults).await?;
         Ok(trial)
     }
 
     /// Sees what a client still does for a page that is over, under the fault: until it has been quiet for more than twice
     /// as long as its calls were apart, as a back-off doubles.
-    async fn settle_after(&mut self, probe: &Probe, patience: Patience) -> Result<(), Stop> {
+    async fn settle_after(
+        &mut self,
+        id: &str,
+        probe: &Probe,
+        patience: Patience,
+    ) -> Result<(), Stop> {
         const CALM: Duration = Duration::from_millis(150);
         const CALM_MAX: Duration = Duration::from_millis(1_500);
         const LIMIT: Duration = Duration::from_secs(4);
         if patience.leaves {
-            // Attempts that begin later than a budget after the caller has left are what is looked for.
-            let whole = self.lab.options.budget.mul_f64(1.3) + Duration::from_millis(800);
-            self.lab.settle(whole, whole).await?;
+            return self.settle_after_leaving(probe).await;
+        }
+        if self.is_content(id) && !self.works_after_pages() {
+            self.lab.settle(CALM, LIMIT).await?;
             return Ok(());
         }
         let began = Instant::now();
@@ -335,6 +350,49 @@ impl<'b, 'l> Experiments<'b, 'l> {
                 return Ok(());
             }
         }
+    }
+
+    /// Attempts that begin later than a budget after the caller has left are what is looked for. They are waited for, unless
+    /// as many were made and have ended as the client makes for such a page at most.
+    async fn settle_after_leaving(&mut self, probe: &Probe) -> Result<(), Stop> {
+        const LOOK: Duration = Duration::from_millis(50);
+        let whole = self.lab.options.budget.mul_f64(1.3) + Duration::from_millis(800);
+        let deadline = Instant::now() + whole;
+        loop {
+            self.lab.read().await?;
+            let is_all = self.lab.starts(probe).len() as u64 >= self.attempts_of(probe);
+            if (is_all && !self.lab.is_any_open()) || Instant::now() >= deadline {
+                return Ok(());
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// How many attempts the client makes at most for a page of such an experiment, by an earlier one with the same fault.
+    fn attempts_of(&self, probe: &Probe) -> u64 {
+        let all_503 = self.battery.all_503.as_ref();
+        let paths = self.calm.paths.iter().filter(|it| !it.scale.background);
+        if paths.count() > 1 && probe.trial.form != "503" {
+            // Calls of one path alone hung before.
+            return u64::MAX;
+        }
+        match probe.trial.form.as_str() {
+            "503" => all_503.map_or(u64::MAX, Trial::attempts_of_a_page),
+            _ => self.hung_attempts,
+        }
+    }
+
+    /// Whether an experiment is about what one page shows: an attempt after it has ended tells nothing of that.
+    fn is_content(&self, id: &str) -> bool {
+        matches!(id, "S6" | "S7" | "S23" | "S24")
+    }
+
+    /// Whether attempts began after their page had ended, when calls hung or failed; as far as is known they may.
+    fn works_after_pages(&self) -> bool {
+        let hangs = self.battery.hang.iter();
+        let known: Vec<&Trial> = hangs.chain(&self.battery.all_503).collect();
+        let is_known = self.battery.all_503.is_some() && !self.battery.hang.is_empty();
+        !is_known || known.iter().any(|it| it.has_late_starts())
     }
 
     /// Ends an experiment and tells of it.

@@ -298,7 +298,7 @@ impl<'l> Lab<'l> {
     }
 
     /// Whether attempts of the experiment are in progress. As of the last reading.
-    fn is_any_open(&self) -> bool {
+    pub(super) fn is_any_open(&self) -> bool {
         self.open.iter().any(|it| it.route == self.route)
     }
 
@@ -324,7 +324,24 @@ impl<'l> Lab<'l> {
             if Instant::now() >= deadline {
                 return Ok(false);
             }
-            sleep(LOOK).await;
+            // Not a moment longer than the calm needs, where that alone is waited for.
+            let left = last.saturating_add(calm).saturating_sub(self.clock.now());
+            let left = Duration::from_micros(left).max(Duration::from_millis(1));
+            sleep(if self.is_any_open() {
+                LOOK
+            } else {
+                LOOK.min(left)
+            })
+            .await;
+        }
+    }
+
+    /// Removes the faults of an experiment that was broken off, and forgets the connection that it may have used.
+    pub(super) async fn clear(&mut self) -> Result<(), AuditError> {
+        self.kept = self.page.connection();
+        match self.proxy.roll_back().await.first() {
+            Some(left) => Err(AuditError::FaultLeft(left.clone())),
+            None => Ok(()),
         }
     }
 

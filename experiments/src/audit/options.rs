@@ -53,6 +53,23 @@ pub struct Endpoint {
 }
 
 impl Options {
+    /// How long a dependency is looked at: with `fast`, and without. What does not fit is undetermined.
+    const FAST: Duration = Duration::from_millis(28_500);
+    const WHOLE: Duration = Duration::from_secs(174);
+
+    /// How long a dependency is looked at.
+    pub(super) fn length(&self) -> Duration {
+        if self.fast { Self::FAST } else { Self::WHOLE }
+    }
+
+    /// What is said of a finding whose experiments did not fit into that.
+    pub(super) fn left_out(&self) -> &'static str {
+        match self.fast {
+            true => "it did not fit into --fast's 30 s",
+            false => "it did not fit into the 3 min that a dependency is looked at",
+        }
+    }
+
     /// Whether a finding is wanted.
     #[must_use]
     pub fn wants(&self, id: FindingId) -> bool {

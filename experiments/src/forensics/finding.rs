@@ -216,6 +216,15 @@ impl Finding {
         }
     }
 
+    /// The same where it is a defect, for that is certain; else nothing is said, as not all was tried.
+    #[must_use]
+    pub(crate) fn left_out(self, why: &str) -> Self {
+        match self.verdict {
+            Verdict::Defect => self,
+            Verdict::Ok | Verdict::Undetermined | Verdict::NotApplicable => self.untold(why),
+        }
+    }
+
     /// The same id, of which nothing is said.
     #[must_use]
     pub(crate) fn untold(self, why: &str) -> Self {

@@ -326,6 +326,26 @@ impl Trial {
         derive::client_timeouts(own)
     }
 
+    /// The most attempts of one page, as far as they can be told apart; else all of them.
+    pub(crate) fn attempts_of_a_page(&self) -> u64 {
+        let most = match self.by_page() {
+            Ok(pages) => pages.iter().map(|(_, attempts)| attempts.len()).max(),
+            Err(_) => Some(self.attempts.len()),
+        };
+        most.unwrap_or(0).max(1) as u64
+    }
+
+    /// Whether an attempt began after its page had ended, or a page did not end.
+    pub(crate) fn has_late_starts(&self) -> bool {
+        let Ok(pages) = self.by_page() else {
+            return true;
+        };
+        pages.iter().any(|(page, attempts)| {
+            let ended = page.ended;
+            ended.is_none_or(|ended| attempts.iter().any(|it| it.t_head > ended))
+        })
+    }
+
     /// The longest page, open ones until the records end.
     pub(crate) fn longest_page(&self) -> u64 {
         let took = self.pages.iter().map(|it| {

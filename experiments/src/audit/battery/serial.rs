@@ -283,7 +283,7 @@ impl Experiments<'_, '_> {
                 self.lab.arm(&mut probe, &faults).await?;
             }
             self.lab.place_order(&mut probe, patience).await;
-            self.settle_after(&probe, patience).await?;
+            self.settle_after("S10", &probe, patience).await?;
             let trial = self.finish("S10", probe, &faults).await?;
             self.battery.orders.push(trial);
         }

@@ -319,3 +319,38 @@ fn each_path_is_judged_by_itself() {
     assert_eq!(told.verdict, Verdict::Defect);
     assert!(told.sentence.starts_with("calls of /prices: "), "{told:?}");
 }
+
+#[test]
+fn what_was_left_out_is_undetermined_unless_it_is_a_defect_already() {
+    let why = "it did not fit into --fast's 30 s";
+    let good = Outcome::ok(Id::NoJitter, "waits differ", serde_json::json!({})).of_route("up");
+    let unknown = Outcome::unknown(Id::Retries4xx, NOT_TRIED).of_route("up");
+
+    for finding in [good, unknown] {
+        let left_out = finding.left_out(why);
+        assert_eq!(
+            (left_out.verdict, left_out.why.as_str()),
+            (Verdict::Undetermined, why)
+        );
+    }
+}
+
+#[test]
+fn a_page_that_ends_before_its_last_attempt_begins_has_late_starts() {
+    let page = |ended| PageRecord {
+        sent: 0,
+        ended,
+        ..PageRecord::default()
+    };
+    let attempts = || vec![attempt(1, 100, 50), attempt(2, 300, 50)];
+    let trial = |ended| Trial {
+        pages: vec![page(ended)],
+        attempts: attempts(),
+        ..Trial::default()
+    };
+
+    assert!(!trial(Some(400)).has_late_starts());
+    assert!(trial(Some(200)).has_late_starts());
+    assert!(trial(None).has_late_starts());
+    assert_eq!(trial(Some(400)).attempts_of_a_page(), 2);
+}
