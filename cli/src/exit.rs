@@ -59,7 +59,7 @@ Exit codes:
   1    understood and refused; an expectation of an experiment did not hold
   2    wrong usage or a wrong file; an address that is taken or cannot be listened on
   3    the steady state of an experiment did not hold, and nothing was injected
-  4    inconclusive: too few samples, or a fault that never struck
+  4    inconclusive: too few samples, or a fault never injected
   5    a guard stopped an experiment
   6    a fault could not be removed and may still be armed
   69   the control API or the target cannot be reached

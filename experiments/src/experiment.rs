@@ -205,6 +205,41 @@ impl Experiment {
     /// The version of the file's form.
     pub const SCHEMA: u64 = 1;
 
+    /// Without `[recovery]` and without `after` of the last phase, this long is watched after the last fault, so that
+    /// reports can say how the outage ended.
+    pub const END_WATCHED: Duration = Duration::from_secs(2);
+
+    /// Adds a recovery without expectations where nothing else watches what comes after the last fault, and the
+    /// timeout leaves room for it.
+    fn watch_the_end(&mut self) {
+        let has_end = self.recovery.is_some();
+        let last = self.phases.last();
+        if has_end
+            || last
+                .is_none_or(|it| !it.after.is_empty() || it.faults.is_empty() || it.tail.is_some())
+        {
+            return;
+        }
+        let more = Self::END_WATCHED.saturating_mul(self.verdict.repeat);
+        if self.expected_length() + more < self.timeout {
+            self.recovery = Some(Recovery {
+                observe: Self::END_WATCHED,
+                expect: Vec::new(),
+            });
+        }
+    }
+
+    /// Whether an expectation is about single attempts, which the proxy's journal tells.
+    #[must_use]
+    pub fn needs_evidence(&self) -> bool {
+        let steady = self.steady.iter().flat_map(|it| &it.expect);
+        let phases = self.phases.iter();
+        let phases = phases.flat_map(|it| it.expect.iter().chain(&it.after));
+        let recovery = self.recovery.iter().flat_map(|it| &it.expect);
+        let mut all = steady.chain(phases).chain(recovery);
+        all.any(|it| it.expectation.needs_evidence())
+    }
+
     /// How long the run lasts at least: steady state, phases and recovery, as often as they are done. Serial phases
     /// count their pages as one tenth of a second each.
     #[must_use]

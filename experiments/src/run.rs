@@ -5,6 +5,7 @@
 //!
 //! The proxy is reached through its control API alone, services only over HTTP.
 
+mod account;
 mod ceiling;
 mod control;
 mod event;
@@ -22,11 +23,12 @@ mod tail;
 mod verdict;
 
 pub use self::{
+    account::{Account, Moment, Outage, RouteAccount, Saved},
     ceiling::{Ceiling, ceiling},
     control::RunError,
     event::{
         CallerRecord, Event, Exemplar, FaultTruth, HopSummary, Judgement, JudgementKind,
-        JudgementVerdict, PhaseKind, PlannedPhase, RunStarted, SecondOfHop, TailRecord,
+        JudgementVerdict, PhaseKind, PlannedPhase, RoutePlace, RunStarted, SecondOfHop, TailRecord,
     },
     journal::{Journal, JournalError, JournalPage, NoJournal, Reading},
     record::{PhaseRecord, RunRecord, result_schema},

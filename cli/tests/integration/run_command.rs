@@ -50,7 +50,7 @@ fn a_service_with_a_fallback_passes() {
     );
     let sentence = result["sentence"].as_str().unwrap();
     assert!(
-        sentence.starts_with("Passed: 7 of 7 expectations held while dead struck"),
+        sentence.starts_with("Passed: 7 of 7 expectations held while dead was injected into"),
         "{sentence}"
     );
     assert!(
@@ -61,6 +61,41 @@ fn a_service_with_a_fallback_passes() {
     );
     assert!(result["faults"][0]["struck_ms"].is_u64());
     assert!(result["exemplars"][0]["trace_id"].as_str().unwrap().len() == 32);
+}
+
+#[test]
+fn a_run_says_how_an_outage_began_and_ended_who_noticed_and_what_helped() {
+    let world = World::new(true);
+
+    // No [recovery]: what comes after the last fault is watched all the same.
+    let (ran, result) = world.run(&format!(
+        "{RESET}[[phase]]\nname = \"outage\"\nduration = \"2s\"\nfaults = [\"dead\"]\n\
+         expect = [\"edge.success_rate >= 99%\"]\n"
+    ));
+
+    assert_eq!(ran.code(), 0, "{}{}", ran.out(), ran.err());
+    let outage = &result["account"]["outages"][0];
+    let at = |what: &str| {
+        let moments = outage["moments"].as_array().unwrap();
+        let found = moments.iter().find(|it| it["what"] == what);
+        let found = found.unwrap_or_else(|| panic!("no {what}: {outage:#}"));
+        found["at_ms"].as_u64().unwrap()
+    };
+    assert!(at("fault_on") <= at("first_error"), "{outage:#}");
+    assert!(at("first_error") <= at("first_fallback"), "{outage:#}");
+    assert!(at("fault_on") + 2_000 <= at("fault_off"), "{outage:#}");
+    assert!(at("fault_off") <= at("first_good_call"), "{outage:#}");
+    assert_eq!(outage["saved"][0]["by"], "fallback", "{outage:#}");
+    let readers = outage["readers"].as_str().unwrap();
+    assert!(readers.starts_with("no page failed, but"), "{readers}");
+    // The calls that a phase tells of are those that began in it.
+    let routes = result["account"]["routes"].as_array().unwrap();
+    let up = routes.iter().find(|it| it["route"] == "up").unwrap();
+    // Its service passes no id of a page on, so who calls it is not known.
+    assert_eq!(up["of_pages"], 0, "{routes:?}");
+    assert!(up.get("called_by").is_none(), "{routes:?}");
+    let phases: Vec<&Value> = result["phases"].as_array().unwrap().iter().collect();
+    assert_eq!(phases.last().unwrap()["kind"], "recovery");
 }
 
 #[test]
@@ -112,7 +147,7 @@ fn a_fault_that_never_struck_is_never_green() {
 
     assert_eq!(ran.code(), 4, "{}", ran.out());
     assert_eq!(
-        judged(&result, "fault elsewhere struck")["verdict"],
+        judged(&result, "fault elsewhere was injected")["verdict"],
         "inconclusive"
     );
     assert_eq!(

@@ -163,7 +163,7 @@ impl Reader<'_> {
         self.names.faults.extend(inline);
         let steady = self.steady(&file);
         let phases = self.phases(&file, &faults);
-        let experiment = Experiment {
+        let mut experiment = Experiment {
             title: title.or_else(|| given.clone()).unwrap_or_default(),
             name: given.unwrap_or_default(),
             because: self.keep("", file.optional("because", owned)),
@@ -190,6 +190,7 @@ impl Reader<'_> {
             verdict: self.verdict(&file),
             report: self.report(&file),
         };
+        experiment.watch_the_end();
         Some(experiment)
     }
 

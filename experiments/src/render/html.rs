@@ -4,6 +4,8 @@ mod audit;
 mod charts;
 mod hypotheses;
 mod latency;
+mod map;
+mod story;
 mod timeline;
 mod truth;
 
@@ -12,7 +14,7 @@ pub use self::audit::audit_html;
 use std::fmt::Write as _;
 
 use super::span;
-use crate::run::{Exemplar, JudgementVerdict, PhaseKind, RunRecord, Verdict};
+use crate::run::{Exemplar, RunRecord, Verdict};
 
 const STYLE: &str = include_str!("html/style.css");
 const SCRIPT: &str = include_str!("html/script.js");
@@ -33,7 +35,8 @@ pub fn html(record: &RunRecord) -> String {
     ));
     verdict(&mut page, record);
     page.put(format_args!("<main>\n"));
-    summary(&mut page, record);
+    story::write(&mut page, record);
+    map::write(&mut page, record);
     hypotheses::write(&mut page, record);
     timeline::write(&mut page, record);
     latency::write(&mut page, record);
@@ -60,9 +63,10 @@ fn verdict(page: &mut Page, record: &RunRecord) {
          <p class=\"verdict\"><strong>{}</strong> {}</p>\n",
         escape(&run.name),
         escape(&run.title),
-        record.verdict.word(),
+        capital(record.verdict),
         marked(record.sentence.split_once(": ").map_or(record.sentence.as_str(), |(_, rest)| rest))
     ));
+    story::headline(page, record);
     let because = run.because.as_ref();
     if let Some(because) = because {
         page.put(format_args!(
@@ -78,116 +82,17 @@ fn verdict(page: &mut Page, record: &RunRecord) {
     ));
 }
 
-/// What broke, when, who noticed and what saved the page: in sentences.
-fn summary(page: &mut Page, record: &RunRecord) {
-    page.put(format_args!("<section aria-labelledby=\"story\">\n<h2 id=\"story\">What happened</h2>\n<ol class=\"story\">\n"));
-    let load = record.run.load_name.as_deref();
-    page.put(format_args!(
-        "<li>Load: {}.</li>\n",
-        escape(&record.run.load)
-    ));
-    if let Some(watch) = &record.run.watch {
-        page.put(format_args!(
-            "<li>Watched besides: {}.</li>\n",
-            escape(watch)
-        ));
+/// The verdict as the beginning of a sentence.
+fn capital(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Passed => "Passed:",
+        Verdict::Failed => "Failed:",
+        Verdict::SteadyNotMet => "Not started:",
+        Verdict::Inconclusive => "Inconclusive:",
+        Verdict::Halted => "Halted:",
+        Verdict::FaultsLeft => "Faults left:",
+        Verdict::Interrupted => "Interrupted:",
     }
-    let steady = record.phases.iter().find(|it| it.kind == PhaseKind::Steady);
-    let steady = steady.and_then(|it| it.hops.iter().find(|hop| Some(hop.hop.as_str()) == load));
-    if let Some(hop) = steady {
-        page.put(format_args!(
-            "<li>Before any fault, {} served {} pages: {} failed, the median took {} and the 99th percentile {}.</li>\n",
-            escape(&hop.hop),
-            hop.requests,
-            super::markdown::percent(hop.error_rate),
-            super::markdown::at(hop, 0.5),
-            super::markdown::at(hop, 0.99)
-        ));
-    }
-    for phase in record
-        .phases
-        .iter()
-        .filter(|it| it.kind == PhaseKind::Fault)
-    {
-        let faults = record.faults.iter().filter(|it| it.phase == phase.name);
-        let broke: Vec<String> = faults
-            .map(|it| match it.injected() {
-                0 => format!("{} (never struck)", it.what),
-                count => format!("{} (struck {count} times)", it.what),
-            })
-            .collect();
-        let broke = if broke.is_empty() {
-            "nothing".to_owned()
-        } else {
-            broke.join("; ")
-        };
-        let hop = phase.hops.iter().find(|hop| Some(hop.hop.as_str()) == load);
-        let noticed = hop.map_or_else(String::new, |hop| {
-            let degraded = hop.degraded_rate.filter(|it| *it > 0.0);
-            let saved = degraded.map_or_else(String::new, |share| {
-                format!(
-                    "; {} of the answers were a fallback",
-                    super::markdown::percent(share)
-                )
-            });
-            format!(
-                " Users of {}: {} of {} pages failed, the 99th percentile took {}{saved}.",
-                hop.hop,
-                super::markdown::percent(hop.error_rate),
-                hop.requests,
-                super::markdown::at(hop, 0.99)
-            )
-        });
-        let watched = phase
-            .hops
-            .iter()
-            .find(|hop| hop.is_load && Some(hop.hop.as_str()) != load);
-        let meanwhile = watched.map_or_else(String::new, |hop| {
-            format!(
-                " The watched endpoint meanwhile: {} of {} requests failed, the median took {} and the 99th percentile {}.",
-                super::markdown::percent(hop.error_rate),
-                hop.requests,
-                super::markdown::at(hop, 0.5),
-                super::markdown::at(hop, 0.99)
-            )
-        });
-        page.put(format_args!(
-            "<li><strong>{}</strong>, from {} on: {}.{}{}</li>\n",
-            escape(&phase.name),
-            span(phase.from_ms / 100 * 100),
-            escape(&broke),
-            escape(&noticed),
-            escape(&meanwhile)
-        ));
-    }
-    if let Some((guard, observed)) = &record.guard {
-        page.put(format_args!(
-            "<li>The guard <code>{}</code> stopped the run: it was {}.</li>\n",
-            escape(guard),
-            escape(observed)
-        ));
-    }
-    let all = record.deciding().count();
-    let failed = record.judged(JudgementVerdict::Failed).count();
-    let unsure = record.judged(JudgementVerdict::Inconclusive).count();
-    page.put(format_args!(
-        "<li>{} of {all} checks held{}{}.</li>\n</ol>\n",
-        all - failed - unsure,
-        if failed > 0 {
-            format!(", {failed} did not")
-        } else {
-            String::new()
-        },
-        if unsure > 0 {
-            format!(", {unsure} could not be told")
-        } else {
-            String::new()
-        }
-    ));
-    for note in &record.notes {
-        page.put(format_args!("<p class=\"note\">{}</p>\n", escape(note)));
-    }
-    page.put(format_args!("</section>\n"));
 }
 
 fn exemplars(page: &mut Page, record: &RunRecord) {
@@ -250,7 +155,7 @@ fn reproduce(page: &mut Page, record: &RunRecord) {
     }
     page.put(format_args!(
         "</dl>\n<p class=\"note\">Latencies are counted from the time at which a page was to be sent, so waiting before \
-         sending is not hidden. Numbers of routes are counted by the proxy, ten times a second.</p>\n</section>\n"
+         sending is not hidden. All times are since the run began, on one clock.</p>\n</section>\n"
     ));
 }
 

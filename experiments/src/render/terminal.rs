@@ -88,6 +88,7 @@ impl Terminal {
             | Event::PhaseEnded { .. }
             | Event::Tail { .. }
             | Event::Exemplar(_)
+            | Event::Account(_)
             | Event::RolledBack { .. } => Vec::new(),
         }
     }

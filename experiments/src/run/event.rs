@@ -4,7 +4,7 @@ use brownout_wire::{CountersAnswer, MagnitudeAnswer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Verdict;
+use super::{Account, Verdict};
 
 /// What happens during a run. Times are in ms since the run began.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,6 +75,8 @@ pub enum Event {
     Judged(Judgement),
     /// A page that is worth a look.
     Exemplar(Exemplar),
+    /// What happened, put together from pages and single calls.
+    Account(Account),
     /// Something about the run itself that a reader should know.
     Note {
         /// In words.
@@ -141,6 +143,9 @@ pub struct RunStarted {
     /// The endpoint that is watched besides, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<String>,
+    /// The routes of the proxy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RoutePlace>,
     /// What is to come.
     pub phases: Vec<PlannedPhase>,
     /// The command that does the same again.
@@ -153,6 +158,17 @@ pub struct RunStarted {
     pub traces: Option<String>,
     /// Whether JUnit tells what is inconclusive as a failure.
     pub inconclusive_fails: bool,
+}
+
+/// Where a route of the proxy stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoutePlace {
+    /// Its name.
+    pub name: String,
+    /// Where it listens.
+    pub listen: String,
+    /// Where it leads.
+    pub upstream: String,
 }
 
 /// A phase that is to come.

@@ -187,8 +187,14 @@ impl View<'_> {
             baseline: baseline.map(|it| unit.show(it)),
             margin: margin(op, measured.value, threshold),
             samples: measured.samples,
-            interval: interval
-                .map(|(low, high)| format!("{} to {}", unit.show(low), unit.show(high))),
+            interval: interval.map(|(low, high)| {
+                let crosses = low <= threshold && threshold <= high && !is_certain(op, threshold);
+                let unproven = match verdict == Told::Passed && crosses {
+                    true => ", across the limit: held as measured, too few requests to prove it",
+                    false => "",
+                };
+                format!("{} to {}{unproven}", unit.show(low), unit.show(high))
+            }),
             why,
         })
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Verdict,
+    Account, Verdict,
     event::{
         CallerRecord, Event, Exemplar, FaultTruth, HopSummary, Judgement, JudgementKind,
         JudgementVerdict, PhaseKind, RunStarted, SecondOfHop, TailRecord,
@@ -37,6 +37,9 @@ pub struct RunRecord {
     pub seconds: Vec<SecondOfHop>,
     /// Pages that are worth a look.
     pub exemplars: Vec<Exemplar>,
+    /// What happened: who calls whom, and the story of each outage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Account>,
     /// What a reader should know of the run itself.
     pub notes: Vec<String>,
     /// The guard that stopped it, and what was measured.
@@ -150,6 +153,7 @@ impl RunRecord {
             judgements: Vec::new(),
             seconds: Vec::new(),
             exemplars: Vec::new(),
+            account: None,
             notes: Vec::new(),
             guard: None,
             left: Vec::new(),
@@ -190,6 +194,7 @@ impl RunRecord {
             Event::FaultRemoved(truth) => self.faults.push(truth.clone()),
             Event::Judged(judgement) => self.judgements.push(judgement.clone()),
             Event::Exemplar(exemplar) => self.exemplars.push(exemplar.clone()),
+            Event::Account(account) => self.account = Some(account.clone()),
             Event::Note { text } => self.notes.push(text.clone()),
             Event::GuardTripped {
                 guard, observed, ..
@@ -301,6 +306,7 @@ pub fn result_schema() -> Value {
                 "schema": { "const": 1 }, "name": text, "title": text, "because": text, "owner": text, "file": text,
                 "seed": whole, "brownout": text, "started_at": { "type": "string", "format": "date-time" },
                 "control": text, "load": text, "load_name": maybe("string"), "watch": text, "reproduce": text, "commit": text,
+                "routes": list(object(&["name", "listen", "upstream"], json!({ "name": text, "listen": text, "upstream": text }))),
                 "traces": text, "inconclusive_fails": { "type": "boolean" },
                 "phases": list(object(&["name", "kind", "faults", "expectations"], json!({
                     "name": text, "kind": kinds, "length_ms": maybe("integer"), "faults": list(text.clone()), "expectations": whole,
@@ -342,6 +348,17 @@ pub fn result_schema() -> Value {
             "exemplars": list(object(&["phase", "why", "outcome", "latency_ms"], json!({
                 "phase": text, "why": text, "trace_id": maybe("string"), "outcome": text, "latency_ms": whole, "at_ms": whole,
             }))),
+            "account": object(&["routes", "outages"], json!({
+                "calls_unknown": text,
+                "routes": list(object(&["route", "calls", "of_pages"], json!({
+                    "route": text, "calls": whole, "of_pages": whole, "called_by": text,
+                }))),
+                "outages": list(object(&["phase", "from_ms", "to_ms", "moments", "noticed", "readers", "saved"], json!({
+                    "phase": text, "from_ms": whole, "to_ms": whole, "readers": text, "noticed": list(text.clone()),
+                    "moments": list(object(&["at_ms", "what", "text"], json!({ "at_ms": whole, "what": text, "text": text }))),
+                    "saved": list(object(&["by", "text"], json!({ "by": text, "text": text }))),
+                }))),
+            })),
             "notes": list(text.clone()),
             "guard": { "type": ["array", "null"] },
             "left": list(text),

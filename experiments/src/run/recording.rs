@@ -246,6 +246,11 @@ impl Recording {
         logs.iter().any(|it| it.is_waiting_for_pages_before(moment))
     }
 
+    /// The load's pages that have ended.
+    pub(crate) fn all_pages(&self) -> Vec<Page> {
+        self.load.pages.clone()
+    }
+
     /// The load's pages that were to be sent within a time.
     pub(crate) fn pages_in(&self, span: Span) -> impl Iterator<Item = &Page> {
         self.load.pages_in(span)

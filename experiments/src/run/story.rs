@@ -4,6 +4,7 @@ mod ending;
 mod phase;
 mod prepare;
 mod repetitions;
+mod telling;
 
 pub use self::prepare::planned;
 
@@ -16,9 +17,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::repetitions::Repetition;
+use self::{repetitions::Repetition, telling::ClockShift};
 use super::{
     CallerRecord, Event, PhaseRecord, ServicePoint, Verdict,
+    account::{CallLog, FaultPhase},
     control::{FaultState, Proxy, RunError},
     event::{Judgement, PhaseKind},
     journal::{Journal, JournalError, JournalPage, NoJournal},
@@ -157,6 +159,12 @@ impl Runner {
             counted: BTreeMap::new(),
             phases: Vec::new(),
             journal_next: 0,
+            clock: ClockShift::default(),
+            journal_read: Err(JournalError::NotThere),
+            calls: CallLog::default(),
+            fault_phases: Vec::new(),
+            measured_until: 0,
+            steady: None,
             tell: &mut tell,
             judgements: Vec::new(),
             repetition: Repetition {
@@ -170,6 +178,7 @@ impl Runner {
             exemplars_told: 0,
             guards_since: None,
         };
+        story.compare_clocks().await;
         let halted = story.go().await.err();
         let ended = story.end(halted).await;
         drop(watch);
@@ -195,6 +204,18 @@ struct Story<'r> {
     /// The phases that are over.
     phases: Vec<PhaseRecord>,
     journal_next: u64,
+    /// How far the journal's clock is from the run's.
+    clock: ClockShift,
+    /// What the journal told when the last phase was over.
+    journal_read: Result<JournalPage, JournalError>,
+    /// All calls that it told of.
+    calls: CallLog,
+    /// The phases with faults that are over.
+    fault_phases: Vec<FaultPhase>,
+    /// Until when pages and calls were measured, in µs.
+    measured_until: u64,
+    /// The first steady state.
+    steady: Option<Span>,
     tell: &'r mut dyn FnMut(&Event),
     judgements: Vec<Judgement>,
     repetition: Repetition,
@@ -247,8 +268,7 @@ impl Story<'_> {
             self.pass(Some(recovery.observe), &name).await?;
             let span = self.close(&name, from).await?;
             let min_samples = experiment.verdict.min_samples;
-            self.judge(&name, span, &recovery.expect, &BTreeMap::new(), min_samples)
-                .await;
+            self.judge(&name, span, &recovery.expect, &BTreeMap::new(), min_samples);
         }
         Ok(())
     }
@@ -409,7 +429,7 @@ impl Story<'_> {
     }
 
     /// Judges what is expected of a phase that is over, and tells it.
-    async fn judge(
+    fn judge(
         &mut self,
         phase: &str,
         span: Span,
@@ -421,14 +441,9 @@ impl Story<'_> {
         let expected = expected
             .iter()
             .filter(|it| it.expectation.other_run().is_none());
-        let needs_evidence = expected.clone().any(|it| it.expectation.needs_evidence());
-        let journal = match needs_evidence {
-            true => self.read_journal().await,
-            false => Err(JournalError::NotThere),
-        };
         let judged: Vec<Judgement> = {
             let recording = self.shared.recording();
-            let view = self.view(&recording, span, faults, &journal);
+            let view = self.view(&recording, span, faults, &self.journal_read);
             let view = View {
                 min_samples,
                 ..view
@@ -454,9 +469,9 @@ impl Story<'_> {
     async fn read_journal(&mut self) -> Result<JournalPage, JournalError> {
         let mut page = self.journal.read(self.journal_next).await?;
         self.journal_next = page.next;
-        let now = self.shared.now();
+        let shift = self.clock.quickest(self.shared.now(), page.now);
         let shift = |moment: &mut u64| {
-            *moment = (*moment + now).saturating_sub(page.now);
+            *moment = u64::try_from(i128::from(*moment) + shift).unwrap_or(0);
         };
         for attempt in &mut page.attempts {
             attempt.shift(shift);

@@ -279,7 +279,7 @@ fn a_plan_of_repetitions_says_so_once() {
     let plan = render::plan(&repeated, "small.toml");
 
     assert!(plan.contains("repeats   3 times what follows"), "{plan}");
-    assert!(plan.contains("length    about 15s"), "{plan}");
+    assert!(plan.contains("length    about 21s"), "{plan}");
     assert_eq!(plan.matches("phase dead").count(), 1, "{plan}");
 }
 

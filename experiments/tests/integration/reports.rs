@@ -109,7 +109,7 @@ fn the_page_needs_no_network_and_says_everything() {
     for said in [
         "The homepage stays up when recommendations are gone",
         "INC-1412",
-        "reset on recommendations (struck 99 times)",
+        "reset on recommendations; it was injected into 99 requests",
         "98% of the answers were a fallback",
         "brownout run data.toml --seed 42",
         "needs GET /requests",

@@ -60,7 +60,9 @@ fn a_file_may_be_done_more_than_once() {
     assert_eq!(told[2], (&Value::from("outage"), &Value::Null));
     let sentence = result["sentence"].as_str().unwrap();
     assert!(
-        sentence.starts_with("Passed: 3 of 3 expectations held in 2 repetitions while dead struck"),
+        sentence.starts_with(
+            "Passed: 3 of 3 expectations held in 2 repetitions while dead was injected into"
+        ),
         "{sentence}"
     );
     assert!(

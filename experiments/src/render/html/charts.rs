@@ -148,8 +148,13 @@ pub(super) fn rate(steps: &[Step], bands: &[Band], length: f64, described: &str)
     })
 }
 
-/// Latency of one hop over time, on a scale of powers of ten, in both sizes.
-pub(super) fn latency(steps: &[Step], bands: &[Band], length: f64, described: &str) -> String {
+/// Latency of one hop over time, in both sizes; and what is to be said of its scale.
+pub(super) fn latency(
+    steps: &[Step],
+    bands: &[Band],
+    length: f64,
+    described: &str,
+) -> (String, &'static str) {
     let all = || {
         steps
             .iter()
@@ -160,14 +165,15 @@ pub(super) fn latency(steps: &[Step], bands: &[Band], length: f64, described: &s
     let low = all().fold(f64::INFINITY, f64::min);
     let high = all().fold(0.0, f64::max);
     if high <= 0.0 {
-        return String::new();
+        return (String::new(), "");
     }
     let (low, high) = ((low * 0.7).max(0.01), high * 1.3);
-    both(170, described, |area, size| {
+    let is_logarithmic = high / low >= SPREAD_MIN;
+    let drawn = both(170, described, |area, size| {
         let mut builder = ChartBuilder::on(area);
         let builder = framed(&mut builder);
         // Powers of ten are no help where there is none to cross.
-        if high / low < SPREAD_MIN {
+        if !is_logarithmic {
             let chart = builder.build_cartesian_2d(0.0..length, 0.0..high).ok()?;
             stairs(chart, steps, bands, (0.0, high), size)
         } else {
@@ -176,11 +182,16 @@ pub(super) fn latency(steps: &[Step], bands: &[Band], length: f64, described: &s
                 .ok()?;
             stairs(chart, steps, bands, (low, high), size)
         }
-    })
+    });
+    let scale = match is_logarithmic {
+        true => ", on a logarithmic scale",
+        false => "",
+    };
+    (drawn, scale)
 }
 
 /// Where the highest value is more than so many times the lowest, the scale is logarithmic.
-const SPREAD_MIN: f64 = 12.0;
+const SPREAD_MIN: f64 = 60.0;
 
 /// Room for numbers, as every chart over time has it.
 fn framed<'a, 'b, 's, DB: DrawingBackend>(

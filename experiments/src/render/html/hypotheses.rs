@@ -12,7 +12,7 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
          <div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"expected\"><table class=\"expected\">\n\
          <thead><tr><th scope=\"col\">verdict</th><th scope=\"col\">phase</th><th scope=\"col\">expectation</th>\
          <th scope=\"col\">observed</th><th scope=\"col\">expected</th><th scope=\"col\">baseline</th>\
-         <th scope=\"col\" class=\"n\">margin</th><th scope=\"col\" class=\"n\">requests</th></tr></thead>\n<tbody>\n"
+         <th scope=\"col\" class=\"n\">room</th><th scope=\"col\" class=\"n\">requests</th></tr></thead>\n<tbody>\n"
     ));
     for it in record.deciding() {
         let (class, word) = match it.verdict {
@@ -28,7 +28,10 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
             format!("<span class=\"why\">{}</span>", escape(why))
         });
         let interval = it.interval.as_ref().map_or_else(String::new, |interval| {
-            format!("<span class=\"line\">{}</span>", escape(interval))
+            format!(
+                "<span class=\"line\">true value: {}</span>",
+                escape(interval)
+            )
         });
         // Room of more than ten times the threshold says no more than that.
         let margin = it.margin.filter(|it| it.abs() < 10.0);
@@ -42,7 +45,7 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
              <td data-label=\"phase\"><a href=\"#timeline\">{}</a></td>\
              <td data-label=\"expectation\"><code>{}</code>{line}{why}</td>\
              <td data-label=\"observed\">{}{interval}</td><td data-label=\"expected\">{}</td>\
-             <td data-label=\"baseline\">{}</td><td class=\"n\" data-label=\"margin\">{margin}</td>\
+             <td data-label=\"baseline\">{}</td><td class=\"n\" data-label=\"room\">{margin}</td>\
              <td class=\"n\" data-label=\"requests\">{samples}</td></tr>\n",
             escape(&it.phase),
             escape(&it.text),
@@ -51,5 +54,9 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
             escape(it.baseline.as_deref().unwrap_or_default())
         ));
     }
-    page.put(format_args!("</tbody></table></div>\n</section>\n"));
+    page.put(format_args!(
+        "</tbody></table></div>\n<p class=\"note\">Room: how far the observed value is from the limit, as a share of the limit; \
+         negative where it missed. True value: the range that the share of all such requests lies in, at the file's confidence \
+         (95 % unless it says otherwise). A check is judged by the observed value.</p>\n</section>\n"
+    ));
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     expectation::Unit,
-    run::{HopSummary, PhaseKind, RunRecord},
+    run::{HopSummary, PhaseKind, RunRecord, Verdict},
 };
 
 const SHOWN: [(f64, &str); 5] = [
@@ -65,6 +65,7 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
         }
         page.put(format_args!("</tr>\n"));
     }
+    missing(page, record, SHOWN.len() + 3);
     page.put(format_args!("</tbody></table></div>\n"));
     let curves: Vec<Curve<'_>> = phases
         .iter()
@@ -78,7 +79,7 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
     let described = "Latency of whole answers by percentile, one line for each phase. The table above has the numbers.";
     page.put(format_args!(
         "<figure>{}<figcaption>How long the slowest share of pages took. Further right is rarer: at 99 %, one page in a \
-         hundred took longer.</figcaption></figure>\n",
+         hundred took longer. The scale of times is logarithmic.</figcaption></figure>\n",
         charts::percentiles(&curves, described)
     ));
     routes(page, record);
@@ -115,7 +116,40 @@ fn routes(page: &mut Page, record: &RunRecord) {
             ));
         }
     }
+    missing(page, record, 6);
     page.put(format_args!("</tbody></table></div>\n"));
+}
+
+/// A row for each of before, during and after that was not measured.
+fn missing(page: &mut Page, record: &RunRecord, columns: usize) {
+    let has = |kinds: &[PhaseKind]| {
+        let mut ended = record.phases.iter().filter(|it| it.to_ms.is_some());
+        ended.any(|it| kinds.contains(&it.kind))
+    };
+    let why = match record.verdict {
+        Verdict::SteadyNotMet => "because the steady state was not met",
+        Verdict::Halted => "because a guard stopped the run",
+        Verdict::Interrupted => "because the run was interrupted",
+        _ => "because the file and its timeout left no time for it",
+    };
+    let rows: [(&str, &[PhaseKind], &str); 3] = [
+        (
+            "before",
+            &[PhaseKind::Steady],
+            "because the file has no [steady]",
+        ),
+        ("during", &[PhaseKind::Fault], why),
+        ("after", &[PhaseKind::After, PhaseKind::Recovery], why),
+    ];
+    for (name, kinds, why) in rows {
+        if !has(kinds) {
+            page.put(format_args!(
+                "<tr><td>{name}</td><td colspan=\"{}\">not measured, {}</td></tr>\n",
+                columns - 1,
+                escape(why)
+            ));
+        }
+    }
 }
 
 fn label(name: &str, kind: PhaseKind) -> String {
@@ -123,6 +157,6 @@ fn label(name: &str, kind: PhaseKind) -> String {
         PhaseKind::Steady => format!("before: {}", crate::render::phase_title(name, kind)),
         PhaseKind::Fault => format!("during {name}"),
         PhaseKind::After => name.to_owned(),
-        PhaseKind::Recovery => format!("after all: {name}"),
+        PhaseKind::Recovery => format!("after all faults: {name}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Each hop over time, with the times of faults shaded.
+//! Load and routes over time, with the times of faults shaded.
 
 use super::{
     Page,
@@ -30,10 +30,10 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
     let length = f64::from(seconds).max(1.0);
     let bands = bands(record);
     page.put(format_args!(
-        "<section id=\"timeline\" aria-labelledby=\"over-time\">\n<h2 id=\"over-time\">Each hop over time</h2>\n\
+        "<section id=\"timeline\" aria-labelledby=\"over-time\">\n<h2 id=\"over-time\">Load and routes over time</h2>\n\
          <ul class=\"legend\"><li><span class=\"key ok\"></span>answered</li>\
          <li><span class=\"key degraded\"></span>answered by a fallback</li>\
-         <li><span class=\"key error\"></span>failed</li><li><span class=\"key band\"></span>a fault is armed</li>\
+         <li><span class=\"key error\"></span>failed</li><li><span class=\"key band\"></span>a fault is on</li>\
          <li><span class=\"key typical\"></span>median (mean on a route)</li>\
          <li><span class=\"key slow\"></span>99th percentile</li></ul>\n"
     ));
@@ -62,7 +62,7 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
             "calls, as the proxy sees them"
         };
         let rate = charts::rate(&steps, &bands, length, &described(hop, &own, record));
-        let latency = charts::latency(
+        let (latency, scale) = charts::latency(
             &steps,
             &bands,
             length,
@@ -70,12 +70,35 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
         );
         page.put(format_args!(
             "<figure class=\"hop\" tabindex=\"0\" data-hop=\"{name}\" data-seconds=\"{seconds}\" aria-label=\"{name} over time; arrow keys tell each second\">\n\
-             <h3>{name} <small>{what}</small></h3>\n<p class=\"axis\">requests a second</p>\n{rate}\n\
-             <p class=\"axis\">latency</p>\n{latency}\n<output aria-live=\"polite\"></output>\n</figure>\n",
-            name = escape(hop)
+             <h3>{name} <small>{what}</small></h3>\n<p class=\"axis\">{what_ended} that ended in each second</p>\n{rate}\n\
+             <p class=\"axis\">latency{scale}</p>\n{latency}\n<output aria-live=\"polite\"></output>\n</figure>\n",
+            name = escape(hop),
+            what_ended = if is_load { "pages" } else { "requests" }
         ));
     }
-    page.put(format_args!("</section>\n"));
+    page.put(format_args!(
+        "<p class=\"note\">{}</p>\n</section>\n",
+        escape(&counted_here(record))
+    ));
+}
+
+/// How the charts count, and why their sum may differ from that of the tables.
+fn counted_here(record: &RunRecord) -> String {
+    let how = "Charts count what ended in each whole second of the run; tables count what began within a phase.";
+    let Some(load) = record.run.load_name.as_deref() else {
+        return how.to_owned();
+    };
+    let seconds = record.seconds.iter().filter(|it| it.hop == load);
+    let charted: f64 = seconds.map(|it| it.requests).sum();
+    let hops = record.phases.iter().flat_map(|it| &it.hops);
+    let tabled: u64 = hops.filter(|it| it.hop == load).map(|it| it.requests).sum();
+    if (charted - tabled as f64).abs() < 0.5 {
+        return format!("{how} Both have {tabled} pages of {load}.");
+    }
+    format!(
+        "{how} So the chart of {load} has {charted:.0} pages and the tables have {tabled}: pages of the warm-up, between two \
+         phases, and of the last second that was not whole are counted in one of them."
+    )
 }
 
 /// The times in which faults were armed.

@@ -8,10 +8,10 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
         return;
     }
     page.put(format_args!(
-        "<section aria-labelledby=\"truth\">\n<h2 id=\"truth\">Injection: asked for and struck</h2>\n\
+        "<section aria-labelledby=\"truth\">\n<h2 id=\"truth\">What the faults did</h2>\n\
          <div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"truth\"><table>\n<thead><tr><th scope=\"col\">fault</th><th scope=\"col\">phase</th>\
-         <th scope=\"col\">asked for</th><th scope=\"col\" class=\"n\">matched</th><th scope=\"col\" class=\"n\">struck</th>\
-         <th scope=\"col\" class=\"n\">share</th><th scope=\"col\">first struck</th><th scope=\"col\">achieved</th>\
+         <th scope=\"col\">asked for</th><th scope=\"col\" class=\"n\">matched</th><th scope=\"col\" class=\"n\">injected</th>\
+         <th scope=\"col\" class=\"n\">share</th><th scope=\"col\">first injected</th><th scope=\"col\">measured effect</th>\
          <th scope=\"col\" class=\"n\">clients that left</th><th scope=\"col\" class=\"n\">over its limit</th></tr></thead>\n<tbody>\n"
     ));
     for fault in &record.faults {
@@ -29,7 +29,7 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
             || "never".to_owned(),
             |at| {
                 format!(
-                    "{} after arming",
+                    "{} after it was on",
                     Unit::Time.show(at.saturating_sub(fault.armed_ms) as f64 / 1_000.0)
                 )
             },
@@ -64,5 +64,43 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
             count(|it| it.overflow)
         ));
     }
-    page.put(format_args!("</tbody></table></div>\n</section>\n"));
+    page.put(format_args!("</tbody></table></div>\n"));
+    let differing = differing(record);
+    if !differing.is_empty() {
+        page.put(format_args!(
+            "<p class=\"note\">{} A fault goes on just before the clock of its phase starts, and off just after it stops.</p>\n",
+            escape(&differing.join(" "))
+        ));
+    }
+    page.put(format_args!(
+        "<dl class=\"words\">\n<div><dt>on, off</dt><dd>From on to off, a fault acts on requests that it matches.</dd></div>\n\
+         <div><dt>matched</dt><dd>Requests of the fault's route that its conditions fit.</dd></div>\n\
+         <div><dt>injected</dt><dd>Matched requests that the fault acted on; the others were spared by its percentage or limit.</dd></div>\n\
+         <div><dt>page, call</dt><dd>The load asks for pages. To make a page, services make calls; brownout sees those on its routes.</dd></div>\n\
+         <div><dt>failed</dt><dd>A page: no whole answer, or a status of 400 and above. A call: no whole answer, or a status of 500 and above.</dd></div>\n\
+         <div><dt>fallback</dt><dd>A good page whose answer says that something is missing.</dd></div>\n</dl>\n</section>\n"
+    ));
+}
+
+/// Where a fault matched another number of requests than its route had calls in its phase.
+fn differing(record: &RunRecord) -> Vec<String> {
+    let faults = record.faults.iter();
+    let told = faults.filter_map(|fault| {
+        let matched = fault.counters?.matched;
+        let phase = record.phases.iter().find(|it| it.name == fault.phase)?;
+        let route = fault.what.rsplit_once(" on ")?.1;
+        let hop = phase
+            .hops
+            .iter()
+            .find(|it| !it.is_load && it.hop == route)?;
+        let by = matched.abs_diff(hop.requests);
+        // More than that has another reason, such as conditions of the fault.
+        (by > 0 && by <= hop.requests / 20 + 5).then(|| {
+            format!(
+                "{} matched {matched} requests, and {route} had {} in the phase {}.",
+                fault.id, hop.requests, fault.phase
+            )
+        })
+    });
+    told.collect()
 }

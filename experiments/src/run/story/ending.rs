@@ -32,6 +32,7 @@ impl Story<'_> {
             self.judgements.retain(|it| it.repetition.is_none());
         }
         self.judge_left(&left, at_ms);
+        self.tell_account().await;
         let (verdict, sentence) = match halted {
             Some(Halt::Refused(error)) => return Err(RunFailure { error, left }),
             _ if !left.is_empty() => (
@@ -136,11 +137,11 @@ impl Story<'_> {
                 let id = it
                     .text
                     .trim_start_matches("fault ")
-                    .trim_end_matches(" struck");
+                    .trim_end_matches(" was injected");
                 let each = it.observed.split("; ");
                 let count = each.filter_map(|it| it.split(' ').next()?.parse::<u64>().ok());
                 let count: u64 = count.sum();
-                format!("{id} struck {count} requests")
+                format!("{id} was injected into {count} requests")
             })
             .collect();
         match words.split_last() {

@@ -10,9 +10,10 @@ use crate::{
     run::{
         Event, Exemplar, FaultTruth, HopSummary, Judgement, JudgementKind, JudgementVerdict,
         PhaseKind, PhaseRecord, RunError, TailRecord,
+        account::FaultPhase,
         control::{FaultState, describe},
         pages::Pages,
-        recording::{Page, Span},
+        recording::{Page, Span, exact},
         services::between,
         tail::Tail,
     },
@@ -41,9 +42,9 @@ impl Story<'_> {
         let span = self.close(&name, from).await?;
         let faults = BTreeMap::new();
         let before = self.judgements.len();
-        self.judge(&name, span, &steady.expect, &faults, steady.min_samples)
-            .await;
+        self.judge(&name, span, &steady.expect, &faults, steady.min_samples);
         self.baseline = Some(span);
+        self.steady.get_or_insert(span);
         let own = &self.judgements[before..];
         let any = |verdict| own.iter().any(|it| it.verdict == verdict);
         if any(JudgementVerdict::Failed) {
@@ -116,6 +117,8 @@ impl Story<'_> {
             self.removed(name, fault, state.clone(), from, until);
             states.insert(fault.id.clone(), state.unwrap_or_default());
         }
+        self.fault_phases
+            .push(fault_phase(name, phase, Span { from, to }));
         let tail = passed?;
         let span = self.close_at(name, from, to, tail).await?;
         self.judge(
@@ -124,8 +127,7 @@ impl Story<'_> {
             &phase.expect,
             &states,
             self.experiment.verdict.min_samples,
-        )
-        .await;
+        );
         self.judge_struck(name, phase, &states, span);
         self.judge_lateness(name, span);
         self.tell_exemplars(name, span);
@@ -157,8 +159,7 @@ impl Story<'_> {
             &phase.after,
             states,
             self.experiment.verdict.min_samples,
-        )
-        .await;
+        );
         Ok(())
     }
 
@@ -330,6 +331,8 @@ impl Story<'_> {
             },
             ..span
         };
+        self.read_calls().await;
+        self.measured_until = span.to;
         let hops = self.summaries(span, routes);
         let now = self.services.callers().await;
         let callers = between(&self.counted, &now);
@@ -385,7 +388,16 @@ impl Story<'_> {
         let asked = self.experiment.load.asked();
         let is_asked = |route: &&String| asked.iter().any(|(_, name)| name == route);
         let routes = self.hops.iter().filter(|it| !is_asked(it));
-        let routes = routes.filter_map(|it| recording.route_summary(it, of_routes));
+        let routes = routes.filter_map(|it| {
+            let mut summary = recording.route_summary(it, of_routes)?;
+            // The journal knows when each call began; counters are read ten times a second.
+            if let Some((calls, error_rate)) = self.calls.count(it, of_routes) {
+                summary.requests = calls;
+                summary.error_rate = exact(error_rate);
+                summary.rate = exact(calls as f64 / span.seconds().max(1e-6));
+            }
+            Some(summary)
+        });
         let pages = asked.iter();
         let pages = pages.map(|(asked, name)| recording.of(*asked).summary(name, span));
         pages.chain(routes).collect()
@@ -430,7 +442,7 @@ impl Story<'_> {
             self.judged(Judgement {
                 phase: name.to_owned(),
                 kind: JudgementKind::FaultStruck,
-                text: format!("fault {} struck", fault.id),
+                text: format!("fault {} was injected", fault.id),
                 line: fault.line,
                 column: 1,
                 verdict,
@@ -515,6 +527,30 @@ impl Story<'_> {
                 at_ms: page.intended / 1_000,
             }));
         }
+    }
+}
+
+/// A phase that is over, for the account of what happened.
+fn fault_phase(name: &str, phase: &Phase, span: Span) -> FaultPhase {
+    let mut routes = Vec::new();
+    for fault in &phase.faults {
+        if let Ok(brownout_fault::Routes::Named(names)) =
+            brownout_fault::Routes::read(&fault.body["route"])
+        {
+            routes.extend(
+                names
+                    .into_iter()
+                    .filter(|it| !routes.contains(it))
+                    .collect::<Vec<_>>(),
+            );
+        }
+    }
+    let faults = phase.faults.iter();
+    FaultPhase {
+        name: name.to_owned(),
+        span,
+        faults: faults.map(|it| (describe(&it.body), span)).collect(),
+        routes,
     }
 }
 

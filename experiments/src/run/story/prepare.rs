@@ -12,7 +12,7 @@ use crate::{
     expectation::{Measure, Subject},
     experiment::{Arrivals, Asked, Expected, Experiment, Predicate, template_mix},
     run::{
-        PhaseKind, PlannedPhase, RunError, RunStarted,
+        PhaseKind, PlannedPhase, RoutePlace, RunError, RunStarted,
         control::{Proxy, describe},
         pages::{Endpoint, Shared},
     },
@@ -77,6 +77,7 @@ impl Runner {
                 load: experiment.load.describe(),
                 load_name: experiment.load.name().map(str::to_owned),
                 watch: experiment.load.watched().map(|it| it.describe()),
+                routes: routes.iter().map(place).collect(),
                 phases: planned_for(experiment),
                 reproduce: self.reproduce.clone(),
                 commit: self.commit.clone(),
@@ -86,6 +87,14 @@ impl Runner {
             shared: Arc::new(shared),
             hops,
         })
+    }
+}
+
+fn place(route: &RouteAnswer) -> RoutePlace {
+    RoutePlace {
+        name: route.name.clone(),
+        listen: route.listen.clone(),
+        upstream: route.upstream.clone(),
     }
 }
 
