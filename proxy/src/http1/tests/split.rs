@@ -5,7 +5,7 @@
 use super::reader;
 use crate::http1::{
     decoder::Decoder,
-    forwarding::{Outgoing, to_upstream, write_request, write_response},
+    forwarding::{Outgoing, OutgoingHost, to_upstream, write_request, write_response},
     framing::{BodyLength, request_body, response_body},
     head::{FieldKind, Fields, HeadLimits, HeadSearch, RequestHead, ResponseHead},
 };
@@ -186,7 +186,7 @@ fn head(
 fn expect_forwarded(mut request: RequestHead, length: BodyLength) {
     let upgrades = to_upstream(
         &mut request,
-        crate::http1::OutgoingHost::KeptOr("upstream:80"),
+        OutgoingHost::KeptOr("upstream:80"),
         Outgoing::Keep,
     );
     assert_eq!(upgrades, request.fields.has_kind(FieldKind::Upgrade));
