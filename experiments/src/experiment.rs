@@ -212,7 +212,8 @@ impl Experiment {
     /// Adds a recovery without expectations where nothing else watches what comes after the last fault, and the
     /// timeout leaves room for it.
     fn watch_the_end(&mut self) {
-        let has_end = self.recovery.is_some();
+        // A story measures its phases alone, and what they leave behind by a tail.
+        let has_end = self.recovery.is_some() || self.demo.is_some();
         let last = self.phases.last();
         if has_end
             || last
