@@ -73,7 +73,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::DemoService(args) => commands::demo_service::run(args).await,
         Command::Simulate(args) => commands::simulate::run(*args).await,
         Command::Sweep(args) => commands::sweep::run(*args).await,
-        Command::Audit(args) => commands::audit::run(*args).await,
+        Command::Audit(args) => Box::pin(commands::audit::run(*args)).await,
         Command::Run(args) => commands::run::run(*args).await,
         Command::Plan(args) => commands::plan::run(&args),
         Command::Report(args) => commands::report::run(&args),

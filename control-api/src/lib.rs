@@ -32,6 +32,7 @@ mod router;
 mod routes;
 mod server;
 mod toxiproxy;
+mod unread;
 mod version;
 mod words;
 

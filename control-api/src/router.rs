@@ -17,7 +17,7 @@ use crate::{
     control::{self, Control},
     events, explain, faults, halt, health, leases, metrics, openapi,
     problem::ApiError,
-    requests, routes, toxiproxy, version,
+    requests, routes, toxiproxy, unread, version,
     words::nearest,
 };
 
@@ -84,6 +84,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
             Arc::clone(&control),
             control::observe,
         ))
+        .layer(middleware::from_fn(unread::read_the_rest))
         .with_state(control)
 }
 

@@ -511,13 +511,11 @@ mod tests {
             Client::new("http://proxy:8474/").unwrap().base(),
             "http://proxy:8474"
         );
-        for address in [
-            "",
-            "http://",
-            "https://proxy:8474",
-            "proxy:8474/v1",
-            "a b:1",
-        ] {
+        assert_eq!(
+            Client::new("https://proxy:8474").unwrap().base(),
+            "https://proxy:8474"
+        );
+        for address in ["", "http://", "proxy:8474/v1", "a b:1"] {
             assert!(Client::new(address).is_err(), "{address}");
         }
     }

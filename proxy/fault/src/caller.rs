@@ -17,7 +17,7 @@ use std::{
 use arc_swap::ArcSwap;
 
 pub use self::asked::CALLER_FIELDS;
-use self::asked::{Asked, Reading};
+use self::asked::{Asked, KINDS, Reading};
 pub(crate) use self::explain::{CallersAllowed, explain_callers};
 use crate::{
     counters::{Counters, FaultCounters},
@@ -88,15 +88,6 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The kinds that a caller may ask for, with their phases: those that keep nothing from one request to the next.
-const KINDS: [(&str, Phase); 5] = [
-    ("latency", Phase::Request),
-    ("abort", Phase::Request),
-    ("reset", Phase::Request),
-    ("close", Phase::Request),
-    ("bandwidth", Phase::ResponseBody),
-];
-
 /// The faults that callers may ask for on one route. Off until it is [switched on](Self::set_on).
 #[derive(Debug)]
 pub struct CallerFaults {
@@ -166,7 +157,7 @@ pub struct CallerAsked {
 
 impl CallerFaults {
     /// The longest wait that a caller gets: a longer one is cut to this.
-    pub const LATENCY_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+    pub const LATENCY_MAX: std::time::Duration = asked::LATENCY_MAX;
     /// The most requests of one kind that are held on one route; over it they pass and count as overflow.
     pub const HELD_MAX: u64 = FaultSpec::MAX_ACTIVE;
 

@@ -11,7 +11,7 @@ use rustls::ServerConfig;
 use super::{GatewayHandle, RouteError, Shared};
 use crate::{
     error::Chain,
-    tls::{InvalidTls, ListenerTls, ListenerTlsOptions, LocalAuthority, ServerTls},
+    tls::{HTTP11, InvalidTls, ListenerTls, ListenerTlsOptions, LocalAuthority, ServerTls},
     upstream::Protocol,
 };
 
@@ -23,12 +23,14 @@ pub struct ServedTls {
 }
 
 impl ServedTls {
-    /// How a connection that came to the address `to` is to be served.
+    /// How a connection that came to the address `to` is to be served, over HTTP/1.1 only.
     ///
     /// # Errors
     /// When no configuration can be made.
     pub fn config(&self, to: Option<SocketAddr>) -> Result<Arc<ServerConfig>, InvalidTls> {
-        self.served.config(to)
+        let mut config = ServerConfig::clone(&*self.served.config(to)?);
+        config.alpn_protocols = vec![HTTP11.as_bytes().to_vec()];
+        Ok(Arc::new(config))
     }
 
     /// A PEM file by which clients can trust it: the certificate of the own authority, or the one that is shown.

@@ -1,14 +1,14 @@
 //! What the header fields of a request ask for.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, time::Duration};
 
 use serde_json::{Value, json};
 use smallvec::SmallVec;
 
-use super::{CallerFaults, KINDS};
 use crate::{
     faults::Fault,
     fields::Fields,
+    phase::Phase,
     probability::Percent,
     units::{parse_duration, show_duration},
 };
@@ -35,6 +35,18 @@ pub const CALLER_FIELDS: [&str; 8] = [
     RATE,
     RATE_PERCENT,
 ];
+
+/// The kinds that a caller may ask for, with their phases: those that keep nothing from one request to the next.
+pub(super) const KINDS: [(&str, Phase); 5] = [
+    ("latency", Phase::Request),
+    ("abort", Phase::Request),
+    ("reset", Phase::Request),
+    ("close", Phase::Request),
+    ("bandwidth", Phase::ResponseBody),
+];
+
+/// The longest wait that a caller gets.
+pub(super) const LATENCY_MAX: Duration = Duration::from_secs(30);
 
 /// The longest value that is read, in bytes.
 const VALUE_BYTES_MAX: usize = 256;
@@ -195,7 +207,7 @@ fn own_part(text: &str) -> Option<Asked> {
 /// A wait, cut to the longest that callers get.
 fn latency(text: &str) -> Option<Value> {
     let wait = parse_duration(text).ok()?;
-    Some(json!(show_duration(wait.min(CallerFaults::LATENCY_MAX))))
+    Some(json!(show_duration(wait.min(LATENCY_MAX))))
 }
 
 /// A whole number in decimal digits and nothing else.
