@@ -288,10 +288,20 @@ impl Recording {
     pub(crate) fn counted(&mut self, at: u64, hops: &BTreeMap<String, HopCounters>) {
         for (name, counters) in hops {
             let points = self.hops.entry(name.clone()).or_default();
-            points.push(HopPoint {
-                at,
-                counters: *counters,
-            });
+            let place = points.partition_point(|it| it.at <= at);
+            let counters = *counters;
+            points.insert(place, HopPoint { at, counters });
+        }
+    }
+
+    /// The load begins at `at`, and until then nobody called: what the next look finds came after it.
+    pub(crate) fn load_begins(&mut self, at: u64) {
+        for points in self.hops.values_mut() {
+            let place = points.partition_point(|it| it.at <= at);
+            if let Some(before) = place.checked_sub(1) {
+                let counters = points[before].counters;
+                points.insert(place, HopPoint { at, counters });
+            }
         }
     }
 
@@ -495,6 +505,20 @@ pub(crate) mod tests {
         assert_eq!((summary.requests, summary.error_rate), (100, 0.1));
         assert!((summary.mean_ms.unwrap() - 20.0).abs() < 1e-9);
         assert_eq!(recording.hop_in("other", middle), None);
+    }
+
+    #[test]
+    fn no_call_is_counted_before_the_load_began() {
+        let mut recording = Recording::default();
+        recording.counted(0, &counted(10.0, 0.0));
+        recording.load_begins(90_000);
+        recording.counted(100_000, &counted(50.0, 0.0));
+
+        let phase = Span {
+            from: 90_000,
+            to: SECOND,
+        };
+        assert_eq!(recording.route_summary("up", phase).unwrap().requests, 40);
     }
 
     #[test]

@@ -70,6 +70,9 @@ impl Story<'_> {
         self.shared.recording().forget_faults();
         self.proxy.arm(name, &whole, life).await?;
         let from = self.shared.now();
+        if self.pages.is_away() {
+            self.shared.recording().load_begins(from);
+        }
         for fault in &phase.faults {
             self.say(&Event::FaultArmed {
                 id: fault.id.clone(),

@@ -2,6 +2,10 @@ use std::{
     os::unix::{fs::PermissionsExt, net::UnixListener as StdUnixListener},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -11,6 +15,7 @@ use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
+    task::JoinSet,
 };
 
 use super::{endings, ends};
@@ -38,35 +43,52 @@ async fn ask(path: &Path, request: &str) -> String {
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n";
 
-/// A server on a Unix socket that answers each request of a connection with `body`, and how many connections it got.
-fn server(path: &Path, body: String) -> std::sync::Arc<std::sync::atomic::AtomicUsize> {
-    let listener = UnixListener::bind(path).unwrap();
-    let connections = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let counted = std::sync::Arc::clone(&connections);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let body = body.clone();
-            tokio::spawn(async move {
-                let mut read = Vec::new();
-                let mut buf = [0; 4096];
-                while let Ok(count @ 1..) = stream.read(&mut buf).await {
-                    read.extend_from_slice(&buf[..count]);
-                    if read.ends_with(b"\r\n\r\n") {
-                        read.clear();
-                        let answer = format!(
-                            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
-                            body.len()
-                        );
-                        if stream.write_all(answer.as_bytes()).await.is_err() {
-                            return;
-                        }
-                    }
-                }
-            });
+/// A server on a Unix socket, which ends when it is dropped.
+struct UnixServer {
+    connections: Arc<AtomicUsize>,
+    _serving: JoinSet<()>,
+}
+
+impl UnixServer {
+    /// Answers each request of a connection with `body`.
+    fn start(path: &Path, body: String) -> Self {
+        let listener = UnixListener::bind(path).unwrap();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&connections);
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let mut open = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
+                open.spawn(answer_each(stream, body.clone()));
+            }
+        });
+        Self {
+            connections,
+            _serving: serving,
         }
-    });
-    connections
+    }
+
+    /// How many it got.
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+async fn answer_each(mut stream: UnixStream, body: String) {
+    let mut read = Vec::new();
+    let mut buf = [0; 4096];
+    while let Ok(count @ 1..) = stream.read(&mut buf).await {
+        read.extend_from_slice(&buf[..count]);
+        if read.ends_with(b"\r\n\r\n") {
+            read.clear();
+            let length = body.len();
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -75,7 +97,7 @@ async fn requests_come_and_go_by_unix_sockets_and_connections_are_kept() {
     let (here, there) = (socket(&files, "here"), socket(&files, "there"));
     // Large enough to be moved inside the kernel.
     let body = "x".repeat(1024 * 1024);
-    let connections = server(&there, body.clone());
+    let server = UnixServer::start(&there, body.clone());
     let _proxy = TestProxy::to_url(&format!("unix:{}", there.display()))
         .with_cores(1)
         .with_listen(&listen(&here))
@@ -91,7 +113,7 @@ async fn requests_come_and_go_by_unix_sockets_and_connections_are_kept() {
         assert!(answer.ends_with(&body));
     }
 
-    assert_eq!(connections.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(server.connections(), 1);
 }
 
 #[tokio::test]
@@ -135,7 +157,8 @@ async fn bytes_of_a_tcp_route_pass_between_unix_sockets() {
     let files = directory();
     let (here, there) = (socket(&files, "here"), socket(&files, "there"));
     let listener = UnixListener::bind(&there).unwrap();
-    tokio::spawn(async move {
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut read = Vec::new();
         stream.read_to_end(&mut read).await.unwrap();
