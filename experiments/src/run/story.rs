@@ -1,5 +1,6 @@
 //! The story of a run.
 
+mod closing;
 mod ending;
 mod phase;
 mod prepare;
