@@ -2,6 +2,7 @@
 //!
 //! Each begins with a client that is proven well: what the last one left behind is the main source of wrong verdicts.
 
+mod leaving;
 mod load;
 mod serial;
 
@@ -360,7 +361,8 @@ impl<'b, 'l> Experiments<'b, 'l> {
         let deadline = Instant::now() + whole;
         loop {
             self.lab.read().await?;
-            let is_all = self.lab.starts(probe).len() as u64 >= self.attempts_of(probe);
+            let is_all =
+                self.lab.starts(probe).len() as u64 >= self.attempts_under(&probe.trial.form);
             if (is_all && !self.lab.is_any_open()) || Instant::now() >= deadline {
                 return Ok(());
             }
@@ -369,14 +371,14 @@ impl<'b, 'l> Experiments<'b, 'l> {
     }
 
     /// How many attempts the client makes at most for a page of such an experiment, by an earlier one with the same fault.
-    fn attempts_of(&self, probe: &Probe) -> u64 {
+    fn attempts_under(&self, form: &str) -> u64 {
         let all_503 = self.battery.all_503.as_ref();
         let paths = self.calm.paths.iter().filter(|it| !it.scale.background);
-        if paths.count() > 1 && probe.trial.form != "503" {
+        if paths.count() > 1 && form != "503" {
             // Calls of one path alone hung before.
             return u64::MAX;
         }
-        match probe.trial.form.as_str() {
+        match form {
             "503" => all_503.map_or(u64::MAX, Trial::attempts_of_a_page),
             _ => self.hung_attempts,
         }

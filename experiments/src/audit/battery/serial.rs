@@ -9,7 +9,7 @@ use super::{Experiments, Probe, Stop, duration, on_path};
 use crate::{
     audit::caller::Patience,
     forensics::{
-        PageRecord, PathCalm,
+        PathCalm,
         derive::{gaps, quantile},
         rules::Trial,
     },
@@ -374,30 +374,6 @@ impl Experiments<'_, '_> {
             .min(u32::try_from(length).unwrap_or(u32::MAX));
         let fits = chunks >= 2 && whole / chunks < self.timeout().mul_f64(0.8);
         fits.then(|| json!({ "dribble": { "chunks": chunks, "duration": duration(whole) } }))
-    }
-
-    /// S22: the caller leaves while its page waits.
-    pub(super) async fn caller_leaves(&mut self) -> Result<(), Stop> {
-        let leave = (self.timeout() / 2).min(Duration::from_millis(100));
-        let patience = Patience::leave_after(leave);
-        let faults = self.on_paths(&json!({ "blackhole": {} }));
-        let trial = self
-            .serial("S22", "no answer", &faults, 1, patience)
-            .await?;
-        self.battery.caller_leaves.push(trial);
-        let failing = self.battery.all_503.as_ref().and_then(|it| {
-            let took: Vec<u64> = it.pages.iter().filter_map(PageRecord::duration).collect();
-            quantile(&took, 0.5)
-        });
-        // Nobody can leave a page that fails at once.
-        let Some(failing) = failing.filter(|it| *it > 40_000) else {
-            return Ok(());
-        };
-        let patience = Patience::leave_after(Duration::from_micros(failing / 2).min(leave));
-        let faults = self.on_paths(&json!({ "abort": 503 }));
-        let trial = self.serial("S22", "503", &faults, 1, patience).await?;
-        self.battery.caller_leaves.push(trial);
-        Ok(())
     }
 
     /// S14: a share of the calls fails, one page at a time so that each retry is known.
