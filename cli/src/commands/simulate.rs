@@ -6,7 +6,7 @@ mod progress;
 mod system;
 
 pub(super) use self::{
-    choose::Chosen,
+    choose::{Chosen, no_such},
     files::{WholeFile, pretty},
     progress::Progress,
     system::tell,

@@ -1,6 +1,6 @@
 //! `brownout sweep`: moves one value of an experiment until an expectation breaks.
 
-use std::fs;
+use std::{fs, io};
 
 use brownout_client::Client;
 use brownout_experiment::{
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     run::refused,
-    simulate::{Chosen, Progress, WholeFile, pretty, tell, until_stopped},
+    simulate::{Chosen, Progress, WholeFile, no_such, pretty, tell, until_stopped},
 };
 use crate::{
     args::SweepArgs,
@@ -230,11 +230,9 @@ fn source(word: &str) -> Result<(String, String), Failure> {
     if let Some(story) = stories::named(word) {
         return Ok((word.to_owned(), story.text.to_owned()));
     }
-    let text = fs::read_to_string(word).map_err(|error| {
-        Failure::new(
-            Exit::Usage,
-            format!("could not read `{word}`, and no story has that name: {error}"),
-        )
+    let text = fs::read_to_string(word).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => no_such(word, &[]),
+        _ => Failure::new(Exit::Usage, format!("could not read `{word}`: {error}")),
     })?;
     Ok((word.to_owned(), text))
 }

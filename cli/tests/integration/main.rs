@@ -26,6 +26,7 @@ mod requests_command;
 mod run_command;
 mod signals;
 mod simulate_command;
+mod sweep_command;
 mod tls_command;
 mod toxiproxy_command;
 

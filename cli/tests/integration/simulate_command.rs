@@ -331,6 +331,32 @@ fn stories_are_listed_and_each_is_a_file_of_its_own() {
 }
 
 #[test]
+fn one_story_has_a_report_and_several_are_compared_on_one_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("page.html");
+    let file = pages.to_str().unwrap();
+    let page = |stories: &[&str]| {
+        let short = ["--duration", "1", "--tail-limit", "0.1", "--html", file];
+        run(&[&["simulate"], stories, &short[..]].concat()).ok();
+        let page = fs::read_to_string(&pages).unwrap();
+        assert!(page.len() < 1_000_000 && page.ends_with("</html>\n"));
+        // Nothing is fetched: it can be kept, and read without a network.
+        for source in ["src=\"http", "url(http", "@import", "<link"] {
+            assert!(!page.contains(source), "{source}");
+        }
+        page
+    };
+
+    let (one, two) = (page(&["ideal"]), page(&["ideal", "outage"]));
+
+    assert!(one.contains("<svg") && !one.contains("outage on recommendations"));
+    for column in ["ideal", "outage", "served", "failed", "unfinished"] {
+        assert!(two.contains(column), "{column}");
+    }
+    assert_ne!(one, two);
+}
+
+#[test]
 fn what_was_not_answered_is_said_and_a_change_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let before = folder.path().join("before.json");

@@ -106,16 +106,22 @@ fn meant(word: &str, args: &SimulateArgs) -> Result<Vec<Chosen>, Failure> {
         }
         return Ok(chosen);
     }
+    let originals: Vec<&str> = ORIGINAL.iter().map(|it| it.0).collect();
+    Err(no_such(word, &originals))
+}
+
+/// Neither a story nor a file has this name; nor is it one of the other words that are known.
+pub(in crate::commands) fn no_such(word: &str, others: &[&str]) -> Failure {
     let names = stories::STORIES.iter().map(|it| it.name);
-    let names: Vec<&str> = names.chain(ORIGINAL.iter().map(|it| it.0)).collect();
+    let names: Vec<&str> = names.chain(others.iter().copied()).collect();
     let hint =
         nearest(word, &names).map_or_else(String::new, |it| format!("; did you mean `{it}`?"));
-    Err(Failure::new(
+    Failure::new(
         Exit::Usage,
         format!(
-            "no story fits `{word}`{hint}, and there is no such file; --list says which there are"
+            "no story fits `{word}`{hint}, and there is no such file; `brownout simulate --list` says which there are"
         ),
-    ))
+    )
 }
 
 /// A run of the original: its faults, and the protection that the flags say. Nothing is expected of it.

@@ -84,9 +84,16 @@ impl Place {
             Some(id) => it.get("id").and_then(Value::as_str) == Some(id),
             None => it.contains_key(keys[0]),
         };
-        let found = faults.iter_mut().find(fits);
-        let found = found.ok_or_else(|| format!("`{}`: no fault has that", self.text))?;
-        put(found, keys, value.clone());
+        let Some(first) = faults.iter_mut().find(fits) else {
+            return Err(format!("`{}`: no fault has that", self.text));
+        };
+        match first.get("id").cloned() {
+            Some(id) => {
+                let same = faults.iter_mut().filter(|it| it.get("id") == Some(&id));
+                same.for_each(|it| put(it, keys, value.clone()));
+            }
+            None => put(first, keys, value.clone()),
+        }
         Ok(())
     }
 }
@@ -172,6 +179,21 @@ mod tests {
         assert_eq!(policy["demo"]["policy"]["timeout"]["attempt"], text());
         let load = set("load.rate", Value::String("5/s".to_owned())).unwrap();
         assert_eq!(load["load"].as_table().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_fault_that_stands_in_several_phases_is_one() {
+        let phase = r#"
+            [[phase]]
+            faults = [{ id = "late", latency = "1s" }]
+        "#;
+        let place = Place::parse("fault.latency").unwrap();
+        let text = place.set(&phase.repeat(2), Value::String("2s".to_owned()));
+
+        let file: Table = text.unwrap().parse().unwrap();
+        for phase in file["phase"].as_array().unwrap() {
+            assert_eq!(phase["faults"][0]["latency"].as_str(), Some("2s"));
+        }
     }
 
     #[test]
