@@ -340,6 +340,29 @@ async fn what_does_not_fit_into_80_columns_stands_below() {
 }
 
 #[tokio::test]
+async fn a_fault_on_every_route_lists_its_hits_on_each() {
+    let world = World::start().await;
+    world
+        .run("route add two 127.0.0.1:0 http://127.0.0.1:9")
+        .ok();
+    let routes = world.run("route ls --output json").ok();
+    let routes: Value = serde_json::from_str(&routes).unwrap();
+    world.run("fault add abort * 503").ok();
+    assert!(!world.run("fault ls").ok().contains("hits by route"));
+    for route in routes["routes"].as_array().unwrap() {
+        let listen = route["listen"].as_str().unwrap().parse().unwrap();
+        let mut client = RawClient::connect(listen).await;
+        client.get("/").await;
+        assert_eq!(client.response().await.status(), 503);
+    }
+
+    let listed = world.run("fault ls").ok();
+
+    let hits = "  hits by route: two 1 of 1, web 1 of 1";
+    assert!(listed.contains(hits), "{listed}");
+}
+
+#[tokio::test]
 async fn a_fault_is_shown_as_curl_and_a_file_have_it_and_not_sent() {
     let world = World::start().await;
 

@@ -28,6 +28,54 @@ async fn an_outage_is_started_seen_and_ended() {
 }
 
 #[tokio::test]
+async fn a_fault_on_every_route_says_what_it_did_on_each() {
+    let world = World::start().await;
+    let other =
+        json!({ "name": "other", "listen": "127.0.0.1:0", "upstream": world.upstream.url() });
+    let (_, other) = world.call("POST", "/routes", other).await;
+    let other = other["listen"].as_str().unwrap().parse().unwrap();
+    // Half of the requests, in turn; and a body for which it shows only then that there is nothing to act on.
+    let faults = json!([
+        { "id": "half", "route": "*", "abort": 503, "every": 2 },
+        { "id": "late", "route": ["web", "other"], "truncate": { "after_bytes": "1MB" }, "match": { "path": "/late" } },
+        { "id": "one", "route": "web", "abort": 503, "match": { "path": "/one" } },
+    ]);
+    assert_eq!(world.call("POST", "/faults", faults).await.0, 201);
+    let on_other = async |path: &str| {
+        let mut client = RawClient::connect(other).await;
+        client.get(path).await;
+        client.response().await.status()
+    };
+    for (path, is_other) in [
+        ("/", false),
+        ("/", true),
+        ("/", true),
+        ("/late", true),
+        ("/late", false),
+        ("/one", false),
+    ] {
+        match is_other {
+            true => on_other(path).await,
+            false => world.through(path).await,
+        };
+    }
+
+    let by_route = async |id: &str| world.get(&format!("/faults/{id}")).await.1["by_route"].clone();
+    let half = by_route("half").await;
+    assert_eq!(
+        half,
+        json!({ "web": { "matched": 3, "injected": 2 }, "other": { "matched": 3, "injected": 1 } })
+    );
+    assert_eq!(
+        by_route("late").await,
+        json!({ "web": { "matched": 1, "injected": 0 }, "other": { "matched": 1, "injected": 0 } })
+    );
+    assert_eq!(by_route("one").await, json!(null), "it names one route");
+    world.delete("/faults/half").await;
+    assert_eq!(by_route("half").await, half, "it has ended");
+}
+
+#[tokio::test]
 async fn a_warm_connection_sees_the_reset_and_its_end() {
     let world = World::start().await;
     let mut warm = RawClient::connect(world.proxy).await;

@@ -1,7 +1,9 @@
 //! Faults as they are shown: the spec as understood, and what became of it.
 
+use std::collections::BTreeMap;
+
 use brownout_fault::{
-    Counters, EndedFault, FaultSpec, FaultStatus, Magnitude, Moment, State,
+    Counters, EndedFault, FaultSpec, FaultStatus, Magnitude, Moment, RouteCounters, State,
     units::{show_duration, show_rate},
 };
 use jiff::Timestamp;
@@ -32,6 +34,8 @@ pub struct FaultAnswer {
     pub revision: u64,
     /// How many requests or connections it matched, hit and passed by.
     pub counters: CountersAnswer,
+    /// The same for each route that it met, if it names several.
+    pub by_route: BTreeMap<String, RouteCountersAnswer>,
     /// The delays and bytes that were asked for and achieved.
     pub magnitude: MagnitudeAnswer,
     /// When it was armed and struck, on the clock of `GET /requests`.
@@ -87,6 +91,15 @@ pub struct CountersAnswer {
     pub active: u64,
     /// Those whose client left while it acted on them.
     pub client_gave_up: u64,
+}
+
+/// What a fault that names several routes did on one of them. At most 1,000 routes are counted apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RouteCountersAnswer {
+    /// Requests, or connections, that fitted its `match`.
+    pub matched: u64,
+    /// Those that it acted on.
+    pub injected: u64,
 }
 
 /// What a fault was to do and really did, as measured; empty until it did something that is measured.
@@ -150,6 +163,8 @@ struct Beside {
     expires_at: Option<Timestamp>,
     revision: u64,
     counters: CountersAnswer,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    by_route: BTreeMap<String, RouteCountersAnswer>,
     magnitude: MagnitudeAnswer,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     times: Option<FaultTimes>,
@@ -159,12 +174,13 @@ struct Beside {
     reason: Option<String>,
 }
 
-const BESIDE: [&str; 9] = [
+const BESIDE: [&str; 10] = [
     "state",
     "created_at",
     "expires_at",
     "revision",
     "counters",
+    "by_route",
     "magnitude",
     "times",
     "ended_at",
@@ -182,6 +198,7 @@ impl From<FaultStatus> for FaultAnswer {
             expires_at: status.expires_at.map(timestamp),
             revision: status.revision,
             counters: status.counters.into(),
+            by_route: by_route(status.by_route),
             magnitude: status.magnitude.into(),
             times: None,
             end: None,
@@ -194,6 +211,7 @@ impl FaultAnswer {
     #[must_use]
     pub fn ended(fault: EndedFault, tags: FaultTags, ended_at: Moment, reason: &str) -> Self {
         let (counters, magnitude, _) = fault.counts();
+        let by_route = by_route(fault.by_route());
         Self {
             id: fault.id,
             spec: fault.spec,
@@ -203,6 +221,7 @@ impl FaultAnswer {
             expires_at: fault.expires_at.map(timestamp),
             revision: fault.revision,
             counters: counters.into(),
+            by_route,
             magnitude: magnitude.into(),
             times: None,
             end: Some(FaultEnd {
@@ -211,6 +230,14 @@ impl FaultAnswer {
             }),
         }
     }
+}
+
+fn by_route(counted: BTreeMap<String, RouteCounters>) -> BTreeMap<String, RouteCountersAnswer> {
+    let answers = counted.into_iter().map(|(route, it)| {
+        let RouteCounters { matched, injected } = it;
+        (route, RouteCountersAnswer { matched, injected })
+    });
+    answers.collect()
 }
 
 impl From<Counters> for CountersAnswer {
@@ -240,6 +267,7 @@ impl Serialize for FaultAnswer {
             expires_at: self.expires_at,
             revision: self.revision,
             counters: self.counters,
+            by_route: self.by_route.clone(),
             magnitude: self.magnitude.clone(),
             times: self.times,
             ended_at: self.end.as_ref().map(|end| end.at),
@@ -287,6 +315,7 @@ impl<'de> Deserialize<'de> for FaultAnswer {
             expires_at: beside.expires_at,
             revision: beside.revision,
             counters: beside.counters,
+            by_route: beside.by_route,
             magnitude: beside.magnitude,
             times: beside.times,
             end: (beside.ended_at.zip(beside.reason)).map(|(at, reason)| FaultEnd { at, reason }),

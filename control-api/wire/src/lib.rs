@@ -23,7 +23,10 @@ pub use event::{EventRecord, RouteStats};
 pub use explain::{
     ExplainAnswer, ExplainSpec, ExplainVerdict, ExplainedFault, ImaginedRequest, RecentAnswer,
 };
-pub use fault::{CountersAnswer, FaultAnswer, FaultEnd, FaultList, FaultTimes, MagnitudeAnswer};
+pub use fault::{
+    CountersAnswer, FaultAnswer, FaultEnd, FaultList, FaultTimes, MagnitudeAnswer,
+    RouteCountersAnswer,
+};
 pub use lease::{LeaseAnswer, LeaseList, LeaseRenewal, LeaseSpec};
 pub use problem::{ErrorAnswer, ProblemAnswer};
 pub use request::{RequestEnd, RequestList, RequestPhase, RequestQuery, RequestRecord};

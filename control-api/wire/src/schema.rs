@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     CountersAnswer, FaultAnswer, FaultTags, FaultTimes, ListenerTlsSpec, MagnitudeAnswer, PoolSpec,
-    UpstreamTlsSpec,
+    RouteCountersAnswer, UpstreamTlsSpec,
 };
 
 const NAME: &str = "^[a-z0-9][a-z0-9._-]{0,63}$";
@@ -269,6 +269,14 @@ impl JsonSchema for FaultAnswer {
             (
                 "counters",
                 generator.subschema_for::<CountersAnswer>().to_value(),
+            ),
+            (
+                "by_route",
+                json!({
+                    "type": "object",
+                    "description": "what it did on each route that it met, if it names several",
+                    "additionalProperties": generator.subschema_for::<RouteCountersAnswer>().to_value(),
+                }),
             ),
             (
                 "magnitude",

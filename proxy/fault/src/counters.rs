@@ -1,6 +1,12 @@
 //! What a fault has done so far, counted exactly.
 
+mod by_route;
+
+pub use self::by_route::RouteCounters;
+pub(crate) use self::by_route::{ByRoute, OnRoute};
+
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -74,6 +80,8 @@ pub(crate) struct FaultCounters {
     overflow: AtomicU64,
     active: AtomicU64,
     client_gave_up: AtomicU64,
+    /// Empty where the fault names one route.
+    by_route: ByRoute,
     asked: OnceLock<AtomicHistogram>,
     achieved: OnceLock<AtomicHistogram>,
     late: OnceLock<AtomicHistogram>,
@@ -222,6 +230,16 @@ impl FaultCounters {
             active: self.active.load(Ordering::Acquire),
             client_gave_up: self.client_gave_up.load(Ordering::Acquire),
         }
+    }
+
+    /// Those of one of its routes, where it names several.
+    pub(crate) fn on_route(&self, route: &str) -> Option<Arc<OnRoute>> {
+        self.by_route.on(route)
+    }
+
+    /// What it did on each route since it names several.
+    pub(crate) fn by_route(&self) -> BTreeMap<String, RouteCounters> {
+        self.by_route.counters()
     }
 
     /// What was measured; `asked_rate` is the rate it was to keep.

@@ -65,7 +65,7 @@ mod wait;
 mod written;
 
 pub use caller::{CALLER_FIELDS, CallerAsked, CallerFaults};
-pub use counters::{Counters, Delays, Effects, Magnitude};
+pub use counters::{Counters, Delays, Effects, Magnitude, RouteCounters};
 pub use edits::{EditFields, Field, FieldEdit, FieldName, apply};
 pub use faults::{
     Accepts, AtListener, CommonFields, Draw, Fault, FaultKind, KindInfo, Param, kinds, unknown_kind,

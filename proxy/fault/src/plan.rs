@@ -89,8 +89,15 @@ impl FaultPlan {
         let mut considered = SmallVec::new();
         for fault in self.at_listener_of(route, now) {
             fault.counters().count_match();
+            let on_route = fault.on_route(route);
+            if let Some(counted) = &on_route {
+                counted.count_match();
+            }
             let outcome = if fault.spec().fault.at_listener() == Some(what) {
                 fault.counters().take_injection(None);
+                if let Some(counted) = &on_route {
+                    counted.count_injection();
+                }
                 fault.counters().note_strike(None, now);
                 MatchOutcome::Injected
             } else {

@@ -30,6 +30,12 @@ pub enum Routes {
 }
 
 impl Routes {
+    /// Whether it is one route, whichever are made later.
+    #[must_use]
+    pub fn is_one(&self) -> bool {
+        matches!(self, Self::Named(names) if names.len() == 1)
+    }
+
     /// Whether the route `name` is among them.
     #[must_use]
     pub fn include(&self, name: &str) -> bool {

@@ -12,7 +12,7 @@ pub use self::{
 };
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Instant,
@@ -23,7 +23,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     caller::{CallerFaults, Callers, CallersAllowed, explain_callers},
-    counters::{Counters, FaultCounters, Magnitude},
+    counters::{Counters, FaultCounters, Magnitude, RouteCounters},
     faults::Fault,
     fields::Fields,
     hold::Hold,
@@ -150,6 +150,8 @@ pub struct FaultStatus {
     pub revision: u64,
     /// What it did.
     pub counters: Counters,
+    /// What it did on each route since it names several.
+    pub by_route: BTreeMap<String, RouteCounters>,
     /// What it was to do and achieved.
     pub magnitude: Magnitude,
     /// When it struck.
@@ -172,6 +174,7 @@ impl Entry {
             expires_at: fault.lifetime().expires_at,
             revision: fault.revision(),
             counters: fault.counters().counters(),
+            by_route: fault.counters().by_route(),
             magnitude: fault.counters().magnitude(fault.spec().fault.rate()),
             strikes: fault.counters().strikes(),
         }

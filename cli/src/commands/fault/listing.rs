@@ -115,6 +115,11 @@ fn details(fault: &FaultAnswer, routes: &str, what: &str) -> Vec<(&'static str, 
         "schedule",
         (!schedule.is_empty()).then(|| schedule.join(" ")),
     );
+    let hits = fault.by_route.iter();
+    let hits: Vec<String> = hits
+        .map(|(route, it)| format!("{route} {} of {}", it.injected, it.matched))
+        .collect();
+    tell("hits by route", (hits.len() > 1).then(|| hits.join(", ")));
     let active = fault.counters.active;
     tell("holds", (active > 0).then(|| active.to_string()));
     tell(

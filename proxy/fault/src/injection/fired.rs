@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    counters::OnRoute,
     hold::{Held, Released},
     identity::FaultIdentity,
     matcher::Choice,
@@ -21,6 +22,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Fired {
     fault: Arc<FaultIdentity>,
+    /// The counters of the route, where the fault names several.
+    on_route: Option<Arc<OnRoute>>,
     held: Option<Held>,
     is_undecided: bool,
     asker: Asker,
@@ -30,10 +33,17 @@ impl Fired {
     pub(crate) fn new(fault: &Arc<FaultIdentity>, held: Option<Held>, asker: Asker) -> Self {
         Self {
             fault: Arc::clone(fault),
+            on_route: None,
             held,
             is_undecided: false,
             asker,
         }
+    }
+
+    /// Counted on its route too.
+    pub(crate) fn on_route(mut self, counted: Option<Arc<OnRoute>>) -> Self {
+        self.on_route = counted;
+        self
     }
 
     /// Notes that it shows later whether it has an effect.
@@ -63,6 +73,9 @@ impl Fired {
             return false;
         }
         self.fault.counters.give_back_injection();
+        if let Some(counted) = &self.on_route {
+            counted.give_back_injection();
+        }
         self.release();
         true
     }

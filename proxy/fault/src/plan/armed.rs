@@ -7,7 +7,7 @@ use std::{
 
 use super::group_position::GroupPosition;
 use crate::{
-    counters::FaultCounters,
+    counters::{FaultCounters, OnRoute},
     faults::Inject,
     hold::Hold,
     identity::FaultIdentity,
@@ -128,6 +128,14 @@ impl ArmedFault {
 
     pub(crate) fn counters(&self) -> &Arc<FaultCounters> {
         &self.identity.counters
+    }
+
+    /// The counters of `route`, where the fault names several.
+    pub(crate) fn on_route(&self, route: &str) -> Option<Arc<OnRoute>> {
+        if self.spec.route.is_one() {
+            return None;
+        }
+        self.counters().on_route(route)
     }
 
     pub(crate) fn hold(&self) -> &Arc<Hold> {

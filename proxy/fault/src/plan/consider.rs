@@ -1,9 +1,10 @@
 //! What one armed fault does to one request.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use super::{armed::ArmedFault, group_position::GroupPosition};
 use crate::{
+    counters::OnRoute,
     faults::Decision,
     injection::{Considered, Fired, Injection, MatchOutcome},
     matcher::Per,
@@ -33,8 +34,12 @@ impl ArmedFault {
             self.counters().note_early_return();
         }
         let (count, is_bad) = self.count_match();
+        let on_route = self.on_route(subject.route);
+        if let Some(counted) = &on_route {
+            counted.count_match();
+        }
         let outcome = if is_bad {
-            self.attempt(count, intensity, subject, now, into)
+            self.attempt(count, intensity, subject, now, on_route, into)
         } else {
             MatchOutcome::Skipped
         };
@@ -64,6 +69,7 @@ impl ArmedFault {
         intensity: Intensity,
         subject: &Subject<'_>,
         now: Instant,
+        on_route: Option<Arc<OnRoute>>,
         into: &mut Injection,
     ) -> MatchOutcome {
         let mut roll = self.roll(count, subject);
@@ -97,8 +103,11 @@ impl ArmedFault {
         if !self.counters().take_injection(self.spec().limit) {
             return MatchOutcome::Skipped;
         }
-        into.fired
-            .push(Fired::new(self.identity(), held, Asker::of(subject)));
+        if let Some(counted) = &on_route {
+            counted.count_injection();
+        }
+        let fired = Fired::new(self.identity(), held, Asker::of(subject));
+        into.fired.push(fired.on_route(on_route));
         self.armed_kind().inject(&mut decision, into);
         // What the answer decides is noted when it has an effect.
         if into.fired.last().is_some_and(|fired| !fired.is_undecided()) {

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::{FaultPlan, armed::ArmedFault, planned::PlannedFault};
 use crate::{
-    counters::Effects,
+    counters::{Effects, OnRoute},
     hold::{Held, Hold},
     injection::{Considered, MatchOutcome},
     matcher::{Per, client_key},
@@ -82,6 +82,8 @@ struct Met {
     /// The number of the match, and whether it fell into a burst.
     count: (u64, bool),
     outcome: Option<MatchOutcome>,
+    /// The counters of its route, where the fault names several.
+    on_route: Option<Arc<OnRoute>>,
     /// Whether the connection counts as an injection.
     is_taken: bool,
     /// Its place, while the fault acts.
@@ -183,10 +185,15 @@ impl Met {
                 dice.keyed_roll(&link.connection.to_le_bytes())
             }
         };
+        let on_route = fault.on_route(link.route);
+        if let Some(counted) = &on_route {
+            counted.count_match();
+        }
         Self {
             number,
             roll,
             count: fault.count_match(),
+            on_route,
             fault: Arc::clone(fault),
             outcome: None,
             is_taken: false,
@@ -223,6 +230,9 @@ impl Met {
         }
         if !self.is_taken {
             self.fault.counters().note_strike(spec.limit, now);
+            if let Some(counted) = &self.on_route {
+                counted.count_injection();
+            }
         }
         self.is_taken = true;
         MatchOutcome::Injected

@@ -1,10 +1,10 @@
 //! What is left of a fault that has ended.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use super::{Entry, FaultWriter};
 use crate::{
-    counters::{Counters, FaultCounters, Magnitude},
+    counters::{Counters, FaultCounters, Magnitude, RouteCounters},
     schedule::Moment,
     spec::FaultSpec,
     strikes::Strikes,
@@ -32,7 +32,16 @@ pub struct EndedFault {
 enum Counts {
     /// They may change still.
     Live(Arc<FaultCounters>),
-    Last(Box<(Counters, Magnitude, Strikes)>),
+    Last(Box<Last>),
+}
+
+/// What they were when nothing could change them any more.
+#[derive(Debug, Clone)]
+struct Last {
+    counters: Counters,
+    by_route: BTreeMap<String, RouteCounters>,
+    magnitude: Magnitude,
+    strikes: Strikes,
 }
 
 impl EndedFault {
@@ -57,7 +66,7 @@ impl EndedFault {
                 let magnitude = counters.magnitude(self.spec.fault.rate());
                 (counters.counters(), magnitude, counters.strikes())
             }
-            Counts::Last(last) => **last,
+            Counts::Last(last) => (last.counters, last.magnitude, last.strikes),
         }
     }
 
@@ -66,14 +75,29 @@ impl EndedFault {
     pub fn counters(&self) -> Counters {
         match &self.counts {
             Counts::Live(counters) => counters.counters(),
-            Counts::Last(last) => last.0,
+            Counts::Last(last) => last.counters,
+        }
+    }
+
+    /// What it did on each route since it named several.
+    #[must_use]
+    pub fn by_route(&self) -> BTreeMap<String, RouteCounters> {
+        match &self.counts {
+            Counts::Live(counters) => counters.by_route(),
+            Counts::Last(last) => last.by_route.clone(),
         }
     }
 
     /// Makes the counts of now the last ones, which takes less memory. Does nothing if they are.
     pub fn settle(&mut self) {
         if matches!(self.counts, Counts::Live(_)) {
-            self.counts = Counts::Last(Box::new(self.counts()));
+            let (counters, magnitude, strikes) = self.counts();
+            self.counts = Counts::Last(Box::new(Last {
+                counters,
+                by_route: self.by_route(),
+                magnitude,
+                strikes,
+            }));
         }
     }
 
