@@ -1,4 +1,9 @@
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    io, iter,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,6 +28,8 @@ pub(super) struct Collector {
     connection: Arc<Connection>,
     /// How long one request may take, from connecting to the end of the answer.
     timeout: Duration,
+    /// Why the last request had no answer; of one exporter. The SDK says "network error" of all.
+    failure: Arc<Mutex<Option<String>>>,
 }
 
 #[derive(Debug)]
@@ -50,7 +57,34 @@ impl Collector {
         Ok(Self {
             connection,
             timeout,
+            failure: Arc::default(),
         })
+    }
+
+    /// The same, for another exporter.
+    pub(super) fn of_another(&self) -> Self {
+        Self {
+            failure: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    /// Why the last request had no answer, if it had none.
+    pub(super) fn take_failure(&self) -> Option<String> {
+        self.failure().take()
+    }
+
+    fn failure(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        // It is replaced as a whole.
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let exchange = self.connection.exchange(request);
+        match tokio::time::timeout(self.timeout, exchange).await {
+            Ok(answer) => answer,
+            Err(_) => Err(format!("it did not answer within {:?}", self.timeout).into()),
+        }
     }
 }
 
@@ -68,11 +102,16 @@ impl HttpClient for Collector {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let runtime = self.connection.runtime.as_ref();
         let runtime = runtime.expect("it is not being dropped");
-        runtime.block_on(async {
-            let exchange = self.connection.exchange(request);
-            tokio::time::timeout(self.timeout, exchange).await?
-        })
+        let answer = runtime.block_on(self.exchange(request));
+        *self.failure() = answer.as_ref().err().map(|error| cause(&**error));
+        answer
     }
+}
+
+/// The error at the bottom of a chain, which says what went wrong.
+fn cause(error: &(dyn Error + 'static)) -> String {
+    let last = iter::successors(Some(error), |&error| error.source()).last();
+    last.map_or_else(String::new, ToString::to_string)
 }
 
 impl Drop for Connection {

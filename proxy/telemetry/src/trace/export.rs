@@ -73,7 +73,7 @@ impl Traces {
         };
         // What is wrong with the settings is to show now, not at the first service.
         traces
-            .exporter()
+            .exporter(&traces.collector)
             .map_err(|error| StartError::OtlpExporter(error.into()))?;
         Ok(traces)
     }
@@ -137,10 +137,12 @@ impl Traces {
     }
 
     fn provider(&self, service: &str) -> SdkTracerProvider {
+        let collector = self.collector.of_another();
         let exporter = CountedExporter {
             exporter: self
-                .exporter()
+                .exporter(&collector)
                 .expect("the settings were tried at the start"),
+            collector,
             endpoint: self.settings.endpoint.clone(),
             ledger: Arc::clone(&self.ledger),
         };
@@ -164,7 +166,10 @@ impl Traces {
             .build()
     }
 
-    fn exporter(&self) -> Result<opentelemetry_otlp::SpanExporter, ExporterBuildError> {
+    fn exporter(
+        &self,
+        collector: &Collector,
+    ) -> Result<opentelemetry_otlp::SpanExporter, ExporterBuildError> {
         // Once is enough for a collector that is restarting, and a dead one costs a shutdown only
         // some 150 ms a batch. The crate's own three retries would take over a second.
         let retry = RetryPolicy::default()
@@ -174,7 +179,7 @@ impl Traces {
         opentelemetry_otlp::SpanExporter::builder()
             .with_http()
             // Always: the crate picks clients by features, and some of them panic on its threads.
-            .with_http_client(self.collector.clone())
+            .with_http_client(collector.clone())
             .with_endpoint(&self.settings.endpoint)
             .with_timeout(self.settings.export_timeout)
             .with_retry_policy(retry)
@@ -224,6 +229,8 @@ impl SpanProcessor for CountedQueue {
 #[derive(Debug)]
 struct CountedExporter {
     exporter: opentelemetry_otlp::SpanExporter,
+    /// What it sends with.
+    collector: Collector,
     /// Where it sends to, for the log.
     endpoint: String,
     ledger: Arc<Ledger>,
@@ -238,8 +245,12 @@ impl SpanExporter for CountedExporter {
         let begun = Instant::now();
         let result = self.exporter.export(batch).await;
         self.ledger.export_time.record(begun.elapsed());
+        let failure = self.collector.take_failure();
         if let Err(error) = &result {
-            self.ledger.tell_undelivered(&self.endpoint, error);
+            match &failure {
+                Some(failure) => self.ledger.tell_undelivered(&self.endpoint, failure),
+                None => self.ledger.tell_undelivered(&self.endpoint, error),
+            }
         }
         self.ledger.settle(spans, result.is_ok());
         result
