@@ -7,10 +7,13 @@ use axum::{
 };
 use brownout_telemetry::prometheus;
 
-use crate::{control::Shared, off_thread::off_thread, problem::ApiError};
+use crate::{control::Shared, off_thread::off_thread, problem::ApiError, toxiproxy};
 
 pub(crate) async fn metrics(State(control): State<Shared>) -> Result<Response, ApiError> {
     let metrics = control.metrics.clone();
-    let page = off_thread(&control, move |_| Ok(prometheus::text(&metrics))).await?;
+    let page = off_thread(&control, move |ops| {
+        Ok(prometheus::text(&metrics) + &toxiproxy::metrics::text(&ops.routes()))
+    })
+    .await?;
     Ok(([(header::CONTENT_TYPE, prometheus::CONTENT_TYPE)], page).into_response())
 }

@@ -4,6 +4,7 @@
 //! looked at, null means the default, keys may be written in any case, errors are `{"error","status"}`.
 
 mod body;
+pub(crate) mod metrics;
 mod proxies;
 mod toxics;
 mod wire;

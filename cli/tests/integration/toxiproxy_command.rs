@@ -14,16 +14,19 @@ fn file(value: &Value) -> NamedTempFile {
     file
 }
 
+/// Of which nobody knows a moment later.
+fn free_port() -> u16 {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap().port()
+}
+
 #[tokio::test]
 async fn the_server_takes_the_flags_and_the_file_of_the_original() {
     let upstream = TestUpstream::replying("hello").await;
     let to = upstream.address().to_string();
     let config = file(&json!([{ "name": "My Web", "listen": "127.0.0.1:0", "upstream": to }]));
-    let free = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let port = free.port().to_string();
+    let free = free_port();
+    let port = free.to_string();
     let path = config.path().to_str().unwrap();
     let args = [
         "toxiproxy-server",
@@ -41,7 +44,7 @@ async fn the_server_takes_the_flags_and_the_file_of_the_original() {
 
     // By whatever name, as among containers; but not from a page.
     let ask = async |fields: &str| {
-        let mut client = RawClient::connect(([127, 0, 0, 1], free.port()).into()).await;
+        let mut client = RawClient::connect(([127, 0, 0, 1], free).into()).await;
         let request = format!("GET /proxies HTTP/1.1\r\nHost: toxiproxy:8474\r\n{fields}\r\n");
         client.exchange(request).await.0
     };
@@ -56,6 +59,57 @@ async fn the_server_takes_the_flags_and_the_file_of_the_original() {
     drop(client);
     server.signal("-TERM");
     assert!(server.ended().await.1.success());
+}
+
+/// Which of the first connections a toxic of half of them closes.
+async fn closed_by_half(seed: &str, upstream: &TestUpstream) -> Vec<bool> {
+    let to = upstream.address().to_string();
+    let config = file(&json!([{ "name": "web", "listen": "127.0.0.1:0", "upstream": to }]));
+    let path = config.path().to_str().unwrap();
+    let port = free_port();
+    let flags = [
+        "toxiproxy-server",
+        "-port",
+        &port.to_string(),
+        "-config",
+        path,
+        "-seed",
+        seed,
+    ];
+    let mut server = Server::start_quietly(&flags);
+    server.line();
+    let ask = async |call: &str, body: &Value| {
+        let mut client = RawClient::connect(([127, 0, 0, 1], port).into()).await;
+        let body = body.to_string();
+        let length = body.len();
+        let request =
+            format!("{call} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}");
+        let answer = client.exchange(request).await.0;
+        serde_json::from_slice::<Value>(&answer.body).unwrap()
+    };
+    let listen = ask("GET /proxies", &json!({})).await["web"]["listen"].clone();
+    let toxic = json!({ "type": "limit_data", "toxicity": 0.5, "attributes": { "bytes": 0 } });
+    ask("POST /proxies/web/toxics", &toxic).await;
+    let mut closed = Vec::new();
+    for _ in 0..24 {
+        let mut client = RawClient::connect(listen.as_str().unwrap().parse().unwrap()).await;
+        client
+            .send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .await;
+        closed.push(client.ended().await.bytes.is_empty());
+    }
+    closed
+}
+
+#[tokio::test]
+async fn a_seed_repeats_which_connections_are_hit() {
+    let upstream = TestUpstream::replying("hello").await;
+
+    let first = closed_by_half("7", &upstream).await;
+
+    assert!(first.contains(&true) && first.contains(&false), "{first:?}");
+    assert_eq!(closed_by_half("7", &upstream).await, first);
+    assert_ne!(closed_by_half("8", &upstream).await, first);
 }
 
 #[test]

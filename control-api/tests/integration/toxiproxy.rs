@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use brownout_testkit::{RawClient, RawMessage, TestUpstream};
+use brownout_testkit::{FullListener, RawClient, RawMessage, TestUpstream};
 use serde_json::{Value, json};
 
 use crate::World;
@@ -78,6 +78,63 @@ async fn said_back(client: &mut RawClient, what: &[u8]) -> Duration {
     client.send(what).await;
     assert_eq!(client.read_exact(what.len()).await, what);
     began.elapsed()
+}
+
+#[tokio::test]
+async fn bytes_are_counted_by_the_names_of_the_original() {
+    let toxi = Toxi::start().await;
+    let listen = toxi.proxy(r#"a "db""#).await;
+    said_back(&mut RawClient::connect(listen).await, b"ping").await;
+
+    let page = toxi.raw("GET /metrics", "").await.text();
+
+    for (what, direction) in [
+        ("received", "upstream"),
+        ("received", "downstream"),
+        ("sent", "upstream"),
+        ("sent", "downstream"),
+    ] {
+        let line = format!(
+            r#"toxiproxy_proxy_{what}_bytes_total{{direction="{direction}",listener="{listen}",proxy="a \"db\"",upstream="{}"}} 4"#,
+            toxi.echo.address()
+        );
+        assert!(
+            page.lines().any(|it| it == line),
+            "{line} is not in\n{page}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_dial_that_hangs_holds_no_other_client_and_no_call() {
+    let toxi = Toxi::start().await;
+    let listen = toxi.proxy("db").await;
+    let full = FullListener::new();
+    let hole = full.address();
+    let change = async |upstream: SocketAddr| {
+        let change = json!({ "upstream": upstream.to_string() });
+        assert_eq!(toxi.call("POST /proxies/db", change).await.0, 200);
+    };
+    change(hole).await;
+    let mut waiting = RawClient::connect(listen).await;
+    waiting.send(b"ping").await;
+    let began = Instant::now();
+
+    // The original dials where it accepts, and holds its lock meanwhile.
+    change(toxi.echo.address()).await;
+    said_back(&mut RawClient::connect(listen).await, b"ping").await;
+    change(hole).await;
+    waiting = RawClient::connect(listen).await;
+    waiting.send(b"ping").await;
+    assert_eq!(toxi.get("/proxies").await.0, 200);
+    assert_eq!(toxi.raw("DELETE /proxies/db", "").await.status(), 204);
+
+    // A dial is given up after 5 s.
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test]

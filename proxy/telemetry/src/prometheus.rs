@@ -36,6 +36,12 @@ pub fn text(metrics: &Metrics) -> String {
     page
 }
 
+/// A text as it stands between the quotes of a label's value.
+#[must_use]
+pub fn label_value(text: &str) -> String {
+    escaped(text, true)
+}
+
 /// What a scraper calls `metric`.
 #[must_use]
 pub fn name_of(metric: &Metric) -> String {

@@ -1,6 +1,7 @@
 //! Test upstreams, proxies, raw clients and receivers; for tests only.
 
 mod access;
+mod full;
 mod otlp;
 mod pauses;
 mod proxy;
@@ -11,6 +12,7 @@ mod upstream;
 mod wait;
 
 pub use crate::{
+    full::FullListener,
     otlp::{AttrValue, OtlpReceiver, ReceivedKind, ReceivedSpan},
     pauses::MachinePauses,
     proxy::{TestProxy, TestProxyBuilder},

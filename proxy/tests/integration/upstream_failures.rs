@@ -9,7 +9,7 @@ use std::{
 };
 
 use brownout_telemetry::names;
-use brownout_testkit::{How, RawClient, TestProxy, TestUpstream, eventually};
+use brownout_testkit::{FullListener, How, RawClient, TestProxy, TestUpstream, eventually};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -53,14 +53,8 @@ async fn a_name_that_does_not_resolve_is_a_502() {
 
 #[tokio::test]
 async fn an_upstream_that_never_accepts_is_a_504() {
-    // A backlog of one, filled: further connections wait for ever.
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
-    socket.bind(&any.into()).unwrap();
-    socket.listen(0).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    let _filling = std::net::TcpStream::connect(address).unwrap();
-    let proxy = TestProxy::to_url(&format!("http://{address}")).start();
+    let full = FullListener::new();
+    let proxy = TestProxy::to_url(&format!("http://{}", full.address())).start();
 
     let response = proxy.get("/").await;
 

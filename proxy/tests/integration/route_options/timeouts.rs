@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use brownout_proxy::AttemptEnd;
-use brownout_testkit::{How, RawClient, TestProxy, TestUpstream};
+use brownout_testkit::{FullListener, How, RawClient, TestProxy, TestUpstream};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -10,17 +10,6 @@ use super::{endings, ends, errors, options};
 const SHORT: Duration = Duration::from_millis(150);
 /// What a test would wait for if the limit did not hold.
 const LONG: Duration = Duration::from_secs(4);
-
-/// A listener whose queue is full: connections to it wait.
-fn never_accepts() -> (socket2::Socket, std::net::TcpStream, std::net::SocketAddr) {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
-    socket.bind(&any.into()).unwrap();
-    socket.listen(0).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    let filling = std::net::TcpStream::connect(address).unwrap();
-    (socket, filling, address)
-}
 
 async fn silent() -> TestUpstream {
     TestUpstream::raw(|stream| async move {
@@ -33,7 +22,8 @@ async fn silent() -> TestUpstream {
 
 #[tokio::test]
 async fn an_upstream_that_does_not_accept_in_the_routes_time_is_a_504_that_says_so() {
-    let (_socket, _filling, address) = never_accepts();
+    let full = FullListener::new();
+    let address = full.address();
     let proxy = TestProxy::to_url(&format!("http://{address}"))
         .with_options(options(|it| it.connect_timeout = SHORT))
         .with_access_log()
@@ -56,7 +46,8 @@ async fn an_upstream_that_does_not_accept_in_the_routes_time_is_a_504_that_says_
 
 #[tokio::test]
 async fn a_tcp_upstream_that_does_not_accept_in_the_routes_time_resets_the_client() {
-    let (_socket, _filling, address) = never_accepts();
+    let full = FullListener::new();
+    let address = full.address();
     let proxy = TestProxy::to_url(&format!("tcp://{address}"))
         .with_options(options(|it| it.connect_timeout = SHORT))
         .start();
