@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use crate::run;
 
-/// Recommendations is late for a homepage that waits 400 ms for it.
+/// Recommendations is late for a homepage that waits a second for it.
 const LATE: &str = r#"
 name = "late"
 
 [demo]
 system = "homepage"
-timeout = "400ms"
+timeout = "1s"
 
 [load]
 to = "homepage"
@@ -21,9 +21,9 @@ headers = { authorization = "Token 0x132" }
 
 [[phase]]
 name = "late"
-duration = "1s"
+duration = "3s"
 faults = [{ id = "late", route = "recommendations", latency = "100ms" }]
-expect = ["homepage.fallback_rate(header x-degraded) == 0%"]
+expect = ["homepage.fallback_rate(header x-degraded) < 50%"]
 "#;
 
 #[test]
@@ -33,7 +33,7 @@ fn a_sweep_finds_the_edge_and_writes_what_it_tried() {
     let (file, json) = (path("late.toml"), path("found.json"));
     fs::write(&file, LATE).unwrap();
 
-    let over = "fault.latency=50ms..2s";
+    let over = "fault.latency=50ms..4s";
     let ran = run(&["sweep", &file, "--over", over, "--json", &json]);
 
     let text = ran.ok();
@@ -43,12 +43,12 @@ fn a_sweep_finds_the_edge_and_writes_what_it_tried() {
     let points = found["points"].as_array().unwrap();
     for point in points {
         let (value, holds) = (milliseconds(&point["value"]), point["holds"] == true);
-        // A page whose call takes longer than it waits has a fallback. Below it a busy machine may be late.
-        assert!(!(holds && value > 400.0), "{found:#}");
+        // A page whose call takes longer than it waits has a fallback. Below that a busy machine may be late.
+        assert!(!(holds && value > 1_000.0), "{found:#}");
         assert!(holds || value > 50.0, "{found:#}");
     }
     let (safe, breaks) = (milliseconds(&found["safe"]), milliseconds(&found["breaks"]));
-    assert!((50.0..400.0).contains(&safe) && safe < breaks, "{found:#}");
+    assert!((50.0..1_000.0).contains(&safe) && safe < breaks, "{found:#}");
     assert!(breaks < safe * 1.2, "the edge is narrow: {found:#}");
 }
 
