@@ -2,6 +2,8 @@
 
 use std::{io, net::SocketAddr, rc::Rc, time::Duration};
 
+use brownout_fault::ResetScope;
+
 use crate::{
     http1::{Input, RequestHead},
     http2::StreamClient,
@@ -25,6 +27,14 @@ impl Downstream {
 
     pub(crate) fn is_stream(&self) -> bool {
         matches!(self, Self::Stream(_))
+    }
+
+    /// The stream, on HTTP/2.
+    pub(crate) fn as_stream(&self) -> Option<&StreamClient> {
+        match self {
+            Self::Connection(_) => None,
+            Self::Stream(stream) => Some(stream),
+        }
     }
 
     /// The connection that it is or is a part of.
@@ -104,20 +114,25 @@ impl Downstream {
         }
     }
 
-    /// Waits until everything that was written has reached the client, for at most `limit`.
-    pub(crate) async fn settled(&self, limit: Duration) {
+    /// Waits until everything that was written on what a reset of this scope ends has reached the client, for at most `limit`.
+    pub(crate) async fn settled(&self, scope: ResetScope, limit: Duration) {
         match self {
             Self::Connection(socket) => socket.settled(limit).await,
-            Self::Stream(stream) => stream.settled(limit).await,
+            Self::Stream(stream) => {
+                stream.settled(limit).await;
+                if scope == ResetScope::Connection {
+                    stream.connection().settled(limit).await;
+                }
+            }
         }
     }
 
     /// Makes the end of the connection, or of the stream, a reset: it goes out when the exchange is over. Nothing is sent
     /// after it.
-    pub(crate) fn reset(&self) {
+    pub(crate) fn reset(&self, scope: ResetScope) {
         match self {
             Self::Connection(socket) => socket.reset(),
-            Self::Stream(stream) => stream.reset(),
+            Self::Stream(stream) => stream.reset(scope),
         }
     }
 

@@ -185,6 +185,7 @@ fn decide(
             peer: client.peer(),
             connection: client.connection(),
             request: number,
+            is_http2: client.is_stream(),
         };
         if has_armed {
             injection = plan.decide(&subject, record.started());
@@ -206,7 +207,8 @@ fn decide(
     record.decided(head, length, &considered, fired, ended_by);
     drop(considered);
     scope.route.take_over(asked_for, &mut head.fields);
-    let acts_before = !before.delays.is_empty() || before.ending.is_some();
+    let acts_before =
+        !before.delays.is_empty() || before.ending.is_some() || before.http2.is_some();
     Decided {
         before: acts_before.then(|| Box::new(before)),
         forward,

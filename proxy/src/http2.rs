@@ -7,7 +7,9 @@
 //! (RFC 9113 §5.2) only as fast as this side reads.
 
 mod body;
+mod control;
 mod fields;
+mod frames;
 mod io;
 mod request;
 mod server;
@@ -15,7 +17,7 @@ mod stream;
 mod upstream;
 
 pub(crate) use self::{
-    server::converse,
+    server::{Ended, converse},
     stream::{Stream, StreamClient},
     upstream::{Connections, Next},
 };

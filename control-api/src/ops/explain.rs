@@ -45,6 +45,7 @@ impl Ops {
             peer: SocketAddr::new(request.client, 0),
             connection: 0,
             request: request.connection_seq - 1,
+            is_http2: false,
         };
         let state = self.state();
         let now = now().instant;
@@ -183,5 +184,6 @@ fn subject_of<'a>(attempt: &'a Attempt, fields: &'a HeaderMap) -> Subject<'a> {
         peer: (attempt.peer).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
         connection: attempt.connection,
         request: attempt.connection_seq,
+        is_http2: false,
     }
 }

@@ -316,6 +316,7 @@ mod tests {
             peer: ([127, 0, 0, 1], 1).into(),
             connection: 0,
             request: 0,
+            is_http2: false,
         };
         let now = Instant::now();
         let asked = asked::read(&fields).asked;

@@ -4,6 +4,7 @@ mod accepts;
 mod armed_kind;
 mod common;
 mod deadline;
+mod error_code;
 mod kind;
 mod message;
 mod param;
@@ -167,6 +168,11 @@ registry! {
     limit_data::LimitData,
     slow_close::SlowClose,
     slicer::Slicer,
+    goaway::GoAway,
+    refused_stream::RefusedStream,
+    flow_control_stall::FlowControlStall,
+    settings::Settings,
+    ping_timeout::PingTimeout,
 }
 
 /// Kinds that are known and cannot be done yet, with the reason: they are refused, never taken for another.
@@ -175,7 +181,6 @@ pub(crate) const NOT_YET: &[(&str, &str)] = &[
         "grpc_abort",
         "is still to come; `abort` ends a gRPC call with a status of gRPC",
     ),
-    ("goaway", "is still to come"),
     (
         "tls",
         "is still to come; faults of the layer stream act on the bytes of TLS",

@@ -8,6 +8,7 @@ mod corruption;
 mod delay;
 mod ending;
 mod fired;
+mod http2;
 mod outcome;
 mod phases;
 mod response_cache;
@@ -23,6 +24,7 @@ pub use self::{
     delay::{Delay, Since},
     ending::{Malformed, RequestEnding, ResponseEnding, Then},
     fired::Fired,
+    http2::{ErrorCode, GoAway, Http2Fault, Http2Settings, LastStream, ResetScope},
     outcome::{Considered, MatchOutcome},
     phases::{ForwardFaults, RequestFaults, ResponseFaults},
     response_cache::{Keep, ResponseCache},
@@ -109,6 +111,13 @@ impl Injection {
         if self.ending().is_none() {
             self.before.ending = Some((self.injecting(), ending));
         }
+    }
+
+    /// Does something to the request's connection, which speaks HTTP/2. Allocates, as hardly any request has that.
+    pub(crate) fn on_connection(&mut self, fault: Http2Fault) {
+        let by = self.injecting();
+        self.leaves_open();
+        self.before.http2.get_or_insert_default().push((by, fault));
     }
 
     /// Ends the exchange once the upstream has answered. The first ending wins.

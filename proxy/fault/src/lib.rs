@@ -27,6 +27,7 @@
 //!     peer: ([127, 0, 0, 1], 40_000).into(),
 //!     connection: 0,
 //!     request: 0,
+//!     is_http2: false,
 //! };
 //! let injection = reader.plan().decide(&subject, now.instant);
 //! assert_eq!(injection.fired[0].id(), "reset-1");
@@ -74,9 +75,10 @@ pub use fields::Fields;
 pub use hold::Released;
 pub use injection::{
     Answer, BodyChange, Break, Bucket, Buckets, COPIED_BYTES_MAX, Change, Considered, Content,
-    Copies, Corruption, Cut, CutAt, CutFraming, Delay, Dribble, Fired, ForwardFaults, How,
-    Injection, Keep, Malformed, MatchOutcome, RequestEnding, RequestFaults, Reservation,
-    ResponseCache, ResponseEnding, ResponseFaults, RetryDate, Shape, Since, Stall, Then,
+    Copies, Corruption, Cut, CutAt, CutFraming, Delay, Dribble, ErrorCode, Fired, ForwardFaults,
+    GoAway, How, Http2Fault, Http2Settings, Injection, Keep, LastStream, Malformed, MatchOutcome,
+    RequestEnding, RequestFaults, Reservation, ResetScope, ResponseCache, ResponseEnding,
+    ResponseFaults, RetryDate, Shape, Since, Stall, Then,
 };
 pub use json_text::inexact_number;
 pub use matcher::{

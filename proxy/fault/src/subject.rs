@@ -26,6 +26,8 @@ pub struct Subject<'a> {
     pub connection: u64,
     /// The number of the request on its connection, in the order of arrival, from 0.
     pub request: u64,
+    /// Whether it came on a stream of HTTP/2.
+    pub is_http2: bool,
 }
 
 impl Subject<'_> {

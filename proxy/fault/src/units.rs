@@ -49,6 +49,28 @@ pub fn duration_up_to(max: Duration) -> impl Fn(&Value) -> Result<Duration, Prob
     }
 }
 
+/// The word for a hold that lasts until its fault is removed.
+const UNTIL_REMOVED: &str = "until_removed";
+
+/// Reads how long something is held, up to `max`: `None` for until the fault is removed.
+///
+/// # Errors
+/// As [`duration_up_to`].
+pub(crate) fn hold_up_to(max: Duration) -> impl Fn(&Value) -> Result<Option<Duration>, Problem> {
+    move |value| {
+        if value == UNTIL_REMOVED {
+            return Ok(None);
+        }
+        let read = duration_up_to(max)(value).map(Some);
+        read.map_err(|problem| Problem::here(format!("{}, or \"{UNTIL_REMOVED}\"", problem.detail)))
+    }
+}
+
+/// What [`hold_up_to`] reads.
+pub(crate) fn show_hold(hold: Option<Duration>) -> String {
+    hold.map_or_else(|| UNTIL_REMOVED.to_owned(), show_duration)
+}
+
 /// Parses a duration such as `250ms`, `1.5s` or `2m`.
 ///
 /// # Errors

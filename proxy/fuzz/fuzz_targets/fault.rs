@@ -80,6 +80,7 @@ fn meet(value: &Value, patch: &str) {
                 peer,
                 connection: 1,
                 request: 0,
+                is_http2: false,
             },
             at,
         );

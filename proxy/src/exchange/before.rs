@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use brownout_fault::{Delay, RequestEnding, RequestFaults, Since, Then};
+use brownout_fault::{
+    Delay, ErrorCode, Http2Fault, RequestEnding, RequestFaults, ResetScope, Since, Then,
+};
 use tokio::time::timeout;
 
 use super::{After, Exchange};
@@ -46,6 +48,14 @@ impl Exchange<'_> {
                 return Before::Over(After::Drop);
             }
         }
+        if let Some(on_connection) = &faults.http2 {
+            let ending = faults.ending.as_ref().map(|(by, _)| *by);
+            if let Some(by) = self.act_on_connection(on_connection, ending) {
+                self.record.borrow_mut().cut_by_fault(by);
+                let refused = ResetScope::Stream(ErrorCode::REFUSED_STREAM);
+                return Before::Over(self.reset(by, refused).await);
+            }
+        }
         let Some((by, ending)) = faults.ending else {
             return Before::Forward;
         };
@@ -54,9 +64,9 @@ impl Exchange<'_> {
                 self.answer_instead(by, &answer, &head.fields, Some(body))
                     .await
             }
-            RequestEnding::Reset => {
+            RequestEnding::Reset(scope) => {
                 self.record.borrow_mut().cut_by_fault(by);
-                self.reset(by).await
+                self.reset(by, scope).await
             }
             RequestEnding::Close => {
                 if !self.asked.expects_continue {
@@ -72,11 +82,36 @@ impl Exchange<'_> {
                 }
                 self.record.borrow_mut().cut_by_fault(by);
                 match then {
-                    Then::Reset => self.reset(by).await,
+                    Then::Reset => self.reset(by, ResetScope::AUTO).await,
                     Then::Close => After::Close,
                 }
             }
         })
+    }
+
+    /// Does to the connection what `faults` say. `ending` is the fault that ends the exchange behind them. Gives the one that
+    /// refuses the request's stream, if there is one.
+    fn act_on_connection(
+        &self,
+        faults: &[(usize, Http2Fault)],
+        ending: Option<usize>,
+    ) -> Option<usize> {
+        let stream = self.client.as_stream()?;
+        for (by, fault) in faults {
+            let acts = {
+                let record = self.record.borrow();
+                stream.carry_out(*fault, record.fired(*by), &self.scope.timer)
+            };
+            if !acts && ending != Some(*by) {
+                self.record.borrow_mut().skipped(*by);
+                continue;
+            }
+            self.record.borrow_mut().acts(*by);
+            if stream.is_refused() && ending != Some(*by) {
+                return Some(*by);
+            }
+        }
+        None
     }
 
     /// Holds the exchange until its time is over or its fault is removed, while the client is watched elsewhere.
@@ -155,14 +190,14 @@ impl Exchange<'_> {
 
     /// Lets what was sent before arrive, then makes the end of the connection a reset. A fault that is removed waits no
     /// longer than [`GRACE`].
-    pub(super) async fn reset(&self, by: usize) -> After {
+    pub(super) async fn reset(&self, by: usize, scope: ResetScope) -> After {
         let released = self.record.borrow().fired(by).released();
         self.clock.enter(Part::Fault);
         tokio::select! {
-            () = self.client.settled(DRAIN) => {}
+            () = self.client.settled(scope, DRAIN) => {}
             () = async { released.wait().await; self.scope.timer.sleep(GRACE).await } => {}
         }
-        self.client.reset();
+        self.client.reset(scope);
         After::Drop
     }
 

@@ -24,6 +24,12 @@ impl Exchange<'_> {
                     let noise: Vec<u8> = (0..64).flat_map(|_| roll.draw().to_le_bytes()).collect();
                     (self.client.write_raw(&noise).await).map_err(BodyError::Write)
                 }
+                Malformed::Frame => {
+                    if let Some(stream) = self.client.as_stream() {
+                        stream.send_bad_frame();
+                    }
+                    Ok(())
+                }
                 how => self.write_malformed(&how, &mut answer).await,
             }
         };
@@ -81,7 +87,8 @@ fn malformed_head(how: &Malformed, answer: &Answer<'_>, framing: BodyLength) -> 
         | Malformed::Header
         | Malformed::Random(_)
         | Malformed::DupContentLength
-        | Malformed::OversizedHeader => {
+        | Malformed::OversizedHeader
+        | Malformed::Frame => {
             head.put_slice(format!("HTTP/1.1 {} ", answer.head.status).as_bytes());
             head.put_slice(answer.head.reason());
             head.put_slice(b"\r\n");
@@ -120,7 +127,7 @@ fn malformed_head(how: &Malformed, answer: &Answer<'_>, framing: BodyLength) -> 
             head.put_bytes(b'x', OVERSIZED_BYTES);
             head.put_slice(b"\r\n");
         }
-        Malformed::Chunk | Malformed::StatusLine | Malformed::Random(_) => {}
+        Malformed::Chunk | Malformed::StatusLine | Malformed::Random(_) | Malformed::Frame => {}
     }
     head.put_slice(b"\r\n");
     head

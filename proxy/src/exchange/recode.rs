@@ -256,7 +256,7 @@ impl<'e> Recoding<'e> {
                             Ok(None)
                         }
                         Break::Fin => Ok(Some(After::Close)),
-                        Break::Reset => Ok(Some(exchange.reset(by).await)),
+                        Break::Reset(scope) => Ok(Some(exchange.reset(by, scope).await)),
                     };
                 }
                 BodyNext::WaitUntil(at) => Some(at),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use brownout_fault::{CutFraming, Keep, ResponseEnding, ResponseFaults, Shape};
+use brownout_fault::{CutFraming, Keep, ResetScope, ResponseEnding, ResponseFaults, Shape};
 use bytes::Bytes;
 use http::StatusCode;
 use smallvec::SmallVec;
@@ -153,10 +153,10 @@ impl Exchange<'_> {
                         After::Next | After::Close | After::Drop | After::Upgrade(_) => after,
                     }
                 }
-                ResponseEnding::Reset => {
+                ResponseEnding::Reset(scope) => {
                     self.record.borrow_mut().acts(by);
                     self.record.borrow_mut().withheld_by_fault(by);
-                    self.reset(by).await
+                    self.reset(by, scope).await
                 }
                 ResponseEnding::Malformed(how) => {
                     self.record.borrow_mut().acts(by);
@@ -355,8 +355,8 @@ impl Exchange<'_> {
             return Answered::Over(After::Close);
         }
         self.clock.enter(Part::Client);
-        self.client.settled(DRAIN).await;
-        self.client.reset();
+        self.client.settled(ResetScope::AUTO, DRAIN).await;
+        self.client.reset(ResetScope::AUTO);
         Answered::Over(After::Drop)
     }
 

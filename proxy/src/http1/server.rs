@@ -139,8 +139,10 @@ async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>) -> Conversation 
             // HTTP/2 by prior knowledge, or agreed on with TLS.
             Next::Refused(head, Refusal::HTTP2) if number == 0 => {
                 head.recycle();
-                Box::pin(http2::converse(scope, client, input)).await;
-                return Conversation::Close;
+                return match Box::pin(http2::converse(scope, client, input)).await {
+                    http2::Ended::InOrder => Conversation::Close,
+                    http2::Ended::Reset => Conversation::Drop,
+                };
             }
             Next::Refused(head, refusal) => {
                 client.activity.set(Doing::Exchange, Instant::now());

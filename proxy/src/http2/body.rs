@@ -23,6 +23,10 @@ pub(super) struct FromStream {
     content: Content,
     /// The content is framed in chunks.
     is_chunked: bool,
+    /// The other side gets no credit for what is read.
+    withholds: bool,
+    /// Bytes that were read, and for which it has no credit.
+    withheld: usize,
 }
 
 #[derive(Debug)]
@@ -42,6 +46,8 @@ impl FromStream {
             data: Bytes::new(),
             content: content.map_or(Content::Ended, Content::Stream),
             is_chunked,
+            withholds: false,
+            withheld: 0,
         }
     }
 
@@ -138,11 +144,29 @@ impl FromStream {
         if self.data.is_empty() && self.is_chunked {
             self.set_text(|text| text.extend_from_slice(b"\r\n"));
         }
-        if let Content::Stream(stream) = &mut self.content {
-            // It fails only for more than has come.
-            drop(stream.flow_control().release_capacity(taken));
+        self.withheld += taken;
+        if !self.withholds {
+            self.give_credit();
         }
         taken
+    }
+
+    /// Whether the other side gets no credit for what is read. What was withheld is given when that ends.
+    pub(super) fn withhold(&mut self, withholds: bool) {
+        self.withholds = withholds;
+        if !withholds {
+            self.give_credit();
+        }
+    }
+
+    fn give_credit(&mut self) {
+        let withheld = std::mem::take(&mut self.withheld);
+        if withheld > 0
+            && let Content::Stream(stream) = &mut self.content
+        {
+            // It fails only for more than has come.
+            drop(stream.flow_control().release_capacity(withheld));
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::{
     sync::Notify,
 };
 
+use super::frames::Frames;
 use crate::{http1::Input, transport::Transport};
 
 /// Whoever owns a transport.
@@ -26,6 +27,8 @@ pub(super) struct Io<T> {
     of: T,
     before: Input,
     turns: Rc<Turns>,
+    /// Looks at what goes out.
+    frames: Option<Rc<Frames>>,
 }
 
 impl<T: HasTransport> Io<T> {
@@ -34,7 +37,32 @@ impl<T: HasTransport> Io<T> {
             of,
             before,
             turns: Rc::clone(turns),
+            frames: None,
         }
+    }
+
+    /// As [`new`](Self::new), with frames of others between those that are written.
+    pub(super) fn with_frames(self, frames: &Rc<Frames>) -> Self {
+        Self {
+            frames: Some(Rc::clone(frames)),
+            ..self
+        }
+    }
+
+    /// Writes `first` and `second`, or a part.
+    fn poll_write_both(
+        &self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let transport = self.of.transport();
+        let written = match &self.frames {
+            None => transport.poll_write_both(cx, first, second),
+            Some(frames) => frames.poll_write(transport, cx, first, second),
+        };
+        self.turns.is_blocked.set(written.is_pending());
+        written
     }
 }
 
@@ -64,9 +92,7 @@ impl<T: HasTransport> AsyncWrite for Io<T> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = self.of.transport().poll_write(cx, buf);
-        self.turns.is_blocked.set(written.is_pending());
-        written
+        self.poll_write_both(cx, buf, &[])
     }
 
     fn poll_write_vectored(
@@ -77,9 +103,7 @@ impl<T: HasTransport> AsyncWrite for Io<T> {
         let mut bufs = bufs.iter().filter(|buf| !buf.is_empty());
         let first = bufs.next().map_or(&[][..], |buf| buf);
         let second = bufs.next().map_or(&[][..], |buf| buf);
-        let written = self.of.transport().poll_write_both(cx, first, second);
-        self.turns.is_blocked.set(written.is_pending());
-        written
+        self.poll_write_both(cx, first, second)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -87,7 +111,14 @@ impl<T: HasTransport> AsyncWrite for Io<T> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = self.of.transport().poll_flush(cx);
+        let transport = self.of.transport();
+        let ours = (self.frames.as_ref()).map_or(Poll::Ready(Ok(())), |frames| {
+            frames.poll_ours(transport, cx)
+        });
+        let flushed = match ours {
+            Poll::Ready(Ok(())) => transport.poll_flush(cx),
+            waits => waits,
+        };
         self.turns.is_blocked.set(flushed.is_pending());
         flushed
     }
@@ -114,6 +145,11 @@ impl Turns {
         if !(connection.as_ref()).is_some_and(|waker| waker.will_wake(cx.waker())) {
             *connection = Some(cx.waker().clone());
         }
+    }
+
+    /// Whether the transport takes nothing now.
+    pub(super) fn set_blocked(&self, is_blocked: bool) {
+        self.is_blocked.set(is_blocked);
     }
 
     /// The connection's task has given all that it could to the transport.

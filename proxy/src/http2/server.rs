@@ -23,6 +23,7 @@ use tokio::{
 use super::{
     CONNECTION_WINDOW, STREAM_WINDOW, STREAMS_MAX, UNSENT_MAX,
     body::FromStream,
+    control::{Control, End},
     io::{HasTransport, Io, Turns},
     request,
     stream::{StreamClient, ToClient},
@@ -46,33 +47,49 @@ impl HasTransport for Rc<ClientSocket> {
 }
 
 /// What the task of a connection and those of its streams share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     turns: Rc<Turns>,
+    control: Rc<Control>,
     /// Streams that are served.
     served: Cell<usize>,
     /// The connection serves no further streams, or has ended.
     closes: Notify,
 }
 
+/// How a connection has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It is to be closed in good order.
+    InOrder,
+    /// By a fault: its socket is prepared for a reset.
+    Reset,
+}
+
 /// Serves a connection whose first bytes, in `input`, are HTTP/2's, until either side ends it. After the client socket's
 /// [`close_after_this`](ClientSocket::close_after_this) the streams in progress are its last.
-pub(crate) async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>, input: Input) {
-    let shared = Rc::new(Shared::default());
-    let io = Io::new(Rc::clone(client), input, &shared.turns);
-    let limits = &scope.head_limits;
+pub(crate) async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>, input: Input) -> Ended {
+    let header_list_size = u32::try_from(scope.head_limits.bytes).unwrap_or(u32::MAX);
+    let turns = Rc::new(Turns::default());
+    let shared = Rc::new(Shared {
+        control: Rc::new(Control::new(&turns, header_list_size)),
+        turns,
+        served: Cell::new(0),
+        closes: Notify::new(),
+    });
+    let io = Io::new(Rc::clone(client), input, &shared.turns).with_frames(&shared.control.frames);
     let handshake = Builder::new()
         .max_concurrent_streams(STREAMS_MAX)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(u32::try_from(limits.bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(header_list_size)
         .max_send_buffer_size(UNSENT_MAX)
         .handshake(io);
     let connection = match handshake.await {
         Ok(connection) => connection,
         Err(error) => {
             tracing::debug!(%error, peer = %client.peer(), "no HTTP/2 came about with a client");
-            return;
+            return Ended::InOrder;
         }
     };
     client.activity.set(Doing::Exchange, Instant::now());
@@ -83,13 +100,18 @@ pub(crate) async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>, input
         is_closing: false,
         idle_until: None,
         was_idle: false,
+        is_reset: false,
     };
     let mut number = 0;
     loop {
         let accepted = poll_fn(|cx| serving.poll_accept(scope, cx)).await;
-        let Some((request, respond)) = accepted else {
+        let Some((request, mut respond)) = accepted else {
             break;
         };
+        if shared.control.refuses(respond.stream_id().as_u32()) {
+            respond.send_reset(Reason::REFUSED_STREAM);
+            continue;
+        }
         shared.served.set(shared.served.get() + 1);
         let serves = serve(
             Rc::clone(scope),
@@ -102,6 +124,10 @@ pub(crate) async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>, input
         scope.tasks.spawn_local(serves);
         number += 1;
     }
+    match serving.is_reset {
+        true => Ended::Reset,
+        false => Ended::InOrder,
+    }
 }
 
 struct Serving<'a> {
@@ -113,6 +139,8 @@ struct Serving<'a> {
     /// When the connection ends, if nothing happens on it before.
     idle_until: Option<Pin<Box<Sleep>>>,
     was_idle: bool,
+    /// A fault resets it.
+    is_reset: bool,
 }
 
 impl Serving<'_> {
@@ -125,8 +153,15 @@ impl Serving<'_> {
         self.shared.turns.begins(cx);
         if self.client.is_last() && !self.is_closing {
             self.is_closing = true;
-            self.connection.graceful_shutdown();
+            // A GOAWAY that was sent may not be followed by one with a higher stream.
+            if !self.shared.control.is_going_away() {
+                self.connection.graceful_shutdown();
+            }
             self.shared.closes.notify_waiters();
+        }
+        if let Poll::Ready(end) = self.shared.control.poll(&mut self.connection, cx) {
+            self.is_reset = end == End::Reset;
+            return Poll::Ready(None);
         }
         let polled = match self.shared.served.get() < SERVED_MAX {
             true => self.connection.poll_accept(cx),
@@ -142,7 +177,13 @@ impl Serving<'_> {
                 return Poll::Ready(None);
             }
             Poll::Ready(None) => return Poll::Ready(None),
-            Poll::Pending => self.shared.turns.ends(),
+            Poll::Pending => {
+                let frames = &self.shared.control.frames;
+                if frames.poll_ours(self.client.transport(), cx).is_pending() {
+                    self.shared.turns.set_blocked(true);
+                }
+                self.shared.turns.ends();
+            }
         }
         self.poll_idle(scope, cx)
     }
@@ -158,6 +199,7 @@ impl Serving<'_> {
         let timeouts = scope.client_timeouts;
         if !self.was_idle {
             self.was_idle = true;
+            self.is_closing |= self.shared.control.is_going_away();
             let limit = match self.is_closing {
                 true => CLOSE_TIME_MAX,
                 false => timeouts.idle,
@@ -217,9 +259,10 @@ async fn serve(
     };
     let is_chunked = length == BodyLength::Chunked;
     let from = FromStream::new(Vec::new(), (!has_ended).then_some(content), is_chunked);
+    let id = respond.stream_id().as_u32();
     let to_client = ToClient::new(from, parts.method == Method::HEAD, respond);
     drop(parts);
-    let stream = StreamClient::new(&client, to_client, &served.0.turns);
+    let stream = StreamClient::new(&client, id, to_client, &served.0.turns, &served.0.control);
     match refusal {
         None => {
             let downstream = Downstream::Stream(Rc::clone(&stream));
@@ -240,6 +283,7 @@ async fn serve(
                 // What had no credit goes out when it has.
                 if polled.is_pending() {
                     drop(stream.stream().poll_flush(cx));
+                    stream.poll_credit(cx);
                     if closes.as_mut().poll(cx).is_ready() {
                         closes.set(served.0.closes.notified());
                         let _pending: Poll<()> = closes.as_mut().poll(cx);
@@ -281,5 +325,5 @@ async fn finish(stream: &StreamClient) {
     }
     // A reset throws away what was not sent before.
     stream.settled(DRAIN).await;
-    stream.stream().send_reset(Reason::INTERNAL_ERROR);
+    stream.stream().send_reset(stream.stream().reset_reason());
 }

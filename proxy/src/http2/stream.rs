@@ -4,22 +4,29 @@ mod to_client;
 mod to_upstream;
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
+    fmt,
     future::poll_fn,
     io,
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
+use brownout_fault::{ErrorCode, Fired, Http2Fault, ResetScope};
 use h2::Reason;
 use tokio::time::timeout;
 
 pub(super) use self::{to_client::ToClient, to_upstream::ToUpstream};
-use super::io::Turns;
+use super::{
+    control::{Control, until},
+    io::Turns,
+};
 use crate::{
     journal::{OnConnection, OpenStream},
     sys::ClientEnd,
+    timer::Timer,
     transport::{ClientSocket, Transport},
 };
 
@@ -81,16 +88,32 @@ pub(crate) struct StreamClient {
     stream: Rc<ToClient>,
     transport: Transport,
     turns: Rc<Turns>,
+    control: Rc<Control>,
+    /// Its number on the connection.
+    id: u32,
+    /// While it lasts the client gets no credit for its content.
+    withheld_until: RefCell<Option<CreditWait>>,
     /// Its record in the journal, if there is one.
     evidence: Option<OpenStream>,
     is_last: Cell<bool>,
 }
 
+/// A wait, which can be shown.
+struct CreditWait(Pin<Box<dyn Future<Output = ()>>>);
+
+impl fmt::Debug for CreditWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CreditWait")
+    }
+}
+
 impl StreamClient {
     pub(super) fn new(
         connection: &Rc<ClientSocket>,
+        id: u32,
         stream: ToClient,
         turns: &Rc<Turns>,
+        control: &Rc<Control>,
     ) -> Rc<Self> {
         let stream = Rc::new(stream);
         Rc::new(Self {
@@ -98,6 +121,9 @@ impl StreamClient {
             transport: Transport::Stream(Stream::ToClient(Rc::clone(&stream))),
             stream,
             turns: Rc::clone(turns),
+            control: Rc::clone(control),
+            id,
+            withheld_until: RefCell::default(),
             evidence: connection.begin_stream(),
             is_last: Cell::new(false),
         })
@@ -168,9 +194,55 @@ impl StreamClient {
         self.stream.send_reset(Reason::PROTOCOL_ERROR);
     }
 
-    /// Makes the end of the stream a reset.
-    pub(crate) fn reset(&self) {
-        self.stream.reset_at_end();
+    /// Makes the end of the stream, or of its connection, a reset.
+    pub(crate) fn reset(&self, scope: ResetScope) {
+        match scope {
+            ResetScope::Stream(ErrorCode(code)) => self.stream.reset_at_end(code.into()),
+            ResetScope::Connection => {
+                self.stream.reset_at_end(Reason::INTERNAL_ERROR);
+                self.connection.reset();
+                self.control.reset();
+            }
+        }
+    }
+
+    /// Carries out what the fault `by` does to the stream or its connection. `false` if that changes nothing.
+    pub(crate) fn carry_out(&self, fault: Http2Fault, by: &Fired, timer: &Timer) -> bool {
+        match fault {
+            Http2Fault::GoAway(goaway) => self.control.go_away(goaway, self.id, timer),
+            Http2Fault::Settings(settings) => self.control.change_settings(settings, by, timer),
+            Http2Fault::IgnorePings(hold) => self.control.ignore_pings(hold, by, timer),
+            Http2Fault::WithholdCredit(hold) => {
+                let mut withheld_until = self.withheld_until.borrow_mut();
+                if withheld_until.is_some() {
+                    return false;
+                }
+                *withheld_until = Some(CreditWait(until(by, hold, timer)));
+                self.stream.withhold_credit(true);
+                true
+            }
+        }
+    }
+
+    /// Gives the client credit once nothing withholds it any more.
+    pub(super) fn poll_credit(&self, cx: &mut Context<'_>) {
+        let mut withheld_until = self.withheld_until.borrow_mut();
+        if let Some(CreditWait(wait)) = &mut *withheld_until
+            && wait.as_mut().poll(cx).is_ready()
+        {
+            *withheld_until = None;
+            self.stream.withhold_credit(false);
+        }
+    }
+
+    /// Whether the client was told that its stream is not served.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.control.refuses(self.id)
+    }
+
+    /// Breaks the connection with a frame that it may not have.
+    pub(crate) fn send_bad_frame(&self) {
+        self.control.send_bad_frame();
     }
 
     pub(crate) fn close_after_this(&self) {

@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use brownout_fault::{Break, Shape, Stage, Then};
+use brownout_fault::{Break, ResetScope, Shape, Stage, Then};
 use bytes::Bytes;
 
 /// What passes from stage to stage, in order.
@@ -42,7 +42,7 @@ pub(super) struct EarlyEnd {
 impl EarlyEnd {
     fn of(by: u64, then: Then) -> Self {
         let how = match then {
-            Then::Reset => Break::Reset,
+            Then::Reset => Break::Reset(ResetScope::AUTO),
             Then::Close => Break::Fin,
         };
         Self { by, how }

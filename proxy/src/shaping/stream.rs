@@ -44,7 +44,7 @@ impl From<Next> for StreamNext {
             Next::Idle => Self::Idle,
             Next::End => Self::Shutdown,
             Next::Cut(ending) => match ending.how {
-                Break::Reset => Self::Reset,
+                Break::Reset(_) => Self::Reset,
                 Break::Fin | Break::Clean => Self::Close,
             },
         }

@@ -3,6 +3,8 @@
 mod client;
 mod faults;
 mod malformed;
+mod own_faults;
 mod passing;
+mod raw;
 mod streams;
 mod upstreams;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
+use super::{Accepts, Draw, FaultKind, Param, Phase, error_code::ON_HTTP2, params, written};
 use crate::{
     injection::{ResponseEnding, Injection, Malformed as Wrong},
     read::{Problem, one_of},
@@ -22,15 +22,17 @@ enum How {
     Random,
     DupContentLength,
     OversizedHeader,
+    Frame,
 }
 
-const WORDS: [(&str, How); 6] = [
+const WORDS: [(&str, How); 7] = [
     ("chunk", How::Chunk),
     ("header", How::Header),
     ("status_line", How::StatusLine),
     ("random", How::Random),
     ("dup_content_length", How::DupContentLength),
     ("oversized_header", How::OversizedHeader),
+    ("frame", How::Frame),
 ];
 
 impl FaultKind for Malformed {
@@ -39,9 +41,9 @@ impl FaultKind for Malformed {
     const PHASE: Phase = Phase::ResponseHead;
     const PARAMS: &'static [Param] = &[Param::new(
         "how",
-        Accepts::Words(&["chunk", "header", "status_line", "random", "dup_content_length", "oversized_header"]),
+        Accepts::Words(&["chunk", "header", "status_line", "random", "dup_content_length", "oversized_header", "frame"]),
         "chunk",
-        "a chunk size that is no number, an illegal byte in a field, no status, bytes by chance, two lengths that differ, a field of 1 MiB",
+        "a chunk size that is no number, an illegal byte in a field, no status, bytes by chance, two lengths that differ, a field of 1 MiB, or a DATA frame on stream 0, which ends a connection with HTTP/2 and skips requests with HTTP/1",
     )];
     const EXAMPLE: &'static str = r#"{"how":"chunk"}"#;
 
@@ -64,6 +66,14 @@ impl FaultKind for Malformed {
         true
     }
 
+    fn condition(&self) -> Option<&'static str> {
+        (self.0 == How::Frame).then_some(ON_HTTP2)
+    }
+
+    fn takes(&self, draw: &mut Draw<'_, ()>, _into: &mut Injection) -> bool {
+        self.0 != How::Frame || draw.subject.is_http2
+    }
+
     fn inject(&self, draw: &mut Draw<'_, ()>, into: &mut Injection) {
         into.end_answer(ResponseEnding::Malformed(match self.0 {
             How::Chunk => Wrong::Chunk,
@@ -72,6 +82,7 @@ impl FaultKind for Malformed {
             How::Random => Wrong::Random(draw.roll.clone()),
             How::DupContentLength => Wrong::DupContentLength,
             How::OversizedHeader => Wrong::OversizedHeader,
+            How::Frame => Wrong::Frame,
         }));
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
-    injection::{Break, Injection, Shape, Stall as Stop},
+    injection::{Break, Injection, Shape, Stall as Stop, ResetScope},
     read::{Problem, one_of},
     stream::{Chance, Layer, Stage},
     units::{duration_up_to, show_duration, show_size, byte_count},
@@ -53,7 +53,7 @@ impl FaultKind for Stall {
             hold: hold.unwrap_or(Some(Duration::from_secs(30))),
             then: match then {
                 Some("fin") => Some(Break::Fin),
-                Some("rst") => Some(Break::Reset),
+                Some("rst") => Some(Break::Reset(ResetScope::AUTO)),
                 _ => None,
             },
         }))

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Accepts, Draw, FaultKind, Param, Phase, params, written};
 use crate::{
-    injection::{Break, Cut, CutAt, CutFraming, Injection, Shape},
+    injection::{Break, Cut, CutAt, CutFraming, Injection, ResetScope, Shape},
     read::{Problem, one_of},
     units::{show_size, byte_count},
 };
@@ -57,7 +57,7 @@ impl FaultKind for Truncate {
         let framing = object.optional("framing", one_of("framing", &words))?;
         let framing = FRAMINGS.into_iter().find(|it| Some(it.name()) == framing);
         let ending = match ending {
-            Some("rst") => Break::Reset,
+            Some("rst") => Break::Reset(ResetScope::AUTO),
             Some("clean") => Break::Clean,
             _ => Break::Fin,
         };

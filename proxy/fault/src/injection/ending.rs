@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::Answer;
+use super::{Answer, ResetScope};
 use crate::roll::Roll;
 
 /// How an exchange ends before its request is forwarded.
@@ -10,8 +10,8 @@ use crate::roll::Roll;
 pub enum RequestEnding {
     /// The proxy answers.
     Answer(Arc<Answer>),
-    /// The client's connection is reset (RST, zero linger), without a byte of an answer.
-    Reset,
+    /// The client's connection or stream is reset, without a byte of an answer.
+    Reset(ResetScope),
     /// The request is read whole, then the connection is closed in good order (FIN), without a byte of an answer.
     Close,
     /// The request is read whole and not answered.
@@ -28,8 +28,8 @@ pub enum RequestEnding {
 pub enum ResponseEnding {
     /// The proxy answers.
     Answer(Arc<Answer>),
-    /// The client's connection is reset (RST, zero linger), without a byte of an answer.
-    Reset,
+    /// The client's connection or stream is reset, without a byte of an answer.
+    Reset(ResetScope),
     /// The client gets bytes that are not valid HTTP, then a close.
     Malformed(Malformed),
 }
@@ -58,4 +58,6 @@ pub enum Malformed {
     DupContentLength,
     /// A field of 1 MiB.
     OversizedHeader,
+    /// A DATA frame on stream 0 (RFC 9113 §6.1): for connections with HTTP/2 alone.
+    Frame,
 }

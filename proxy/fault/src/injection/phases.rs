@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Bucket, Change, Copies, Delay, Keep, RequestEnding, ResponseEnding, Shape};
+use super::{
+    Bucket, Change, Copies, Delay, Http2Fault, Keep, RequestEnding, ResponseEnding, Shape,
+};
 use crate::edits::FieldEdit;
 
 /// What is done before the request is forwarded.
@@ -14,6 +16,9 @@ use crate::edits::FieldEdit;
 pub struct RequestFaults {
     /// Delays, one after the other.
     pub delays: SmallVec<[Delay; 2]>,
+    /// What is done to its connection behind them. Boxed, as hardly any request has that.
+    #[expect(clippy::box_collection, reason = "every request moves this")]
+    pub http2: Option<Box<Vec<(usize, Http2Fault)>>>,
     /// How the exchange ends after them, instead of being forwarded.
     pub ending: Option<(usize, RequestEnding)>,
 }

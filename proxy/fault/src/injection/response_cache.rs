@@ -301,6 +301,7 @@ mod tests {
             peer: ([127, 0, 0, 1], 40_000).into(),
             connection: 0,
             request: 0,
+            is_http2: false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Bucket, Corruption};
+use super::{Bucket, Corruption, ResetScope};
 
 /// One thing that is done to the body of an answer while it streams. Shapes combine in order.
 #[derive(Debug, Clone)]
@@ -162,8 +162,8 @@ impl CutAt {
 pub enum Break {
     /// The connection is closed in good order (FIN), short of what the head promised.
     Fin,
-    /// The connection is reset (RST), once everything before has arrived.
-    Reset,
+    /// The connection or the stream is reset, once everything before has arrived.
+    Reset(ResetScope),
     /// The message is framed anew, so that it looks complete.
     Clean,
 }
@@ -174,7 +174,7 @@ impl Break {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Fin => "fin",
-            Self::Reset => "rst",
+            Self::Reset(_) => "rst",
             Self::Clean => "clean",
         }
     }

@@ -108,6 +108,7 @@ mod tests {
             peer: ([127, 0, 0, 1], 40_000).into(),
             connection: 0,
             request: number,
+            is_http2: false,
         })
     }
 

@@ -110,6 +110,7 @@ mod tests {
                 peer: ([127, 0, 0, 1], 1).into(),
                 connection: 0,
                 request: 0,
+                is_http2: false,
             });
 
             let prefix = PathPrefix::of(&matching);

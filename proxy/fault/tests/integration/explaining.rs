@@ -20,6 +20,7 @@ fn explain(writer: &FaultWriter, knowledge: Knowledge, now: Moment) -> Vec<Expla
         peer: ([127, 0, 0, 1], 40_000).into(),
         connection: 0,
         request: 0,
+        is_http2: false,
     };
     writer.explain(&subject, knowledge, now.instant)
 }

@@ -78,6 +78,7 @@ fn decide_on(
         peer: ([127, 0, 0, 1], 40_000).into(),
         connection,
         request: 0,
+        is_http2: false,
     };
     plan.decide(&subject, now.instant)
 }

@@ -28,8 +28,8 @@ struct State {
     /// To a HEAD request: it has no content.
     answers_head: bool,
     answer: Answer,
-    /// The end is a reset, even of a whole message.
-    resets: bool,
+    /// The end is a reset with this code, even of a whole message.
+    resets: Option<Reason>,
 }
 
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl ToClient {
                 text: Vec::new(),
                 search: HeadSearch::default(),
             },
-            resets: false,
+            resets: None,
         }))
     }
 
@@ -102,14 +102,25 @@ impl ToClient {
         self.0.borrow_mut().poll_left(cx)
     }
 
-    pub(super) fn reset_at_end(&self) {
-        self.0.borrow_mut().resets = true;
+    pub(super) fn reset_at_end(&self, reason: Reason) {
+        self.0.borrow_mut().resets = Some(reason);
+    }
+
+    /// The code of the reset at the end.
+    pub(in crate::http2) fn reset_reason(&self) -> Reason {
+        self.0.borrow().resets.unwrap_or(Reason::INTERNAL_ERROR)
+    }
+
+    /// Whether the client gets no credit for its content.
+    pub(super) fn withhold_credit(&self, withholds: bool) {
+        self.0.borrow_mut().request.withhold(withholds);
     }
 
     /// Whether the answer was sent to its end, and that is the end.
     pub(in crate::http2) fn is_whole(&self) -> bool {
         let state = self.0.borrow();
-        !state.resets && matches!(&state.answer, Answer::Content(content) if content.is_whole())
+        state.resets.is_none()
+            && matches!(&state.answer, Answer::Content(content) if content.is_whole())
     }
 
     /// Resets the stream.

@@ -7,7 +7,7 @@ mod table;
 
 use std::{sync::Arc, time::SystemTime};
 
-use brownout_fault::{FaultSpec, FaultWriter, Fired, Moment, Subject, store};
+use brownout_fault::{FaultSpec, FaultWriter, Fired, Moment, ResetScope, Subject, store};
 use serde_json::{Value, json};
 
 use super::*;
@@ -63,6 +63,7 @@ impl World {
             peer: ([127, 0, 0, 1], 40_000).into(),
             connection: 0,
             request: 0,
+            is_http2: false,
         };
         let injection = self.reader.plan().decide(&subject, self.now());
         let fired: Vec<Fired> = injection.fired.into_iter().collect();

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use brownout_fault::{Break, Stage};
+use brownout_fault::{Break, ResetScope, Stage};
 
 use super::{EarlyEnd, Item, Machine, Report, passed_queue::PassedQueue};
 
@@ -31,7 +31,7 @@ enum Trigger {
 impl Cut {
     /// Resets a connection once `after` bytes have passed.
     pub(super) fn reset(by: u64, after: u64, now: Instant) -> Self {
-        let how = Break::Reset;
+        let how = Break::Reset(ResetScope::AUTO);
         let mut cut = Self::new(after, EarlyEnd { by, how }, Trigger::Reached);
         cut.end_if_reached(now);
         cut
@@ -48,7 +48,7 @@ impl Cut {
     pub(super) fn of_body(by: u64, at: u64, how: Break, is_longer: bool, now: Instant) -> Self {
         let trigger = match how {
             Break::Clean if !is_longer => Trigger::Beyond,
-            Break::Clean | Break::Fin | Break::Reset => Trigger::Reached,
+            Break::Clean | Break::Fin | Break::Reset(_) => Trigger::Reached,
         };
         let mut cut = Self::new(at, EarlyEnd { by, how }, trigger);
         match trigger {

@@ -1,57 +1,11 @@
 //! Frames that no client would send: a malformed request ends its stream and never reaches the upstream.
 
-use brownout_testkit::{RawClient, TestProxy, TestUpstream, within};
+use brownout_testkit::{TestProxy, TestUpstream};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const PROTOCOL_ERROR: u32 = 1;
-
-type Field<'a> = (&'a [u8], &'a [u8]);
-
-/// A header block of literals without names from a table (RFC 7541 §6.2.2).
-fn block(fields: &[Field<'_>]) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in fields {
-        block.push(0);
-        for text in [name, value] {
-            assert!(text.len() < 127);
-            block.push(u8::try_from(text.len()).unwrap());
-            block.extend_from_slice(text);
-        }
-    }
-    block
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut frame = length[1..].to_vec();
-    frame.extend_from_slice(&[kind, flags]);
-    frame.extend_from_slice(&stream.to_be_bytes());
-    frame.extend_from_slice(payload);
-    frame
-}
-
-/// Reads frames up to one that ends the stream or the connection. Gives its kind and its error code.
-async fn end_of_stream(client: &mut RawClient, stream: u32) -> (u8, u32) {
-    loop {
-        let head = within("a frame", client.read_exact(9)).await;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-        let payload = client.read_exact(length).await;
-        let of = u32::from_be_bytes(head[5..9].try_into().unwrap());
-        let code = |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().unwrap());
-        match head[3] {
-            RST_STREAM if of == stream => return (RST_STREAM, code(0)),
-            GOAWAY => return (GOAWAY, code(4)),
-            HEADERS if of == stream => return (HEADERS, 0),
-            _ => {}
-        }
-    }
-}
+use super::raw::{
+    DATA, END_HEADERS, END_STREAM, Field, GOAWAY, HEADERS, PREFACE, PROTOCOL_ERROR, RST_STREAM,
+    block, end_of_stream, frame,
+};
 
 const METHOD: Field<'_> = (b":method", b"GET");
 const SCHEME: Field<'_> = (b":scheme", b"http");

@@ -115,7 +115,7 @@ proptest! {
 
         let is_cut = at < length || at == length && !is_known;
         let (bytes, ended) = match is_cut {
-            true => (at, Body::cut(by, Break::Reset)),
+            true => (at, Body::cut(by, Break::Reset(ResetScope::AUTO))),
             false => (length, Some(BodyNext::End)),
         };
         prop_assert_eq!(body.bytes(), &sent[..bytes]);

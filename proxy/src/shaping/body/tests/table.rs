@@ -192,7 +192,7 @@ fn a_stall_at_the_end_holds_the_end_if_that_is_not_known() {
 
 #[test]
 fn a_stall_may_end_the_body() {
-    for (then, how) in [("fin", Break::Fin), ("rst", Break::Reset)] {
+    for (then, how) in [("fin", Break::Fin), ("rst", Break::Reset(ResetScope::AUTO))] {
         let fault = json!({ "stall": { "after_bytes": "40B", "for": "50ms", "then": then } });
         check(&fault, |form| match form.length {
             0 => untouched(0),
@@ -205,7 +205,7 @@ fn a_stall_may_end_the_body() {
 fn a_cut_lets_exactly_so_many_bytes_through() {
     for after in [0, 1, 40, 99] {
         let after_bytes = format!("{after}B");
-        for (ending, how) in [("fin", Break::Fin), ("rst", Break::Reset)] {
+        for (ending, how) in [("fin", Break::Fin), ("rst", Break::Reset(ResetScope::AUTO))] {
             let fault = json!({ "truncate": { "after_bytes": after_bytes, "ending": ending } });
             check(&fault, |form| match form {
                 Form { length: 100, .. } => cut(after, how, 0),
@@ -227,7 +227,7 @@ fn a_cut_at_the_end_or_behind_it_is_none() {
                 length: 100,
                 is_known: false,
                 ..
-            } if cuts_unknown => cut(100, Break::Reset, 0),
+            } if cuts_unknown => cut(100, Break::Reset(ResetScope::AUTO), 0),
             form => untouched(form.length),
         });
     }
