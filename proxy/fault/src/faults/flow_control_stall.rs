@@ -11,7 +11,7 @@ use crate::{
     units::{hold_up_to, show_hold},
 };
 
-/// Withholds the credit of flow control (WINDOW_UPDATE) for the content of each request over HTTP/2.
+/// Withholds the credit of flow control (`WINDOW_UPDATE`) for the content of each request over HTTP/2.
 ///
 /// What the client may send without it, 64 KiB at the beginning of a connection, passes at once; then the client has to wait.
 /// Credit for all of it comes when `for` is over or the fault is removed. A request without content is skipped.

@@ -13,7 +13,7 @@ use crate::{
 
 /// Sends a GOAWAY on the connection of each request over HTTP/2, once for a connection. It acts on the whole connection.
 ///
-/// Streams above the last one that it names are refused (RST_STREAM with REFUSED_STREAM) and never reach the upstream; those that
+/// Streams above the last one that it names are refused (`RST_STREAM` with `REFUSED_STREAM`) and never reach the upstream; those that
 /// were open before end as they should. The connection is closed with its last stream, or when `grace` is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GoAway(Frame);

@@ -8,7 +8,7 @@ use crate::{
     read::Problem,
 };
 
-/// Refuses each request over HTTP/2 with RST_STREAM(REFUSED_STREAM): it was not processed, and a client may send it again,
+/// Refuses each request over HTTP/2 with `RST_STREAM`(`REFUSED_STREAM`): it was not processed, and a client may send it again,
 /// whatever its method is (RFC 9113 §8.7). The upstream never sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedStream;

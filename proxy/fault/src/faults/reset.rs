@@ -10,7 +10,7 @@ use crate::{
     units::{show_size, byte_count},
 };
 
-/// Resets the client's connection: a real RST, no FIN. With HTTP/2 the stream is reset (RST_STREAM), unless `scope` is
+/// Resets the client's connection: a real RST, no FIN. With HTTP/2 the stream is reset (`RST_STREAM`), unless `scope` is
 /// "connection".
 ///
 /// Before the request is forwarded, once the upstream has answered (both without a byte of an answer), or after

@@ -54,14 +54,14 @@ impl fmt::Display for ErrorCode {
 /// What a reset ends where the client speaks HTTP/2. With HTTP/1 it is always the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResetScope {
-    /// The stream (RST_STREAM with this code). The connection and its other streams stay.
+    /// The stream (`RST_STREAM` with this code). The connection and its other streams stay.
     Stream(ErrorCode),
     /// The connection with all of its streams, by a TCP reset.
     Connection,
 }
 
 impl ResetScope {
-    /// The stream, with INTERNAL_ERROR.
+    /// The stream, with `INTERNAL_ERROR`.
     pub const AUTO: Self = Self::Stream(ErrorCode::INTERNAL_ERROR);
 }
 

@@ -17,7 +17,6 @@ pub struct RequestFaults {
     /// Delays, one after the other.
     pub delays: SmallVec<[Delay; 2]>,
     /// What is done to its connection behind them. Boxed, as hardly any request has that.
-    #[expect(clippy::box_collection, reason = "every request moves this")]
     pub http2: Option<Box<Vec<(usize, Http2Fault)>>>,
     /// How the exchange ends after them, instead of being forwarded.
     pub ending: Option<(usize, RequestEnding)>,

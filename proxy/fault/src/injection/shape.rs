@@ -109,7 +109,7 @@ pub enum CutFraming {
     /// As the upstream has framed it.
     #[default]
     AsItCame,
-    /// By `Content-Length`. Content of unknown length is read up to [`GATHERED_MAX`](Self::GATHERED_MAX) to know it; longer
+    /// By `Content-Length`. Content of unknown length is read up to [`GATHERED_MAX`](Self::`GATHERED_MAX`) to know it; longer
     /// content stays as it came.
     ContentLength,
     /// In chunks; a client that speaks HTTP/1.0 knows none, and gets it as it came.
