@@ -181,6 +181,7 @@ pub(crate) fn record(attempt: Attempt, now: u64) -> RequestRecord {
         conn: attempt.connection,
         conn_seq: attempt.connection_seq,
         peer: attempt.peer,
+        http_version: attempt.version.to_owned(),
         method: attempt.method,
         path: attempt.path,
         t_open: attempt.t_open,

@@ -21,6 +21,7 @@ pub const ACCESS_LOG: &str = "brownout::access";
 pub(crate) struct RequestLine {
     method: String,
     path: String,
+    version: &'static str,
 }
 
 /// What else the line of an exchange says.
@@ -36,10 +37,12 @@ pub(crate) struct ExchangeLine<'a> {
 }
 
 impl RequestLine {
-    pub(crate) fn of(request: &RequestHead) -> Box<Self> {
+    /// `version` is that of HTTP.
+    pub(crate) fn of(request: &RequestHead, version: &'static str) -> Box<Self> {
         Box::new(Self {
             method: request.method().to_owned(),
             path: redact_path(request.path()).into_owned(),
+            version,
         })
     }
 
@@ -51,6 +54,7 @@ impl RequestLine {
             route = line.route,
             method = self.method,
             path = self.path,
+            http_version = self.version,
             status = line.status,
             ending = line.ending,
             bytes = line.bytes,
@@ -122,6 +126,7 @@ impl ConnectionLine {
             route = end.route,
             method = request.map(|request| request.method.as_str()),
             path = request.map(|request| request.path.as_str()),
+            http_version = request.map(|request| request.version),
             status = request.map(|_| 101_u16),
             ending = end.ending,
             peer = %end.peer,
@@ -142,6 +147,8 @@ pub(crate) struct RefusedLine<'a> {
     pub(crate) peer: SocketAddr,
     /// What of it could be read.
     pub(crate) request: Option<&'a RequestHead>,
+    /// Of HTTP.
+    pub(crate) version: &'static str,
     pub(crate) refusal: &'a Refusal,
 }
 
@@ -153,6 +160,7 @@ impl RefusedLine<'_> {
             route = self.route,
             method = request.map(RequestHead::method),
             path = request.map(|request| redact_path(request.path())).as_deref(),
+            http_version = request.map(|_| self.version),
             status = self.refusal.status,
             ending = "refused",
             why = self.refusal.why,

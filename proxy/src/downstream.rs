@@ -54,6 +54,11 @@ impl Downstream {
         }
     }
 
+    /// Whether its connection is in TLS.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.socket().transport().tls().is_some()
+    }
+
     /// The client's address.
     pub(crate) fn peer(&self) -> SocketAddr {
         self.socket().peer()

@@ -76,6 +76,9 @@ pub struct RequestRecord {
     /// The client's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<std::net::SocketAddr>,
+    /// The version of HTTP in which the client sent it: `1.0`, `1.1` or `2`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub http_version: String,
     /// Its method, up to 32 bytes.
     pub method: String,
     /// Its path without the query, up to 256 bytes.

@@ -189,6 +189,7 @@ pub(crate) mod tests {
             conn: number,
             conn_seq: 0,
             peer: None,
+            http_version: "1.1".to_owned(),
             method: "GET".to_owned(),
             path: "/".to_owned(),
             t_open: t_head,

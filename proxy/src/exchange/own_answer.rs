@@ -249,7 +249,11 @@ pub(crate) async fn refuse(
     if let Err(error) = client.write_all(answer).await {
         tracing::debug!(%error, peer = %client.peer(), "a client did not take its refusal");
     }
-    log_refused(scope, client.peer(), head, refusal);
+    let version = match head.is_http10() {
+        true => "1.0",
+        false => "1.1",
+    };
+    log_refused(scope, client.peer(), head, version, refusal);
 }
 
 /// As [`refuse`], of a request on a stream. One that is malformed gets no answer: its stream is reset (RFC 9113 §8.1.1).
@@ -265,7 +269,7 @@ pub(crate) async fn refuse_stream(
     } else if let Err(error) = client.write_all(answer.out.bytes()).await {
         tracing::debug!(%error, "a client did not take its refusal");
     }
-    log_refused(scope, client.connection().peer(), head, refusal);
+    log_refused(scope, client.connection().peer(), head, "2", refusal);
 }
 
 /// Counts a refusal. Gives the answer.
@@ -285,12 +289,19 @@ fn refusing(
     answer
 }
 
-fn log_refused(scope: &Scope, peer: SocketAddr, head: &RequestHead, refusal: &Refusal) {
+fn log_refused(
+    scope: &Scope,
+    peer: SocketAddr,
+    head: &RequestHead,
+    version: &'static str,
+    refusal: &Refusal,
+) {
     if scope.route.logs_access() {
         let line = RefusedLine {
             route: scope.route.name(),
             peer,
             request: Some(head),
+            version,
             refusal,
         };
         line.log();

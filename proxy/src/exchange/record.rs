@@ -141,7 +141,8 @@ impl Record {
                 MatchOutcome::Overflow => metrics.overflow.add(1),
             }
         }
-        self.access = (self.scope.route.logs_access()).then(|| RequestLine::of(request));
+        self.access = (self.scope.route.logs_access())
+            .then(|| RequestLine::of(request, self.client.version(request)));
         self.fired = fired;
         self.ended_by = ended_by;
         let certain = self.fired.iter().filter(|fired| !fired.is_undecided());
@@ -182,6 +183,7 @@ impl Record {
         let states: SmallVec<[&[u8]; 2]> = request.fields.all_kind(FieldKind::Tracestate).collect();
         self.span = self.scope.tracer.server(&ServerRequest {
             query: request.query(),
+            scheme: scheme(self.client.is_encrypted()),
             authority: request.host(),
             version: self.client.version(request),
             user_agent: (request.fields.get("user-agent"))
@@ -335,6 +337,11 @@ impl Record {
         self.attempt.status_code(status);
     }
 
+    /// Notes the version of HTTP in which the upstream answers.
+    pub(crate) fn answered_in(&mut self, version: &'static str) {
+        self.attempt.protocol_version(version);
+    }
+
     /// Notes that the upstream gave no answer.
     pub(crate) fn upstream_failed(&mut self, error: &UpstreamError) {
         self.end = ExchangeEnd::Failed(error.kind());
@@ -425,4 +432,12 @@ impl Record {
 fn trace_context<'a>(request: &'a RequestHead, states: &'a [&'a [u8]]) -> TraceContext<'a> {
     let parents = request.fields.all_kind(FieldKind::Traceparent);
     TraceContext::new(parents, TraceState::several(states))
+}
+
+/// Of a URL.
+const fn scheme(is_encrypted: bool) -> &'static str {
+    match is_encrypted {
+        true => "https",
+        false => "http",
+    }
 }

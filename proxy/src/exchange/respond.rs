@@ -84,7 +84,15 @@ impl Exchange<'_> {
             Err(bad) => return Answered::Failed(NoAnswer::of(bad)),
         };
         self.clock.answering();
-        self.record.borrow_mut().answered(head.status);
+        {
+            let mut record = self.record.borrow_mut();
+            record.answered(head.status);
+            record.answered_in(match from.transport.is_stream() {
+                true => "2",
+                false if head.is_http10() => "1.0",
+                false => "1.1",
+            });
+        }
         let keeps_upstream = response_keeps_alive(&head, length);
         if self.asked.is_http10 && length == BodyLength::Empty {
             // RFC 9112 §6.1: HTTP/1.0 knows no codings. Where there is content, it is framed anew.

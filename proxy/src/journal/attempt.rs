@@ -53,6 +53,8 @@ pub struct Attempt {
     pub faults: Vec<String>,
     /// How long its answer's `Retry-After` told the client to wait.
     pub retry_after: Option<Duration>,
+    /// The version of HTTP in which the client sent it: `1.0`, `1.1` or `2`.
+    pub version: &'static str,
     /// Its method, up to 32 bytes.
     pub method: String,
     /// Its path without the query, up to 256 bytes.

@@ -175,6 +175,7 @@ impl OpenStream {
             connection: self.connection,
             opened: self.opened,
             head_began: None,
+            is_stream: true,
             peer,
             seq,
         }
@@ -246,6 +247,7 @@ impl OpenConnection {
             connection: self.number,
             opened: self.opened,
             head_began,
+            is_stream: false,
             peer,
             seq,
         }

@@ -307,6 +307,34 @@ async fn a_certificate_that_is_not_accepted_is_named_in_the_attempt() {
 }
 
 #[tokio::test]
+async fn an_attempt_tells_its_scheme_and_the_version_of_the_answer() {
+    let upstream = TestUpstream::replying("hello").await;
+    let authority = TestAuthority::new();
+    let front = TlsFront::before(upstream.address(), &authority.issue(&["127.0.0.1"])).await;
+    let world = World::before(&front.url(), &[]);
+    let trusting = UpstreamTlsOptions {
+        ca: Some(authority.file()),
+        ..UpstreamTlsOptions::default()
+    };
+    let changed = RouteChange {
+        upstream: Some(Upstream::parse_with(&front.url(), Some(&trusting)).unwrap()),
+        ..RouteChange::default()
+    };
+    let handle = world.proxy.handle();
+    handle.change_route(world.proxy.route(), changed).unwrap();
+    world.proxy.connect().await.exchange(GET).await;
+
+    let spans = world.spans(2).await;
+    let client = of(&spans, ReceivedKind::Client);
+    let server = of(&spans, ReceivedKind::Server);
+
+    let url = client.text("url.full").unwrap();
+    assert!(url.starts_with(&front.url()), "{url}");
+    assert_eq!(client.text("network.protocol.version"), Some("1.1"));
+    assert_eq!(server.text("url.scheme"), Some("http"));
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_is_a_200_and_an_error() {
     let upstream = TestUpstream::raw(|stream| async move {
         let mut upstream = RawClient::over(stream);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use brownout_telemetry::{ClientRequest, Outgoing, Span};
 use smallvec::SmallVec;
 
-use super::{Record, trace_context};
+use super::{Record, scheme, trace_context};
 use crate::{
     http1::{FieldKind, RequestHead},
     upstream::Upstream,
@@ -34,7 +34,7 @@ impl Record {
         }
         self.attempt = self.span.client(&ClientRequest {
             method: head.method(),
-            scheme: "http",
+            scheme: scheme(upstream.tls().is_some()),
             authority: upstream.authority(),
             path: head.target(),
             resend_count,

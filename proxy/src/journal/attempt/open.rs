@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     AttemptEnd,
-    packed::{PackedAttempt, TextLengths},
+    packed::{PackedAttempt, TextLengths, Version},
 };
 use crate::{
     http1::RequestHead,
@@ -35,6 +35,8 @@ pub(crate) struct OnConnection {
     pub(crate) peer: SocketAddr,
     /// The request's place on it.
     pub(crate) seq: u64,
+    /// It is a stream of HTTP/2.
+    pub(crate) is_stream: bool,
 }
 
 /// A record in progress.
@@ -95,6 +97,11 @@ impl OpenAttempt {
             end: AttemptEnd::StillOpen,
             is_in_head: false,
             is_whole: false,
+            version: match (on.is_stream, request.is_http10()) {
+                (true, _) => Version::Http2,
+                (false, true) => Version::Http10,
+                (false, false) => Version::Http11,
+            },
             lengths: TextLengths::default(),
         };
         if let Some(open) = journal.records().open.at(on.place) {

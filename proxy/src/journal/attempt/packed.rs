@@ -41,7 +41,26 @@ pub(in crate::journal) struct PackedAttempt {
     pub(in crate::journal) end: AttemptEnd,
     pub(in crate::journal) is_in_head: bool,
     pub(in crate::journal) is_whole: bool,
+    pub(in crate::journal) version: Version,
     pub(in crate::journal) lengths: TextLengths,
+}
+
+/// A version of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::journal) enum Version {
+    Http10,
+    Http11,
+    Http2,
+}
+
+impl Version {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+            Self::Http2 => "2",
+        }
+    }
 }
 
 /// A trace and a span, aligned as other numbers are. The span is never 0.
@@ -170,6 +189,7 @@ impl Packed for PackedAttempt {
             end: self.end,
             is_in_head: self.is_in_head,
             is_whole: self.is_whole,
+            version: self.version.name(),
             bytes: self.bytes,
             status: self.status.map(NonZeroU16::get),
             faults: ids.collect(),
@@ -242,6 +262,7 @@ mod tests {
             end: AttemptEnd::Fault,
             is_in_head: true,
             is_whole: true,
+            version: Version::Http2,
             lengths: TextLengths::default(),
         }
     }
@@ -290,6 +311,7 @@ mod tests {
             ended_by: "f1".to_owned(),
             is_in_head: true,
             is_whole: true,
+            version: "2",
             bytes: 11,
             status: Some(200),
             faults: vec!["f1".to_owned(), "other".to_owned()],

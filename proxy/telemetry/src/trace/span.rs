@@ -112,6 +112,11 @@ impl Span {
         })
     }
 
+    /// Notes the version of the protocol in which a request was answered: of HTTP `1.0`, `1.1` or `2`.
+    pub fn protocol_version(&mut self, version: &'static str) {
+        self.set(semconv::NETWORK_PROTOCOL_VERSION, || Value::from(version));
+    }
+
     /// Sets an attribute to text. See [`names::attr`](crate::names::attr) for our keys.
     pub fn set_str(&mut self, key: &'static str, value: &str) {
         self.set(key, || clip(value));

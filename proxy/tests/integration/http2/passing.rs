@@ -222,6 +222,37 @@ async fn the_journal_has_each_stream_as_a_request_of_its_connection() {
 }
 
 #[tokio::test]
+async fn records_and_the_access_log_tell_the_version_of_http() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).with_access_log().start();
+    Client::connect(proxy.address()).await.get("/").await;
+    proxy.get("/").await;
+    let mut old = proxy.connect().await;
+    old.send("GET / HTTP/1.0\r\n\r\n").await;
+    old.response().await;
+
+    let all = JournalQuery {
+        limit: 100,
+        ..JournalQuery::default()
+    };
+    let handle = proxy.handle();
+    let journal = handle.journal().unwrap();
+    let ended = || journal.attempts(&all).ended;
+    eventually("the requests to end", || ended().len() == 3).await;
+    eventually("their lines", || proxy.access_lines().len() == 3).await;
+
+    let mut versions: Vec<_> = ended().iter().map(|it| it.version).collect();
+    versions.sort_unstable();
+    assert_eq!(versions, ["1.0", "1.1", "2"]);
+    let lines = proxy.access_lines();
+    let version = |line: &serde_json::Map<String, serde_json::Value>| line["http_version"].clone();
+    assert_eq!(
+        lines.iter().map(version).collect::<Vec<_>>(),
+        ["2", "1.1", "1.0"]
+    );
+}
+
+#[tokio::test]
 async fn draining_lets_streams_end_and_says_goaway() {
     let (go, wait) = tokio::sync::watch::channel(false);
     let upstream = TestUpstream::serving(move |_| {
