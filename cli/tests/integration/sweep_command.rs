@@ -48,7 +48,10 @@ fn a_sweep_finds_the_edge_and_writes_what_it_tried() {
         assert!(holds || value > 50.0, "{found:#}");
     }
     let (safe, breaks) = (milliseconds(&found["safe"]), milliseconds(&found["breaks"]));
-    assert!((50.0..1_000.0).contains(&safe) && safe < breaks, "{found:#}");
+    assert!(
+        (50.0..1_000.0).contains(&safe) && safe < breaks,
+        "{found:#}"
+    );
     assert!(breaks < safe * 1.2, "the edge is narrow: {found:#}");
 }
 

@@ -201,11 +201,20 @@ async fn each_example_on_bytes_differs_from_no_fault_and_from_every_other() {
 }
 
 async fn each_differs(layer: &str, route: &'static str, least: usize) {
+    // Requests with HTTP/1 are skipped by these, which tests with frames look at.
+    const OF_HTTP2: [&str; 5] = [
+        "refused_stream",
+        "goaway",
+        "flow_control_stall",
+        "settings",
+        "ping_timeout",
+    ];
     let world = World::start().await;
     let (status, reference) = world.get("/faults/kinds").await;
     assert_eq!(status, 200);
     let mut kinds = reference["kinds"].as_array().unwrap().clone();
     kinds.retain(|kind| kind["layers"].as_array().unwrap().contains(&json!(layer)));
+    kinds.retain(|kind| !OF_HTTP2.iter().any(|name| kind["name"] == *name));
     assert!(kinds.len() >= least, "{}", kinds.len());
 
     let mut watching = tokio::task::JoinSet::new();
