@@ -3,6 +3,7 @@
 mod config;
 mod core;
 mod cycles;
+mod open;
 mod routes;
 mod tls;
 
@@ -22,21 +23,23 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use brownout_fault::{AtListener, FaultPlan, FaultReader};
+use brownout_fault::FaultReader;
 use brownout_telemetry::{Metrics, Tracer};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use self::open::Open;
 use crate::{
     journal::Journal,
     limits::ClientTimeouts,
-    listener::{ListenAddress, Listener, Listening, Serve, set_mode},
+    listener::{ListenAddress, Serve, set_mode},
     loops::Hops,
     route::Route,
     tls::LocalAuthority,
+    upstream::Resolver,
 };
 
 /// The running data plane. Dropping it cuts every connection; [`drain`](Self::drain) lets requests end first.
@@ -87,6 +90,7 @@ impl Gateway {
             hops: Arc::default(),
             client_timeouts: config.client_timeouts,
             state_directory: config.state_directory,
+            resolver: config.resolver,
             authority: Mutex::default(),
             reserved: Mutex::default(),
             route_changes: AtomicU64::new(0),
@@ -161,6 +165,7 @@ struct Shared {
     hops: Arc<Hops>,
     client_timeouts: ClientTimeouts,
     state_directory: Option<PathBuf>,
+    resolver: Resolver,
     /// Of `tls = "self"`, once a route has asked for it.
     authority: Mutex<Option<Arc<LocalAuthority>>>,
     /// See [`GatewayHandle::reserve`].
@@ -177,40 +182,6 @@ struct Entry {
     open: Option<Open>,
     /// See [`RouteStatus::revision`].
     revision: u64,
-}
-
-/// A route that accepts connections. Dropping it refuses new ones at once and ends those that are idle.
-struct Open {
-    /// `None` while new connections are refused.
-    accepting: Option<Accepting>,
-    closing: CancellationToken,
-    route: Arc<Route>,
-}
-
-/// Listening sockets that nobody accepts from yet: clients wait in the kernel's queue.
-struct Bound {
-    listening: Listening,
-    /// One for each core.
-    sockets: Vec<Listener>,
-}
-
-/// Listening sockets and those who accept from them. Dropping it refuses new connections at once.
-struct Accepting {
-    listening: Listening,
-    token: CancellationToken,
-}
-
-impl Drop for Accepting {
-    fn drop(&mut self) {
-        self.token.cancel();
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.closing.cancel();
-        self.route.closes();
-    }
 }
 
 impl GatewayHandle {
@@ -382,114 +353,8 @@ impl Shared {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn bind(&self, address: ListenAddress) -> Result<Bound, RouteError> {
-        if self.stop.is_cancelled() {
-            return Err(RouteError::ShuttingDown);
-        }
-        let listening = Listening::bind(address.clone(), self.cores.len());
-        let bound = listening.and_then(|listening| {
-            let sockets = listening.listeners()?;
-            Ok(Bound { listening, sockets })
-        });
-        bound.map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => RouteError::AddressTaken { address },
-            _ => RouteError::Listen { address, source },
-        })
-    }
-
     fn next_revision(&self) -> u64 {
         self.route_changes.fetch_add(1, Ordering::Relaxed)
-    }
-
-    fn open(&self, route: &Arc<Route>, bound: Bound) -> Result<Open, RouteError> {
-        let closing = self.stop.child_token();
-        Ok(Open {
-            accepting: Some(self.accept(route, bound, &closing)?),
-            closing,
-            route: Arc::clone(route),
-        })
-    }
-
-    /// Hands the listeners to the cores.
-    fn accept(
-        &self,
-        route: &Arc<Route>,
-        Bound { listening, sockets }: Bound,
-        closing: &CancellationToken,
-    ) -> Result<Accepting, RouteError> {
-        let token = closing.child_token();
-        for (index, (core, listener)) in self.cores.iter().zip(sockets).enumerate() {
-            let serve = Serve {
-                route: Arc::clone(route),
-                listener,
-                closing: closing.clone(),
-                accepting: token.clone(),
-                faults: self.faults.clone(),
-                tracer: self.tracer.clone(),
-                journal: self
-                    .journal
-                    .as_ref()
-                    .and_then(|journal| journal.core(index)),
-                connections: Arc::clone(&self.connections),
-                hops: Arc::clone(&self.hops),
-                client_timeouts: self.client_timeouts,
-            };
-            if core.send(serve).is_err() {
-                return Err(RouteError::ShuttingDown);
-            }
-        }
-        Ok(Accepting { listening, token })
-    }
-
-    /// Closes and opens listeners as what is armed says.
-    fn follow(&self, plan: &FaultPlan) {
-        for entry in self.lock().values_mut() {
-            self.follow_at_listener(entry, plan);
-        }
-    }
-
-    fn follow_at_listener(&self, entry: &mut Entry, plan: &FaultPlan) {
-        entry.route.follow(plan);
-        let Some(open) = &mut entry.open else { return };
-        let name = entry.route.name();
-        let now = Instant::now();
-        let wanted = plan.at_listener(name, now);
-        let note = |what| {
-            let counted = plan.note_at_listener(name, what, now);
-            entry.route.count_outcomes(&counted);
-        };
-        match (wanted, &mut open.accepting) {
-            (Some(refuse @ AtListener::Refuse), Some(_)) => {
-                open.accepting = None;
-                note(refuse);
-            }
-            (Some(AtListener::Refuse), None) => {}
-            (Some(AtListener::Ignore) | None, None) => {
-                let bound = self.bind(entry.address.clone());
-                let accepting =
-                    bound.and_then(|bound| self.accept(&entry.route, bound, &open.closing));
-                match accepting {
-                    Ok(accepting) => {
-                        let accepting = open.accepting.insert(accepting);
-                        if let Some(ignore @ AtListener::Ignore) = wanted
-                            && accepting.listening.ignore(true)
-                        {
-                            note(ignore);
-                        }
-                    }
-                    // Somebody took the address meanwhile; the next change tries again.
-                    Err(error) => tracing::error!(%error, route = name, "could not listen again"),
-                }
-            }
-            (Some(ignore @ AtListener::Ignore), Some(accepting)) => {
-                if accepting.listening.ignore(true) {
-                    note(ignore);
-                }
-            }
-            (None, Some(accepting)) => {
-                accepting.listening.ignore(false);
-            }
-        }
     }
 }
 

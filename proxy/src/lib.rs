@@ -50,5 +50,6 @@ pub use tls::{
     UpstreamTls, UpstreamTlsOptions,
 };
 pub use upstream::{
-    HostField, HttpVersion, InvalidUpstream, PoolOptions, Protocol, Upstream, UpstreamOptions,
+    HostField, HttpVersion, InvalidUpstream, PoolOptions, Protocol, Resolver, Upstream,
+    UpstreamOptions,
 };

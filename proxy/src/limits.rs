@@ -73,6 +73,15 @@ pub(crate) const COPY_TIME_MAX: Duration = Duration::from_secs(60);
 /// TLS handshake included. Then the request is answered with 504, and a connection of a `tcp` route is reset.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// When one address of an upstream has not accepted for so long, the next is tried as well (RFC 8305 §5).
+pub(crate) const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+/// So many addresses of a name are tried. Others are ignored.
+pub(crate) const ADDRESSES_MAX: usize = 64;
+/// What a name was looked up for holds for the new connections of so long.
+pub(crate) const NAME_FRESH: Duration = Duration::from_secs(1);
+/// While connections to a name are open, it is looked up so often: those to an address that it no longer has are not used again.
+pub(crate) const NAMES_LOOKED_UP_EVERY: Duration = Duration::from_secs(10);
+
 /// A core keeps so many TLS sessions of a route's upstream that can be resumed. Older ones are forgotten.
 pub(crate) const TLS_SESSIONS_MAX: usize = 256;
 

@@ -24,6 +24,7 @@ use brownout_telemetry::Tracer;
 use tokio::{
     net::TcpStream,
     sync::Semaphore,
+    task::spawn_local,
     time::{MissedTickBehavior, interval, sleep},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -40,7 +41,7 @@ use crate::{
     timer::Timer,
     tls::CoreTls,
     transport::unix::as_tcp,
-    upstream::{Pool, Protocol},
+    upstream::{Pool, Protocol, Resolver},
 };
 
 /// What a core needs to serve a route.
@@ -60,6 +61,7 @@ pub(crate) struct Serve {
     /// A permit for each connection of the process.
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) hops: Arc<Hops>,
+    pub(crate) resolver: Resolver,
 }
 
 /// Accepts connections on one core until the listener is shut down.
@@ -78,6 +80,7 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker,
         journal,
         connections,
         hops,
+        resolver,
     } = serve_route;
     let listener = match Accepts::new(listener) {
         Ok(listener) => listener,
@@ -91,7 +94,7 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker,
         route,
         faults,
         tracer,
-        pool: Rc::new(Pool::default()),
+        pool: Rc::new(Pool::new(resolver)),
         upstream_tls: CoreTls::default(),
         head_limits: HeadLimits::default(),
         client_timeouts,
@@ -102,6 +105,8 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker,
     });
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut look_again = interval(scope.pool.names.every());
+    look_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let accepted = tokio::select! {
             biased;
@@ -109,6 +114,14 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker,
             accepted = listener.accept() => accepted,
             _ = sweep.tick() => {
                 scope.pool.sweep();
+                continue;
+            }
+            _ = look_again.tick() => {
+                if scope.pool.names.are_used() {
+                    let pool = Rc::clone(&scope.pool);
+                    // Not one of those that a drain waits for.
+                    spawn_local(async move { pool.names.look_again().await });
+                }
                 continue;
             }
         };

@@ -87,8 +87,13 @@ fn lead_to(hops: &[Hop], mut targets: Targets, is_end: impl Fn(&Hop) -> bool) ->
     false
 }
 
-/// Where an upstream is without a look-up: its address, or this machine's for `localhost` (RFC 6761 §6.3).
+/// Where the servers of an upstream are without a look-up.
 fn known_targets(upstream: &Upstream) -> Targets {
+    upstream.servers().flat_map(known_targets_of).collect()
+}
+
+/// Where one is without a look-up: its address, or this machine's for `localhost` (RFC 6761 §6.3).
+fn known_targets_of(upstream: &Upstream) -> Targets {
     if let Some(path) = upstream.unix() {
         return smallvec![Target::Unix(Arc::clone(path))];
     }
@@ -170,6 +175,7 @@ mod tests {
             ("http://127.0.0.9:80", "0.0.0.0:80"),
             ("tcp://localhost:80", "[::]:80"),
             ("unix:/run/a.sock", "unix:/run/a.sock:0600"),
+            ("http://192.0.2.1:80,http://localhost:80", "127.0.0.1:80"),
         ] {
             assert!(leads(upstream, listen), "{upstream} to {listen}");
         }

@@ -10,7 +10,9 @@ mod upgraded;
 
 pub(crate) use self::{pipe::Pipe, upgraded::upgraded};
 
-use std::{cell::Cell, fmt, io, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
+use std::{
+    cell::Cell, convert::Infallible, fmt, io, net::SocketAddr, rc::Rc, sync::Arc, time::Instant,
+};
 
 use brownout_fault::{Direction, FaultReader};
 use bytes::Bytes;
@@ -28,7 +30,7 @@ use crate::{
     shaping::StreamShaper,
     timer::Timer,
     transport::{close_in_order, reset_on_close},
-    upstream::{Place, Upstream},
+    upstream::{Dialed, Place, Reached, Upstream},
 };
 
 /// Passes bytes between a client and an upstream, with what faults do to them.
@@ -266,7 +268,7 @@ async fn carry(
         Admitted::Gone => return RelayEnding::ClientGone,
     }
     let address = route.upstream();
-    let (upstream, _place) = match open(scope, &address).await {
+    let (upstream, _place) = match Box::pin(open(scope, &address)).await {
         Ok(opened) => opened,
         Err(error) => {
             route.errors(error.kind()).add(1);
@@ -298,7 +300,15 @@ async fn open(
     let opened = timeout(limit, async {
         let place = scope.pool.place(upstream).await;
         has_place.set(true);
-        Ok((upstream.connect().await?, place))
+        let failed = |server: &Upstream, error: &UpstreamError| {
+            scope.route.server_failed(server, error);
+        };
+        let kept = |_| None::<Infallible>;
+        let server = upstream.next_server();
+        match (upstream.reach(server, &scope.pool.names, kept, failed)).await? {
+            Reached::Opened(dialed) => Ok((dialed, place)),
+            Reached::Kept(never) => match never {},
+        }
     });
     let opened = opened.await.unwrap_or_else(|_| {
         Err(match upstream.options().pool.max_connections {
@@ -306,8 +316,8 @@ async fn open(
             Some(_) | None => UpstreamError::ConnectTimeout { limit },
         })
     });
-    let (tcp, place) = opened?;
-    scope.check_leads_on(upstream, &tcp)?;
+    let (Dialed { tcp, server, .. }, place) = opened?;
+    scope.check_leads_on(upstream.server(server), &tcp)?;
     Ok((tcp, place))
 }
 

@@ -19,7 +19,7 @@ use futures_util::task::AtomicWaker;
 
 use crate::{
     clock::Times,
-    error::ErrorKind,
+    error::{Chain, ErrorKind, UpstreamError},
     http1::{Fields, Refusal},
     tls::{ServerTls, TlsFailure},
     upstream::{Protocol, Upstream},
@@ -279,6 +279,13 @@ impl Route {
     pub(crate) fn tls_failed(&self, failure: &TlsFailure) {
         self.refused(failure.cause.name()).add(1);
         self.warn_of(failure.cause.name(), &format!("with a client: {failure}"));
+    }
+
+    /// Says in the log, once a minute at most, that a server cannot be connected to, and others get its requests.
+    pub(crate) fn server_failed(&self, server: &Upstream, error: &UpstreamError) {
+        let why = Chain(error);
+        let detail = format!("the server {server} cannot be reached, others are tried: {why}");
+        self.warn_of("server", &detail);
     }
 
     fn warn_of(&self, why: &'static str, detail: &str) {

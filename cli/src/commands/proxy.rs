@@ -220,9 +220,24 @@ pub(crate) fn route_variables(
     Ok(variables)
 }
 
-/// Reads the routes of a command line.
+/// Reads the routes of a command line, which was split at its commas.
 pub(crate) fn parse_routes(words: &[String]) -> Result<Vec<NewRoute>, Failure> {
-    let routes: Result<Vec<NewRoute>, String> = words.iter().map(|word| one_route(word)).collect();
+    // `http://b` behind a comma is another server of the route before it.
+    let is_server = |word: &str| {
+        word.find(['=', ':'])
+            .is_some_and(|at| word[at..].starts_with(':'))
+    };
+    let mut whole: Vec<String> = Vec::new();
+    for word in words {
+        match whole.last_mut() {
+            Some(route) if is_server(word.trim_start()) => {
+                route.push(',');
+                route.push_str(word);
+            }
+            Some(_) | None => whole.push(word.clone()),
+        }
+    }
+    let routes: Result<Vec<NewRoute>, String> = whole.iter().map(|word| one_route(word)).collect();
     routes.map_err(|why| Failure::new(Exit::Usage, why))
 }
 
@@ -271,6 +286,16 @@ mod tests {
 
         assert_eq!(route.name, "web");
         assert_eq!(route.upstream.to_string(), "http://127.0.0.1:9000");
+    }
+
+    #[test]
+    fn a_url_behind_a_comma_is_another_server_of_the_route() {
+        let words = ["web=:0=http://a:1/x,y", "http://b:2/x,y", "db=:0=tcp://c:3"];
+
+        let routes = parse_routes(&words.map(str::to_owned)).unwrap();
+
+        let upstreams: Vec<String> = routes.iter().map(|it| it.upstream.to_string()).collect();
+        assert_eq!(upstreams, ["http://a:1/x,y,http://b:2/x,y", "tcp://c:3"]);
     }
 
     #[test]

@@ -135,13 +135,8 @@ fn upstream(
     let tls = asked.or(kept);
     let parsed = match protocol {
         // Without a scheme it is read with the one of its route, where only one is possible.
-        Some(Carried::Tcp) if text.starts_with("unix:") => {
-            Upstream::parse_with(&format!("tcp+{text}"), tls.as_ref())
-        }
-        Some(Carried::Tcp) if !text.contains("://") && !text.contains("+unix:") => {
-            Upstream::parse_with(&format!("tcp://{text}"), tls.as_ref())
-        }
-        _ => Upstream::parse_with(text, tls.as_ref()),
+        Some(Carried::Tcp) => Upstream::parse_with(&as_tcp(text), tls.as_ref()),
+        Some(Carried::Http) | None => Upstream::parse_with(text, tls.as_ref()),
     };
     let upstream = parsed.map_err(|error| match &error {
         InvalidUpstream::Tls(wrong) => tls_problems(text, tls.unwrap_or_default(), wrong),
@@ -154,6 +149,7 @@ fn upstream(
         | InvalidUpstream::NoPort
         | InvalidUpstream::Path { .. }
         | InvalidUpstream::UnixPath
+        | InvalidUpstream::Mixed
         | InvalidUpstream::Credentials
         | InvalidUpstream::HostField
         | InvalidUpstream::HostOfTcp => vec![Problem::at("upstream", error.to_string())],
@@ -205,6 +201,18 @@ fn tls_problems(text: &str, mut left: UpstreamTlsOptions, first: &InvalidTls) ->
         wrong = next;
     }
     problems
+}
+
+/// An upstream that gets bytes, with the scheme of each of its servers.
+fn as_tcp(text: &str) -> String {
+    if text.starts_with("unix:") {
+        return format!("tcp+{}", text.replace(",unix:", ",tcp+unix:"));
+    }
+    if text.contains("://") || text.contains("+unix:") {
+        return text.to_owned();
+    }
+    let servers = text.split(',').map(|it| format!("tcp://{}", it.trim()));
+    servers.collect::<Vec<_>>().join(",")
 }
 
 fn listener_tls(

@@ -47,6 +47,56 @@ async fn a_route_is_made_shown_changed_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_route_may_have_several_servers_and_get_others() {
+    let world = World::start().await;
+    let second = TestUpstream::replying("second").await;
+    let both = json!([world.upstream.url(), second.url()]);
+    let (status, made) = world
+        .call(
+            "POST",
+            "/routes",
+            json!({ "name": "two", "listen": "127.0.0.1:0", "upstream": both }),
+        )
+        .await;
+    assert_eq!(status, 201, "{made}");
+    let shown = format!("{},{}", world.upstream.url(), second.url());
+    assert_eq!(made["upstream"], json!(shown));
+    let listen = made["listen"].as_str().unwrap().parse().unwrap();
+    let mut client = RawClient::connect(listen).await;
+    for wanted in ["hello", "second", "hello"] {
+        client.get("/").await;
+        assert_eq!(client.response().await.text(), wanted);
+    }
+
+    let change = json!({ "upstream": [second.url()] });
+    let (status, patched) = world.call("PATCH", "/routes/two", change).await;
+
+    assert_eq!((status, &patched["upstream"]), (200, &json!(second.url())));
+    for _ in 0..2 {
+        client.get("/").await;
+        assert_eq!(client.response().await.text(), "second");
+    }
+}
+
+#[tokio::test]
+async fn servers_that_are_not_alike_are_refused_with_their_place() {
+    let world = World::start().await;
+
+    for (upstream, place, told) in [
+        (json!(["http://a:1", "tcp://b:2"]), "/upstream", "not alike"),
+        (json!(["http://a:1", "b:2"]), "/upstream/1", "a scheme"),
+        (json!([]), "/upstream", "empty list"),
+    ] {
+        let route = json!({ "name": "two", "listen": "127.0.0.1:0", "upstream": upstream });
+        let (status, problem) = world.call("POST", "/routes", route).await;
+        assert_eq!(status, 422, "{problem}");
+        let error = &problem["errors"][0];
+        assert_eq!(error["pointer"], place, "{problem}");
+        assert!(error["detail"].as_str().unwrap().contains(told), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_disabled_route_refuses_connections() {
     let world = World::start().await;
 

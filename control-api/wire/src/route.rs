@@ -10,7 +10,7 @@ pub use self::{
 
 use brownout_fault::{
     is_name,
-    read::{Object, Problem, boolean, text, unknown},
+    read::{Object, Problem, boolean, one_or_many, text, unknown},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,7 +66,7 @@ pub struct RouteSpec {
     /// Where to listen, `HOST:PORT`; port 0 asks for a free one.
     pub listen: String,
     /// Where requests go, `http://HOST:PORT[/PATH]`, `https://HOST:PORT[/PATH]` or `tcp://HOST:PORT`; with `protocol` also
-    /// `HOST:PORT`.
+    /// `HOST:PORT`. Several servers that answer the same have commas between.
     pub upstream: String,
     /// The protocol; `None` takes it from the upstream's scheme.
     pub protocol: Option<Protocol>,
@@ -128,7 +128,7 @@ impl RouteSpec {
         let mut problems: Vec<Problem> = object.unknown(&known).collect();
         let name = keep(&mut problems, object.required("name", route_name));
         let listen = keep(&mut problems, object.required("listen", owned));
-        let upstream = keep(&mut problems, object.required("upstream", owned));
+        let upstream = keep(&mut problems, object.required("upstream", servers));
         let protocol = keep(&mut problems, object.optional("protocol", Protocol::read));
         let Beside {
             tls,
@@ -258,7 +258,7 @@ impl RoutePatch {
             })
             .collect();
         let listen = keep(&mut problems, object.optional("listen", owned));
-        let upstream = keep(&mut problems, object.optional("upstream", owned));
+        let upstream = keep(&mut problems, object.optional("upstream", servers));
         let Beside {
             tls,
             upstream_tls,
@@ -383,6 +383,23 @@ fn table<T>(
     None
 }
 
+/// An upstream, or a list of servers that answer the same.
+fn servers(value: &Value) -> Result<String, Problem> {
+    if value.as_array().is_some_and(Vec::is_empty) {
+        return Err(Problem::here("is an empty list; an upstream has a server"));
+    }
+    let servers = one_or_many(owned)(value)?;
+    let has_scheme = |server: &String| server.contains("://") || server.contains("unix:");
+    let other = (servers.iter()).position(|it| has_scheme(it) != has_scheme(&servers[0]));
+    match other {
+        Some(at) => {
+            let why = "is not written like the others, which all need a scheme, or none";
+            Err(Problem::here(why).under(&at.to_string()))
+        }
+        None => Ok(servers.join(",")),
+    }
+}
+
 fn owned(value: &Value) -> Result<String, Problem> {
     text(value).map(str::to_owned)
 }
@@ -411,6 +428,26 @@ mod tests {
         assert!(spec.enabled);
         assert_eq!(spec.protocol, None);
         assert_eq!(RouteSpec::read(&spec.to_value()), Ok(spec));
+    }
+
+    #[test]
+    fn an_upstream_may_be_a_list_of_servers() {
+        let read = |upstream: Value| {
+            let route = json!({ "name": "web", "listen": ":0", "upstream": upstream });
+            RouteSpec::read(&route).map(|spec| spec.upstream)
+        };
+
+        let both = read(json!(["http://a:1", "http://b:2"]));
+
+        assert_eq!(both.as_deref(), Ok("http://a:1,http://b:2"));
+        for (wrong, pointer) in [
+            (json!([]), "/upstream"),
+            (json!(["http://a:1", 2]), "/upstream/1"),
+            (json!(["http://a:1/x", "b:2"]), "/upstream/1"),
+        ] {
+            let problems = read(wrong).unwrap_err();
+            assert_eq!(problems[0].pointer, pointer);
+        }
     }
 
     #[test]

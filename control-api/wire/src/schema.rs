@@ -92,6 +92,13 @@ impl RouteTls {
     }
 }
 
+/// An upstream, or a list of servers that answer the same.
+fn servers(description: &str) -> Value {
+    let text = json!({ "type": "string" });
+    let list = json!({ "type": "array", "items": text, "minItems": 1, "maxItems": 64 });
+    json!({ "anyOf": [text, list], "description": format!("{description}; a list is of servers that answer the same") })
+}
+
 /// Options of a route, as members of one.
 fn route_options() -> Map<String, Value> {
     let count = |min: u64| json!({ "type": "integer", "minimum": min, "maximum": PoolSpec::CONNECTIONS_MAX });
@@ -136,7 +143,7 @@ pub fn route(tls: &RouteTls) -> Value {
         &json!({
             "name": name(),
             "listen": { "type": "string", "description": "HOST:PORT, with port 0 for a free one, or unix:/PATH[:MODE]" },
-            "upstream": { "type": "string", "description": "http://HOST:PORT[/PATH], https://HOST:PORT[/PATH], tcp://HOST:PORT, unix:/PATH or tcp+unix:/PATH; with `protocol` also HOST:PORT" },
+            "upstream": servers("http://HOST:PORT[/PATH], https://HOST:PORT[/PATH], tcp://HOST:PORT, unix:/PATH or tcp+unix:/PATH; with `protocol` also HOST:PORT"),
             "protocol": {
                 "enum": ["http", "http1", "h2", "auto", "tcp"],
                 "description": "left out it is as the upstream's scheme says; h2 and auto: the version of HTTP that the upstream gets",
@@ -163,7 +170,7 @@ pub fn route_patch(tls: &RouteTls) -> Value {
     with_route_options(closed(
         &json!({
             "listen": { "type": "string" },
-            "upstream": { "type": "string" },
+            "upstream": servers("a new one"),
             "tls": tls.listener,
             "upstream_tls": tls.upstream,
             "host": { "type": "string" },

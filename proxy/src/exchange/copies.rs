@@ -79,7 +79,8 @@ async fn send_copy(
     is_head: bool,
 ) -> Result<(), UpstreamError> {
     let clock = Clock::start(std::time::Instant::now());
-    let mut connection = UpstreamConnection::open(scope, upstream, true).await?;
+    let server = upstream.next_server();
+    let mut connection = UpstreamConnection::open(scope, upstream, server, true).await?;
     let broken = |source| UpstreamError::Broken { source };
     let UpstreamConnection {
         transport, input, ..

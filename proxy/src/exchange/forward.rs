@@ -26,6 +26,8 @@ const WITH_HEAD_MAX: usize = 16 * 1024;
 pub(super) struct Outbound<'a> {
     pub(super) head: &'a mut RequestHead,
     upstream: Arc<Upstream>,
+    /// The server whose turn it is.
+    server: u8,
     /// The head and what goes with it.
     bytes: Output,
     /// Where in `bytes` the content begins.
@@ -80,7 +82,8 @@ impl Exchange<'_> {
                 None => return After::Drop,
             }
         }
-        self.record.borrow_mut().sending(head, &upstream, 0);
+        let server = upstream.next_server();
+        (self.record.borrow_mut()).sending(head, upstream.server(server), 0);
 
         let mut bytes = Output::new();
         write_request(head, bytes.bytes_mut());
@@ -109,6 +112,7 @@ impl Exchange<'_> {
         let outbound = Outbound {
             head,
             upstream,
+            server,
             bytes,
             content_at,
             is_repeatable,
@@ -166,7 +170,7 @@ impl Exchange<'_> {
         let has_limit = (outbound.upstream.options().pool.max_connections).is_some();
         let mut kept = match has_limit {
             true => None, // It has to wait for its place.
-            false => self.scope.pool.take(&outbound.upstream),
+            false => self.scope.pool.take(&outbound.upstream, outbound.server),
         };
         let mut is_repeated = false;
         loop {
@@ -174,7 +178,7 @@ impl Exchange<'_> {
                 Some(connection) => Ok(connection),
                 // Boxed, as every exchange would have to keep room for it.
                 None => {
-                    let connect = self.connect(&outbound.upstream, body.input, is_repeated);
+                    let connect = self.connect(&outbound, body.input, is_repeated);
                     match Box::pin(connect).await {
                         Some(opened) => opened,
                         None => return After::Drop,
@@ -196,7 +200,7 @@ impl Exchange<'_> {
                     is_repeated = true;
                     let content = outbound.bytes.bytes()[outbound.content_at..].to_vec();
                     let mut record = self.record.borrow_mut();
-                    record.sending(outbound.head, &outbound.upstream, 1);
+                    record.sending(outbound.head, outbound.upstream.server(outbound.server), 1);
                     drop(record);
                     outbound.bytes = Output::new();
                     write_request(outbound.head, outbound.bytes.bytes_mut());
@@ -222,14 +226,14 @@ impl Exchange<'_> {
     /// one. `None` when the client leaves meanwhile.
     async fn connect(
         &self,
-        upstream: &Arc<Upstream>,
+        outbound: &Outbound<'_>,
         input: &mut Input,
         is_new: bool,
     ) -> Option<Result<Box<UpstreamConnection>, UpstreamError>> {
         self.clock.enter(Part::Upstream);
         let opened = tokio::select! {
             biased;
-            opened = UpstreamConnection::open(self.scope, upstream, is_new) => opened,
+            opened = UpstreamConnection::open(self.scope, &outbound.upstream, outbound.server, is_new) => opened,
             () = self.client.left(input) => return None,
         };
         self.clock.enter(Part::Own);

@@ -5,7 +5,10 @@ use std::{path::PathBuf, thread};
 use brownout_fault::FaultReader;
 use brownout_telemetry::{Metrics, Tracer};
 
-use crate::limits::{ClientTimeouts, PIPE_DESCRIPTORS_MAX};
+use crate::{
+    limits::{ClientTimeouts, PIPE_DESCRIPTORS_MAX},
+    upstream::Resolver,
+};
 
 /// What a gateway is made of.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct GatewayConfig {
     /// Where the authority of `tls = "self"` is kept. It is made when the first such route is. `None`: there are no such
     /// routes.
     pub state_directory: Option<PathBuf>,
+    /// How names of upstreams are looked up.
+    pub resolver: Resolver,
 }
 
 impl GatewayConfig {
@@ -58,6 +63,7 @@ impl GatewayConfig {
             client_timeouts: ClientTimeouts::default(),
             give_memory_back: None,
             state_directory: None,
+            resolver: Resolver::default(),
         }
     }
 }

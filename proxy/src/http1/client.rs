@@ -1,6 +1,6 @@
 //! A connection to an upstream, used by one exchange at a time.
 
-use std::{cell::Cell, io, sync::Arc};
+use std::{cell::Cell, io, rc::Rc, sync::Arc};
 
 use tokio::{net::TcpStream, time::timeout};
 
@@ -15,7 +15,7 @@ use crate::{
     scope::Scope,
     tls::{HTTP2, TlsFailure},
     transport::{TlsTransport, Transport},
-    upstream::{HttpVersion, Place, Upstream},
+    upstream::{Dialed, HttpVersion, NamedAddress, Place, Reached, Upstream},
 };
 
 /// A connection to an upstream. Dropping it closes it.
@@ -26,6 +26,10 @@ pub(crate) struct UpstreamConnection {
     pub(crate) transport: Transport,
     pub(crate) input: Input,
     pub(crate) upstream: Arc<Upstream>,
+    /// Which of the upstream's servers it leads to.
+    pub(crate) server: u8,
+    /// Where that is, if it has a name and this is no stream.
+    named: Option<Rc<NamedAddress>>,
     /// Of an upstream with a limit, while it is used.
     pub(crate) place: Option<Place>,
     /// Whether it comes from the pool.
@@ -59,15 +63,16 @@ impl NoAnswer {
 }
 
 impl UpstreamConnection {
-    /// Opens one: connects, and begins TLS where the upstream speaks it. Of an upstream with a limit it waits for a place
-    /// first, and may get a kept one then, unless it has to be a new one. Boxed, as exchanges and the pool hand it to each
-    /// other.
+    /// Opens one to a server of the upstream, or to another where that cannot be connected to: connects, and begins TLS where
+    /// it is spoken. Of an upstream with a limit it waits for a place first, and may get a kept one then, unless it has to be
+    /// a new one. Boxed, as exchanges and the pool hand it to each other.
     ///
     /// # Errors
     /// When that failed or took too long, or the connection leads back to the route.
     pub(crate) async fn open(
         scope: &Scope,
         upstream: &Arc<Upstream>,
+        server: u8,
         is_new: bool,
     ) -> Result<Box<Self>, UpstreamError> {
         let limit = upstream.options().connect_timeout;
@@ -77,7 +82,7 @@ impl UpstreamConnection {
             if upstream.options().http != HttpVersion::Http1
                 && !scope.pool.http2.speaks_http1(upstream)
             {
-                match scope.pool.http2.next(upstream).await {
+                match scope.pool.http2.next(upstream, server).await {
                     Next::Stream(transport) => {
                         return Ok(Self::over(transport, upstream, !is_new));
                     }
@@ -89,24 +94,42 @@ impl UpstreamConnection {
                 Some(_) => None, // Of HTTP/2 connections there are few.
             };
             if place.is_some() {
-                if is_new {
-                    scope.pool.make_room();
-                } else if let Some(mut kept) = scope.pool.take(upstream) {
+                if !is_new && let Some(mut kept) = scope.pool.take(upstream, server) {
                     kept.place = place;
                     return Ok(kept);
                 }
+                scope.pool.make_room(upstream);
             }
             opening.set(Opening::Connecting);
-            let tcp = upstream.connect().await?;
+            let speaks_http2 = turn.is_some();
+            let kept = |server| match speaks_http2 {
+                true => (scope.pool.http2.take(upstream, Some(server)))
+                    .map(|stream| Self::over(stream, upstream, !is_new)),
+                false if is_new => None,
+                false => scope.pool.take(upstream, server),
+            };
+            let failed = |server: &Upstream, error: &UpstreamError| {
+                scope.route.server_failed(server, error);
+            };
+            let reached = upstream.reach(server, &scope.pool.names, kept, failed);
+            let Dialed { tcp, server, named } = match reached.await? {
+                Reached::Opened(dialed) => dialed,
+                Reached::Kept(mut kept) => {
+                    kept.place = place;
+                    return Ok(kept);
+                }
+            };
             opening.set(Opening::Handshake);
-            scope.check_leads_on(upstream, &tcp)?;
-            let transport = match upstream.tls() {
+            scope.check_leads_on(upstream.server(server), &tcp)?;
+            let transport = match upstream.server(server).tls() {
                 None => Transport::Plain(tcp),
                 Some(tls) => handshake(tcp, scope.upstream_tls.begin(tls)).await?,
             };
             if begins_http2(&transport, upstream)? {
                 scope.pool.http2.learn(upstream, false);
-                let stream = scope.pool.http2.adopt(upstream, transport).await?;
+                let stream = (scope.pool.http2)
+                    .adopt(upstream, server, named, transport)
+                    .await?;
                 drop(turn);
                 return Ok(Self::over(stream, upstream, !is_new));
             }
@@ -114,7 +137,7 @@ impl UpstreamConnection {
                 scope.pool.http2.learn(upstream, true);
             }
             let mut opened = Self::over(transport, upstream, false);
-            opened.place = place;
+            (opened.server, opened.named, opened.place) = (server, named, place);
             Ok(opened)
         });
         opened.await.unwrap_or_else(|_| {
@@ -135,15 +158,22 @@ impl UpstreamConnection {
             transport,
             input: Input::default(),
             upstream: Arc::clone(upstream),
+            server: 0,
+            named: None,
             place: None,
             was_used,
         })
     }
 
-    /// Whether it waits for a request: the upstream has neither closed it nor sent anything. Asks the kernel only if
+    /// Whether it waits for a request and may get one: the upstream has neither closed it nor sent anything. Asks the kernel only if
     /// something happened on it.
     pub(crate) fn is_idle(&mut self) -> bool {
-        self.input.is_empty() && self.transport.is_idle()
+        self.input.is_empty() && !self.leads_elsewhere() && self.transport.is_idle()
+    }
+
+    /// Whether the name of its server no longer has the address that it leads to.
+    pub(crate) fn leads_elsewhere(&self) -> bool {
+        self.named.as_ref().is_some_and(|named| named.is_gone())
     }
 }
 

@@ -23,8 +23,11 @@ use super::{
     stream::{Stream, ToUpstream},
 };
 use crate::{
-    error::UpstreamError, http1::Input, limits::POOL_CONNECTIONS_MAX, transport::Transport,
-    upstream::Upstream,
+    error::UpstreamError,
+    http1::Input,
+    limits::POOL_CONNECTIONS_MAX,
+    transport::Transport,
+    upstream::{NamedAddress, Upstream},
 };
 
 /// Before an upstream's SETTINGS have come it may be sent so many streams (RFC 9113 §6.5.2).
@@ -46,6 +49,10 @@ pub(crate) struct Connections {
 #[derive(Debug)]
 pub(crate) struct Connection {
     upstream: Arc<Upstream>,
+    /// Which of the upstream's servers it leads to.
+    server: u8,
+    /// Where that is, if it has a name.
+    named: Option<Rc<NamedAddress>>,
     requests: SendRequest<Bytes>,
     streams: Cell<usize>,
     idle_since: Cell<Instant>,
@@ -86,21 +93,28 @@ impl Connections {
         *self.speaks_http1.borrow_mut() = speaks_http1.then(|| Arc::clone(upstream));
     }
 
-    /// Waits for a place on a connection, or for the turn to open one.
-    pub(crate) async fn next(&self, upstream: &Arc<Upstream>) -> Next {
+    /// Waits for a place on a connection to this server, or for the turn to open one. Where there may be no more connections,
+    /// one to another server does as well.
+    pub(crate) async fn next(&self, upstream: &Arc<Upstream>, server: u8) -> Next {
         let max = upstream.options().pool.max_connections;
         let max = max.unwrap_or(POOL_CONNECTIONS_MAX);
         loop {
             let changed = self.changed.notified();
-            if let Some(stream) = self.take(upstream) {
+            if let Some(stream) = self.take(upstream, Some(server)) {
                 return Next::Stream(stream);
             }
             let open = self
                 .open
                 .borrow()
                 .iter()
-                .filter(|it| it.is_to(upstream))
+                .filter(|it| it.is_to(upstream, None))
                 .count();
+            if open >= max
+                && upstream.has_others()
+                && let Some(stream) = self.take(upstream, None)
+            {
+                return Next::Stream(stream);
+            }
             if !self.is_opening.get() && open < max {
                 self.is_opening.set(true);
                 return Next::Open(Opening {
@@ -112,13 +126,13 @@ impl Connections {
         }
     }
 
-    /// A stream on a connection that has a place for it.
-    fn take(&self, upstream: &Arc<Upstream>) -> Option<Transport> {
+    /// A stream on a connection that has a place for it, to this server if one is said.
+    pub(crate) fn take(&self, upstream: &Arc<Upstream>, server: Option<u8>) -> Option<Transport> {
         let mut open = self.open.borrow_mut();
         open.retain(|it| !it.has_ended.get());
         let connection = open
             .iter()
-            .find(|it| it.is_to(upstream) && it.has_place())?;
+            .find(|it| it.is_to(upstream, server) && it.has_place())?;
         let stream = ToUpstream::new(connection);
         Some(Transport::Stream(Stream::ToUpstream(Rc::new(stream))))
     }
@@ -130,6 +144,8 @@ impl Connections {
     pub(crate) async fn adopt(
         &self,
         upstream: &Arc<Upstream>,
+        server: u8,
+        named: Option<Rc<NamedAddress>>,
         transport: Transport,
     ) -> Result<Transport, UpstreamError> {
         let turns = Rc::new(Turns::default());
@@ -146,6 +162,8 @@ impl Connections {
         })?;
         let connection = Rc::new(Connection {
             upstream: Arc::clone(upstream),
+            server,
+            named,
             requests,
             streams: Cell::new(0),
             idle_since: Cell::new(Instant::now()),
@@ -181,14 +199,24 @@ impl Connections {
     pub(crate) fn sweep(&self) {
         self.open.borrow_mut().retain(|it| {
             let timeout = it.upstream.options().pool.idle_timeout;
-            !it.has_ended.get() && (it.streams.get() > 0 || it.idle_since.get().elapsed() < timeout)
+            let is_wanted = !it.leads_elsewhere() && it.idle_since.get().elapsed() < timeout;
+            !it.has_ended.get() && (it.streams.get() > 0 || is_wanted)
         });
     }
 }
 
 impl Connection {
-    fn is_to(&self, upstream: &Arc<Upstream>) -> bool {
-        Arc::ptr_eq(&self.upstream, upstream) && !self.has_ended.get()
+    /// Whether it leads to this server of the upstream, or to any.
+    fn is_to(&self, upstream: &Arc<Upstream>, server: Option<u8>) -> bool {
+        Arc::ptr_eq(&self.upstream, upstream)
+            && server.is_none_or(|server| server == self.server)
+            && !self.has_ended.get()
+            && !self.leads_elsewhere()
+    }
+
+    /// Whether the name of its server no longer has the address that it leads to.
+    fn leads_elsewhere(&self) -> bool {
+        self.named.as_ref().is_some_and(|named| named.is_gone())
     }
 
     /// Whether the upstream takes another stream.

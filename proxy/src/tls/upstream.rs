@@ -44,14 +44,17 @@ pub struct UpstreamTlsOptions {
 /// How a route speaks TLS to its upstream: its options, and what was in the files that they name. Two are equal when both
 /// are.
 #[derive(Clone)]
-pub struct UpstreamTls(Arc<Loaded>);
+pub struct UpstreamTls {
+    loaded: Arc<Loaded>,
+    /// The name to ask for, and to find in the certificate.
+    name: ServerName<'static>,
+}
 
 struct Loaded {
     options: UpstreamTlsOptions,
     /// `None` where the system's are trusted, or any certificate is.
     authorities: Option<Vec<CertificateDer<'static>>>,
     identity: Option<Identity>,
-    name: ServerName<'static>,
     config: ClientConfig,
 }
 
@@ -81,13 +84,25 @@ impl UpstreamTls {
         let identity = both(options.cert.as_ref(), options.key.as_ref())?;
         let mut config = config(&options, authorities.as_deref(), identity.as_ref())?;
         config.alpn_protocols = offered.into_iter().map(String::into_bytes).collect();
-        Ok(Self(Arc::new(Loaded {
+        let loaded = Arc::new(Loaded {
             options,
             authorities,
             identity,
-            name,
             config,
-        })))
+        });
+        Ok(Self { loaded, name })
+    }
+
+    /// The same, for a server at another `host`.
+    ///
+    /// # Errors
+    /// When no certificate can have that name.
+    pub(crate) fn at(&self, host: &str) -> Result<Self, InvalidTls> {
+        let name = server_name(self.loaded.options.server_name.as_deref(), host)?;
+        Ok(Self {
+            loaded: Arc::clone(&self.loaded),
+            name,
+        })
     }
 
     /// The same, offering with ALPN what this says where the options leave it open.
@@ -97,7 +112,7 @@ impl UpstreamTls {
             HttpVersion::Http2 => &[HTTP2],
             HttpVersion::Auto => &[HTTP2, HTTP11],
         };
-        let loaded = &*self.0;
+        let loaded = &*self.loaded;
         match (&loaded.options.alpn, http) {
             (Some(_), HttpVersion::Http1) => return Ok(self.clone()),
             (Some(alpn), HttpVersion::Http2) if alpn.is_empty() => return Ok(self.clone()),
@@ -112,19 +127,22 @@ impl UpstreamTls {
         }
         let mut config = loaded.config.clone();
         config.alpn_protocols = offered.iter().map(|it| it.as_bytes().to_vec()).collect();
-        Ok(Self(Arc::new(Loaded {
+        let loaded = Arc::new(Loaded {
             options: loaded.options.clone(),
             authorities: loaded.authorities.clone(),
             identity: loaded.identity.as_ref().map(Identity::copy),
-            name: loaded.name.clone(),
             config,
-        })))
+        });
+        Ok(Self {
+            loaded,
+            name: self.name.clone(),
+        })
     }
 
     /// As it was written.
     #[must_use]
     pub fn options(&self) -> &UpstreamTlsOptions {
-        &self.0.options
+        &self.loaded.options
     }
 }
 
@@ -134,14 +152,13 @@ impl PartialEq for UpstreamTls {
             options,
             authorities,
             identity,
-            name,
             config: _,
-        } = &*self.0;
-        let other = &*other.0;
-        *options == other.options
-            && *authorities == other.authorities
-            && *identity == other.identity
-            && *name == other.name
+        } = &*self.loaded;
+        let loaded = &*other.loaded;
+        *options == loaded.options
+            && *authorities == loaded.authorities
+            && *identity == loaded.identity
+            && self.name == other.name
     }
 }
 
@@ -149,7 +166,7 @@ impl Eq for UpstreamTls {}
 
 impl fmt::Debug for UpstreamTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("UpstreamTls").field(&self.0.options).finish()
+        (f.debug_tuple("UpstreamTls").field(&self.loaded.options)).finish()
     }
 }
 
@@ -259,15 +276,15 @@ impl CoreTls {
     pub(crate) fn begin(&self, tls: &UpstreamTls) -> Result<ClientConnection, rustls::Error> {
         let mut known = self.0.borrow_mut();
         let config = match &*known {
-            Some((of, config)) if Arc::ptr_eq(&of.0, &tls.0) => Arc::clone(config),
+            Some((of, config)) if Arc::ptr_eq(&of.loaded, &tls.loaded) => Arc::clone(config),
             Some(_) | None => {
-                let mut config = tls.0.config.clone();
+                let mut config = tls.loaded.config.clone();
                 config.resumption = Resumption::in_memory_sessions(TLS_SESSIONS_MAX);
                 let config = Arc::new(config);
                 *known = Some((tls.clone(), Arc::clone(&config)));
                 config
             }
         };
-        ClientConnection::new(config, tls.0.name.clone())
+        ClientConnection::new(config, tls.name.clone())
     }
 }

@@ -101,6 +101,13 @@ impl Upstream {
             }
             (None, HttpVersion::Http1 | HttpVersion::Http2) => None,
         };
+        if let Some(tls) = &self.tls {
+            let others = self.others.iter().cloned().map(|mut other| {
+                other.tls = Some(tls.at(&other.host)?);
+                Ok(other)
+            });
+            self.others = others.collect::<Result<_, InvalidUpstream>>()?;
+        }
         self.options = options;
         Ok(self)
     }

@@ -4,7 +4,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Upstream;
+use super::{Names, Resolver, Upstream};
 use crate::{http1::UpstreamConnection, http2::Connections, limits::POOL_IDLE_MAX};
 
 /// One core's unused connections for one route. No other core touches them.
@@ -13,6 +13,7 @@ pub(crate) struct Pool {
     idle: RefCell<Vec<Idle>>,
     /// With HTTP/2.
     pub(crate) http2: Connections,
+    pub(crate) names: Names,
     /// Of upstreams with a limit; more than one only while connections to an earlier one are in use.
     places: RefCell<Vec<Places>>,
 }
@@ -37,14 +38,35 @@ struct Places {
 pub(crate) type Place = OwnedSemaphorePermit;
 
 impl Pool {
-    /// The most recently used connection to `upstream` that is still open.
-    pub(crate) fn take(&self, upstream: &Arc<Upstream>) -> Option<Box<UpstreamConnection>> {
+    pub(crate) fn new(resolver: Resolver) -> Self {
+        Self {
+            names: Names::new(resolver),
+            ..Self::default()
+        }
+    }
+
+    /// The most recently used connection to this server of `upstream` that is still open.
+    pub(crate) fn take(
+        &self,
+        upstream: &Arc<Upstream>,
+        server: u8,
+    ) -> Option<Box<UpstreamConnection>> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(Idle {
-            mut connection,
-            since,
-        }) = idle.pop()
-        {
+        loop {
+            let Idle {
+                mut connection,
+                since,
+            } = match upstream.has_others() {
+                false => idle.pop()?,
+                true => {
+                    let is_one = |it: &Idle| {
+                        it.connection.server == server
+                            && Arc::ptr_eq(&it.connection.upstream, upstream)
+                    };
+                    let at = idle.iter().rposition(is_one)?;
+                    idle.remove(at)
+                }
+            };
             // The route may have got another upstream since.
             if Arc::ptr_eq(&connection.upstream, upstream)
                 && is_fresh(upstream, since)
@@ -53,7 +75,6 @@ impl Pool {
                 return Some(connection);
             }
         }
-        None
     }
 
     /// Waits for a place of `upstream`; `None` if it has no limit.
@@ -79,9 +100,15 @@ impl Pool {
         free
     }
 
-    /// Closes an unused connection, if there is one, for a new one that is to have its place.
-    pub(crate) fn make_room(&self) {
-        self.idle.borrow_mut().pop();
+    /// Closes unused connections, the oldest first, as far as they have the place that a new one is to have.
+    pub(crate) fn make_room(&self, upstream: &Arc<Upstream>) {
+        let Some(max) = upstream.options().pool.max_connections else {
+            return;
+        };
+        let free = self.places_of(upstream, max).available_permits();
+        let mut idle = self.idle.borrow_mut();
+        let surplus = idle.len().saturating_sub(free);
+        idle.drain(..surplus);
     }
 
     /// Keeps a connection whose exchange is over, unless there are plenty or something came behind the answer.
@@ -92,7 +119,10 @@ impl Pool {
             return; // Its connection stays.
         }
         let mut idle = self.idle.borrow_mut();
-        if connection.input.is_empty() && idle.len() < connection.upstream.options().pool.max_idle {
+        if connection.input.is_empty()
+            && !connection.leads_elsewhere()
+            && idle.len() < connection.upstream.options().pool.max_idle
+        {
             connection.was_used = true;
             idle.push(Idle {
                 connection,

@@ -20,6 +20,37 @@ fn an_upstream_is_a_host_and_a_port() {
 }
 
 #[test]
+fn several_servers_are_alike() {
+    let several = "http://a:1/v1,http://b:2/v1";
+    let upstream = Upstream::parse("http://a:1/v1, http://b:2/v1/").unwrap();
+    assert_eq!(upstream.to_string(), several);
+    assert_eq!(upstream, Upstream::parse(several).unwrap());
+    let turns = [0; 3].map(|_| upstream.next_server());
+    assert_eq!(turns, [0, 1, 0]);
+    for text in [
+        "http://a:1,tcp://b:2",
+        "http://a:1,http://b:2/v1",
+        "http://a:1,https://b:2",
+    ] {
+        assert_eq!(Upstream::parse(text), Err(InvalidUpstream::Mixed), "{text}");
+    }
+    assert!(Upstream::parse("http://a:1,").is_err());
+    assert!(Upstream::parse(&["http://a:1"; 64].join(",")).is_ok());
+    assert!(Upstream::parse(&["http://a:1"; 65].join(",")).is_err());
+}
+
+#[test]
+fn a_comma_in_a_path_is_part_of_it() {
+    for text in ["http://a:1/x,y", "unix:/run/a,b.sock"] {
+        let upstream = Upstream::parse(text).unwrap();
+        assert_eq!(upstream.to_string(), text);
+        assert!(!upstream.has_others());
+    }
+    let text = "http://a:1/x,y,http://b:1/x,y";
+    assert_eq!(Upstream::parse(text).unwrap().servers().count(), 2);
+}
+
+#[test]
 fn a_unix_socket_is_an_upstream() {
     for (text, shown) in [
         ("unix:/run/a.sock", "unix:/run/a.sock"),

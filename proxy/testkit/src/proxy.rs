@@ -14,7 +14,7 @@ use std::{
 use brownout_fault::{FaultSpec, FaultStatus, FaultWriter, Moment, store};
 use brownout_proxy::{
     ClientTimeouts, Gateway, GatewayConfig, GatewayHandle, HostField, ListenAddress, ListenerTls,
-    ListenerTlsOptions, NewRoute, Upstream, UpstreamOptions, UpstreamTlsOptions,
+    ListenerTlsOptions, NewRoute, Resolver, Upstream, UpstreamOptions, UpstreamTlsOptions,
 };
 use brownout_telemetry::{Metrics, Tracer};
 use serde_json::{Map, Value};
@@ -51,6 +51,7 @@ pub struct TestProxyBuilder {
     host: HostField,
     options: UpstreamOptions,
     state_directory: Option<PathBuf>,
+    resolver: Resolver,
 }
 
 impl TestProxy {
@@ -91,6 +92,7 @@ impl TestProxy {
             host: HostField::Keep,
             options: UpstreamOptions::default(),
             state_directory: None,
+            resolver: Resolver::default(),
         }
     }
 
@@ -340,6 +342,13 @@ impl TestProxyBuilder {
         self
     }
 
+    /// Looks up names of upstreams so.
+    #[must_use]
+    pub fn with_resolver(mut self, resolver: Resolver) -> Self {
+        self.resolver = resolver;
+        self
+    }
+
     /// Starts it.
     ///
     /// # Panics
@@ -356,6 +365,7 @@ impl TestProxyBuilder {
             journal_capacity: self.journal_capacity,
             client_timeouts: self.client_timeouts,
             state_directory: self.state_directory,
+            resolver: self.resolver,
             ..GatewayConfig::new(reader)
         };
         let gateway = Gateway::start(config).expect("threads can be made");

@@ -2,6 +2,7 @@
 
 mod paths;
 mod pool;
+mod servers;
 mod timeouts;
 mod unix;
 

@@ -213,6 +213,47 @@ async fn requests_share_a_connection_and_further_ones_get_another() {
 }
 
 #[tokio::test]
+async fn requests_go_to_several_servers_by_turns_and_pass_one_that_is_down() {
+    let (one, two) = (Upstream::start().await, Upstream::start().await);
+    let down = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
+    let down = down.unwrap();
+    let url = format!(
+        "http://{},http://{},http://{down}",
+        one.address, two.address
+    );
+    let proxy = spoken(&url, HttpVersion::Http2).with_cores(1).start();
+
+    for _ in 0..6 {
+        assert_eq!(proxy.get("/").await.status(), 200);
+    }
+
+    // Of those for the third server the first takes over, as it comes next.
+    assert_eq!((one.requests(), two.requests()), (4, 2));
+    assert_eq!((one.connections(), two.connections()), (1, 1));
+}
+
+#[tokio::test]
+async fn with_fewer_connections_than_servers_requests_go_where_there_is_one() {
+    let (one, two) = (Upstream::start().await, Upstream::start().await);
+    let url = format!("http://{},http://{}", one.address, two.address);
+    let mut options = UpstreamOptions {
+        http: HttpVersion::Http2,
+        ..UpstreamOptions::default()
+    };
+    options.pool.max_connections = Some(1);
+    let proxy = TestProxy::to_url(&url)
+        .with_options(options)
+        .with_cores(1)
+        .start();
+
+    for _ in 0..4 {
+        assert_eq!(proxy.get("/").await.status(), 200);
+    }
+
+    assert_eq!((one.requests(), two.requests()), (4, 0));
+}
+
+#[tokio::test]
 async fn both_directions_of_a_stream_go_on_at_once() {
     let upstream = Upstream::start().await;
     let proxy = upstream.proxy().start();
