@@ -232,7 +232,7 @@ async fn audit(
         let findings = findings
             .into_iter()
             .map(|it| match left_out.contains(&it.id) {
-                true => it.left_out(options.left_out()),
+                true => it.left_out(&options.left_out()),
                 false => it,
             });
         report.findings(findings.collect());

@@ -73,6 +73,10 @@ pub(crate) struct AuditArgs {
     #[arg(long)]
     pub(crate) fast: bool,
 
+    /// Look at each dependency for so long at most; what does not fit is undetermined [default: 3m, with --fast 30s]
+    #[arg(long, value_name = "DURATION", value_parser = deadline)]
+    pub(crate) deadline: Option<Duration>,
+
     /// The most pages a second [default: what the calm service bears, at most 200]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
@@ -122,6 +126,14 @@ fn budget(word: &str) -> Result<Duration, String> {
     match (Duration::from_millis(20)..=Duration::from_secs(60)).contains(&budget) {
         true => Ok(budget),
         false => Err("must be from 20ms to 60s".to_owned()),
+    }
+}
+
+fn deadline(word: &str) -> Result<Duration, String> {
+    let deadline = brownout_fault::units::parse_duration(word)?;
+    match (Duration::from_secs(1)..=Duration::from_secs(30 * 60)).contains(&deadline) {
+        true => Ok(deadline),
+        false => Err("must be from 1s to 30m".to_owned()),
     }
 }
 

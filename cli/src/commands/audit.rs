@@ -151,6 +151,7 @@ fn options(
         degraded: args.degraded.clone(),
         only: args.only.iter().flat_map(|it| it.0.clone()).collect(),
         fast: args.fast,
+        deadline: args.deadline,
         rate: args.rate,
         seed,
         ready_within: args.ready_within,

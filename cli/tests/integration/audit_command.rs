@@ -4,7 +4,7 @@ use std::{
     fs,
     net::{SocketAddr, TcpListener},
     process::Stdio,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use brownout_testkit::eventually;
@@ -115,6 +115,38 @@ fn a_service_with_a_time_out_passes() {
     assert_eq!(
         finding(&report, "no-jitter")["why"],
         "it was not asked for with --only"
+    );
+}
+
+#[test]
+fn what_does_not_fit_before_the_deadline_is_undetermined_and_says_so() {
+    let audited = Audited::waiting(Duration::from_millis(150));
+    let began = Instant::now();
+
+    let (ran, report) = audited.audit(&["--fast", "--deadline", "3s"]);
+
+    // The calm is measured first, however long that takes; the whole of --fast takes ten times as long.
+    assert!(
+        began.elapsed() < Duration::from_secs(25),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(ran.code(), 4, "{}{}", ran.out(), ran.err());
+    assert_eq!(report["verdict"], "inconclusive");
+    for id in ["retries-4xx", "accepts-truncated", "no-cancellation"] {
+        let left_out = finding(&report, id);
+        assert_eq!(left_out["verdict"], "undetermined", "{left_out:#}");
+        assert_eq!(left_out["why"], "it did not fit into the 3s of --deadline");
+    }
+    // What --fast leaves out has that reason.
+    let load = finding(&report, "no-bulkhead");
+    assert_eq!(load["verdict"], "undetermined", "{load:#}");
+    assert_ne!(load["why"], "it did not fit into the 3s of --deadline");
+    assert!(
+        ran.out()
+            .contains("it did not fit into the 3s of --deadline"),
+        "{}",
+        ran.out()
     );
 }
 

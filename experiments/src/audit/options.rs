@@ -27,6 +27,8 @@ pub struct Options {
     pub only: Vec<FindingId>,
     /// Whether to leave out what takes long: everything under load.
     pub fast: bool,
+    /// How long a dependency is looked at, if not for as long as is usual. What does not fit is undetermined.
+    pub deadline: Option<Duration>,
     /// The most pages a second; chosen by the calm page's time without one.
     pub rate: Option<f64>,
     /// Where all chance of faults comes from.
@@ -59,14 +61,21 @@ impl Options {
 
     /// How long a dependency is looked at.
     pub(super) fn length(&self) -> Duration {
-        if self.fast { Self::FAST } else { Self::WHOLE }
+        let usual = if self.fast { Self::FAST } else { Self::WHOLE };
+        self.deadline.unwrap_or(usual)
     }
 
     /// What is said of a finding whose experiments did not fit into that.
-    pub(super) fn left_out(&self) -> &'static str {
-        match self.fast {
-            true => "it did not fit into --fast's 30 s",
-            false => "it did not fit into the 3 min that a dependency is looked at",
+    pub(super) fn left_out(&self) -> String {
+        match (self.deadline, self.fast) {
+            (Some(deadline), _) => format!(
+                "it did not fit into the {} of --deadline",
+                brownout_fault::units::show_duration(deadline)
+            ),
+            (None, true) => "it did not fit into --fast's 30 s".to_owned(),
+            (None, false) => {
+                "it did not fit into the 3 min that a dependency is looked at".to_owned()
+            }
         }
     }
 
