@@ -50,7 +50,7 @@ fn a_service_with_a_fallback_passes() {
     );
     let sentence = result["sentence"].as_str().unwrap();
     assert!(
-        sentence.starts_with("Passed: 7 of 7 expectations held while dead was injected into"),
+        sentence.starts_with("Passed: 7 of 7 expectations held while fault dead was injected into"),
         "{sentence}"
     );
     assert!(

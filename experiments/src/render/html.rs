@@ -5,9 +5,11 @@ mod charts;
 mod hypotheses;
 mod latency;
 mod map;
+mod phases;
 mod story;
 mod timeline;
 mod truth;
+mod words;
 
 pub use self::audit::audit_html;
 
@@ -35,6 +37,11 @@ pub fn html(record: &RunRecord) -> String {
     ));
     verdict(&mut page, record);
     page.put(format_args!("<main>\n"));
+    let fallback = record
+        .account
+        .as_ref()
+        .and_then(|it| it.fallback.as_deref());
+    words::write(&mut page, &words::of_run(fallback));
     story::write(&mut page, record);
     map::write(&mut page, record);
     hypotheses::write(&mut page, record);
@@ -58,9 +65,20 @@ fn verdict(page: &mut Page, record: &RunRecord) {
         Verdict::Failed | Verdict::FaultsLeft | Verdict::Halted => "bad",
         Verdict::SteadyNotMet | Verdict::Inconclusive | Verdict::Interrupted => "unsure",
     };
+    let unproven = record
+        .expectations()
+        .filter(|it| it.proven == Some(false))
+        .count();
+    let badge = match unproven {
+        0 => String::new(),
+        some => format!(
+            " <span class=\"badge unsure\">{some} of {} not proven</span>",
+            record.expectations().count()
+        ),
+    };
     page.put(format_args!(
         "<header class=\"{class}\">\n<p class=\"kicker\">brownout experiment · {}</p>\n<h1>{}</h1>\n\
-         <p class=\"verdict\"><strong>{}</strong> {}</p>\n",
+         <p class=\"verdict\"><strong>{}</strong>{badge} {}</p>\n",
         escape(&run.name),
         escape(&run.title),
         capital(record.verdict),
@@ -75,9 +93,9 @@ fn verdict(page: &mut Page, record: &RunRecord) {
         ));
     }
     page.put(format_args!(
-        "<p class=\"facts\">{} · took {} · exit code {}</p>\n</header>\n",
-        escape(&run.started_at),
-        span(record.length_ms / 1_000 * 1_000),
+        "<p class=\"facts\">began {} · took {} · exit code {}</p>\n</header>\n",
+        escape(&story::began(record)),
+        span((record.length_ms + 500) / 1_000 * 1_000),
         record.exit_code
     ));
 }
@@ -100,17 +118,21 @@ fn exemplars(page: &mut Page, record: &RunRecord) {
         return;
     }
     page.put(format_args!(
-        "<section aria-labelledby=\"pages\">\n<h2 id=\"pages\">Pages worth a look</h2>\n<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"pages\"><table>\n\
+        "<section aria-labelledby=\"pages\">\n<h2 id=\"pages\">Pages worth a look</h2>\n<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"pages\"><table class=\"stack\">\n\
          <thead><tr><th scope=\"col\">phase</th><th scope=\"col\">page</th><th scope=\"col\">ended with</th>\
          <th scope=\"col\" class=\"n\">took</th><th scope=\"col\">trace</th></tr></thead>\n<tbody>\n"
     ));
     for it in &record.exemplars {
         page.put(format_args!(
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{} ms</td><td>{}</td></tr>\n",
+            "<tr><td class=\"head\">{}</td><td data-label=\"page\">{}</td><td data-label=\"ended with\">{}</td>\
+             <td class=\"n\" data-label=\"took\">{}</td><td class=\"wide\" data-label=\"trace\">{}</td></tr>\n",
             escape(&it.phase),
-            escape(&it.why),
+            escape(match it.why.as_str() {
+                "typical" => "median",
+                why => why,
+            }),
             escape(&it.outcome),
-            it.latency_ms,
+            story::length(it.latency_ms),
             trace(record, it)
         ));
     }
@@ -143,9 +165,9 @@ fn reproduce(page: &mut Page, record: &RunRecord) {
         ("file", run.file.as_str()),
         ("seed", &seed),
         ("brownout", &run.brownout),
-        ("commit", run.commit.as_deref().unwrap_or("not told")),
+        ("commit", run.commit.as_deref().unwrap_or("not given")),
         ("control API", &run.control),
-        ("owner", run.owner.as_deref().unwrap_or("not told")),
+        ("owner", run.owner.as_deref().unwrap_or("not given")),
     ];
     for (name, value) in facts {
         page.put(format_args!(
@@ -154,8 +176,7 @@ fn reproduce(page: &mut Page, record: &RunRecord) {
         ));
     }
     page.put(format_args!(
-        "</dl>\n<p class=\"note\">Latencies are counted from the time at which a page was to be sent, so waiting before \
-         sending is not hidden. All times are since the run began, on one clock.</p>\n</section>\n"
+        "</dl>\n<p class=\"note\">All times are since the run began, on one clock, unless they say UTC.</p>\n</section>\n"
     ));
 }
 

@@ -84,6 +84,7 @@ impl Terminal {
             Event::FaultArmed { .. }
             | Event::FaultStruck { .. }
             | Event::Second(_)
+            | Event::Recounted { .. }
             | Event::FaultRemoved(_)
             | Event::PhaseEnded { .. }
             | Event::Tail { .. }

@@ -4,19 +4,22 @@
 
 mod breaker;
 mod callers;
+mod calls;
+mod effect;
+mod noticed;
 mod outage;
 mod saved;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 
-use brownout_wire::RequestEnd;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::calls::CallLog;
+use self::calls::{Call, id_of};
 use super::{
-    journal::{JournalError, JournalPage},
+    event::HopSummary,
     recording::{Page, Span},
 };
-use crate::forensics::AttemptRecord;
 
 /// What happened: who calls whom, and the story of each outage.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -25,9 +28,56 @@ pub struct Account {
     pub routes: Vec<RouteAccount>,
     /// Each phase with faults.
     pub outages: Vec<Outage>,
+    /// The times of the run that belong to no phase, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub between: Vec<Between>,
+    /// The load's pages; none where others made the load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages: Option<PageCount>,
+    /// When faults acted on a call for the first time, where single calls are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first_injected: Vec<FirstInjected>,
+    /// How a fallback page is known, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
     /// Why nothing is known of single calls; none where they are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls_unknown: Option<String>,
+}
+
+/// A time of the run that belongs to no phase: the load goes on, while pages end, counts are read and faults armed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Between {
+    /// What it is between, in words.
+    pub name: String,
+    /// When it began, in ms since the run began.
+    pub from_ms: u64,
+    /// When it ended.
+    pub to_ms: u64,
+    /// What was measured in it, as for a phase.
+    pub hops: Vec<HopSummary>,
+}
+
+/// How many pages the load asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageCount {
+    /// All that were to be sent.
+    pub asked: u64,
+    /// Those that ended. Each is in one phase, or in one time between phases.
+    pub ended: u64,
+    /// Those that were cut off when the load ended. They are in no other number.
+    pub cut_off: u64,
+}
+
+/// When a fault acted on a call for the first time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstInjected {
+    /// The fault.
+    pub id: String,
+    /// In which phase.
+    pub phase: String,
+    /// When the call began, in ms since the run began.
+    pub at_ms: u64,
 }
 
 /// Where a route stands.
@@ -37,8 +87,11 @@ pub struct RouteAccount {
     pub route: String,
     /// Calls during the run.
     pub calls: u64,
-    /// Those that carried the id of one of the load's pages.
+    /// Those that carried the id of one of the load's pages that ended.
     pub of_pages: u64,
+    /// Those that carried the id of a page that was cut off when the load ended.
+    #[serde(default)]
+    pub of_cut_off: u64,
     /// The route whose upstream made most of these calls; none for calls of what the load asks directly, or where
     /// that is unknown (`of_pages` is 0 then).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,10 +111,30 @@ pub struct Outage {
     pub moments: Vec<Moment>,
     /// Who noticed, in sentences.
     pub noticed: Vec<String>,
-    /// Whether readers of the page noticed, in a few words.
+    /// What users of the page saw, in a few words.
     pub readers: String,
+    /// When users saw it; none where they did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
     /// What kept the page up.
     pub saved: Vec<Saved>,
+}
+
+/// What users saw of an outage: from the first page that it changed to the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effect {
+    /// When the first such page ended, in ms since the run began.
+    pub from_ms: u64,
+    /// When the last one ended.
+    pub to_ms: u64,
+    /// Pages that failed.
+    pub failed: u64,
+    /// Pages that were a fallback.
+    pub fallback: u64,
+    /// Whole pages that took longer than those before the fault.
+    pub slow: u64,
+    /// Whether the last page of the run was still one of them.
+    pub goes_on: bool,
 }
 
 /// Something that happened at a moment.
@@ -79,128 +152,11 @@ pub struct Moment {
 /// What kept pages up, or why that is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
-    /// `fallback`, `retry`, `breaker`, `nothing`, `not_needed` or `undetermined`.
+    /// `fallback`, `retry` or `breaker` for what kept pages up; `breaker_seen` for a breaker that is not shown to have
+    /// helped, `no_breaker` where none was seen; else `nothing`, `not_needed` or `undetermined`.
     pub by: String,
     /// How that is known.
     pub text: String,
-}
-
-/// One call on a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Call {
-    /// The place of its route in [`CallLog::routes`].
-    route: usize,
-    start: u64,
-    end: u64,
-    /// Whether it had a whole answer below 500, and no fault's.
-    good: bool,
-    failed: bool,
-    /// Whether a fault acted on it.
-    injected: bool,
-    status: Option<u16>,
-    ended: RequestEnd,
-    /// The page it was for: a place in [`Seen::pages`].
-    page: Option<u64>,
-}
-
-/// All calls of the run so far, as the journal told them.
-#[derive(Debug, Default)]
-pub(crate) struct CallLog {
-    routes: Vec<String>,
-    calls: BTreeMap<u64, Call>,
-    /// Ids of pages of calls, by the number of the call.
-    ids: HashMap<u64, u128>,
-    unknown: Option<String>,
-}
-
-impl CallLog {
-    /// More calls than this are not kept: about 20 MB.
-    const CALLS_MAX: usize = 200_000;
-
-    /// Takes what a reading told.
-    pub(crate) fn add(&mut self, page: &Result<JournalPage, JournalError>) {
-        let page = match page {
-            Ok(page) if page.lost > 0 => {
-                let lost = page.lost;
-                return self.give_up(format!(
-                    "{lost} calls were overwritten before they were read"
-                ));
-            }
-            Ok(page) => page,
-            Err(error) => return self.give_up(error.to_string()),
-        };
-        if self.calls.len() + page.attempts.len() > Self::CALLS_MAX {
-            return self.give_up(format!("there were more than {} calls", Self::CALLS_MAX));
-        }
-        for attempt in &page.attempts {
-            self.add_one(attempt);
-        }
-    }
-
-    /// Knows nothing of single calls from now on.
-    pub(crate) fn give_up(&mut self, why: String) {
-        self.unknown.get_or_insert(why);
-        self.calls.clear();
-        self.ids.clear();
-    }
-
-    /// Whether calls are still of use.
-    pub(crate) fn is_known(&self) -> bool {
-        self.unknown.is_none()
-    }
-
-    fn add_one(&mut self, attempt: &AttemptRecord) {
-        if self.unknown.is_some() {
-            return;
-        }
-        let known = self.routes.iter().position(|it| *it == attempt.route);
-        let route = known.unwrap_or_else(|| {
-            self.routes.push(attempt.route.clone());
-            self.routes.len() - 1
-        });
-        let failed = attempt.is_failed();
-        let injected = !attempt.faults.is_empty();
-        if let Some(id) = attempt.page_id().and_then(id_of) {
-            self.ids.insert(attempt.number, id);
-        }
-        let call = Call {
-            route,
-            start: attempt.t_head,
-            end: attempt.ended(),
-            good: !failed && attempt.end == RequestEnd::Answered,
-            failed,
-            injected,
-            status: attempt.status,
-            ended: attempt.end,
-            page: None,
-        };
-        self.calls.insert(attempt.number, call);
-    }
-
-    /// How many calls began on a route within a time, and how many of those that ended had no whole answer or one of 500
-    /// and above, as a share; none where that is unknown.
-    pub(crate) fn count(&self, route: &str, span: Span) -> Option<(u64, f64)> {
-        if self.unknown.is_some() {
-            return None;
-        }
-        let route = self.routes.iter().position(|it| it == route)?;
-        let own = self.calls.values();
-        let own = own.filter(|it| it.route == route && span.has(it.start));
-        let (mut all, mut ended, mut errors) = (0, 0, 0);
-        for call in own {
-            all += 1;
-            if call.ended != RequestEnd::StillOpen {
-                ended += 1;
-                errors += usize::from(call.is_error());
-            }
-        }
-        Some((all, super::recording::share(errors, ended)))
-    }
-}
-
-/// An id of a page, which is a trace id of 32 hex digits where the load made it.
-fn id_of(text: &str) -> Option<u128> {
-    u128::from_str_radix(&text.replace('-', ""), 16).ok()
 }
 
 /// A phase with faults, as it was run.
@@ -208,17 +164,30 @@ fn id_of(text: &str) -> Option<u128> {
 pub(crate) struct FaultPhase {
     pub(crate) name: String,
     pub(crate) span: Span,
-    /// What its faults do and where, in words, and when each was on.
-    pub(crate) faults: Vec<(String, Span)>,
+    pub(crate) faults: Vec<PhaseFault>,
     /// The routes that they are on.
     pub(crate) routes: Vec<String>,
+    /// How often services said that their breakers for a route went open, where they told.
+    pub(crate) breakers_opened: Vec<(String, u64)>,
+}
+
+/// A fault of a phase.
+#[derive(Debug, Clone)]
+pub(crate) struct PhaseFault {
+    pub(crate) id: String,
+    /// What it does and where, in words.
+    pub(crate) what: String,
+    /// When it was on.
+    pub(crate) on: Span,
 }
 
 /// All that an account is made from.
 pub(crate) struct Seen<'s> {
     pub(crate) calls: CallLog,
-    /// The load's pages.
+    /// The load's pages that ended.
     pub(crate) pages: Vec<Page>,
+    /// The numbers of those that were cut off when the load ended.
+    pub(crate) cut_off: Vec<u64>,
     /// The trace id of a page by its number.
     pub(crate) trace_id: &'s dyn Fn(u64) -> String,
     /// How a fallback's answer is known, in words.
@@ -230,18 +199,30 @@ pub(crate) struct Seen<'s> {
     /// The steady state.
     pub(crate) steady: Option<Span>,
     pub(crate) phases: Vec<FaultPhase>,
-    /// When the run ended.
+    /// Until when faults of before may be seen to have an effect: the load's end.
     pub(crate) end: u64,
+    /// The times that belong to no phase.
+    pub(crate) between: Vec<Between>,
 }
 
 /// Puts together what happened.
 pub(crate) fn account(mut seen: Seen<'_>) -> Account {
     seen.join();
+    let first_injected = seen.find_first_injected();
     let routes = callers::routes(&seen);
-    let outages = (0..seen.phases.len()).map(|index| outage::tell(&seen, index));
+    let outages = (0..seen.phases.len()).map(|index| outage::tell(&seen, &routes, index));
+    let (ended, cut_off) = (seen.pages.len() as u64, seen.cut_off.len() as u64);
     Account {
         outages: outages.collect(),
+        pages: seen.load.is_some().then_some(PageCount {
+            asked: ended + cut_off,
+            ended,
+            cut_off,
+        }),
         routes,
+        first_injected,
+        fallback: Some(seen.fallback),
+        between: seen.between,
         calls_unknown: seen.calls.unknown,
     }
 }
@@ -250,14 +231,40 @@ impl Seen<'_> {
     /// Says of each call which page it was for.
     fn join(&mut self) {
         self.pages.sort_unstable_by_key(|it| it.number);
+        let id = |number: u64| id_of(&(self.trace_id)(number));
         let pages: HashMap<u128, u64> = (0..)
             .zip(&self.pages)
-            .filter_map(|(index, page)| Some((id_of(&(self.trace_id)(page.number))?, index)))
+            .filter_map(|(index, page)| Some((id(page.number)?, index)))
             .collect();
+        let cut_off: HashSet<u128> = self.cut_off.iter().filter_map(|it| id(*it)).collect();
         let ids = std::mem::take(&mut self.calls.ids);
         for (number, call) in &mut self.calls.calls {
-            call.page = ids.get(number).and_then(|id| pages.get(id)).copied();
+            let id = ids.get(number);
+            call.page = id.and_then(|id| pages.get(id)).copied();
+            call.is_cut_off = id.is_some_and(|id| cut_off.contains(id));
         }
+    }
+
+    /// Finds when each fault acted for the first time. It was on then: arming it takes a moment, and a call may come before
+    /// the answer that it is armed.
+    fn find_first_injected(&mut self) -> Vec<FirstInjected> {
+        let mut found = Vec::new();
+        let mut over = 0;
+        for phase in &mut self.phases {
+            for fault in &mut phase.faults {
+                let first = self.calls.first_struck(&fault.id, over);
+                if let Some(first) = first.filter(|it| *it < fault.on.to) {
+                    fault.on.from = fault.on.from.min(first);
+                    found.push(FirstInjected {
+                        id: fault.id.clone(),
+                        phase: phase.name.clone(),
+                        at_ms: first / 1_000,
+                    });
+                }
+            }
+            over = phase.span.to;
+        }
+        found
     }
 
     /// The calls on some routes that began within a time, in the order of their begin.
@@ -267,6 +274,13 @@ impl Seen<'_> {
         let mut calls: Vec<&Call> = all.filter(|it| span.has(it.start)).filter(is_on).collect();
         calls.sort_by_key(|it| it.start);
         calls
+    }
+
+    /// The pages that have a call on one of some routes, whenever that began: places in [`Seen::pages`].
+    fn pages_with_calls(&self, routes: &[String]) -> HashSet<u64> {
+        let is_on = |it: &&Call| routes.contains(&self.calls.routes[it.route]);
+        let calls = self.calls.calls.values().filter(is_on);
+        calls.filter_map(|it| it.page).collect()
     }
 
     fn pages_in(&self, span: Span) -> impl Iterator<Item = (u64, &Page)> {
@@ -285,28 +299,11 @@ impl Seen<'_> {
     }
 }
 
-impl Call {
-    /// No whole answer, or a status of 500 and above: as the proxy counts errors of a route.
-    fn is_error(&self) -> bool {
-        match (self.ended, self.status) {
-            (RequestEnd::Answered | RequestEnd::BadRequest | RequestEnd::Fault, Some(status)) => {
-                status >= 500
-            }
-            _ => true,
-        }
-    }
-
-    /// How the client saw it fail.
-    fn failure(&self) -> String {
-        match (self.ended, self.status) {
-            (RequestEnd::Answered | RequestEnd::BadRequest | RequestEnd::Fault, Some(status)) => {
-                format!("status {status}")
-            }
-            (RequestEnd::Fault, None) => "no answer, as the fault ended the call".to_owned(),
-            (RequestEnd::UpstreamError, _) => "the upstream gave no whole answer".to_owned(),
-            (RequestEnd::StillOpen, _) => "no answer yet".to_owned(),
-            _ => "its client gave up".to_owned(),
-        }
+impl FaultPhase {
+    /// When the first of its faults was on: no later than the phase began.
+    fn on_from(&self) -> u64 {
+        let from = self.faults.iter().map(|it| it.on.from);
+        from.fold(self.span.from, u64::min)
     }
 }
 

@@ -45,6 +45,13 @@ pub enum Event {
     },
     /// What ended on one hop within one second.
     Second(SecondOfHop),
+    /// The seconds of a route counted anew, from single calls: they stand for those that were told before.
+    Recounted {
+        /// The route.
+        hop: String,
+        /// All its seconds.
+        seconds: Vec<SecondOfHop>,
+    },
     /// A fault is removed.
     FaultRemoved(FaultTruth),
     /// A phase is over, and everything that began in it has ended.
@@ -240,6 +247,9 @@ pub struct HopSummary {
     /// Those of the load that had no answer when it left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unfinished: Option<u64>,
+    /// Those of the load that had a good answer which told that something is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<u64>,
     /// A second.
     pub rate: f64,
     /// Of those that ended, without a good answer.
@@ -358,6 +368,10 @@ pub struct Judgement {
     /// The interval of a share at the file's confidence, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<String>,
+    /// Of an expectation of a share that held: whether all of that interval is within the limit. Where it is not, there
+    /// were too few requests to prove it. None of what is no share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven: Option<bool>,
     /// Why it is inconclusive, or what else there is to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,

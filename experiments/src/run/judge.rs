@@ -11,6 +11,7 @@ pub(crate) use self::numbers::{margin as margin_of, threshold_text as text_of_th
 
 use super::{
     CallerRecord, PhaseRecord,
+    account::CallLog,
     control::FaultState,
     event::{Judgement, JudgementKind, JudgementVerdict as Told},
     interval::wilson,
@@ -44,6 +45,8 @@ pub(crate) struct View<'v> {
     pub(crate) baseline: Option<Span>,
     /// What the phase's faults did.
     pub(crate) faults: &'v BTreeMap<String, FaultState>,
+    /// All calls so far, where what is judged is over and they were read since.
+    pub(crate) calls: Option<&'v CallLog>,
     /// Single attempts of that time, on the run's clock.
     pub(crate) journal: Result<&'v JournalPage, &'v JournalError>,
     /// The phases that are over, the one that is judged last; a guard's is not among them.
@@ -71,6 +74,7 @@ struct Found {
     margin: Option<f64>,
     samples: u64,
     interval: Option<String>,
+    proven: Option<bool>,
     why: Option<String>,
 }
 
@@ -85,6 +89,7 @@ impl View<'_> {
             margin: None,
             samples: 0,
             interval: None,
+            proven: None,
             why: Some(why),
         });
         Judgement {
@@ -100,6 +105,7 @@ impl View<'_> {
             margin: found.margin,
             samples: found.samples,
             interval: found.interval,
+            proven: found.proven,
             why: found.why,
             at_ms: self.span.to / 1_000,
             repetition: None,
@@ -187,14 +193,13 @@ impl View<'_> {
             baseline: baseline.map(|it| unit.show(it)),
             margin: margin(op, measured.value, threshold),
             samples: measured.samples,
-            interval: interval.map(|(low, high)| {
-                let crosses = low <= threshold && threshold <= high && !is_certain(op, threshold);
-                let unproven = match verdict == Told::Passed && crosses {
-                    true => ", across the limit: held as measured, too few requests to prove it",
-                    false => "",
-                };
-                format!("{} to {}{unproven}", unit.show(low), unit.show(high))
-            }),
+            interval: interval
+                .map(|(low, high)| format!("{} to {}", unit.show(low), unit.show(high))),
+            proven: interval
+                .filter(|_| verdict == Told::Passed)
+                .map(|(low, high)| {
+                    is_certain(op, threshold) || threshold < low || high < threshold
+                }),
             why,
         })
     }
@@ -452,7 +457,12 @@ impl View<'_> {
         })
     }
 
+    /// What was counted on a route: from single calls where these are known, as in the tables of reports; else from the
+    /// counters of the proxy, which are read ten times a second.
     fn route(&self, hop: &str, span: Span) -> Result<super::scrape::HopCounters, String> {
+        if let Some(count) = self.calls.and_then(|it| it.count(hop, span)) {
+            return Ok(count.into());
+        }
         let found = self.recording.hop_in(hop, span);
         found.ok_or_else(|| format!("the proxy told nothing of the route `{hop}`"))
     }
@@ -508,6 +518,7 @@ impl View<'_> {
             margin: margin(op, measured.value, threshold),
             samples: measured.samples,
             interval: None,
+            proven: None,
             why: lacks,
         })
     }
@@ -534,6 +545,7 @@ impl View<'_> {
             margin: margin(op, value as f64, threshold),
             samples: counters.matched,
             interval: None,
+            proven: None,
             why: None,
         })
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::verdict::unproven;
 use super::{
     Account, Verdict,
     event::{
@@ -191,10 +192,17 @@ impl RunRecord {
                 }
             }
             Event::Second(second) => self.seconds.push(second.clone()),
+            Event::Recounted { hop, seconds } => {
+                self.seconds.retain(|it| it.hop != *hop);
+                self.seconds.extend(seconds.iter().cloned());
+            }
             Event::FaultRemoved(truth) => self.faults.push(truth.clone()),
             Event::Judged(judgement) => self.judgements.push(judgement.clone()),
             Event::Exemplar(exemplar) => self.exemplars.push(exemplar.clone()),
-            Event::Account(account) => self.account = Some(account.clone()),
+            Event::Account(account) => {
+                self.correct_faults(account);
+                self.account = Some(account.clone());
+            }
             Event::Note { text } => self.notes.push(text.clone()),
             Event::GuardTripped {
                 guard, observed, ..
@@ -210,6 +218,17 @@ impl RunRecord {
                 self.exit_code = *exit_code;
                 self.sentence.clone_from(sentence);
                 self.length_ms = *at_ms;
+            }
+        }
+    }
+
+    /// Single calls know to the ms when a fault acted for the first time; and it was on then.
+    fn correct_faults(&mut self, account: &Account) {
+        for first in &account.first_injected {
+            let faults = self.faults.iter_mut();
+            for fault in faults.filter(|it| it.id == first.id && it.phase == first.phase) {
+                fault.armed_ms = fault.armed_ms.min(first.at_ms);
+                fault.struck_ms = Some(first.at_ms);
             }
         }
     }
@@ -235,7 +254,10 @@ impl RunRecord {
                 "Inconclusive: {}.",
                 first(JudgementVerdict::Inconclusive).unwrap_or_default()
             ),
-            _ => format!("Passed: {all} of {all} expectations held."),
+            _ => format!(
+                "Passed: {all} of {all} expectations held{}.",
+                unproven(&self.judgements).map_or_else(String::new, |it| format!("; {it}"))
+            ),
         };
     }
 
@@ -317,7 +339,7 @@ pub fn result_schema() -> Value {
                 "hops": list(object(&["hop", "is_load", "requests", "rate", "error_rate"], json!({
                     "hop": text, "is_load": { "type": "boolean" }, "requests": whole, "rate": number,
                     "error_rate": number, "degraded_rate": number, "mean_ms": number,
-                    "served": whole, "unfinished": whole,
+                    "served": whole, "unfinished": whole, "fallback": whole,
                     "quantiles": { "description": "pairs of a share and ms", "type": "array" },
                     "errors": { "description": "pairs of a word and a count", "type": "array" },
                 }))),
@@ -339,7 +361,7 @@ pub fn result_schema() -> Value {
                 "text": text, "line": whole, "column": whole,
                 "verdict": { "enum": ["passed", "failed", "inconclusive"] },
                 "observed": text, "expected": text, "baseline": text, "margin": number, "samples": whole,
-                "interval": text, "why": text, "at_ms": whole, "repetition": whole,
+                "interval": text, "proven": { "type": "boolean" }, "why": text, "at_ms": whole, "repetition": whole,
             }))),
             "seconds": list(object(&["hop", "second", "requests", "errors"], json!({
                 "hop": text, "second": whole, "requests": number, "errors": number, "degraded": number,
@@ -349,12 +371,21 @@ pub fn result_schema() -> Value {
                 "phase": text, "why": text, "trace_id": maybe("string"), "outcome": text, "latency_ms": whole, "at_ms": whole,
             }))),
             "account": object(&["routes", "outages"], json!({
-                "calls_unknown": text,
+                "calls_unknown": text, "fallback": text,
                 "routes": list(object(&["route", "calls", "of_pages"], json!({
-                    "route": text, "calls": whole, "of_pages": whole, "called_by": text,
+                    "route": text, "calls": whole, "of_pages": whole, "of_cut_off": whole, "called_by": text,
                 }))),
+                "pages": object(&["asked", "ended", "cut_off"], json!({ "asked": whole, "ended": whole, "cut_off": whole })),
+                "between": list(object(&["name", "from_ms", "to_ms", "hops"], json!({
+                    "name": text, "from_ms": whole, "to_ms": whole, "hops": { "type": "array" },
+                }))),
+                "first_injected": list(object(&["id", "phase", "at_ms"], json!({ "id": text, "phase": text, "at_ms": whole }))),
                 "outages": list(object(&["phase", "from_ms", "to_ms", "moments", "noticed", "readers", "saved"], json!({
                     "phase": text, "from_ms": whole, "to_ms": whole, "readers": text, "noticed": list(text.clone()),
+                    "effect": object(&["from_ms", "to_ms", "failed", "fallback", "slow", "goes_on"], json!({
+                        "from_ms": whole, "to_ms": whole, "failed": whole, "fallback": whole, "slow": whole,
+                        "goes_on": { "type": "boolean" },
+                    })),
                     "moments": list(object(&["at_ms", "what", "text"], json!({ "at_ms": whole, "what": text, "text": text }))),
                     "saved": list(object(&["by", "text"], json!({ "by": text, "text": text }))),
                 }))),

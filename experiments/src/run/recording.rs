@@ -50,6 +50,16 @@ impl Page {
         matches!(self.outcome, PageOutcome::Answered(status) if status.is_success())
     }
 
+    /// A good answer that fits the first predicate: something is missing in it.
+    pub(crate) fn is_fallback(&self) -> bool {
+        self.is_answered() && !self.is_error() && self.fits & 1 == 1
+    }
+
+    /// A good answer with nothing missing.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_answered() && !self.is_error() && !self.is_fallback()
+    }
+
     /// No whole answer, or one of 400 and above.
     pub(crate) fn is_error(&self) -> bool {
         match self.outcome {
@@ -112,8 +122,8 @@ pub(crate) struct PageLog {
     pages: Vec<Page>,
     /// When pages that have not ended were to be sent, by their number.
     open: HashMap<u64, u64>,
-    /// When pages were to be sent that had no answer when the load left.
-    unfinished: Vec<u64>,
+    /// Pages that had no answer when the load left: their numbers, and when they were to be sent.
+    unfinished: Vec<(u64, u64)>,
 }
 
 /// What was seen so far.
@@ -138,12 +148,15 @@ impl PageLog {
 
     /// The load has left: what has no answer will have none.
     pub(crate) fn leave(&mut self) {
-        self.unfinished.extend(self.open.drain().map(|(_, at)| at));
+        self.unfinished.extend(self.open.drain());
     }
 
     /// How many pages that were to be sent within a time had no answer when the load left.
     pub(crate) fn unfinished_in(&self, span: Span) -> usize {
-        self.unfinished.iter().filter(|at| span.has(**at)).count()
+        self.unfinished
+            .iter()
+            .filter(|(_, at)| span.has(*at))
+            .count()
     }
 
     /// Whether pages that were to be sent before `moment` have not ended.
@@ -193,6 +206,7 @@ impl PageLog {
             requests: pages.len() as u64,
             served: Some(pages.iter().filter(|it| it.is_served()).count() as u64),
             unfinished: Some(self.unfinished_in(span) as u64),
+            fallback: Some(pages.iter().filter(|it| it.is_fallback()).count() as u64),
             rate: exact(pages.len() as f64 / span.seconds().max(1e-6)),
             error_rate: exact(share(errors.count(), pages.len())),
             degraded_rate: Some(exact(share(degraded, latencies.len()))),
@@ -217,7 +231,7 @@ impl PageLog {
             second,
             requests: pages.len() as f64,
             errors: count(Page::is_error),
-            degraded: count(|it| it.is_answered() && it.fits & 1 == 1),
+            degraded: count(Page::is_fallback),
             p50_ms: ranked(&latencies, 0.5).map(millis),
             p99_ms: ranked(&latencies, 0.99).map(millis),
             mean_ms: None,
@@ -249,6 +263,12 @@ impl Recording {
     /// The load's pages that have ended.
     pub(crate) fn all_pages(&self) -> Vec<Page> {
         self.load.pages.clone()
+    }
+
+    /// The numbers of the load's pages that were asked for and have not ended.
+    pub(crate) fn unfinished_pages(&self) -> Vec<u64> {
+        let left = self.load.unfinished.iter().map(|(number, _)| *number);
+        self.load.open.keys().copied().chain(left).collect()
     }
 
     /// The load's pages that were to be sent within a time.
@@ -363,7 +383,7 @@ impl Recording {
             all.push(SecondOfHop {
                 hop: route.clone(),
                 second,
-                requests: tidy(counted.requests),
+                requests: tidy(counted.ended),
                 errors: tidy(counted.errors),
                 degraded: 0.0,
                 p50_ms: None,

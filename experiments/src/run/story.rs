@@ -164,7 +164,7 @@ impl Runner {
             journal_read: Err(JournalError::NotThere),
             calls: CallLog::default(),
             fault_phases: Vec::new(),
-            measured_until: 0,
+            spans: Vec::new(),
             steady: None,
             tell: &mut tell,
             judgements: Vec::new(),
@@ -213,8 +213,8 @@ struct Story<'r> {
     calls: CallLog,
     /// The phases with faults that are over.
     fault_phases: Vec<FaultPhase>,
-    /// Until when pages and calls were measured, in µs.
-    measured_until: u64,
+    /// All phases that began. The last one has no end while it goes on, or where it was cut short.
+    spans: Vec<(String, Span)>,
     /// The first steady state.
     steady: Option<Span>,
     tell: &'r mut dyn FnMut(&Event),
@@ -234,6 +234,17 @@ struct Story<'r> {
 impl Story<'_> {
     fn say(&mut self, event: &Event) {
         (self.tell)(event);
+    }
+
+    /// Tells that a phase begins.
+    fn begin(&mut self, name: &str, kind: PhaseKind, from: u64) {
+        self.spans
+            .push((name.to_owned(), Span { from, to: u64::MAX }));
+        self.say(&Event::PhaseStarted {
+            phase: name.to_owned(),
+            kind,
+            at_ms: from / 1_000,
+        });
     }
 
     async fn go(&mut self) -> Result<(), Halt> {
@@ -261,11 +272,7 @@ impl Story<'_> {
         if let Some(recovery) = &experiment.recovery {
             let name = self.repetition.named("recovery");
             let from = self.shared.now();
-            self.say(&Event::PhaseStarted {
-                phase: name.clone(),
-                kind: PhaseKind::Recovery,
-                at_ms: from / 1_000,
-            });
+            self.begin(&name, PhaseKind::Recovery, from);
             self.pass(Some(recovery.observe), &name).await?;
             let span = self.close(&name, from).await?;
             let min_samples = experiment.verdict.min_samples;
@@ -353,6 +360,13 @@ impl Story<'_> {
         }
     }
 
+    /// Tells of the last second, which is not whole, so that seconds have all that ended.
+    fn tell_last_second(&mut self, end: u64) {
+        if end > u64::from(self.seconds_told) * SECOND {
+            self.tell_seconds((u64::from(self.seconds_told) + 1) * SECOND);
+        }
+    }
+
     fn tell_struck(&mut self, phase: &str) {
         let seen = self.shared.recording().struck();
         for (id, at) in seen {
@@ -423,6 +437,7 @@ impl Story<'_> {
             baseline: self.baseline,
             faults,
             phases: &self.phases,
+            calls: None,
             journal: journal.as_ref(),
             min_samples: self.experiment.verdict.min_samples,
             confidence: self.experiment.verdict.confidence,
@@ -447,6 +462,7 @@ impl Story<'_> {
             let view = self.view(&recording, span, faults, &self.journal_read);
             let view = View {
                 min_samples,
+                calls: Some(&self.calls),
                 ..view
             };
             expected.map(|it| view.judge(phase, it)).collect()

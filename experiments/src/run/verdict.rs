@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Judgement, JudgementVerdict};
+use super::event::{Judgement, JudgementKind, JudgementVerdict};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,5 +78,25 @@ impl Verdict {
         } else {
             Self::Passed
         }
+    }
+}
+
+/// How many expectations held without being proven, in words; none where all are.
+pub(crate) fn unproven<'j>(judgements: impl IntoIterator<Item = &'j Judgement>) -> Option<String> {
+    let mut held = 0;
+    let mut unproven = 0;
+    for it in judgements {
+        if it.kind == JudgementKind::Expectation && it.repetition.is_none() {
+            held += usize::from(it.verdict == JudgementVerdict::Passed);
+            unproven += usize::from(it.proven == Some(false));
+        }
+    }
+    match (unproven, held) {
+        (0, _) => None,
+        (1, 1) => Some("it had too few requests to be proven".to_owned()),
+        (1, held) => Some(format!("1 of the {held} had too few requests to be proven")),
+        (some, held) => Some(format!(
+            "{some} of the {held} had too few requests to be proven"
+        )),
     }
 }

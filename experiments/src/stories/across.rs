@@ -111,6 +111,7 @@ fn judge(
         margin: margin.and_then(|(own, threshold)| margin_of(*op, own, threshold)),
         samples: 0,
         interval: None,
+        proven: None,
         why,
         at_ms: record.length_ms,
         repetition: None,

@@ -109,8 +109,8 @@ fn the_page_needs_no_network_and_says_everything() {
     for said in [
         "The homepage stays up when recommendations are gone",
         "INC-1412",
-        "reset on recommendations; it was injected into 99 requests",
-        "98% of the answers were a fallback",
+        "reset on recommendations; it was injected into 99 calls",
+        "98% of the answers were fallbacks",
         "brownout run data.toml --seed 42",
         "needs GET /requests",
         "http://127.0.0.1:16686/trace/",

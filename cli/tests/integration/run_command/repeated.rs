@@ -61,7 +61,7 @@ fn a_file_may_be_done_more_than_once() {
     let sentence = result["sentence"].as_str().unwrap();
     assert!(
         sentence.starts_with(
-            "Passed: 3 of 3 expectations held in 2 repetitions while dead was injected into"
+            "Passed: 3 of 3 expectations held in 2 repetitions while fault dead was injected into"
         ),
         "{sentence}"
     );

@@ -1,11 +1,12 @@
 //! Plots as SVG, drawn by plotters; their colours come from the page's style, so that they follow light and dark.
 
+mod ticks;
+
 use plotters::{
     coord::{Shift, ranged1d::ValueFormatter, types::RangedCoordf64},
     prelude::*,
+    style::text_anchor::{HPos, Pos, VPos},
 };
-
-use crate::expectation::Unit;
 
 /// Each is replaced by a colour of the page's style.
 const INK: RGBColor = RGBColor(1, 1, 1);
@@ -40,6 +41,8 @@ const NAMES: [(&str, &str); 14] = [
     ("#0E0E0E", "c4"),
     ("#0F0F0F", "c5"),
 ];
+/// The size of text, as the library has it: 13 pixels of a drawing.
+const TEXT: u32 = 16;
 /// Room for the numbers at the left.
 const LEFT: u32 = 58;
 /// Room at the right, so that the last number is not cut.
@@ -103,30 +106,21 @@ pub(super) struct Step {
 /// Requests of one hop over time, in both sizes.
 pub(super) fn rate(steps: &[Step], bands: &[Band], length: f64, described: &str) -> String {
     both(190, described, |area, size| {
-        let top = steps
+        let most = steps
             .iter()
             .map(|it| it.ok + it.degraded + it.errors)
-            .fold(1.0, f64::max)
-            * 1.22;
+            .fold(1.0, f64::max);
+        // Above the highest bar there is room for the names of faults.
+        let ticks = ticks::even(most, 3);
+        let top = ticks.last().copied().unwrap_or(most).max(most) * 1.2;
         let mut builder = ChartBuilder::on(area);
         let mut chart = framed(&mut builder)
             .build_cartesian_2d(0.0..length, 0.0..top)
             .ok()?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .x_labels(size.ticks())
-            .y_labels(4)
-            .bold_line_style(GRID)
-            .light_line_style(TRANSPARENT)
-            .axis_style(GRID)
-            .label_style(style(12))
-            .x_label_formatter(&|second| seconds(*second))
-            .y_label_formatter(&|rate| format!("{rate:.0}/s"))
-            .draw()
-            .ok()?;
+        axis(&mut chart, size)?;
         let shaded = bands.iter().map(|it| shade(it, 0.0, top));
         chart.draw_series(shaded).ok()?;
+        rules(area, &mut chart, length, &ticks, |rate| format!("{rate}/s"))?;
         let mut bars = Vec::new();
         for it in steps {
             let mut base = 0.0;
@@ -139,9 +133,11 @@ pub(super) fn rate(steps: &[Step], bands: &[Band], length: f64, described: &str)
             }
         }
         chart.draw_series(bars).ok()?;
+        edges(&mut chart, bands, 0.0, top)?;
         let labels = bands.iter().filter(|it| !it.label.is_empty()).map(|it| {
             let room = (it.to - it.from) / length * f64::from(size.width() - LEFT - RIGHT);
-            Text::new(fitted(&it.label, room), (it.from, top * 0.985), style(12))
+            let from = it.from + 6.0 * length / f64::from(size.width() - LEFT - RIGHT);
+            Text::new(fitted(&it.label, room), (from, top * 0.985), style(TEXT))
         });
         chart.draw_series(labels).ok()?;
         Some(())
@@ -167,20 +163,29 @@ pub(super) fn latency(
     if high <= 0.0 {
         return (String::new(), "");
     }
-    let (low, high) = ((low * 0.7).max(0.01), high * 1.3);
     let is_logarithmic = high / low >= SPREAD_MIN;
+    let ticks = match is_logarithmic {
+        true => ticks::logarithmic(low, high, 5),
+        false => ticks::even(high, 4),
+    };
+    // All values lie between two ticks.
+    let low = ticks.first().copied().unwrap_or(low).min(low);
+    let high = ticks.last().copied().unwrap_or(high).max(high);
     let drawn = both(170, described, |area, size| {
         let mut builder = ChartBuilder::on(area);
         let builder = framed(&mut builder);
         // Powers of ten are no help where there is none to cross.
         if !is_logarithmic {
-            let chart = builder.build_cartesian_2d(0.0..length, 0.0..high).ok()?;
-            stairs(chart, steps, bands, (0.0, high), size)
+            let chart = builder
+                .build_cartesian_2d(0.0..length, 0.0..high * 1.05)
+                .ok()?;
+            stairs(area, chart, steps, bands, &ticks, (0.0, high * 1.05), size)
         } else {
             let chart = builder
-                .build_cartesian_2d(0.0..length, (low..high).log_scale())
+                .build_cartesian_2d(0.0..length, (low * 0.9..high * 1.1).log_scale())
                 .ok()?;
-            stairs(chart, steps, bands, (low, high), size)
+            let bounds = (low * 0.9, high * 1.1);
+            stairs(area, chart, steps, bands, &ticks, bounds, size)
         }
     });
     let scale = match is_logarithmic {
@@ -206,30 +211,22 @@ fn framed<'a, 'b, 's, DB: DrawingBackend>(
 
 /// Draws both latencies of each step.
 fn stairs<'a, Y>(
+    area: &Area<'_>,
     mut chart: ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, Y>>,
     steps: &[Step],
     bands: &[Band],
+    ticks: &[f64],
     (low, high): (f64, f64),
     size: Size,
 ) -> Option<()>
 where
     Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .x_labels(size.ticks())
-        .y_labels(4)
-        .bold_line_style(GRID)
-        .light_line_style(TRANSPARENT)
-        .axis_style(GRID)
-        .label_style(style(12))
-        .x_label_formatter(&|second| seconds(*second))
-        .y_label_formatter(&|ms| Unit::Time.show(ms / 1_000.0))
-        .draw()
-        .ok()?;
+    axis(&mut chart, size)?;
     let shaded = bands.iter().map(|it| shade(it, low, high));
     chart.draw_series(shaded).ok()?;
+    let length = steps.last().map_or(1.0, |it| it.to);
+    rules(area, &mut chart, length, ticks, shown_ms)?;
     let lines: [(Pick, RGBColor); 2] = [(|it| it.slow, SLOW), (|it| it.typical, TYPICAL)];
     for (pick, colour) in lines {
         for run in runs(steps, pick) {
@@ -238,8 +235,73 @@ where
                 .ok()?;
         }
     }
+    edges(&mut chart, bands, low, high)
+}
+
+/// The time axis, in seconds.
+fn axis<'a, Y>(chart: &mut Chart<'a, Y>, size: Size) -> Option<()>
+where
+    Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
+    chart
+        .configure_mesh()
+        .disable_mesh()
+        .x_labels(size.ticks())
+        .y_label_formatter(&|_| String::new())
+        .set_tick_mark_size(LabelAreaPosition::Left, 0)
+        .axis_style(GRID)
+        .label_style(style(TEXT))
+        .x_label_formatter(&|second| seconds(*second))
+        .draw()
+        .ok()
+}
+
+/// A line across the chart for each tick, with its number at the left.
+fn rules<'a, Y>(
+    area: &Area<'_>,
+    chart: &mut Chart<'a, Y>,
+    length: f64,
+    ticks: &[f64],
+    shown: impl Fn(f64) -> String,
+) -> Option<()>
+where
+    Y: Ranged<ValueType = f64>,
+{
+    let lines = ticks
+        .iter()
+        .map(|tick| PathElement::new([(0.0, *tick), (length, *tick)], GRID.stroke_width(1)));
+    chart.draw_series(lines).ok()?;
+    let right = Pos::new(HPos::Right, VPos::Center);
+    for tick in ticks {
+        let (x, y) = chart.backend_coord(&(0.0, *tick));
+        let label = Text::new(shown(*tick), (x - 7, y), style(TEXT).pos(right));
+        area.draw(&label).ok()?;
+    }
     Some(())
 }
+
+/// When faults went on and off, above what is drawn there.
+fn edges<'a, Y>(chart: &mut Chart<'a, Y>, bands: &[Band], low: f64, high: f64) -> Option<()>
+where
+    Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
+    let edges = bands.iter().flat_map(|it| [it.from, it.to]);
+    let lines = edges.map(|at| PathElement::new([(at, low), (at, high)], BAND.stroke_width(2)));
+    chart.draw_series(lines).ok()?;
+    Some(())
+}
+
+/// A latency as an axis has it.
+fn shown_ms(ms: f64) -> String {
+    match ms {
+        0.0 => "0".to_owned(),
+        ms if ms < 1_000.0 => format!("{}ms", (ms * 100.0).round() / 100.0),
+        ms => format!("{}s", (ms / 10.0).round() / 100.0),
+    }
+}
+
+/// A chart over time.
+type Chart<'a, Y> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, Y>>;
 
 /// One latency of a step.
 type Pick = fn(&Step) -> Option<f64>;
@@ -282,7 +344,9 @@ pub(super) fn percentiles(curves: &[Curve<'_>], described: &str) -> String {
     if high <= 0.0 {
         return String::new();
     }
-    let (low, high) = ((low * 0.7).max(0.01), high * 1.6);
+    let ticks = ticks::logarithmic(low, high, 6);
+    let low = ticks.first().copied().unwrap_or(low).min(low) * 0.95;
+    let high = ticks.last().copied().unwrap_or(high).max(high) * 1.05;
     let drawn = both(260, described, |area, size| {
         let mut chart = ChartBuilder::on(area)
             .margin_right(RIGHT + 16)
@@ -293,16 +357,15 @@ pub(super) fn percentiles(curves: &[Curve<'_>], described: &str) -> String {
             .ok()?;
         chart
             .configure_mesh()
-            .disable_x_mesh()
+            .disable_mesh()
             .disable_x_axis()
-            .y_labels(5)
-            .bold_line_style(GRID)
-            .light_line_style(TRANSPARENT)
+            .y_label_formatter(&|_| String::new())
+            .set_tick_mark_size(LabelAreaPosition::Left, 0)
             .axis_style(GRID)
-            .label_style(style(12))
-            .y_label_formatter(&|ms| Unit::Time.show(ms / 1_000.0))
+            .label_style(style(TEXT))
             .draw()
             .ok()?;
+        rules(area, &mut chart, LONGEST, &ticks, shown_ms)?;
         for (index, curve) in curves.iter().enumerate() {
             let points = curve
                 .points
@@ -323,20 +386,19 @@ pub(super) fn percentiles(curves: &[Curve<'_>], described: &str) -> String {
                 (1.0, "longest"),
             ],
             Size::Narrow => &[
-                (0.5, "50 %"),
-                (0.9, "90 %"),
-                (0.99, "99 %"),
-                (1.0, "longest"),
+                (0.5, "50%"),
+                (0.9, "90"),
+                (0.95, "95"),
+                (0.99, "99"),
+                (0.999, "99.9"),
+                (1.0, "max"),
             ],
         };
         let height = chart.plotting_area().dim_in_pixel().1;
-        let bottom = i32::try_from(height).ok()? + 6 + 6;
+        let bottom = i32::try_from(height).ok()? + 6 + 4;
         for (share, text) in marks {
             let (x, _) = chart.backend_coord(&(place(*share), low));
-            let centred = style(12).pos(plotters::style::text_anchor::Pos::new(
-                plotters::style::text_anchor::HPos::Center,
-                plotters::style::text_anchor::VPos::Top,
-            ));
+            let centred = style(TEXT).pos(Pos::new(HPos::Center, VPos::Top));
             area.draw(&Text::new((*text).to_owned(), (x, bottom), centred))
                 .ok()?;
         }
@@ -419,7 +481,7 @@ fn style(size: u32) -> TextStyle<'static> {
 
 /// A label, cut to so many pixels.
 fn fitted(label: &str, room: f64) -> String {
-    const PIXELS: f64 = 6.6;
+    const PIXELS: f64 = 8.0;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -427,13 +489,13 @@ fn fitted(label: &str, room: f64) -> String {
     )]
     let letters = (room / PIXELS).max(0.0) as usize;
     if label.chars().count() <= letters {
-        return format!(" {label}");
+        return label.to_owned();
     }
     if letters < 4 {
         return String::new();
     }
     let kept: String = label.chars().take(letters - 2).collect();
-    format!(" {kept}…")
+    format!("{kept}…")
 }
 
 /// `20 s`, `1:40`.

@@ -86,10 +86,23 @@ fn branches(
 
 fn calls(route: &RouteAccount) -> String {
     let all = format!("{} calls in the run", route.calls);
-    match route.of_pages {
-        known if known == route.calls || known == 0 => all,
-        known => format!("{all}, {known} of them for pages that ended"),
+    let others = route
+        .calls
+        .saturating_sub(route.of_pages + route.of_cut_off);
+    if route.of_pages == 0 || route.of_pages == route.calls {
+        return all;
     }
+    let mut parts = vec![format!("{} for pages that ended", route.of_pages)];
+    if route.of_cut_off > 0 {
+        parts.push(format!(
+            "{} for pages that were cut off when the load ended",
+            route.of_cut_off
+        ));
+    }
+    if others > 0 {
+        parts.push(format!("{others} for no page of the load"));
+    }
+    format!("{all}: {}", parts.join(", "))
 }
 
 /// A route with its addresses, as markup.

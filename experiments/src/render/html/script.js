@@ -1,5 +1,8 @@
 // Tells the numbers of one second of a chart: under the pointer, or by the arrow keys. The page says all without it.
 (() => {
+  // On a phone the words would stand before everything else.
+  const words = document.querySelector("details.words");
+  if (words && matchMedia("(max-width: 640px)").matches) words.open = false;
   const source = document.getElementById("result");
   if (!source) return;
   const result = JSON.parse(source.textContent);
@@ -13,11 +16,11 @@
     const show = (second) => {
       at = Math.max(0, Math.min(seconds - 1, second));
       const it = own.get(at);
-      if (!it) { output.textContent = `second ${at}: nothing`; return; }
-      const phase = result.phases.filter((it) => it.from_ms <= at * 1000 + 500).pop();
-      const latency = it.p50_ms === undefined ? `mean ${ms(it.mean_ms)}` : `median ${ms(it.p50_ms)}, 99th percentile ${ms(it.p99_ms)}`;
-      output.textContent = `second ${at}${phase ? `, ${phase.name}` : ""}: ${Math.round(it.requests)} requests, ` +
-        `${Math.round(it.errors)} failed${it.degraded ? `, ${Math.round(it.degraded)} by a fallback` : ""}; ${latency}`;
+      if (!it) { output.textContent = `Second ${at}: nothing.`; return; }
+      const phase = result.phases.filter((it) => it.from_ms <= at * 1000 + 500 && !(it.to_ms < at * 1000 + 500)).pop();
+      const latency = it.p50_ms === undefined ? `mean ${ms(it.mean_ms)}` : `median ${ms(it.p50_ms)}, p99 ${ms(it.p99_ms)}`;
+      output.textContent = `Second ${at}${phase ? `, phase ${phase.name}` : ""}: ${Math.round(it.requests)} ${figure.dataset.of}, ` +
+        `${Math.round(it.errors)} failed${it.degraded ? `, ${Math.round(it.degraded)} fallback` : ""}; ${latency}.`;
     };
     for (const svg of figure.querySelectorAll("svg")) {
       svg.addEventListener("pointermove", (event) => {

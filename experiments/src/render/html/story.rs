@@ -10,30 +10,119 @@ use crate::{
     },
 };
 
-/// The outages, each in a line below the verdict.
+/// The outages: what broke, what users saw and what kept the page up, each with its time.
 pub(super) fn headline(page: &mut Page, record: &RunRecord) {
     for phase in fault_phases(record) {
         let to = phase.to_ms.unwrap_or(record.length_ms);
-        let faults = record.faults.iter().filter(|it| it.phase == phase.name);
-        let what: Vec<String> = faults.map(|it| it.what.clone()).collect();
+        let outage = outage_of(record, phase);
+        let what = broken(record, phase);
         if what.is_empty() {
             continue;
         }
-        let outage = outage_of(record, phase);
-        let readers = outage.map_or_else(String::new, |it| format!(" {}.", capital(&it.readers)));
-        let saved = outage.map_or_else(String::new, |it| format!(" {}", saved_in_a_word(it)));
-        page.put(format_args!(
-            "<p class=\"outage\"><strong>Outage {}:</strong> {}, from {} to {} of the run: {} long{}.{}{}</p>\n",
-            escape(&phase.name),
-            escape(&what.join("; ")),
-            moment(phase.from_ms),
-            moment(to),
-            moment(to.saturating_sub(phase.from_ms)),
-            if phase.to_ms.is_none() { ", cut short" } else { "" },
-            escape(&readers),
-            escape(&saved)
-        ));
+        let from = outage.map_or(phase.from_ms, |it| it.from_ms);
+        let mut lines = vec![(
+            "What broke",
+            format!(
+                "{what}, from {}{}.",
+                window(record, from, to),
+                if phase.to_ms.is_none() {
+                    "; cut short"
+                } else {
+                    ""
+                }
+            ),
+        )];
+        if let Some(outage) = outage {
+            lines.push(("What users saw", seen_by_users(record, outage)));
+            lines.push(("What kept the page up", saved_in_a_word(outage)));
+        }
+        page.put(format_args!("<dl class=\"outage\">\n"));
+        for (name, text) in lines.iter().filter(|(_, text)| !text.is_empty()) {
+            page.put(format_args!("<div><dt>{name}</dt><dd>{text}</dd></div>\n"));
+        }
+        page.put(format_args!("</dl>\n"));
     }
+}
+
+/// The faults of a phase, as markup.
+fn broken(record: &RunRecord, phase: &PhaseRecord) -> String {
+    let faults = record.faults.iter().filter(|it| it.phase == phase.name);
+    let told: Vec<String> = faults
+        .map(|it| {
+            format!(
+                "{} (fault <code>{}</code>)",
+                escape(&capital(&it.what)),
+                escape(&it.id)
+            )
+        })
+        .collect();
+    told.join("; ")
+}
+
+/// From when to when, in the run and by the wall clock, and how long that is.
+fn window(record: &RunRecord, from: u64, to: u64) -> String {
+    let clock = clock(record, from).zip(clock(record, to));
+    let clock = clock.map_or_else(String::new, |(from, to)| format!(", {from} to {to} UTC"));
+    format!(
+        "{} to {} of the run ({}{clock})",
+        moment(from),
+        moment(to),
+        length(to.saturating_sub(from))
+    )
+}
+
+/// A moment of the run by the wall clock.
+fn clock(record: &RunRecord, ms: u64) -> Option<String> {
+    let began: jiff::Timestamp = record.run.started_at.parse().ok()?;
+    let at = began
+        .checked_add(std::time::Duration::from_millis(ms))
+        .ok()?;
+    Some(at.strftime("%H:%M:%S").to_string())
+}
+
+/// When the run began, for people.
+pub(super) fn began(record: &RunRecord) -> String {
+    let began: Result<jiff::Timestamp, _> = record.run.started_at.parse();
+    began.map_or_else(
+        |_| record.run.started_at.clone(),
+        |it| it.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
+}
+
+/// What users saw of an outage, from the first page that it changed to the last one.
+fn seen_by_users(record: &RunRecord, outage: &Outage) -> String {
+    let readers = escape(&capital(&outage.readers));
+    let Some(effect) = outage.effect else {
+        return format!("{readers}.");
+    };
+    let kinds = [
+        (effect.failed, "failed"),
+        (effect.fallback, "fallback"),
+        (effect.slow, "slow"),
+    ];
+    let kinds: Vec<String> = kinds
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, kind)| format!("{count} {kind}"))
+        .collect();
+    let (ended, off) = (effect.to_ms, outage.to_ms);
+    let longer = match (effect.goes_on, ended > off) {
+        (true, _) => "; the last page of the run was still one of them".to_owned(),
+        (false, true) => format!(
+            "; the last one {} later than the fault",
+            length(ended - off)
+        ),
+        (false, false) => String::new(),
+    };
+    format!(
+        "{readers}. In all {} {}, from {}{longer}.",
+        kinds.join(" and "),
+        match effect.failed + effect.fallback + effect.slow {
+            1 => "page",
+            _ => "pages",
+        },
+        window(record, effect.from_ms, ended)
+    )
 }
 
 /// What helped, without the evidence.
@@ -49,15 +138,19 @@ fn saved_in_a_word(outage: &Outage) -> String {
     if by("breaker") {
         helped.push("a circuit breaker");
     }
-    match helped.split_last() {
-        Some((only, [])) => format!("What kept the page up: {only}."),
-        Some((last, rest)) => format!("What kept the page up: {} and {last}.", rest.join(", ")),
-        None if by("undetermined") => {
-            "What kept the page up is undetermined (the reason is below).".to_owned()
-        }
-        None if by("not_needed") => "Nothing had to keep the page up.".to_owned(),
-        None => String::new(),
-    }
+    let besides = match by("breaker_seen") {
+        true => " A circuit breaker cut calls, but it is not shown that it kept the page up.",
+        false => "",
+    };
+    let saved = match helped.split_last() {
+        Some((only, [])) => format!("{}.", capital(only)),
+        Some((last, rest)) => capital(&format!("{} and {last}.", rest.join(", "))),
+        None if by("undetermined") => "Undetermined: the reason is below.".to_owned(),
+        None if by("not_needed") => "Nothing was needed.".to_owned(),
+        None if by("nothing") => "Nothing.".to_owned(),
+        None => return String::new(),
+    };
+    format!("{saved}{besides}")
 }
 
 pub(super) fn write(page: &mut Page, record: &RunRecord) {
@@ -76,7 +169,7 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
     let steady = record.phases.iter().find(|it| it.kind == PhaseKind::Steady);
     if let Some((phase, hop)) = steady.and_then(|it| Some((it, hop_of(it, load)?))) {
         page.put(format_args!(
-            "<li>Before any fault, from {} to {}, {} served {} pages: {} failed, the median took {} and the 99th percentile {}.</li>\n",
+            "<li>Before any fault, from {} to {}, {} had {} pages: {} failed, median {}, p99 {}.</li>\n",
             moment(phase.from_ms),
             moment(phase.to_ms.unwrap_or(record.length_ms)),
             escape(&hop.hop),
@@ -108,7 +201,7 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
 fn one(page: &mut Page, record: &RunRecord, phase: &PhaseRecord) {
     let to = phase.to_ms.unwrap_or(record.length_ms);
     page.put(format_args!(
-        "<h3>{}: {} to {}</h3>\n",
+        "<h3>Phase {}: {} to {}</h3>\n",
         escape(&phase.name),
         moment(phase.from_ms),
         moment(to)
@@ -135,7 +228,7 @@ fn one(page: &mut Page, record: &RunRecord, phase: &PhaseRecord) {
     let watched = watched.filter(|hop| hop.is_load && Some(hop.hop.as_str()) != load);
     for hop in watched {
         page.put(format_args!(
-            "<p>The watched endpoint meanwhile: {} of {} requests failed, the median took {} and the 99th percentile {}.</p>\n",
+            "<p>The watched endpoint meanwhile: {} of {} pages failed, median {}, p99 {}.</p>\n",
             percent(hop.error_rate),
             hop.requests,
             at(hop, 0.5),
@@ -148,7 +241,7 @@ fn in_words(saved: &Saved) -> String {
     let by = match saved.by.as_str() {
         "fallback" => "Fallback: ",
         "retry" => "Retry: ",
-        "breaker" | "no_breaker" => "Circuit breaker: ",
+        "breaker" | "breaker_seen" | "no_breaker" => "Circuit breaker: ",
         _ => "",
     };
     format!("{by}{}", saved.text)
@@ -187,7 +280,7 @@ fn bare(page: &mut Page, record: &RunRecord, phase: &PhaseRecord, to: u64) {
     for it in faults() {
         let count = match it.injected() {
             0 => "it was never injected".to_owned(),
-            count => format!("it was injected into {count} requests"),
+            count => format!("it was injected into {count} calls"),
         };
         page.put(format_args!(
             "<li class=\"edge\"><span class=\"at\">{}</span> <span>Fault on: {}; {count}.</span></li>\n",
@@ -206,10 +299,10 @@ fn bare(page: &mut Page, record: &RunRecord, phase: &PhaseRecord, to: u64) {
     if let Some(hop) = hop_of(phase, record.run.load_name.as_deref()) {
         let fallback = hop.degraded_rate.filter(|it| *it > 0.0);
         let fallback = fallback.map_or_else(String::new, |share| {
-            format!("; {} of the answers were a fallback", percent(share))
+            format!("; {} of the answers were fallbacks", percent(share))
         });
         page.put(format_args!(
-            "<p>Readers of {}: {} of {} pages failed, the 99th percentile took {}{fallback}.</p>\n",
+            "<p>Users of {}: {} of {} pages failed, p99 {}{fallback}.</p>\n",
             escape(&hop.hop),
             percent(hop.error_rate),
             hop.requests,
@@ -221,12 +314,37 @@ fn bare(page: &mut Page, record: &RunRecord, phase: &PhaseRecord, to: u64) {
     ));
 }
 
-/// How many checks there were, and whose.
+/// How many expectations held, and the checks that every run makes.
 fn checks(page: &mut Page, record: &RunRecord) {
-    let all = record.deciding().count();
-    let failed = record.judged(JudgementVerdict::Failed).count();
-    let unsure = record.judged(JudgementVerdict::Inconclusive).count();
     let of_file = record.expectations().count();
+    let told = |is_of_file: bool| {
+        let own = || {
+            let all = record.deciding();
+            all.filter(move |it| (it.kind == JudgementKind::Expectation) == is_of_file)
+        };
+        let count = |verdict| own().filter(|it| it.verdict == verdict).count();
+        let (failed, unknown) = (
+            count(JudgementVerdict::Failed),
+            count(JudgementVerdict::Inconclusive),
+        );
+        let unproven = own().filter(|it| it.proven == Some(false)).count();
+        let more = [
+            (failed, "failed"),
+            (unknown, "unknown"),
+            (unproven, "held, but not proven"),
+        ];
+        let more: Vec<String> = more
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        let more = match more.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", more.join(", ")),
+        };
+        let held = count(JudgementVerdict::Passed);
+        (format!("{held} of {}", own().count()), more)
+    };
     let kinds = |kind| record.deciding().any(|it| it.kind == kind);
     let mut own = Vec::new();
     if kinds(JudgementKind::FaultStruck) {
@@ -238,14 +356,19 @@ fn checks(page: &mut Page, record: &RunRecord) {
     if kinds(JudgementKind::NothingLeft) {
         own.push("no fault is left behind");
     }
-    page.put(format_args!(
-        "<li>{} of {all} checks held{}{}: the {of_file} expectations of the file, and {} that every run makes ({}).</li>\n",
-        all - failed - unsure,
-        if failed > 0 { format!(", {failed} did not") } else { String::new() },
-        if unsure > 0 { format!(", {unsure} could not be told") } else { String::new() },
-        all - of_file,
-        own.join("; ")
-    ));
+    if of_file > 0 {
+        let (held, more) = told(true);
+        page.put(format_args!(
+            "<li>{held} expectations of the file held{more}.</li>\n"
+        ));
+    }
+    if !own.is_empty() {
+        let (held, more) = told(false);
+        page.put(format_args!(
+            "<li>{held} checks that every run makes held{more}: {}.</li>\n",
+            own.join("; ")
+        ));
+    }
 }
 
 pub(super) fn fault_phases(record: &RunRecord) -> impl Iterator<Item = &PhaseRecord> {
@@ -262,11 +385,14 @@ fn hop_of<'p>(phase: &'p PhaseRecord, load: Option<&str>) -> Option<&'p HopSumma
     phase.hops.iter().find(|hop| Some(hop.hop.as_str()) == load)
 }
 
-/// A moment of the run, or a length of time.
+/// A moment of the run, in seconds, so that moments are compared at a glance.
 pub(super) fn moment(ms: u64) -> String {
-    if ms == 0 {
-        return "0s".to_owned();
-    }
+    let tens = (ms + 5) / 10;
+    format!("{}.{:02}s", tens / 100, tens % 100)
+}
+
+/// A length of time.
+pub(super) fn length(ms: u64) -> String {
     Unit::Time.show(ms as f64 / 1_000.0)
 }
 

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     experiment::Watch,
-    run::{PhaseKind, RunRecord, SecondOfHop},
+    run::{FaultTruth, PhaseKind, RunRecord, SecondOfHop},
 };
 
 /// More steps than this could not be seen apart.
@@ -31,11 +31,11 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
     let bands = bands(record);
     page.put(format_args!(
         "<section id=\"timeline\" aria-labelledby=\"over-time\">\n<h2 id=\"over-time\">Load and routes over time</h2>\n\
-         <ul class=\"legend\"><li><span class=\"key ok\"></span>answered</li>\
-         <li><span class=\"key degraded\"></span>answered by a fallback</li>\
+         <ul class=\"legend\"><li><span class=\"key ok\"></span>whole page, or good call</li>\
+         <li><span class=\"key degraded\"></span>fallback page</li>\
          <li><span class=\"key error\"></span>failed</li><li><span class=\"key band\"></span>a fault is on</li>\
-         <li><span class=\"key typical\"></span>median (mean on a route)</li>\
-         <li><span class=\"key slow\"></span>99th percentile</li></ul>\n"
+         <li><span class=\"key typical\"></span>median of pages, mean of calls</li>\
+         <li><span class=\"key slow\"></span>p99 of pages</li></ul>\n"
     ));
     for hop in record.hops().into_iter().take(HOPS_MAX) {
         let own: Vec<&SecondOfHop> = record.seconds.iter().filter(|it| it.hop == hop).collect();
@@ -55,9 +55,9 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
         let is_load = record.run.load_name.as_deref() == Some(hop);
         let is_watched = record.run.watch.is_some() && hop == Watch::NAME;
         let what = if is_load {
-            "pages of the load, as its users see them"
+            "pages of the load, as users see them"
         } else if is_watched {
-            "the other endpoint that was asked meanwhile"
+            "pages of the other endpoint that was asked meanwhile"
         } else {
             "calls, as the proxy sees them"
         };
@@ -69,11 +69,12 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
             &format!("Latency of {hop} in each second."),
         );
         page.put(format_args!(
-            "<figure class=\"hop\" tabindex=\"0\" data-hop=\"{name}\" data-seconds=\"{seconds}\" aria-label=\"{name} over time; arrow keys tell each second\">\n\
-             <h3>{name} <small>{what}</small></h3>\n<p class=\"axis\">{what_ended} that ended in each second</p>\n{rate}\n\
-             <p class=\"axis\">latency{scale}</p>\n{latency}\n<output aria-live=\"polite\"></output>\n</figure>\n",
+            "<figure class=\"hop\" tabindex=\"0\" data-hop=\"{name}\" data-of=\"{what_ended}\" data-seconds=\"{seconds}\" aria-label=\"{name} over time; arrow keys tell each second\">\n\
+             <h3>{name} <small>{what}</small></h3>\n<output aria-live=\"polite\"></output>\n<p class=\"axis\">{what_ended} that ended in each second</p>\n{rate}\n\
+             <p class=\"axis\">{line}{scale}</p>\n{latency}\n</figure>\n",
             name = escape(hop),
-            what_ended = if is_load { "pages" } else { "requests" }
+            what_ended = if is_load || is_watched { "pages" } else { "calls" },
+            line = if is_load || is_watched { "latency: median and p99" } else { "latency: mean" }
         ));
     }
     page.put(format_args!(
@@ -84,13 +85,16 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
 
 /// How the charts count, and why their sum may differ from that of the tables.
 fn counted_here(record: &RunRecord) -> String {
-    let how = "Charts count what ended in each whole second of the run; tables count what began within a phase.";
+    let how = "Charts count pages and calls in the second in which they ended; tables count pages in the phase in which they were \
+               to be sent, and calls in the phase in which they began. The last second may not be whole.";
     let Some(load) = record.run.load_name.as_deref() else {
         return how.to_owned();
     };
     let seconds = record.seconds.iter().filter(|it| it.hop == load);
     let charted: f64 = seconds.map(|it| it.requests).sum();
-    let hops = record.phases.iter().flat_map(|it| &it.hops);
+    let between = record.account.iter().flat_map(|it| &it.between);
+    let hops = record.phases.iter().map(|it| &it.hops);
+    let hops = hops.chain(between.map(|it| &it.hops)).flatten();
     let tabled: u64 = hops.filter(|it| it.hop == load).map(|it| it.requests).sum();
     if (charted - tabled as f64).abs() < 0.5 {
         return format!("{how} Both have {tabled} pages of {load}.");
@@ -110,15 +114,16 @@ fn bands(record: &RunRecord) -> Vec<Band> {
         .filter(|it| it.kind == PhaseKind::Fault)
     {
         let faults = record.faults.iter().filter(|it| it.phase == phase.name);
-        let ids: Vec<&str> = faults.map(|it| it.id.as_str()).collect();
-        if ids.is_empty() {
+        let own: Vec<&FaultTruth> = faults.collect();
+        let Some(from) = own.iter().map(|it| it.armed_ms).min() else {
             continue;
-        }
+        };
+        let ids: Vec<&str> = own.iter().map(|it| it.id.as_str()).collect();
         let to = phase.to_ms.unwrap_or(record.length_ms);
         bands.push(Band {
-            from: phase.from_ms as f64 / 1_000.0,
+            from: from as f64 / 1_000.0,
             to: to as f64 / 1_000.0,
-            label: ids.join(", "),
+            label: format!("fault {}", ids.join(", ")),
         });
     }
     bands

@@ -1,68 +1,101 @@
 //! What faults were asked to do, and did.
 
-use super::{Page, escape};
-use crate::{expectation::Unit, run::RunRecord};
+use brownout_wire::CountersAnswer;
+
+use super::{
+    Page, escape,
+    story::{length, moment},
+};
+use crate::{
+    expectation::Unit,
+    run::{FaultTruth, RunRecord},
+};
+
+/// A column of the table: its heading, whether it has numbers, and what stands in it.
+type Column = (&'static str, bool, fn(&FaultTruth) -> String);
+
+/// Those that stand in every table.
+const ALWAYS: [Column; 6] = [
+    ("phase", false, |it| escape(&it.phase)),
+    ("what it does", false, |it| escape(&it.what)),
+    ("matched", true, |it| count(it, |it| it.matched)),
+    ("injected", true, |it| count(it, |it| it.injected)),
+    ("injected share", true, |it| {
+        let counters = it.counters.filter(|it| it.matched > 0);
+        counters.map_or_else(String::new, |it| {
+            Unit::Share.show(it.injected as f64 / it.matched as f64)
+        })
+    }),
+    ("first injected", false, |it| {
+        it.struck_ms.map_or_else(
+            || "never".to_owned(),
+            |at| match at.saturating_sub(it.armed_ms) {
+                0 => format!("{}, at once", moment(at)),
+                later => format!("{}, {} after it was on", moment(at), length(later)),
+            },
+        )
+    }),
+];
+
+/// Those that only take room where no fault has something to say.
+const WHERE_TOLD: [Column; 4] = [
+    ("delays", false, |it| {
+        match (&it.magnitude.delay_p50, &it.magnitude.delay_p99) {
+            (Some(p50), Some(p99)) => escape(&format!("median {p50}, p99 {p99}")),
+            _ => String::new(),
+        }
+    }),
+    ("bytes", true, |it| {
+        let bytes = it.magnitude.bytes;
+        bytes.map_or_else(String::new, |it| it.to_string())
+    }),
+    ("caller gave up", true, |it| {
+        some(it, |it| it.client_gave_up)
+    }),
+    ("passed, too many at once", true, |it| {
+        some(it, |it| it.overflow)
+    }),
+];
 
 pub(super) fn write(page: &mut Page, record: &RunRecord) {
     if record.faults.is_empty() {
         return;
     }
+    let told = WHERE_TOLD.iter().filter(|(_, _, of)| {
+        let mut faults = record.faults.iter();
+        faults.any(|it| !of(it).is_empty())
+    });
+    let columns: Vec<&Column> = ALWAYS.iter().chain(told).collect();
     page.put(format_args!(
         "<section aria-labelledby=\"truth\">\n<h2 id=\"truth\">What the faults did</h2>\n\
-         <div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"truth\"><table>\n<thead><tr><th scope=\"col\">fault</th><th scope=\"col\">phase</th>\
-         <th scope=\"col\">asked for</th><th scope=\"col\" class=\"n\">matched</th><th scope=\"col\" class=\"n\">injected</th>\
-         <th scope=\"col\" class=\"n\">share</th><th scope=\"col\">first injected</th><th scope=\"col\">measured effect</th>\
-         <th scope=\"col\" class=\"n\">clients that left</th><th scope=\"col\" class=\"n\">over its limit</th></tr></thead>\n<tbody>\n"
+         <div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"truth\"><table class=\"stack\">\n<thead><tr><th scope=\"col\">fault</th>"
     ));
+    for (name, is_number, _) in &columns {
+        let class = if *is_number { " class=\"n\"" } else { "" };
+        page.put(format_args!("<th scope=\"col\"{class}>{name}</th>"));
+    }
+    page.put(format_args!("</tr></thead>\n<tbody>\n"));
     for fault in &record.faults {
-        let counts = fault.counters;
-        let count = |pick: fn(&brownout_wire::CountersAnswer) -> u64| {
-            counts
-                .as_ref()
-                .map_or_else(|| "?".to_owned(), |it| pick(it).to_string())
-        };
-        let share = counts.filter(|it| it.matched > 0);
-        let share = share.map_or_else(String::new, |it| {
-            Unit::Share.show(it.injected as f64 / it.matched as f64)
-        });
-        let first = fault.struck_ms.map_or_else(
-            || "never".to_owned(),
-            |at| {
-                format!(
-                    "{} after it was on",
-                    Unit::Time.show(at.saturating_sub(fault.armed_ms) as f64 / 1_000.0)
-                )
-            },
-        );
-        let magnitude = &fault.magnitude;
-        let delays = match (&magnitude.delay_p50, &magnitude.delay_p99) {
-            (Some(p50), Some(p99)) => format!("delay p50 {p50}, p99 {p99}"),
-            _ => String::new(),
-        };
-        let bytes = magnitude
-            .bytes
-            .map_or_else(String::new, |it| format!("{it} bytes"));
-        let achieved: Vec<&str> = [delays.as_str(), bytes.as_str()]
-            .into_iter()
-            .filter(|it| !it.is_empty())
-            .collect();
-        let class = if fault.injected() == 0 {
-            " class=\"unsure\""
-        } else {
-            ""
+        let class = match fault.injected() {
+            0 => " class=\"unsure\"",
+            _ => "",
         };
         page.put(format_args!(
-            "<tr{class}><td><code>{}</code></td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
-             <td class=\"n\">{share}</td><td>{first}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>\n",
-            escape(&fault.id),
-            escape(&fault.phase),
-            escape(&fault.what),
-            count(|it| it.matched),
-            count(|it| it.injected),
-            escape(&achieved.join("; ")),
-            count(|it| it.client_gave_up),
-            count(|it| it.overflow)
+            "<tr{class}><td class=\"head\"><code>{}</code></td>",
+            escape(&fault.id)
         ));
+        for (name, is_number, of) in &columns {
+            let class = match (is_number, *name) {
+                (true, _) => "n",
+                (false, "phase") => "",
+                (false, _) => "wide",
+            };
+            page.put(format_args!(
+                "<td class=\"{class}\" data-label=\"{name}\">{}</td>",
+                of(fault)
+            ));
+        }
+        page.put(format_args!("</tr>\n"));
     }
     page.put(format_args!("</tbody></table></div>\n"));
     let differing = differing(record);
@@ -72,14 +105,18 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
             escape(&differing.join(" "))
         ));
     }
-    page.put(format_args!(
-        "<dl class=\"words\">\n<div><dt>on, off</dt><dd>From on to off, a fault acts on requests that it matches.</dd></div>\n\
-         <div><dt>matched</dt><dd>Requests of the fault's route that its conditions fit.</dd></div>\n\
-         <div><dt>injected</dt><dd>Matched requests that the fault acted on; the others were spared by its percentage or limit.</dd></div>\n\
-         <div><dt>page, call</dt><dd>The load asks for pages. To make a page, services make calls; brownout sees those on its routes.</dd></div>\n\
-         <div><dt>failed</dt><dd>A page: no whole answer, or a status of 400 and above. A call: no whole answer, or a status of 500 and above.</dd></div>\n\
-         <div><dt>fallback</dt><dd>A good page whose answer says that something is missing.</dd></div>\n</dl>\n</section>\n"
-    ));
+    page.put(format_args!("</section>\n"));
+}
+
+fn count(fault: &FaultTruth, pick: fn(&CountersAnswer) -> u64) -> String {
+    let counters = fault.counters.as_ref();
+    counters.map_or_else(|| "?".to_owned(), |it| pick(it).to_string())
+}
+
+/// A count that says nothing where it is 0.
+fn some(fault: &FaultTruth, pick: fn(&CountersAnswer) -> u64) -> String {
+    let count = fault.counters.as_ref().map(pick).filter(|it| *it > 0);
+    count.map_or_else(String::new, |it| it.to_string())
 }
 
 /// Where a fault matched another number of requests than its route had calls in its phase.
@@ -97,7 +134,7 @@ fn differing(record: &RunRecord) -> Vec<String> {
         // More than that has another reason, such as conditions of the fault.
         (by > 0 && by <= hop.requests / 20 + 5).then(|| {
             format!(
-                "{} matched {matched} requests, and {route} had {} in the phase {}.",
+                "The fault {} matched {matched} calls, and {route} had {} in the phase {}.",
                 fault.id, hop.requests, fault.phase
             )
         })

@@ -1,6 +1,6 @@
 //! A circuit breaker as it is seen from outside: pages go on, and calls stop after some have failed.
 
-use super::{Call, Moment, Seen, seconds};
+use super::{Call, FaultPhase, Moment, Seen, seconds};
 use crate::run::recording::Span;
 
 /// So many pages must have been served without a call.
@@ -16,26 +16,40 @@ pub(super) struct Breaker {
     pub(super) opened: bool,
 }
 
-/// Looks for silences of a route from `span.from` on, until the time after the faults is over.
-pub(super) fn read(seen: &Seen<'_>, route: &str, span: Span, after: Span, usual: f64) -> Breaker {
+/// Looks for silences of a route from the begin of a phase on, until the time after its faults is over.
+///
+/// A breaker lies in the service: what is seen here are calls that do not come. It is said to be inferred, unless the service
+/// told how often its breakers went open.
+pub(super) fn read(
+    seen: &Seen<'_>,
+    phase: &FaultPhase,
+    route: &str,
+    after: Span,
+    usual: f64,
+) -> Breaker {
     let routes = [route.to_owned()];
+    let span = phase.span;
     let whole = Span {
         from: span.from,
         to: after.to,
     };
     let calls = seen.calls_on(&routes, whole);
+    let called = seen.pages_with_calls(&routes);
     let mut breaker = Breaker::default();
-    let silent = |from: u64, to: u64| {
-        let pages = seen.pages_in(Span { from, to }).count();
-        let expected = pages as f64 * usual;
-        (to.saturating_sub(from) >= SILENCE_MIN && expected >= PAGES_MIN as f64).then_some(pages)
+    let pages_in = |from: u64, to: u64| {
+        let pages = seen.pages_in(Span { from, to });
+        pages.map(|(index, _)| index).collect::<Vec<u64>>()
+    };
+    let is_silent = |from: u64, to: u64| {
+        let expected = pages_in(from, to).len() as f64 * usual;
+        to.saturating_sub(from) >= SILENCE_MIN && expected >= PAGES_MIN as f64
     };
     // Groups of calls with a silence between each and the next.
     let mut groups: Vec<Vec<&Call>> = Vec::new();
     for call in &calls {
         let last = groups.last().and_then(|it| it.last());
         match last {
-            Some(last) if silent(last.start, call.start).is_none() => {
+            Some(last) if !is_silent(last.start, call.start) => {
                 groups.last_mut().expect("there is a last call").push(call);
             }
             _ => groups.push(vec![call]),
@@ -45,78 +59,129 @@ pub(super) fn read(seen: &Seen<'_>, route: &str, span: Span, after: Span, usual:
         return breaker;
     };
     let last_start = |group: &[&Call]| group.last().map_or(span.from, |it| it.start);
-    let failed = first
-        .iter()
-        .filter(|it| it.failed && it.start >= span.from)
-        .count();
+    let failed = first.iter().filter(|it| it.failed).count();
     let next = rest.first().map_or(whole.to, |it| it[0].start);
-    let Some(pages) = silent(last_start(first), next).filter(|_| failed > 0) else {
+    if failed == 0 || !is_silent(last_start(first), next) {
         return breaker;
-    };
+    }
     breaker.opened = true;
+    let told = phase.breakers_opened.iter();
+    let told = told.filter(|(hop, count)| hop == route && *count > 0);
+    let told: u64 = told.map(|(_, count)| count).sum();
     let opened = first.last().map_or(span.from, |it| it.end.min(next));
+    // A page may have been asked for before the last call of another one began.
+    let without = |to: u64| {
+        let pages = pages_in(span.from, to);
+        pages.iter().filter(|it| !called.contains(it)).count()
+    };
+    let (pages, of_phase) = (without(next), without(next.min(span.to)));
+    let of_phase = match (pages == of_phase, next > span.to) {
+        (false, true) => format!(" ({of_phase} of them in the phase {})", phase.name),
+        _ => String::new(),
+    };
     breaker.say(
         opened,
         "breaker_open",
         format!(
-            "The circuit breaker for {route} opens: after {failed} failed {}, {pages} pages in {} make no call.",
-            plural(failed, "call"),
-            seconds(next - opened)
+            "Calls to {route} stop after {failed} failed: {} no call in {}{of_phase}. {}",
+            match pages {
+                1 => "1 page makes".to_owned(),
+                some => format!("{some} pages make"),
+            },
+            seconds(next - opened),
+            match told {
+                0 => "From that it is inferred that a circuit breaker opens.".to_owned(),
+                1 => "A circuit breaker opens: its service counted that once in the phase."
+                    .to_owned(),
+                some => format!(
+                    "A circuit breaker opens: its service counted that {some} times in the phase."
+                ),
+            }
         ),
     );
     let closing = rest.split_last().and_then(|(last, probes)| {
-        let goes_on = silent(last_start(last), whole.to).is_none();
+        let goes_on = !is_silent(last_start(last), whole.to);
         (goes_on && last.iter().any(|it| it.good)).then_some((last, probes))
     });
     let probes = closing.map_or(rest, |(_, probes)| probes);
     if let Some(probe) = probes.first() {
-        let count: usize = probes.iter().map(Vec::len).sum();
-        let all = probes.len();
-        let until = match all {
-            1 => String::new(),
-            _ => format!(
-                " It does so {all} times until {} ({count} calls in all).",
-                seconds(last_start(&probes[all - 1]))
-            ),
-        };
-        breaker.say(
-            probe[0].start,
-            "half_open",
-            format!(
-                "Half-open: {} to {route} is let through{}, and the breaker opens again.{until}",
-                count_of(probe.len(), "call"),
-                if probe.iter().any(|it| it.failed) {
-                    " and fails"
-                } else {
-                    ""
-                }
-            ),
-        );
+        breaker.say(probe[0].start, "half_open", probe_text(route, probes));
     }
     match closing {
         Some((last, _)) => {
             let good = last.iter().find(|it| it.good).expect("it has a good call");
-            if last[0].start < good.start {
-                breaker.say(
-                    last[0].start,
-                    "half_open",
-                    format!("Half-open: calls to {route} are let through again."),
-                );
-            }
+            let until_then = groups.len() - 2;
+            let silence = last[0].start - last_start(&groups[until_then]);
             breaker.say(
                 good.end,
                 "breaker_closed",
-                format!("The circuit breaker for {route} closes: a call is answered, and calls go on."),
+                format!(
+                    "Calls to {route} go on, after {} without one. From that it is inferred that the circuit breaker closes.{}",
+                    seconds(silence),
+                    late(
+                        route,
+                        last[0].start,
+                        span.to,
+                        (until_then > 0).then(|| last_start(&groups[until_then]))
+                    )
+                ),
             );
         }
         None if whole.to > span.to => breaker.say(
             whole.to,
             "breaker_open",
-            format!("The circuit breaker for {route} was not seen to close before the end of what was measured."),
+            format!(
+                "Calls to {route} do not go on in the {} until the load ends: the circuit breaker was not seen to close.",
+                seconds(whole.to - span.to)
+            ),
         ),
         None => {}
     }
     breaker
+}
+
+/// Calls that were let through, and after which calls stopped again.
+fn probe_text(route: &str, probes: &[Vec<&Call>]) -> String {
+    let first = &probes[0];
+    let calls = match first.len() {
+        1 => "One call".to_owned(),
+        some => format!("{some} calls"),
+    };
+    let fate = match (first.len(), first.iter().filter(|it| it.failed).count()) {
+        (_, 0) => String::new(),
+        (1, _) => " and fails".to_owned(),
+        (all, failed) if all == failed => " and fail".to_owned(),
+        (_, failed) => format!(", {failed} of them fail,"),
+    };
+    let more = match (probes.len(), probes.last().and_then(|it| it.last())) {
+        (1, _) | (_, None) => String::new(),
+        (times, Some(last)) => format!(
+            " That happens {times} times until {} ({} in all).",
+            seconds(last.start),
+            count_of(probes.iter().map(Vec::len).sum(), "call")
+        ),
+    };
+    format!(
+        "{calls} to {route} {} through{fate}; then calls stop again. From that it is inferred that the circuit breaker was \
+         half-open.{more}",
+        if first.len() == 1 { "goes" } else { "go" }
+    )
+}
+
+/// Why a breaker closes so long after the fault. `probe` is when the last call before was let through.
+fn late(route: &str, closed: u64, off: u64, probe: Option<u64>) -> String {
+    if closed < off {
+        return String::new();
+    }
+    let probed = match probe {
+        None => "; no call came in between to find out that it was well",
+        Some(at) if at < off => "; the call before came while the fault was still on",
+        Some(_) => "",
+    };
+    format!(
+        " That is {} since the fault on {route} is off{probed}.",
+        seconds(closed - off)
+    )
 }
 
 impl Breaker {

@@ -36,6 +36,7 @@ pub(super) fn routes(seen: &Seen<'_>) -> Vec<RouteAccount> {
             route: name.clone(),
             calls: own().count() as u64,
             of_pages: own().filter(|it| it.page.is_some()).count() as u64,
+            of_cut_off: own().filter(|it| it.is_cut_off).count() as u64,
             called_by: most
                 .and_then(|(caller, _)| caller)
                 .map(|it| seen.calls.routes[it].clone()),

@@ -2,8 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{FaultPhase, Saved, Seen, breaker::count_of, outage::usual, percent};
-use crate::run::recording::Page;
+use super::{
+    Call, FaultPhase, Saved, Seen,
+    breaker::count_of,
+    effect::{quantile, slower_than},
+    outage::usual,
+    percent, seconds,
+};
+use crate::run::recording::{Page, Span, ranked};
 
 /// Where fewer calls carry their page's id, pages and calls are not joined.
 const JOINED_MIN: f64 = 0.8;
@@ -11,6 +17,7 @@ const JOINED_MIN: f64 = 0.8;
 /// What was tried for a page on the routes with faults.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tried {
+    all: usize,
     failed: usize,
     good: usize,
 }
@@ -22,8 +29,7 @@ pub(super) fn by(seen: &Seen<'_>, phase: &FaultPhase, opened: bool) -> Vec<Saved
     }
     let failed = pages.iter().filter(|(_, it)| it.is_error()).count();
     let calls = seen.calls_on(&phase.routes, phase.span);
-    let is_fallback = |it: &Page| it.is_answered() && !it.is_error() && it.fits & 1 == 1;
-    let marked = pages.iter().filter(|(_, it)| is_fallback(it)).count();
+    let marked = pages.iter().filter(|(_, it)| it.is_fallback()).count();
     let mut saved = Vec::new();
     if !seen.calls.is_known() {
         if marked > 0 {
@@ -50,30 +56,36 @@ pub(super) fn by(seen: &Seen<'_>, phase: &FaultPhase, opened: bool) -> Vec<Saved
         let why = "the fault acted on no call while the page was asked for";
         return vec![told("not_needed", format!("Nothing was needed: {why}."))];
     }
-    let joined = calls.iter().filter(|it| it.page.is_some()).count();
-    if (joined as f64) < calls.len() as f64 * JOINED_MIN {
+    let joined = calls.iter().filter(|it| it.page.is_some() || it.is_cut_off);
+    if (joined.count() as f64) < calls.len() as f64 * JOINED_MIN {
         return with_failures(unjoined(seen, phase, &pages, marked), failed, pages.len());
     }
+    // Of pages of the phase, whenever their calls began.
     let mut tried: BTreeMap<u64, Tried> = BTreeMap::new();
-    for call in &calls {
+    let whole_run = seen.calls_on(
+        &phase.routes,
+        Span {
+            from: 0,
+            to: u64::MAX,
+        },
+    );
+    for call in &whole_run {
         let of_page = tried.entry(call.page.unwrap_or(u64::MAX)).or_default();
+        of_page.all += 1;
         of_page.failed += usize::from(call.failed);
         of_page.good += usize::from(call.good);
     }
     let usually: f64 = phase.routes.iter().filter_map(|it| usual(seen, it)).sum();
-    let (mut retried, mut without, mut spared) = (0, Vec::new(), 0);
+    let (mut retried, mut without) = (0, Vec::new());
     for (index, page) in pages
         .iter()
         .filter(|(_, it)| !it.is_error() && it.is_answered())
     {
         match tried.get(index) {
             Some(it) if it.good > 0 && it.failed > 0 => retried += 1,
-            Some(it) if it.failed > 0 => without.push((*index, is_fallback(page))),
+            Some(it) if it.failed > 0 => without.push((*index, page.is_fallback())),
             Some(_) => {}
-            None if usually >= 0.9 => {
-                spared += 1;
-                without.push((*index, is_fallback(page)));
-            }
+            None if usually >= 0.9 => without.push((*index, page.is_fallback())),
             None => {}
         }
     }
@@ -88,7 +100,7 @@ pub(super) fn by(seen: &Seen<'_>, phase: &FaultPhase, opened: bool) -> Vec<Saved
             says => format!(" {says} of them say so ({}).", seen.fallback),
         };
         let text = format!(
-            "{} of {} pages were good without a good answer from {hit}: their service has a fallback.{says}{}",
+            "{} of {} pages were answered without a good call to {hit}: their service has a fallback.{says}{}",
             without.len(),
             pages.len(),
             second_source(seen, phase, &without)
@@ -97,19 +109,14 @@ pub(super) fn by(seen: &Seen<'_>, phase: &FaultPhase, opened: bool) -> Vec<Saved
     }
     if retried > 0 {
         let text = format!(
-            "{retried} of {} pages had a failed call on {hit} and then a good one: a retry answered them.",
+            "{retried} of {} pages had a failed call to {hit} and then a good one: a retry answered them.",
             pages.len()
         );
         saved.push(told("retry", text));
     }
-    if opened && spared > 0 {
-        let text = format!(
-            "{spared} of {} pages made no call on {hit} at all, so they did not wait for it to fail; the others made {}.",
-            pages.len(),
-            count_of(calls.len(), "call")
-        );
-        saved.push(told("breaker", text));
-    } else if usually >= 0.9 && !opened && failed_calls > 0 {
+    if opened {
+        saved.extend(breaker(seen, phase, &pages, &tried));
+    } else if usually >= 0.9 && failed_calls > 0 {
         let text = format!(
             "No circuit breaker was seen to open: {} for {} pages went to {hit} during the outage.",
             count_of(calls.len(), "call"),
@@ -117,13 +124,13 @@ pub(super) fn by(seen: &Seen<'_>, phase: &FaultPhase, opened: bool) -> Vec<Saved
         );
         saved.push(told("no_breaker", text));
     }
-    if saved.iter().all(|it| it.by == "no_breaker") && failed == 0 {
+    if saved.iter().all(is_aside) && failed == 0 {
         let text = match failed_calls {
             0 => format!(
-                "Nothing was needed: every call on {hit} was answered, only later or changed."
+                "Nothing was needed: every call to {hit} was answered, only later or changed."
             ),
             _ => format!(
-                "undetermined, because the {failed_calls} failed calls on {hit} belong to no page that was measured."
+                "undetermined, because the {failed_calls} failed calls to {hit} belong to no page that was measured."
             ),
         };
         let by = if failed_calls == 0 {
@@ -134,6 +141,101 @@ pub(super) fn by(seen: &Seen<'_>, phase: &FaultPhase, opened: bool) -> Vec<Saved
         saved.insert(0, told(by, text));
     }
     with_failures(saved, failed, pages.len())
+}
+
+/// What a breaker did for the page: it is credited only where calls that failed cost something, so that pages without them were
+/// better off.
+fn breaker(
+    seen: &Seen<'_>,
+    phase: &FaultPhase,
+    pages: &[(u64, &Page)],
+    tried: &BTreeMap<u64, Tried>,
+) -> Option<Saved> {
+    let hit = phase.routes.join(", ");
+    let (called, spared): (Vec<_>, Vec<_>) =
+        pages.iter().partition(|(it, _)| tried.contains_key(it));
+    if spared.is_empty() {
+        return None;
+    }
+    let made: usize = called
+        .iter()
+        .filter_map(|(it, _)| tried.get(it))
+        .map(|it| it.all)
+        .sum();
+    let others = match called.len() {
+        0 => String::new(),
+        1 => format!("; the other one made {}", count_of(made, "call")),
+        some => format!("; the other {some} made {}", count_of(made, "call")),
+    };
+    let cut = format!(
+        "{} of {} pages made no call to {hit}{others}.",
+        spared.len(),
+        pages.len()
+    );
+    let errors = |pages: &[(u64, &Page)]| pages.iter().filter(|(_, it)| it.is_error()).count();
+    let (called_failed, spared_failed) = (errors(&called), errors(&spared));
+    let share = |part: usize, all: usize| part as f64 / all.max(1) as f64;
+    let fails_less = share(called_failed, called.len()) > share(spared_failed, spared.len()) + 0.05;
+    let took = |pages: &[(u64, &Page)]| {
+        let pages: Vec<&Page> = pages.iter().map(|(_, it)| *it).collect();
+        quantile(&pages, 0.5)
+    };
+    let waited = took(&called).zip(took(&spared));
+    let is_faster = waited.is_some_and(|(called, spared)| called > slower_than(spared));
+    let calls = seen.calls_on(&phase.routes, phase.span);
+    let (failed, usual) = (median(&calls, |it| it.failed), usual_call(seen, phase));
+    let are_slow = failed
+        .zip(usual)
+        .is_some_and(|(failed, usual)| failed > slower_than(usual));
+    let failed = failed.map_or_else(String::new, |it| {
+        format!(", and a failed call took {} in the median", seconds(it))
+    });
+    if fails_less {
+        let text = format!(
+            "{cut} Of the pages that did call, {called_failed} of {} failed; of those that did not, {spared_failed} of {}.",
+            called.len(),
+            spared.len()
+        );
+        return Some(told("breaker", text));
+    }
+    if is_faster || are_slow {
+        let pages = waited.map_or_else(String::new, |(called, spared)| {
+            format!(
+                " Pages that did call took {} in the median, those that did not {}",
+                seconds(called),
+                seconds(spared)
+            )
+        });
+        return Some(told("breaker", format!("{cut}{pages}{failed}.")));
+    }
+    let why = match called.len() {
+        0 => format!("no page of the phase shows what a call would have cost it{failed}"),
+        all => format!(
+            "{called_failed} of {} that did call failed{failed}",
+            count_of(all, "page")
+        ),
+    };
+    let text = format!(
+        "{cut} That kept load away from {hit}, but it is not shown that it kept the page up: {why}."
+    );
+    Some(told("breaker_seen", text))
+}
+
+/// How long a good call took before, in the median.
+fn usual_call(seen: &Seen<'_>, phase: &FaultPhase) -> Option<u64> {
+    median(&seen.calls_on(&phase.routes, seen.steady?), |it| it.good)
+}
+
+fn median(calls: &[&Call], wanted: fn(&Call) -> bool) -> Option<u64> {
+    let wanted = calls.iter().filter(|it| wanted(it));
+    let mut took: Vec<u64> = wanted.map(|it| it.end.saturating_sub(it.start)).collect();
+    took.sort_unstable();
+    ranked(&took, 0.5)
+}
+
+/// What is told besides, and did not keep the page up.
+fn is_aside(saved: &Saved) -> bool {
+    matches!(saved.by.as_str(), "no_breaker" | "breaker_seen")
 }
 
 /// Routes that were called for pages without an answer, and not before.
@@ -194,7 +296,7 @@ fn unjoined(
         saved.push(told(
             "fallback",
             format!(
-                "No call on {hit} had a good answer, and {good_pages} of {} pages were good: their service has a fallback.{}",
+                "No call to {hit} had a good answer, and {good_pages} of {} pages were good: their service has a fallback.{}",
                 pages.len(),
                 match marked {
                     0 => String::new(),
@@ -213,7 +315,7 @@ fn unjoined(
         ));
     }
     saved.push(undetermined(&format!(
-        "calls on {hit} do not carry the id of their page (traceparent or x-request-id), so what else helped which page cannot be told"
+        "calls to {hit} do not carry the id of their page (traceparent or x-request-id), so what else helped which page cannot be told"
     )));
     saved
 }

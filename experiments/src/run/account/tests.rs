@@ -1,7 +1,15 @@
 //! Pages and calls of runs that are made up, and what is read from them.
 
+use brownout_wire::RequestEnd;
+
 use super::*;
-use crate::{forensics::record::tests::attempt, run::recording::tests::page};
+use crate::{
+    forensics::{AttemptRecord, record::tests::attempt},
+    run::{
+        journal::{JournalError, JournalPage},
+        recording::tests::page,
+    },
+};
 
 const CALM: Span = Span {
     from: 0,
@@ -20,6 +28,12 @@ fn trace(number: u64) -> String {
 struct Made {
     pages: Vec<Page>,
     attempts: Vec<AttemptRecord>,
+    /// How long a failed call takes, in µs.
+    failed_takes: u64,
+    /// Numbers of pages that are cut off.
+    cut_off: Vec<u64>,
+    /// How often the service says that its breaker went open.
+    told: Vec<(String, u64)>,
 }
 
 impl Made {
@@ -27,6 +41,9 @@ impl Made {
         Self {
             pages: Vec::new(),
             attempts: Vec::new(),
+            failed_takes: 3_000,
+            cut_off: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -45,6 +62,7 @@ impl Made {
             call.route = "reco".to_owned();
             call.trace_id = Some(trace(number));
             if !good {
+                call.age_us = self.failed_takes;
                 call.status = None;
                 call.end = RequestEnd::Fault;
                 call.faults = vec!["dead".to_owned()];
@@ -53,9 +71,29 @@ impl Made {
         }
     }
 
-    fn account(self, with_ids: bool, end: u64) -> Account {
+    /// Calls to `deep` that `reco` makes while it is reached.
+    fn with_calls_of_reco(mut self) -> Self {
+        let reached = self
+            .attempts
+            .iter()
+            .filter(|it| it.end != RequestEnd::Fault);
+        let deep: Vec<AttemptRecord> = reached
+            .map(|it| {
+                let mut deep = it.clone();
+                deep.number += 200_000;
+                deep.route = "deep".to_owned();
+                deep.t_head += 500;
+                deep.age_us = 1_000;
+                deep
+            })
+            .collect();
+        self.attempts.extend(deep);
+        self
+    }
+
+    fn log(&self, with_ids: bool) -> CallLog {
         let mut log = CallLog::default();
-        let mut attempts = self.attempts;
+        let mut attempts = self.attempts.clone();
         if !with_ids {
             attempts.iter_mut().for_each(|it| it.trace_id = None);
         }
@@ -63,9 +101,15 @@ impl Made {
             attempts,
             ..JournalPage::default()
         }));
+        log
+    }
+
+    fn account(self, with_ids: bool, end: u64) -> Account {
+        let calls = self.log(with_ids);
         account(Seen {
-            calls: log,
+            calls,
             pages: self.pages,
+            cut_off: self.cut_off,
             trace_id: &trace,
             fallback: "header x-degraded".to_owned(),
             load: Some("edge".to_owned()),
@@ -74,10 +118,16 @@ impl Made {
             phases: vec![FaultPhase {
                 name: "dead".to_owned(),
                 span: FAULT,
-                faults: vec![("reset on reco".to_owned(), FAULT)],
+                faults: vec![PhaseFault {
+                    id: "dead".to_owned(),
+                    what: "reset on reco".to_owned(),
+                    on: FAULT,
+                }],
                 routes: vec!["reco".to_owned()],
+                breakers_opened: self.told,
             }],
             end,
+            between: Vec::new(),
         })
     }
 }
@@ -86,12 +136,19 @@ fn words(outage: &Outage) -> Vec<&str> {
     outage.moments.iter().map(|it| it.what.as_str()).collect()
 }
 
-fn savers(outage: &Outage) -> Vec<&str> {
-    outage.saved.iter().map(|it| it.by.as_str()).collect()
+fn moment<'o>(outage: &'o Outage, what: &str) -> &'o Moment {
+    let found = outage.moments.iter().find(|it| it.what == what);
+    found.unwrap_or_else(|| panic!("{what}: {outage:#?}"))
 }
 
-#[test]
-fn a_breaker_is_seen_to_open_to_let_a_call_through_and_to_close() {
+fn saver<'o>(outage: &'o Outage, by: &str) -> &'o str {
+    let found = outage.saved.iter().find(|it| it.by == by);
+    &found.unwrap_or_else(|| panic!("{by}: {outage:#?}")).text
+}
+
+/// An outage with a breaker: calls fail for half a second, one more is let through, and then none until half a second after
+/// the fault is off.
+fn with_breaker() -> Made {
     let mut made = Made::new();
     for ms in (0..7_000).step_by(50) {
         match ms {
@@ -100,8 +157,16 @@ fn a_breaker_is_seen_to_open_to_let_a_call_through_and_to_close() {
             _ => made.page(ms, &[true], 200, false),
         }
     }
+    made
+}
 
-    let told = made.account(true, 7_000_000);
+fn savers(outage: &Outage) -> Vec<&str> {
+    outage.saved.iter().map(|it| it.by.as_str()).collect()
+}
+
+#[test]
+fn a_breaker_is_seen_to_open_to_let_a_call_through_and_to_close() {
+    let told = with_breaker().account(true, 7_000_000);
     let outage = &told.outages[0];
 
     assert_eq!(
@@ -118,25 +183,18 @@ fn a_breaker_is_seen_to_open_to_let_a_call_through_and_to_close() {
             "breaker_closed"
         ]
     );
-    let at = |what: &str| {
-        outage
-            .moments
-            .iter()
-            .find(|it| it.what == what)
-            .unwrap()
-            .at_ms
-    };
+    let at = |what: &str| moment(outage, what).at_ms;
     assert_eq!((at("fault_on"), at("fault_off")), (2_000, 5_000));
     assert_eq!(at("first_error"), 2_005);
     assert_eq!(at("breaker_open"), 2_455);
     assert_eq!(at("half_open"), 3_502);
     assert_eq!(at("breaker_closed"), 5_505);
     assert_eq!(at("first_good_call"), 5_505);
-    assert_eq!(savers(outage), ["fallback", "breaker"]);
+    assert_eq!(savers(outage), ["fallback", "breaker_seen"]);
     assert!(
         outage.saved[0]
             .text
-            .starts_with("60 of 60 pages were good without"),
+            .starts_with("60 of 60 pages were answered without a good call to reco"),
         "{outage:#?}"
     );
     assert!(
@@ -160,10 +218,7 @@ fn a_retry_saves_pages_whose_first_call_failed() {
     let told = made.account(true, 6_000_000);
 
     assert_eq!(savers(&told.outages[0]), ["retry", "no_breaker"]);
-    assert_eq!(
-        told.outages[0].readers,
-        "readers of the page did not notice"
-    );
+    assert_eq!(told.outages[0].readers, "users did not notice");
 }
 
 #[test]
@@ -203,7 +258,7 @@ fn without_ids_only_what_follows_from_totals_is_said() {
     assert!(
         outage.saved[0]
             .text
-            .starts_with("undetermined, because calls on reco do not carry")
+            .starts_with("undetermined, because calls to reco do not carry")
     );
 }
 
@@ -228,8 +283,11 @@ fn without_a_journal_the_reason_is_said() {
             span: FAULT,
             faults: Vec::new(),
             routes: vec!["reco".to_owned()],
+            breakers_opened: Vec::new(),
         }],
+        cut_off: Vec::new(),
         end: 6_000_000,
+        between: Vec::new(),
     });
 
     assert_eq!(savers(&told.outages[0]), ["undetermined"]);
@@ -275,4 +333,261 @@ fn a_call_is_made_by_the_shortest_call_around_it() {
     assert_eq!(by("edge"), None);
     assert_eq!(by("reco").as_deref(), Some("edge"));
     assert_eq!(by("database").as_deref(), Some("reco"));
+}
+
+#[test]
+fn a_breaker_is_credited_only_where_failed_calls_cost_something() {
+    let by = |failed_takes: u64, failing: u16| {
+        let mut made = Made::new();
+        made.failed_takes = failed_takes;
+        for ms in (0..7_000).step_by(50) {
+            match ms {
+                2_000..2_500 => made.page(ms, &[false], failing, failing == 200),
+                2_500..5_500 => made.page(ms, &[], 200, true),
+                _ => made.page(ms, &[true], 200, false),
+            }
+        }
+        made.account(true, 7_000_000).outages.remove(0)
+    };
+
+    let (quick, slow, fatal) = (by(200, 200), by(300_000, 200), by(200, 502));
+
+    assert_eq!(savers(&quick), ["fallback", "breaker_seen"]);
+    assert!(
+        saver(&quick, "breaker_seen").contains(
+            "it is not shown that it kept the page up: 0 of 10 pages that did call failed"
+        ),
+        "{quick:#?}"
+    );
+    assert_eq!(savers(&slow), ["fallback", "breaker"]);
+    assert!(
+        saver(&slow, "breaker").contains("a failed call took 300ms in the median"),
+        "{slow:#?}"
+    );
+    assert_eq!(savers(&fatal), ["fallback", "breaker", "nothing"]);
+    assert!(
+        saver(&fatal, "breaker").contains("10 of 10 failed; of those that did not, 0 of 50"),
+        "{fatal:#?}"
+    );
+}
+
+#[test]
+fn the_pages_that_called_are_told_apart_from_their_calls() {
+    let mut made = Made::new();
+    for ms in (0..7_000).step_by(50) {
+        match ms {
+            // A retry: two calls for each of ten pages.
+            2_000..2_500 => made.page(ms, &[false, false], 200, true),
+            2_500..5_500 => made.page(ms, &[], 200, true),
+            _ => made.page(ms, &[true], 200, false),
+        }
+    }
+
+    let outage = made.account(true, 7_000_000).outages.remove(0);
+
+    let told = saver(&outage, "breaker_seen");
+    assert!(
+        told.starts_with("50 of 60 pages made no call to reco; the other 10 made 20 calls."),
+        "{told}"
+    );
+    // The same 50 pages, and the 10 that came after the phase.
+    let opens = &moment(&outage, "breaker_open").text;
+    assert!(
+        opens.starts_with("Calls to reco stop after 20 failed: 60 pages make no call in ")
+            && opens.contains("(50 of them in the phase dead)"),
+        "{opens}"
+    );
+}
+
+#[test]
+fn a_breaker_is_inferred_unless_its_service_told_of_it() {
+    let inferred = with_breaker().account(true, 7_000_000).outages.remove(0);
+    let mut made = with_breaker();
+    made.told = vec![("reco".to_owned(), 2)];
+    let told = made.account(true, 7_000_000).outages.remove(0);
+
+    let text = |outage: &Outage| moment(outage, "breaker_open").text.clone();
+    assert!(text(&inferred).ends_with("From that it is inferred that a circuit breaker opens."));
+    assert!(
+        text(&told)
+            .ends_with("A circuit breaker opens: its service counted that 2 times in the phase.")
+    );
+    let closes = &moment(&inferred, "breaker_closed").text;
+    assert!(
+        closes.contains("it is inferred that the circuit breaker closes. That is 502ms since the fault on reco is off; the call before \
+                         came while the fault was still on."),
+        "{closes}"
+    );
+}
+
+#[test]
+fn no_effect_comes_before_its_cause() {
+    let mut made = Made::new();
+    for ms in (0..7_000).step_by(50) {
+        match ms {
+            // The fault acts on the call of a page that was asked for just before the answer that it is armed.
+            1_950..5_000 => made.page(ms, &[false], 200, true),
+            _ => made.page(ms, &[true], 200, false),
+        }
+    }
+    let early = made
+        .attempts
+        .iter_mut()
+        .find(|it| it.end == RequestEnd::Fault);
+    early.unwrap().t_head = 1_998_000;
+
+    let told = made.account(true, 7_000_000);
+
+    let outage = &told.outages[0];
+    let moments: Vec<u64> = outage.moments.iter().map(|it| it.at_ms).collect();
+    assert_eq!(words(outage)[0], "fault_on");
+    assert!(moments.is_sorted() && moments[0] == 1_998, "{moments:?}");
+    assert_eq!(
+        told.first_injected,
+        [FirstInjected {
+            id: "dead".to_owned(),
+            phase: "dead".to_owned(),
+            at_ms: 1_998
+        }]
+    );
+    assert_eq!(moment(outage, "first_error").at_ms, 2_001);
+}
+
+#[test]
+fn a_page_that_was_on_its_way_when_the_fault_came_counts() {
+    let mut made = Made::new();
+    for ms in (0..7_000).step_by(50) {
+        // The page of 1,980 ms ends 10 ms after the fault is on.
+        let ms = if ms == 1_950 { 1_980 } else { ms };
+        let is_hit = (1_980..5_000).contains(&ms);
+        made.page(ms, &[!is_hit], 200, is_hit);
+    }
+    let all = made.pages.iter().filter(|it| it.is_fallback()).count() as u64;
+
+    let outage = made.account(true, 7_000_000).outages.remove(0);
+
+    let effect = outage.effect.unwrap();
+    assert_eq!((effect.fallback, all), (61, 61));
+    assert_eq!((effect.from_ms, effect.to_ms), (2_010, 4_980));
+    assert_eq!(moment(&outage, "first_fallback").at_ms, 2_010);
+    assert!(!effect.goes_on);
+    let last = &moment(&outage, "last_fallback").text;
+    assert!(
+        last.contains("it was asked for at 4.95s. 61 pages were fallbacks")
+            && last.ends_with("The 40 pages that end after it are whole."),
+        "{last}"
+    );
+}
+
+#[test]
+fn what_users_saw_lasts_longer_than_the_fault_where_a_breaker_stays_open() {
+    let outage = with_breaker().account(true, 7_000_000).outages.remove(0);
+
+    let effect = outage.effect.unwrap();
+    assert_eq!((outage.from_ms, outage.to_ms), (2_000, 5_000));
+    assert_eq!((effect.from_ms, effect.to_ms), (2_030, 5_480));
+    assert_eq!((effect.failed, effect.fallback, effect.slow), (0, 70, 0));
+}
+
+#[test]
+fn pages_that_are_only_slow_are_an_effect() {
+    let mut made = Made::new();
+    for ms in (0..7_000).step_by(50) {
+        made.page(ms, &[true], 200, false);
+        if (2_000..5_000).contains(&ms) {
+            made.pages.last_mut().unwrap().ended += 200_000;
+        }
+    }
+
+    let outage = made.account(true, 7_000_000).outages.remove(0);
+
+    let effect = outage.effect.unwrap();
+    assert_eq!(
+        (effect.slow, effect.from_ms, effect.to_ms),
+        (60, 2_230, 5_180)
+    );
+    assert_eq!(outage.readers, "no page failed, but users waited longer");
+}
+
+#[test]
+fn a_route_behind_the_fault_loses_its_traffic() {
+    let told = with_breaker().with_calls_of_reco().account(true, 7_000_000);
+
+    let noticed = &told.outages[0].noticed;
+    assert!(
+        noticed.iter().any(|it| it
+            == "Calls to deep: 0 calls came in the phase, 0 a second (before: 20.0), because reco calls it and was itself not reached."),
+        "{noticed:#?}"
+    );
+    assert!(
+        noticed[0].starts_with("Calls to reco: 11 of 11 calls failed (before: 0 of 40); 11 calls came in the phase, 3.7 a second"),
+        "{noticed:#?}"
+    );
+}
+
+#[test]
+fn pages_that_got_faster_get_the_reason() {
+    let mut made = with_breaker();
+    for page in &mut made.pages {
+        if page.is_fallback() {
+            page.ended = page.intended + 10_000;
+        }
+    }
+
+    let outage = made.account(true, 7_000_000).outages.remove(0);
+
+    let users = outage.noticed.last().unwrap();
+    assert!(
+        users.contains("median 10ms (before: 30ms)")
+            && users.ends_with(
+                "The median is lower than before, because 49 of them did not wait for reco."
+            ),
+        "{users}"
+    );
+}
+
+#[test]
+fn calls_of_pages_that_were_cut_off_are_told_apart() {
+    let mut made = Made::new();
+    for ms in (0..6_000).step_by(50) {
+        made.page(ms, &[true], 200, false);
+    }
+    made.cut_off = made
+        .pages
+        .split_off(117)
+        .iter()
+        .map(|it| it.number)
+        .collect();
+
+    let told = made.account(true, 6_000_000);
+
+    let route = &told.routes[0];
+    assert_eq!(
+        (route.calls, route.of_pages, route.of_cut_off),
+        (120, 117, 3)
+    );
+    assert_eq!(
+        told.pages,
+        Some(PageCount {
+            asked: 120,
+            ended: 117,
+            cut_off: 3
+        })
+    );
+}
+
+#[test]
+fn calls_of_a_phase_are_counted_one_by_one() {
+    let log = with_breaker().log(true);
+
+    let count = log.count("reco", FAULT).unwrap();
+
+    assert_eq!((count.calls, count.ended, count.errors), (11, 11, 11));
+    assert!((count.error_rate() - 1.0).abs() < 1e-9);
+    assert_eq!(count.mean_ms(), Some(3.0));
+    let seconds = log.seconds("reco", 7_000_000).unwrap();
+    let ended: Vec<f64> = seconds.iter().map(|it| it.requests).collect();
+    assert_eq!(ended, [20.0, 20.0, 10.0, 1.0, 0.0, 10.0, 20.0]);
+    let failed: Vec<f64> = seconds.iter().map(|it| it.errors).collect();
+    assert_eq!(failed, [0.0, 0.0, 10.0, 1.0, 0.0, 0.0, 0.0]);
 }

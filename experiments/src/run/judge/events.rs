@@ -44,6 +44,7 @@ impl View<'_> {
             margin: None,
             samples: pages.len() as u64,
             interval: None,
+            proven: None,
             why: lacks,
         })
     }
@@ -85,6 +86,7 @@ impl View<'_> {
             margin: None,
             samples: counted(self.route(hop, self.span)?.requests),
             interval: None,
+            proven: None,
             why: lacks,
         })
     }

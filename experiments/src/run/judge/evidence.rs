@@ -206,6 +206,7 @@ impl View<'_> {
             margin: None,
             samples: gaps.len() as u64,
             interval: None,
+            proven: None,
             why,
         })
     }

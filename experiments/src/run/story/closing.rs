@@ -59,7 +59,9 @@ impl Story<'_> {
             ..span
         };
         self.read_calls().await;
-        self.measured_until = span.to;
+        if let Some((_, last)) = self.spans.last_mut() {
+            *last = span;
+        }
         let hops = self.summaries(span, routes);
         let now = self.services.callers().await;
         let callers = between(&self.counted, &now);
@@ -110,7 +112,7 @@ impl Story<'_> {
         Ok(())
     }
 
-    fn summaries(&self, span: Span, of_routes: Span) -> Vec<HopSummary> {
+    pub(super) fn summaries(&self, span: Span, of_routes: Span) -> Vec<HopSummary> {
         let recording = self.shared.recording();
         let asked = self.experiment.load.asked();
         let is_asked = |route: &&String| asked.iter().any(|(_, name)| name == route);
@@ -118,10 +120,11 @@ impl Story<'_> {
         let routes = routes.filter_map(|it| {
             let mut summary = recording.route_summary(it, of_routes)?;
             // The journal knows when each call began; counters are read ten times a second.
-            if let Some((calls, error_rate)) = self.calls.count(it, of_routes) {
-                summary.requests = calls;
-                summary.error_rate = exact(error_rate);
-                summary.rate = exact(calls as f64 / span.seconds().max(1e-6));
+            if let Some(count) = self.calls.count(it, of_routes) {
+                summary.requests = count.calls;
+                summary.error_rate = count.error_rate();
+                summary.mean_ms = count.mean_ms();
+                summary.rate = exact(count.calls as f64 / span.seconds().max(1e-6));
             }
             Some(summary)
         });

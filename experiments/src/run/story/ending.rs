@@ -3,6 +3,7 @@
 use super::{Halt, RunFailure, Story, repetitions::together};
 use crate::run::{
     Event, FaultTruth, Judgement, JudgementKind, JudgementVerdict, Verdict, pages::Pages,
+    verdict::unproven,
 };
 
 impl Story<'_> {
@@ -12,7 +13,9 @@ impl Story<'_> {
         let left = self.proxy.roll_back().await;
         self.pages = Pages::External; // No more pages.
         self.watching.abort_all();
-        self.tell_seconds(self.shared.now());
+        let load_left = self.shared.now();
+        self.tell_seconds(load_left);
+        self.tell_last_second(load_left);
         if let Some(Halt::Guard { guard, observed }) = &halted {
             self.say(&Event::GuardTripped {
                 guard: guard.clone(),
@@ -32,7 +35,7 @@ impl Story<'_> {
             self.judgements.retain(|it| it.repetition.is_none());
         }
         self.judge_left(&left, at_ms);
-        self.tell_account().await;
+        self.tell_account(load_left).await;
         let (verdict, sentence) = match halted {
             Some(Halt::Refused(error)) => return Err(RunFailure { error, left }),
             _ if !left.is_empty() => (
@@ -115,12 +118,13 @@ impl Story<'_> {
                 )
             }
             _ => format!(
-                "Passed: {held} of {all} expectations held{}{}.",
+                "Passed: {held} of {all} expectations held{}{}{}.",
                 match self.repetition.of {
                     1 => String::new(),
                     of => format!(" in {of} repetitions"),
                 },
-                self.while_what()
+                self.while_what(),
+                unproven(&self.judgements).map_or_else(String::new, |it| format!("; {it}"))
             ),
         };
         (verdict, sentence)
@@ -141,7 +145,7 @@ impl Story<'_> {
                 let each = it.observed.split("; ");
                 let count = each.filter_map(|it| it.split(' ').next()?.parse::<u64>().ok());
                 let count: u64 = count.sum();
-                format!("{id} was injected into {count} requests")
+                format!("fault {id} was injected into {count} calls")
             })
             .collect();
         match words.split_last() {
@@ -189,6 +193,7 @@ impl Story<'_> {
             margin: None,
             samples: 0,
             interval: None,
+            proven: None,
             why: None,
             at_ms,
             repetition: None,

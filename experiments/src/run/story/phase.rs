@@ -10,7 +10,7 @@ use crate::{
     run::{
         Event, Exemplar, FaultTruth, Judgement, JudgementKind, JudgementVerdict, PhaseKind,
         RunError, TailRecord,
-        account::FaultPhase,
+        account::{FaultPhase, PhaseFault},
         control::{FaultState, describe},
         pages::Pages,
         recording::{Page, Span},
@@ -30,11 +30,7 @@ impl Story<'_> {
             self.pass(Some(steady.warmup), &name).await?;
         }
         let from = self.shared.now();
-        self.say(&Event::PhaseStarted {
-            phase: name.clone(),
-            kind: PhaseKind::Steady,
-            at_ms: from / 1_000,
-        });
+        self.begin(&name, PhaseKind::Steady, from);
         self.pass(Some(steady.duration), &name).await?;
         let span = self.close(&name, from).await?;
         let faults = BTreeMap::new();
@@ -79,11 +75,7 @@ impl Story<'_> {
                 at_ms: from / 1_000,
             });
         }
-        self.say(&Event::PhaseStarted {
-            phase: name.to_owned(),
-            kind: PhaseKind::Fault,
-            at_ms: from / 1_000,
-        });
+        self.begin(name, PhaseKind::Fault, from);
         let by_page: Vec<&PlannedFault> = phase
             .faults
             .iter()
@@ -146,11 +138,7 @@ impl Story<'_> {
     ) -> Result<(), Halt> {
         let name = self.repetition.named(&after_name(&phase.name));
         let from = self.shared.now();
-        self.say(&Event::PhaseStarted {
-            phase: name.clone(),
-            kind: PhaseKind::After,
-            at_ms: from / 1_000,
-        });
+        self.begin(&name, PhaseKind::After, from);
         self.pass(Some(length), &name).await?;
         let span = self.close(&name, from).await?;
         self.judge(
@@ -300,7 +288,7 @@ impl Story<'_> {
             let counters = states.get(&fault.id).and_then(|it| it.counters);
             let (verdict, observed, why) = match counters {
                 Some(it) if it.injected > 0 => {
-                    let observed = format!("{} of {} matching requests", it.injected, it.matched);
+                    let observed = format!("{} of {} matched calls", it.injected, it.matched);
                     (JudgementVerdict::Passed, observed, None)
                 }
                 Some(it) if it.matched == 0 => (
@@ -337,6 +325,7 @@ impl Story<'_> {
                 margin: None,
                 samples: counters.map_or(0, |it| it.matched),
                 interval: None,
+                proven: None,
                 why,
                 at_ms: span.to / 1_000,
                 repetition: None,
@@ -375,6 +364,7 @@ impl Story<'_> {
             margin: None,
             samples: 0,
             interval: None,
+            proven: None,
             why: Some("this machine was too busy to send pages in time".to_owned()),
             at_ms: span.to / 1_000,
             repetition: None,
@@ -434,8 +424,15 @@ fn fault_phase(name: &str, phase: &Phase, span: Span) -> FaultPhase {
     FaultPhase {
         name: name.to_owned(),
         span,
-        faults: faults.map(|it| (describe(&it.body), span)).collect(),
+        faults: faults
+            .map(|it| PhaseFault {
+                id: it.id.clone(),
+                what: describe(&it.body),
+                on: span,
+            })
+            .collect(),
         routes,
+        breakers_opened: Vec::new(),
     }
 }
 

@@ -44,9 +44,6 @@ impl Runner {
                 }
             }
         };
-        let now = Timestamp::now();
-        let started = now.as_microsecond().unsigned_abs();
-        let run_key = template_mix(started ^ self.seed);
         let watch = match experiment.load.watched() {
             Some(watched) => {
                 let address = address_of(&watched.to, &routes).await?;
@@ -54,6 +51,9 @@ impl Runner {
             }
             None => None,
         };
+        let now = Timestamp::now();
+        let started = now.as_microsecond().unsigned_abs();
+        let run_key = template_mix(started ^ self.seed);
         let shared = Shared::new(
             Endpoint::new(experiment.load.clone(), address, Asked::Load),
             watch,
@@ -72,7 +72,7 @@ impl Runner {
                 file: self.file.clone(),
                 seed: self.seed,
                 brownout: self.version.clone(),
-                started_at: now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+                started_at: now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
                 control: self.control.base().to_owned(),
                 load: experiment.load.describe(),
                 load_name: experiment.load.name().map(str::to_owned),

@@ -107,6 +107,13 @@ fn one(phase: String, group: &[&Judgement]) -> Judgement {
             .min_by(f64::total_cmp),
         samples: group.iter().map(|it| it.samples).sum(),
         interval: None,
+        // Together they are more requests than each alone, but what they prove together is not worked out.
+        proven: match verdict {
+            Told::Passed => last
+                .proven
+                .and(Some(group.iter().all(|it| it.proven != Some(false)))),
+            Told::Failed | Told::Inconclusive => None,
+        },
         why: Some(parts.join(", ")),
         repetition: None,
         ..Judgement::clone(last)
@@ -132,6 +139,7 @@ mod tests {
             margin: Some(f64::from(number)),
             samples: 100,
             interval: None,
+            proven: None,
             why: None,
             at_ms: 0,
             repetition: Some(number),

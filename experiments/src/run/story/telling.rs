@@ -7,8 +7,9 @@ use tokio::time::timeout;
 use super::Story;
 use crate::run::{
     Event,
-    account::{Seen, account},
+    account::{Between, Seen, account},
     journal::JournalError,
+    recording::Span,
 };
 
 /// Where nobody expects anything of single calls, reading them may take so long.
@@ -69,22 +70,48 @@ impl Story<'_> {
     }
 
     /// Tells what happened, once all is over.
-    pub(super) async fn tell_account(&mut self) {
+    ///
+    /// `end` is when the load left.
+    pub(super) async fn tell_account(&mut self, end: u64) {
         if self.fault_phases.is_empty() {
             return;
         }
         self.read_calls().await;
-        // What began later was cut short by the end of the run. A phase that was is told as far as it came.
-        let last = self.fault_phases.last().map_or(0, |it| it.span.to);
-        let end = self.measured_until.max(last);
+        let between = self.between(end);
+        for phase in &mut self.fault_phases {
+            let closed = self.phases.iter().find(|it| it.name == phase.name);
+            let callers = closed.map_or(&[][..], |it| &it.callers);
+            let opened = callers
+                .iter()
+                .map(|it| (it.hop.clone(), it.breakers_opened));
+            phase.breakers_opened = opened.collect();
+        }
+        // What the load asks itself is told by its pages.
+        let asked = self.experiment.load.asked();
+        let is_asked = |route: &String| asked.iter().any(|(_, name)| name == route);
+        let routes: Vec<String> = self
+            .hops
+            .iter()
+            .filter(|it| !is_asked(it))
+            .cloned()
+            .collect();
+        for hop in routes {
+            if let Some(seconds) = self.calls.seconds(&hop, end) {
+                self.say(&Event::Recounted { hop, seconds });
+            }
+        }
         let load = self.experiment.load.name().map(str::to_owned);
         let told = {
-            let pages = self.shared.recording().all_pages();
+            let (pages, cut_off) = {
+                let recording = self.shared.recording();
+                (recording.all_pages(), recording.unfinished_pages())
+            };
             let trace_id = |page| self.shared.trace_id(page);
             let fallback = self.shared.predicates.first();
             account(Seen {
                 calls: std::mem::take(&mut self.calls),
                 pages,
+                cut_off,
                 trace_id: &trace_id,
                 fallback: fallback.map_or_else(String::new, ToString::to_string),
                 load,
@@ -92,9 +119,59 @@ impl Story<'_> {
                 steady: self.steady,
                 phases: std::mem::take(&mut self.fault_phases),
                 end,
+                between,
             })
         };
         self.say(&Event::Account(told));
+    }
+
+    /// The times that belong to no phase, with what was measured in them.
+    fn between(&self, end: u64) -> Vec<Between> {
+        let mut all = Vec::new();
+        let mut over = 0;
+        let mut last: Option<&str> = None;
+        let spans = self
+            .spans
+            .iter()
+            .map(|(name, span)| (Some(name.as_str()), *span));
+        let behind = Span {
+            from: end,
+            to: u64::MAX,
+        };
+        for (next, phase) in spans.chain([(None, behind)]) {
+            let (from, to) = (over, phase.from);
+            let name = match (last, next) {
+                (None, Some(_)) => "warm-up".to_owned(),
+                (Some(last), Some(next)) => format!("between {last} and {next}"),
+                (Some(last), None) => format!("from {last} to the end"),
+                (None, None) => "the whole run".to_owned(),
+            };
+            if from < to {
+                let span = Span { from, to };
+                let hops = self.summaries(span, span);
+                all.push(Between {
+                    name,
+                    from_ms: from / 1_000,
+                    to_ms: to / 1_000,
+                    hops,
+                });
+            }
+            if let (Some(name), true) = (next, phase.to > end) {
+                let span = Span {
+                    to: end.max(phase.from),
+                    ..phase
+                };
+                all.push(Between {
+                    name: format!("{name}, cut short"),
+                    from_ms: span.from / 1_000,
+                    to_ms: span.to / 1_000,
+                    hops: self.summaries(span, span),
+                });
+            }
+            over = phase.to;
+            last = next;
+        }
+        all
     }
 }
 

@@ -1,0 +1,86 @@
+//! What words of a page mean, at its top.
+
+use super::{Page, escape};
+
+/// A word, and what it means in a sentence or two.
+pub(super) type Word<'w> = (&'w str, String);
+
+/// A list of words that a reader may close.
+pub(super) fn write(page: &mut Page, words: &[Word<'_>]) {
+    page.put(format_args!(
+        "<details class=\"words\" open>\n<summary>Words on this page</summary>\n<dl>\n"
+    ));
+    for (word, meaning) in words {
+        page.put(format_args!(
+            "<div><dt>{}</dt><dd>{}</dd></div>\n",
+            escape(word),
+            escape(meaning)
+        ));
+    }
+    page.put(format_args!("</dl>\n</details>\n"));
+}
+
+/// The words of the page of a run. `fallback` is how a fallback page is known.
+pub(super) fn of_run(fallback: Option<&str>) -> Vec<Word<'static>> {
+    let known = fallback.map_or_else(String::new, |it| format!(" (here: {it})"));
+    let own = |text: &str| text.to_owned();
+    vec![
+        (
+            "load, page",
+            own("The load stands for users. Each of its requests asks for a page."),
+        ),
+        (
+            "whole, fallback, failed page",
+            format!(
+                "A fallback is a good answer that says that something is missing{known}. A page failed if it had no whole \
+                 answer, or a status of 400 and above. All others are whole."
+            ),
+        ),
+        (
+            "route, call",
+            own(
+                "A request that goes over a route of brownout, from a service to another one. It failed if it had no whole \
+                 answer, or a status of 500 and above.",
+            ),
+        ),
+        (
+            "phase",
+            own(
+                "A part of the run with faults and expectations of its own. Between two phases the load goes on.",
+            ),
+        ),
+        (
+            "steady state, baseline",
+            own(
+                "The phase before any fault. What it measured is the baseline, or \u{201c}before\u{201d}.",
+            ),
+        ),
+        (
+            "matched, injected",
+            own(
+                "While a fault is on, it matches calls by its conditions. It is injected into those that it acts on.",
+            ),
+        ),
+        (
+            "reset",
+            own("The connection is broken off (TCP RST): the caller gets an error and no answer."),
+        ),
+        (
+            "median, p99",
+            own(
+                "Half of all pages took at most the median; 99 of 100 took at most p99. Counted from when a page was to be sent.",
+            ),
+        ),
+        (
+            "inferred",
+            own("No service told it. It is read from calls that came, or did not come."),
+        ),
+        (
+            "held, not proven, failed, unknown",
+            own(
+                "An expectation held if the measured value is within its limit. It is not proven if chance could have done that, \
+                 with so few requests. It is unknown if too little was measured.",
+            ),
+        ),
+    ]
+}
