@@ -95,7 +95,33 @@ fn difference(first: &RunRecord, second: &RunRecord) -> String {
             Unit::Time.show(was)
         ));
     }
-    format!("{}.", parts.join("; "))
+    let reason = because(&was, &is, first, second);
+    format!("{}.{reason}", parts.join("; "))
+}
+
+/// What breakers did that one run has and the other has not; nothing where that does not tell them apart.
+fn because(was: &Row, is: &Row, first: &RunRecord, second: &RunRecord) -> String {
+    let (more, less, row, other) = match (was.breakers_opened, is.breakers_opened) {
+        (0, opened) if opened > 0 => (second, first, is, was),
+        (opened, 0) if opened > 0 => (first, second, was, is),
+        _ => return String::new(),
+    };
+    let mut text = format!(
+        " The breakers of {} opened ({} of them): from then on its pages do not call the upstream",
+        more.run.name, row.breakers_opened
+    );
+    if let (Some(with), Some(without)) = (row.p50_ms, other.p50_ms) {
+        let show = |ms: f64| Unit::Time.show(ms / 1_000.0);
+        write!(
+            text,
+            ", so half of them take at most {} instead of the {} of {}, which waits for it each time",
+            show(with),
+            show(without),
+            less.run.name
+        )
+        .expect("a String takes everything");
+    }
+    text + "."
 }
 
 fn ratio(is: f64, was: f64) -> String {
@@ -112,14 +138,28 @@ fn ratio(is: f64, was: f64) -> String {
 fn numbers(page: &mut String, report: &StoriesReport) {
     page.push_str("<section aria-labelledby=\"numbers\">\n<h2 id=\"numbers\">In numbers</h2>\n<div class=\"scroll\"><table>\n");
     let text = table(&report.groups(), true);
-    for (number, line) in text.lines().enumerate() {
-        if number == 1 {
-            continue; // The rule below the heading of Markdown.
-        }
-        let cells = line.trim_matches('|').split('|').map(str::trim);
-        let cell = if number == 0 { "th" } else { "td" };
-        let cells: String = cells
-            .map(|it| format!("<{cell}>{}</{cell}>", escape(it)))
+    let lines = text.lines().enumerate();
+    let mut cells: Vec<Vec<&str>> = lines
+        .filter(|(number, _)| *number != 1) // The rule below the heading of Markdown.
+        .map(|(_, line)| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    // Few stories stand beside each other, which a phone has room for.
+    if cells.len() <= 4 {
+        cells = (0..cells[0].len())
+            .map(|at| {
+                cells
+                    .iter()
+                    .filter_map(|row| row.get(at).copied())
+                    .collect()
+            })
+            .collect();
+    }
+    for (number, row) in cells.iter().enumerate() {
+        let cells: String = (row.iter().enumerate())
+            .map(|(at, it)| {
+                let cell = if number == 0 || at == 0 { "th" } else { "td" };
+                format!("<{cell}>{}</{cell}>", escape(it))
+            })
             .collect();
         put(page, format_args!("<tr>{cells}</tr>\n"));
     }
@@ -222,11 +262,16 @@ fn timeline(run: &RunRecord, seconds: f64, most: f64) -> String {
         if let Some(tail) = &phase.tail {
             let all = tail.total_seconds();
             let width = x(all.min(seconds - to)).max(0.0);
+            let goes_on = if all > seconds - to {
+                ", far beyond this chart"
+            } else {
+                ""
+            };
             put(
                 &mut svg,
                 format_args!(
                     "<rect class=\"tail\" x=\"{:.1}\" y=\"{}\" width=\"{width:.1}\" height=\"12\"/>\n\
-                     <text x=\"{:.1}\" y=\"{}\">{} for nobody</text>\n",
+                     <text x=\"{:.1}\" y=\"{}\">{} for nobody{goes_on}</text>\n",
                     x(to),
                     HEIGHT - 12.0,
                     x(to) + 4.0,
@@ -298,7 +343,7 @@ fn described(run: &RunRecord, rows: &[Row]) -> String {
 }
 
 fn expected(page: &mut String, runs: &[&RunRecord]) {
-    page.push_str("<section aria-labelledby=\"expected\">\n<h2 id=\"expected\">What was expected</h2>\n<div class=\"scroll\"><table>\n\
+    page.push_str("<section aria-labelledby=\"expected\">\n<h2 id=\"expected\">What was expected</h2>\n<div class=\"scroll\"><table class=\"expected\">\n\
                    <tr><th>story</th><th>expectation</th><th>observed</th><th>held to</th><th></th></tr>\n");
     for run in runs {
         for it in run.expectations() {
@@ -346,6 +391,27 @@ mod tests {
         let mut record = RunRecord::of(&events).unwrap();
         record.run.name = name.to_owned();
         record
+    }
+
+    #[test]
+    fn breakers_that_only_one_story_has_are_the_reason() {
+        let (first, second) = (run_of("without"), run_of("with"));
+        let row = rows(&first).into_iter().next().unwrap();
+        let of = |breakers_opened, p50_ms| Row {
+            breakers_opened,
+            p50_ms: Some(p50_ms),
+            ..row.clone()
+        };
+
+        let reason = because(&of(0, 595.0), &of(8, 77.0), &first, &second);
+
+        assert_eq!(
+            reason,
+            " The breakers of with opened (8 of them): from then on its pages do not call the upstream, so half of them \
+             take at most 77ms instead of the 595ms of without, which waits for it each time."
+        );
+        assert_eq!(because(&of(8, 77.0), &of(8, 70.0), &first, &second), "");
+        assert_eq!(because(&of(0, 77.0), &of(0, 70.0), &first, &second), "");
     }
 
     #[test]
