@@ -15,6 +15,7 @@ mod request;
 mod server;
 mod stream;
 mod upstream;
+mod window;
 
 pub(crate) use self::{
     server::{Ended, converse},
@@ -22,14 +23,20 @@ pub(crate) use self::{
     upstream::{Connections, Next},
 };
 
-/// What a client may have open at once on a connection (RFC 9113 §5.1.2).
-pub(crate) const STREAMS_MAX: u32 = 256;
+/// What a client may have open at once on a connection (RFC 9113 §5.1.2), and the most that an upstream is sent on one.
+pub(crate) const STREAMS_MAX: u32 = 1_000;
 
-/// So many bytes of a stream may be on their way before they are read.
+/// So many bytes of a stream may be on their way before they are read, at the beginning of a connection.
 pub(crate) const STREAM_WINDOW: u32 = 64 * 1024;
 
-/// So many bytes of all streams of a connection: a stream that nobody reads takes nothing from the others.
-pub(crate) const CONNECTION_WINDOW: u32 = STREAMS_MAX * STREAM_WINDOW;
+/// So many once its reader has kept up.
+const STREAM_WINDOW_MAX: u32 = 4 * 1024 * 1024;
+
+/// So many while there are very many streams.
+const STREAM_WINDOW_MIN: u32 = 16 * 1024;
+
+/// So many bytes of all streams of a connection, which is what they hold at most.
+const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 
 /// So many bytes of a message wait for credit at most, on each stream: as a socket's send buffer would.
 const UNSENT_MAX: usize = 64 * 1024;

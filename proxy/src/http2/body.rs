@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
@@ -9,7 +10,10 @@ use bytes::{Bytes, BytesMut};
 use h2::{Reason, RecvStream, SendStream};
 use http::HeaderMap;
 
-use super::{UNSENT_MAX, fields};
+use super::{
+    UNSENT_MAX, fields,
+    window::{Reading, Windows},
+};
 use crate::http1::{BodyLength, ChunkHead, Decoder};
 
 /// What came on a stream, read as HTTP/1.1.
@@ -32,14 +36,41 @@ pub(super) struct FromStream {
 #[derive(Debug)]
 enum Content {
     /// There may be more of it.
-    Stream(RecvStream),
+    Stream(Box<Incoming>),
     /// All of it has come.
     Ended,
 }
 
+/// Content that comes, and what its connection is told of how it is read.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    stream: RecvStream,
+    windows: Rc<Windows>,
+    reading: Reading,
+}
+
+impl Incoming {
+    pub(super) fn new(stream: RecvStream, windows: &Rc<Windows>) -> Box<Self> {
+        Box::new(Self {
+            stream,
+            windows: Rc::clone(windows),
+            reading: Reading::default(),
+        })
+    }
+
+    /// Gives the other side credit for what was read.
+    fn give_credit(&mut self, bytes: usize) {
+        let flow = self.stream.flow_control();
+        // It fails only for more than has come.
+        drop(flow.release_capacity(bytes));
+        let keeps_up = flow.used_capacity() == 0;
+        self.windows.read(&mut self.reading, bytes, keeps_up);
+    }
+}
+
 impl FromStream {
     /// A message whose head is `text`, with what comes on `content` behind it.
-    pub(super) fn new(text: Vec<u8>, content: Option<RecvStream>, is_chunked: bool) -> Self {
+    pub(super) fn new(text: Vec<u8>, content: Option<Box<Incoming>>, is_chunked: bool) -> Self {
         Self {
             text,
             text_read: 0,
@@ -63,9 +94,10 @@ impl FromStream {
     /// As [`poll_ready`](Self::poll_ready), with the error as it is.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, h2::Error>> {
         while !self.has_bytes() {
-            let Content::Stream(stream) = &mut self.content else {
+            let Content::Stream(incoming) = &mut self.content else {
                 return Poll::Ready(Ok(false));
             };
+            let stream = &mut incoming.stream;
             match ready!(stream.poll_data(cx)) {
                 Some(Ok(data)) if data.is_empty() => {}
                 Some(Ok(data)) => {
@@ -162,10 +194,9 @@ impl FromStream {
     fn give_credit(&mut self) {
         let withheld = std::mem::take(&mut self.withheld);
         if withheld > 0
-            && let Content::Stream(stream) = &mut self.content
+            && let Content::Stream(incoming) = &mut self.content
         {
-            // It fails only for more than has come.
-            drop(stream.flow_control().release_capacity(withheld));
+            incoming.give_credit(withheld);
         }
     }
 }

@@ -15,9 +15,10 @@ use h2::server::Connection;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
-    STREAM_WINDOW, STREAMS_MAX,
+    STREAMS_MAX,
     frames::{Frames, Kind, frame},
     io::Turns,
+    window::Windows,
 };
 use crate::timer::Timer;
 
@@ -28,6 +29,7 @@ const HEADER_TABLE: u32 = 4_096;
 #[derive(Debug)]
 pub(super) struct Control {
     pub(super) frames: Rc<Frames>,
+    pub(super) windows: Rc<Windows>,
     turns: Rc<Turns>,
     /// Of a head, as clients are told.
     header_list_size: u32,
@@ -100,6 +102,7 @@ impl Control {
     pub(super) fn new(turns: &Rc<Turns>, header_list_size: u32) -> Self {
         Self {
             frames: Rc::default(),
+            windows: Windows::new(turns),
             turns: Rc::clone(turns),
             header_list_size,
             last_stream: Cell::new(None),
@@ -207,11 +210,25 @@ impl Control {
         self.poll_held(cx);
         if self.has_settings.get() {
             self.tell_settings(connection);
+        } else if let Some(window) = self.windows.news()
+            && !self.has_own_window()
+            && connection.set_initial_window_size(window).is_ok()
+        {
+            self.windows.tell(window);
         }
         match &mut *self.grace.borrow_mut() {
             None => Poll::Pending,
             Some(Waiting(grace)) => grace.as_mut().poll(cx).map(|()| End::Closed),
         }
+    }
+
+    /// Whether a fault has chosen the window.
+    fn has_own_window(&self) -> bool {
+        let held = self.held.borrow();
+        held.iter().any(|it| match it.what {
+            What::Settings(settings) => settings.initial_window_size.is_some(),
+            What::IgnorePings => false,
+        })
     }
 
     fn poll_held(&self, cx: &mut Context<'_>) {
@@ -253,10 +270,11 @@ impl Control {
                 };
             }
         }
-        let window = all.initial_window_size.unwrap_or(STREAM_WINDOW);
+        let window = (all.initial_window_size).unwrap_or_else(|| self.windows.wanted());
         if connection.set_initial_window_size(window).is_err() {
             return;
         }
+        self.windows.tell(window);
         self.has_settings.set(false);
         self.frames.add_settings(&[
             (1, all.header_table_size.unwrap_or(HEADER_TABLE)),

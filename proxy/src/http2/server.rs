@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     CONNECTION_WINDOW, STREAM_WINDOW, STREAMS_MAX, UNSENT_MAX,
-    body::FromStream,
+    body::{FromStream, Incoming},
     control::{Control, End},
     io::{HasTransport, Io, Turns},
     request,
@@ -113,6 +113,7 @@ pub(crate) async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>, input
             continue;
         }
         shared.served.set(shared.served.get() + 1);
+        shared.control.windows.opens_stream();
         let serves = serve(
             Rc::clone(scope),
             Rc::clone(client),
@@ -234,6 +235,7 @@ struct Served(Rc<Shared>);
 impl Drop for Served {
     fn drop(&mut self) {
         self.0.served.set(self.0.served.get() - 1);
+        self.0.control.windows.closes_stream();
         self.0.turns.wake();
     }
 }
@@ -258,7 +260,8 @@ async fn serve(
         Err(refusal) => (BodyLength::Empty, Some(refusal)),
     };
     let is_chunked = length == BodyLength::Chunked;
-    let from = FromStream::new(Vec::new(), (!has_ended).then_some(content), is_chunked);
+    let content = (!has_ended).then(|| Incoming::new(content, &served.0.control.windows));
+    let from = FromStream::new(Vec::new(), content, is_chunked);
     let id = respond.stream_id().as_u32();
     let to_client = ToClient::new(from, parts.method == Method::HEAD, respond);
     drop(parts);

@@ -21,6 +21,7 @@ use super::{
     CONNECTION_WINDOW, STREAM_WINDOW, STREAMS_MAX, UNSENT_MAX,
     io::{HasTransport, Io, Turns},
     stream::{Stream, ToUpstream},
+    window::Windows,
 };
 use crate::{
     error::UpstreamError,
@@ -55,6 +56,7 @@ pub(crate) struct Connection {
     named: Option<Rc<NamedAddress>>,
     requests: SendRequest<Bytes>,
     streams: Cell<usize>,
+    windows: Rc<Windows>,
     idle_since: Cell<Instant>,
     has_ended: Cell<bool>,
     changed: Rc<Notify>,
@@ -166,18 +168,25 @@ impl Connections {
             named,
             requests,
             streams: Cell::new(0),
+            windows: Windows::new(&turns),
             idle_since: Cell::new(Instant::now()),
             has_ended: Cell::new(false),
             changed: Rc::clone(&self.changed),
         });
         let stream = ToUpstream::new(&connection);
         let ends = Rc::downgrade(&connection);
+        let windows = Rc::clone(&connection.windows);
         self.open.borrow_mut().push(connection);
         // Not one of those that a drain waits for: exchanges on it are.
         tokio::task::spawn_local(async move {
             let mut moves = pin!(moves);
             let ended = poll_fn(|cx| {
                 turns.begins(cx);
+                if let Some(window) = windows.news()
+                    && moves.set_initial_window_size(window).is_ok()
+                {
+                    windows.tell(window);
+                }
                 let polled = moves.as_mut().poll(cx);
                 if polled.is_pending() {
                     turns.ends();
@@ -225,6 +234,10 @@ impl Connection {
         self.streams.get() < theirs.clamp(1, STREAMS_MAX as usize)
     }
 
+    pub(super) fn windows(&self) -> &Rc<Windows> {
+        &self.windows
+    }
+
     pub(super) fn scheme(&self) -> &'static str {
         match self.upstream.tls() {
             None => "http",
@@ -247,10 +260,12 @@ impl Connection {
 
     pub(super) fn opens_stream(&self) {
         self.streams.set(self.streams.get() + 1);
+        self.windows.opens_stream();
     }
 
     pub(super) fn closes_stream(&self) {
         self.streams.set(self.streams.get() - 1);
+        self.windows.closes_stream();
         self.idle_since.set(Instant::now());
         self.changed.notify_waiters();
     }

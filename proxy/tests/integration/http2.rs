@@ -2,6 +2,7 @@
 
 mod client;
 mod faults;
+mod floods;
 mod malformed;
 mod own_faults;
 mod passing;

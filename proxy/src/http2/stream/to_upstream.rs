@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use crate::{
     http1::{Decoder, FieldKind, HeadLimits, HeadSearch, RequestHead, request_body},
     http2::{
-        body::{FromStream, ToStream, ends_with_head, to_io},
+        body::{FromStream, Incoming, ToStream, ends_with_head, to_io},
         fields,
         upstream::Connection,
     },
@@ -74,7 +74,7 @@ impl ToUpstream {
     }
 
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let polled = self.state.borrow_mut().poll_ready(cx);
+        let polled = self.state.borrow_mut().poll_ready(cx, &self.connection);
         polled.map(|ready| self.noted(ready).map(drop))
     }
 
@@ -84,7 +84,7 @@ impl ToUpstream {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let mut state = self.state.borrow_mut();
-        let ready = ready!(state.poll_ready(cx));
+        let ready = ready!(state.poll_ready(cx, &self.connection));
         if !self.noted(ready)? {
             return Poll::Ready(Ok(0));
         }
@@ -162,7 +162,11 @@ impl State {
     }
 
     /// Ready when there are bytes to read, or there will be none: `false`.
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, h2::Error>> {
+    fn poll_ready(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &Connection,
+    ) -> Poll<Result<bool, h2::Error>> {
         loop {
             let (response, text) = match &mut self.answer {
                 Answer::Nothing => return Poll::Ready(Ok(false)),
@@ -177,19 +181,20 @@ impl State {
                 continue;
             }
             let answer = ready!(Pin::new(response).poll(cx))?;
-            self.answer = Answer::Content(self.content(answer));
+            self.answer = Answer::Content(self.content(answer, connection));
         }
     }
 
     /// An answer as HTTP/1.1.
-    fn content(&self, answer: Response<RecvStream>) -> FromStream {
+    fn content(&self, answer: Response<RecvStream>, connection: &Connection) -> FromStream {
         let (parts, content) = answer.into_parts();
         let (status, headers) = (parts.status, &parts.headers);
         let has_none = self.answers_head
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         if has_none || headers.contains_key(header::CONTENT_LENGTH) {
             let text = head(status, headers, "");
-            return FromStream::new(text, (!has_none).then_some(content), false);
+            let content = (!has_none).then(|| Incoming::new(content, connection.windows()));
+            return FromStream::new(text, content, false);
         }
         let mut text = head(status, headers, "transfer-encoding: chunked\r\n");
         if content.is_end_stream() {
@@ -197,7 +202,11 @@ impl State {
             text.extend_from_slice(b"0\r\n\r\n");
             return FromStream::new(text, None, true);
         }
-        FromStream::new(text, Some(content), true)
+        FromStream::new(
+            text,
+            Some(Incoming::new(content, connection.windows())),
+            true,
+        )
     }
 }
 

@@ -56,6 +56,7 @@ pub(super) async fn end_of_stream(client: &mut RawClient, stream: u32) -> (u8, u
 pub(super) const SETTINGS: u8 = 4;
 pub(super) const PING: u8 = 6;
 pub(super) const WINDOW_UPDATE: u8 = 8;
+pub(super) const CONTINUATION: u8 = 9;
 pub(super) const ACK: u8 = 1;
 
 /// A frame as it came.

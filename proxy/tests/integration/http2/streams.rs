@@ -122,7 +122,7 @@ async fn further_streams_wait_for_a_place() {
     let mut client = Client::connect(proxy.address()).await;
     assert_eq!(client.get("/").await.body, b"hello");
     let mut held = Vec::new();
-    for _ in 0..256 {
+    for _ in 0..1_000 {
         held.push(client.send(client.request("GET", "/hang"), true).await);
     }
     let (waits, _) = client.send(client.request("GET", "/"), true).await;
@@ -139,7 +139,7 @@ async fn further_streams_wait_for_a_place() {
         let handle = proxy.handle();
         handle.journal().unwrap().attempts(&open).open.len()
     };
-    eventually("all places to be taken", || served() == 256).await;
+    eventually("all places to be taken", || served() == 1_000).await;
 
     held.truncate(200);
 
@@ -163,4 +163,47 @@ async fn a_large_answer_passes_while_it_is_read_slowly() {
     }
 
     assert_eq!(bytes, 5_000_000);
+}
+
+#[tokio::test]
+async fn the_window_grows_while_a_stream_is_read_as_fast_as_it_comes() {
+    use super::raw::{
+        ACK, DATA, PREFACE, SETTINGS, WINDOW_UPDATE, frame, frames_to, next_frame, post,
+    };
+    const FIRST: u32 = 64 * 1024;
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+    let mut client = RawClient::connect(proxy.address()).await;
+    client.send(PREFACE).await;
+    client.send(frame(SETTINGS, ACK, 0, b"")).await;
+
+    // The connection's own window is told first.
+    frames_to(&mut client, WINDOW_UPDATE, 0).await;
+    client.send(post(1, "/")).await;
+    let mut credit = FIRST;
+    let mut told = FIRST;
+    while told < 4 * 1024 * 1024 {
+        while credit >= 16 * 1024 {
+            client.send(frame(DATA, 0, 1, &[b'x'; 16 * 1024])).await;
+            credit -= 16 * 1024;
+        }
+        let frame_of = next_frame(&mut client).await;
+        match (frame_of.kind, frame_of.stream) {
+            (WINDOW_UPDATE, 1) => credit += frame_of.number(0),
+            (SETTINGS, _) if frame_of.flags & ACK == 0 => {
+                let window = frame_of.settings().into_iter().find(|(id, _)| *id == 4);
+                let Some((_, window)) = window.filter(|(_, window)| *window != told) else {
+                    continue;
+                };
+                assert_eq!(window, 2 * told, "it doubles");
+                credit += window - told;
+                told = window;
+                client.send(frame(SETTINGS, ACK, 0, b"")).await;
+            }
+            (kind, stream) => assert!(
+                ![3, 7].contains(&kind),
+                "{frame_of:?} of {stream}, window {told}"
+            ),
+        }
+    }
 }
