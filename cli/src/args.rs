@@ -11,6 +11,7 @@ mod explain;
 mod fault;
 mod proxy;
 mod requests;
+mod route;
 mod run;
 mod simulate;
 mod sweep;
@@ -29,6 +30,7 @@ pub(crate) use self::{
     fault::{FaultAddArgs, FaultArgs, FaultCommand, FaultFilter},
     proxy::{ControlArgs, ProxyArgs},
     requests::RequestsArgs,
+    route::{AddRoute, RouteArgs, RouteCommand},
     run::{PlanArgs, ReportArgs, ReportPaths, RunArgs, SchemaArgs, SchemaOf},
     simulate::SimulateArgs,
     sweep::SweepArgs,
@@ -333,75 +335,6 @@ pub(crate) struct ApiArgs {
     /// How the answer is printed
     #[arg(long, global = true, value_enum, default_value_t)]
     pub(crate) output: Output,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct RouteArgs {
-    #[command(flatten)]
-    pub(crate) api: ApiArgs,
-
-    #[command(subcommand)]
-    pub(crate) command: RouteCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum RouteCommand {
-    /// Make a route, such as: route add web 127.0.0.1:9100 http://127.0.0.1:9000
-    Add {
-        /// The name of the route
-        name: String,
-        /// Where to listen; port 0 asks for a free one
-        listen: String,
-        /// The upstream, such as http://127.0.0.1:9000 or tcp://127.0.0.1:5432
-        upstream: String,
-        /// Let callers ask for faults with header fields, such as x-brownout-fault: latency=300ms
-        #[arg(long)]
-        caller_faults: bool,
-        /// The Host that requests have there: keep, upstream, or a host [default: keep]
-        #[arg(long, value_name = "HOST")]
-        host: Option<String>,
-        /// How long the upstream may take to accept a connection [default: 5s]
-        #[arg(long, value_name = "DURATION")]
-        connect_timeout: Option<String>,
-        /// How long the upstream may take to begin its answer [default: none]
-        #[arg(long, value_name = "DURATION")]
-        head_timeout: Option<String>,
-        /// Connections of each core to the upstream; further requests wait [default: no limit]
-        #[arg(long, value_name = "N")]
-        pool_max: Option<u64>,
-        /// What paths begin with at the listener; the upstream gets what follows
-        #[arg(long, value_name = "PATH")]
-        path_prefix: Option<String>,
-        /// Speak TLS on the listener, with certificates of the local authority (see: tls ca)
-        #[arg(long)]
-        tls: bool,
-        /// A PEM file with the certificates to trust at an https upstream [default: the system's]
-        #[arg(long, value_name = "FILE")]
-        upstream_ca: Option<String>,
-        /// Take any certificate of an https upstream
-        #[arg(long, conflicts_with = "upstream_ca")]
-        upstream_insecure: bool,
-    },
-    /// List the routes
-    Ls,
-    /// Let routes accept connections again
-    Enable {
-        /// Their names
-        #[arg(required = true)]
-        names: Vec<String>,
-    },
-    /// Let routes refuse connections: an upstream that is down
-    Disable {
-        /// Their names
-        #[arg(required = true)]
-        names: Vec<String>,
-    },
-    /// Delete routes, with the faults that name them alone
-    Rm {
-        /// The names of the routes
-        #[arg(required = true)]
-        names: Vec<String>,
-    },
 }
 
 #[derive(Debug, clap::Args)]

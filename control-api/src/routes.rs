@@ -152,6 +152,7 @@ fn answer(route: RouteStatus, faults: &[Armed]) -> RouteAnswer {
         options: shown_options(&route.options),
         enabled: route.enabled,
         caller_faults: route.caller_faults,
+        accept_proxy: route.accept_proxy,
         connections: route.connections,
         requests: route.requests,
         bytes_in: route.bytes_in,

@@ -42,6 +42,7 @@ pub fn proxy_route(
         tls: None,
         enabled,
         caller_faults: false,
+        accept_proxy: false,
     })
 }
 

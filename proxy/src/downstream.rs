@@ -8,6 +8,7 @@ use crate::{
     http1::{Input, RequestHead},
     http2::StreamClient,
     journal::OnConnection,
+    proxy_protocol::Endpoints,
     sys::{self, ClientEnd},
     transport::{ClientSocket, Transport},
 };
@@ -62,6 +63,11 @@ impl Downstream {
     /// The client's address.
     pub(crate) fn peer(&self) -> SocketAddr {
         self.socket().peer()
+    }
+
+    /// Both ends of the client's connection, if it has addresses.
+    pub(crate) fn ends(&self) -> Option<Endpoints> {
+        self.socket().ends()
     }
 
     /// The number of the client's connection on its route, in the order of acceptance.

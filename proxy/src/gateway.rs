@@ -218,6 +218,7 @@ impl GatewayHandle {
             callers,
         );
         route.set_tls(tls);
+        route.set_accepts_proxy(new.accept_proxy);
         let mut entry = Entry {
             address,
             route,
@@ -299,6 +300,9 @@ impl GatewayHandle {
         }
         if let Some(tls) = tls {
             entry.route.set_tls(tls);
+        }
+        if let Some(accepts) = change.accept_proxy {
+            entry.route.set_accepts_proxy(accepts);
         }
         entry.revision = self.0.next_revision();
         if let Some(bound) = &bound {
@@ -397,6 +401,7 @@ impl Entry {
             enabled: self.open.is_some(),
             revision: self.revision,
             caller_faults: self.route.callers.is_on(),
+            accept_proxy: self.route.accepts_proxy(),
             connections: u64::try_from(self.route.connections.value()).unwrap_or(0),
             requests: self.route.requests.total(),
             bytes_in: self.route.bytes_in.total(),

@@ -20,7 +20,7 @@ mod server;
 
 pub(crate) use body::{BodyError, Source, Way, write_all};
 pub(crate) use buffers::{Input, Output};
-pub(crate) use client::{NoAnswer, UpstreamConnection, handshake, read_head};
+pub(crate) use client::{NoAnswer, UpstreamConnection, Wanted, handshake, read_head};
 pub(crate) use decoder::{BadBody, ContentWatch, Decoder};
 pub(crate) use encoder::{ChunkHead, Encoder};
 pub(crate) use event_tail::EventTail;

@@ -24,6 +24,7 @@ mod journal;
 mod limits;
 mod listener;
 mod loops;
+mod proxy_protocol;
 mod relay;
 mod route;
 mod scope;
@@ -45,6 +46,7 @@ pub use journal::{
 };
 pub use limits::ClientTimeouts;
 pub use listener::{InvalidListenAddress, ListenAddress, UnixAddress};
+pub use proxy_protocol::ProxyVersion;
 pub use tls::{
     AuthorityError, CertificateFiles, InvalidTls, ListenerTls, ListenerTlsOptions, LocalAuthority,
     UpstreamTls, UpstreamTlsOptions,

@@ -67,6 +67,11 @@ pub(crate) const EARLY_ANSWER_STALL_MAX: Duration = Duration::from_secs(30);
 /// A copy of a request (`duplicate`) has so long to be answered. Then its connection is closed.
 pub(crate) const COPY_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// On a listener that takes headers of the PROXY protocol, a connection has so long to send its own. Then it is closed.
+pub(crate) const PROXY_HEADER_TIME_MAX: Duration = Duration::from_secs(5);
+/// The longest header of version 2 that is taken, with its extensions.
+pub(crate) const PROXY_HEADER_MAX: usize = 4096;
+
 // --- Upstreams ---------------------------------------------------------------------------------------------------
 
 /// An upstream has so long to accept a connection, unless its route says otherwise: a place in the pool, its name resolution and its

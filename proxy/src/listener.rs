@@ -23,7 +23,7 @@ use brownout_fault::FaultReader;
 use brownout_telemetry::Tracer;
 use tokio::{
     net::TcpStream,
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::spawn_local,
     time::{MissedTickBehavior, interval, sleep},
 };
@@ -33,8 +33,9 @@ use crate::{
     crowd::Crowd,
     http1::{self, HeadLimits},
     journal::CoreJournal,
-    limits::ClientTimeouts,
+    limits::{ClientTimeouts, PROXY_HEADER_TIME_MAX},
     loops::Hops,
+    proxy_protocol::{ClientAddress, NoHeader, receive},
     relay,
     route::Route,
     scope::Scope,
@@ -137,11 +138,17 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker,
                     return; // The gateway is gone.
                 };
                 let (scope, closing) = (Rc::clone(&scope), closing.clone());
-                match protocol {
-                    Protocol::Http => {
+                let begins_with_header = scope.route.accepts_proxy();
+                let peer = peer.into();
+                match (protocol, begins_with_header) {
+                    (_, true) => {
+                        let served = serve_behind_header(tcp, peer, permit, scope, closing);
+                        tasks.spawn_local(served);
+                    }
+                    (Protocol::Http, false) => {
                         tasks.spawn_local(http1::serve(tcp, peer, permit, scope, closing));
                     }
-                    Protocol::Tcp => {
+                    (Protocol::Tcp, false) => {
                         tasks.spawn_local(relay::serve(tcp, peer, permit, scope, closing));
                     }
                 }
@@ -152,6 +159,32 @@ pub(crate) async fn accept(serve_route: Serve, timer: Timer, tasks: TaskTracker,
                 sleep(BACK_OFF).await;
             }
         }
+    }
+}
+
+/// Serves a connection that begins with a header of the PROXY protocol, for the client that it names.
+async fn serve_behind_header(
+    tcp: TcpStream,
+    mut address: ClientAddress,
+    permit: OwnedSemaphorePermit,
+    scope: Rc<Scope>,
+    closing: CancellationToken,
+) {
+    let limit = scope.client_timeouts.head.min(PROXY_HEADER_TIME_MAX);
+    let received = tokio::select! {
+        biased;
+        () = closing.cancelled() => return,
+        received = Box::pin(receive(&tcp, limit)) => received,
+    };
+    match received {
+        Ok(Some(client)) => address = client.into(),
+        Ok(None) => {} // The sender speaks for itself.
+        Err(NoHeader::Left) => return,
+        Err(error) => return scope.route.no_proxy_header(address.peer, &error),
+    }
+    match scope.route.protocol() {
+        Protocol::Http => http1::serve(tcp, address, permit, scope, closing).await,
+        Protocol::Tcp => relay::serve(tcp, address, permit, scope, closing).await,
     }
 }
 

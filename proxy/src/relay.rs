@@ -10,9 +10,7 @@ mod upgraded;
 
 pub(crate) use self::{pipe::Pipe, upgraded::upgraded};
 
-use std::{
-    cell::Cell, convert::Infallible, fmt, io, net::SocketAddr, rc::Rc, sync::Arc, time::Instant,
-};
+use std::{cell::Cell, convert::Infallible, fmt, io, rc::Rc, sync::Arc, time::Instant};
 
 use brownout_fault::{Direction, FaultReader};
 use bytes::Bytes;
@@ -25,12 +23,13 @@ use crate::{
     admit::{Admitted, admit},
     error::{Chain, UpstreamError},
     journal::{self, OpenConnection},
+    proxy_protocol::{ClientAddress, Endpoints, header, send},
     route::{Open, Route},
     scope::Scope,
     shaping::StreamShaper,
     timer::Timer,
     transport::{close_in_order, reset_on_close},
-    upstream::{Dialed, Place, Reached, Upstream},
+    upstream::{Place, Reached, Upstream},
 };
 
 /// Passes bytes between a client and an upstream, with what faults do to them.
@@ -206,11 +205,12 @@ impl Relay<'_> {
 /// A client whose upstream cannot be reached is reset: it was accepted before that was known.
 pub(crate) async fn serve(
     client: TcpStream,
-    peer: SocketAddr,
+    address: ClientAddress,
     _permit: OwnedSemaphorePermit,
     scope: Rc<Scope>,
     closing: CancellationToken,
 ) {
+    let peer = address.peer;
     let _open = CountedConnection::new(scope.route.connections.clone());
     let evidence = (scope.journal.as_ref())
         .map(|journal| OpenConnection::begin(journal, &scope.route, peer, Instant::now()));
@@ -219,7 +219,7 @@ pub(crate) async fn serve(
     let ending = tokio::select! {
         biased;
         () = closing.cancelled() => RelayEnding::RouteClosing,
-        ending = carry(&client, peer, &scope, &counts) => ending,
+        ending = carry(&client, &address, &scope, &counts) => ending,
     };
     let Outcome {
         bytes_in,
@@ -244,11 +244,11 @@ pub(crate) async fn serve(
 
 async fn carry(
     client: &TcpStream,
-    peer: SocketAddr,
+    client_address: &ClientAddress,
     scope: &Scope,
     counts: &Counts,
 ) -> RelayEnding {
-    let route = &scope.route;
+    let (route, peer) = (&scope.route, client_address.peer);
     let connection = route.next_connection();
     let beginning = StreamShaper::at_connect(route, peer, connection);
     let admitted = match admit(client, beginning, &scope.faults, &scope.timer) {
@@ -268,7 +268,8 @@ async fn carry(
         Admitted::Gone => return RelayEnding::ClientGone,
     }
     let address = route.upstream();
-    let (upstream, _place) = match Box::pin(open(scope, &address)).await {
+    let ends = (address.options().send_proxy).and_then(|_| client_address.ends(client));
+    let (upstream, _place) = match Box::pin(open(scope, &address, ends)).await {
         Ok(opened) => opened,
         Err(error) => {
             route.errors(error.kind()).add(1);
@@ -294,6 +295,7 @@ async fn carry(
 async fn open(
     scope: &Scope,
     upstream: &Arc<Upstream>,
+    client: Option<Endpoints>,
 ) -> Result<(TcpStream, Option<Place>), UpstreamError> {
     let limit = upstream.options().connect_timeout;
     let has_place = Cell::new(false);
@@ -305,20 +307,22 @@ async fn open(
         };
         let kept = |_| None::<Infallible>;
         let server = upstream.next_server();
-        match (upstream.reach(server, &scope.pool.names, kept, failed)).await? {
-            Reached::Opened(dialed) => Ok((dialed, place)),
+        let dialed = match (upstream.reach(server, &scope.pool.names, kept, failed)).await? {
+            Reached::Opened(dialed) => dialed,
             Reached::Kept(never) => match never {},
+        };
+        scope.check_leads_on(upstream.server(dialed.server), &dialed.tcp)?;
+        if let Some(version) = upstream.options().send_proxy {
+            send(&dialed.tcp, &header(version, client)).await?;
         }
+        Ok((dialed.tcp, place))
     });
-    let opened = opened.await.unwrap_or_else(|_| {
+    opened.await.unwrap_or_else(|_| {
         Err(match upstream.options().pool.max_connections {
             Some(max) if !has_place.get() => UpstreamError::PoolFull { max, limit },
             Some(_) | None => UpstreamError::ConnectTimeout { limit },
         })
-    });
-    let (Dialed { tcp, server, .. }, place) = opened?;
-    scope.check_leads_on(upstream.server(server), &tcp)?;
-    Ok((tcp, place))
+    })
 }
 
 /// Counts a connection among the open ones until it is dropped.

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -13,6 +13,7 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use brownout_fault::{
     CALLER_FIELDS, CallerAsked, CallerFaults, Considered, Fault, FaultPlan, MatchOutcome,
+    units::show_duration,
 };
 use brownout_telemetry::{Counter, Gauge, Histogram, Metrics, SeriesGroup, names};
 use futures_util::task::AtomicWaker;
@@ -21,6 +22,7 @@ use crate::{
     clock::Times,
     error::{Chain, ErrorKind, UpstreamError},
     http1::{Fields, Refusal},
+    proxy_protocol::NoHeader,
     tls::{ServerTls, TlsFailure},
     upstream::{Protocol, Upstream},
 };
@@ -41,6 +43,8 @@ pub(crate) struct Route {
     pub(crate) callers: Arc<CallerFaults>,
     /// Requests of which something that they asked for was ignored. Made when the first one comes.
     callers_ignored: OnceLock<Counter>,
+    /// Whether connections begin with a header of the PROXY protocol.
+    accepts_proxy: AtomicBool,
     pub(crate) requests: Total,
     pub(crate) bytes_in: Total,
     pub(crate) bytes_out: Total,
@@ -160,6 +164,7 @@ impl Route {
             reached: Mutex::default(),
             callers,
             callers_ignored: OnceLock::new(),
+            accepts_proxy: AtomicBool::new(false),
             requests: Total::with(series.counter(names::PROXY_REQUESTS, &[name])),
             bytes_in: Total::with(series.counter(names::PROXY_BYTES_IN, &[name])),
             bytes_out: Total::with(series.counter(names::PROXY_BYTES_OUT, &[name])),
@@ -286,6 +291,36 @@ impl Route {
         let why = Chain(error);
         let detail = format!("the server {server} cannot be reached, others are tried: {why}");
         self.warn_of("server", &detail);
+    }
+
+    /// Whether connections that are accepted now begin with a header of the PROXY protocol.
+    pub(crate) fn accepts_proxy(&self) -> bool {
+        self.accepts_proxy.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_accepts_proxy(&self, accepts: bool) {
+        self.accepts_proxy.store(accepts, Ordering::Relaxed);
+    }
+
+    /// Counts a connection that did not begin with a header of the PROXY protocol, and says so in the log, once a minute at
+    /// most for each cause.
+    pub(crate) fn no_proxy_header(&self, peer: SocketAddr, error: &NoHeader) {
+        const BAD: &str = "proxy_header";
+        const LATE: &str = "proxy_header_timeout";
+        let (why, detail) = match error {
+            NoHeader::Bad(why) => (BAD, format!("was closed, as {why}")),
+            NoHeader::Late(limit) => {
+                let limit = show_duration(*limit);
+                (
+                    LATE,
+                    format!("was closed, as it sent no header within {limit}"),
+                )
+            }
+            NoHeader::Left => return,
+        };
+        self.refused(why).add(1);
+        let detail = format!("a connection of {peer} to `accept_proxy` {detail}");
+        self.warn_of(why, &detail);
     }
 
     fn warn_of(&self, why: &'static str, detail: &str) {

@@ -27,6 +27,7 @@ use self::{dialing::Turn, parse::Scheme};
 use crate::{
     error::{Chain, UpstreamError},
     http1::{OutgoingHost, handshake},
+    proxy_protocol::{header_of_own, send},
     tls::{CoreTls, UpstreamTls},
 };
 
@@ -182,7 +183,7 @@ impl Upstream {
     pub async fn try_connect(&self) -> Result<(), String> {
         let mut failed = Vec::new();
         for server in self.servers() {
-            if let Err(why) = server.try_one(self.options.connect_timeout).await {
+            if let Err(why) = server.try_one(&self.options).await {
                 failed.push(match self.has_others() {
                     true => format!("{} {why}", server.shown()),
                     false => why,
@@ -195,11 +196,15 @@ impl Upstream {
         }
     }
 
-    async fn try_one(&self, limit: Duration) -> Result<(), String> {
+    async fn try_one(&self, options: &UpstreamOptions) -> Result<(), String> {
         /// So long an upstream has to say that it wanted a certificate.
         const SAID_AFTER_HANDSHAKE: Duration = Duration::from_millis(500);
+        let limit = options.connect_timeout;
         let opened = timeout(limit, async {
             let Dialed { tcp, .. } = self.dial(0, &Names::default()).await?;
+            if let Some(version) = options.send_proxy {
+                send(&tcp, &header_of_own(version)).await?;
+            }
             match &self.tls {
                 None => Ok(()),
                 Some(tls) => {

@@ -7,7 +7,7 @@ use brownout_wire::{
 };
 
 use crate::{
-    args::{ApiArgs, RouteArgs, RouteCommand},
+    args::{AddRoute, ApiArgs, RouteArgs, RouteCommand},
     exit::{Exit, Failure},
     show,
 };
@@ -15,40 +15,8 @@ use crate::{
 pub(crate) async fn run(args: RouteArgs) -> Result<Exit, Failure> {
     let client = args.api.client()?;
     match args.command {
-        RouteCommand::Add {
-            name,
-            listen,
-            upstream,
-            caller_faults,
-            host,
-            connect_timeout,
-            head_timeout,
-            pool_max,
-            path_prefix,
-            tls,
-            upstream_ca,
-            upstream_insecure,
-        } => {
-            let mut spec = RouteSpec::new(name, listen, upstream);
-            spec.caller_faults = caller_faults;
-            spec.host = host;
-            spec.options = RouteOptions {
-                connect_timeout,
-                head_timeout,
-                pool: pool_max.map(|max| PoolSpec {
-                    max_connections: Some(max),
-                    ..PoolSpec::default()
-                }),
-                path_prefix,
-            };
-            spec.tls = tls.then_some(ListenerTlsSpec::Own);
-            if upstream_ca.is_some() || upstream_insecure {
-                spec.upstream_tls = Some(UpstreamTlsSpec {
-                    ca: upstream_ca,
-                    insecure: upstream_insecure,
-                    ..UpstreamTlsSpec::default()
-                });
-            }
+        RouteCommand::Add(add) => {
+            let spec = to_be_made(*add);
             let route = client.add_route(&spec).await?;
             args.api.print(&route, || {
                 println!("{}: {} -> {}", route.name, route.listen, route.upstream);
@@ -77,6 +45,49 @@ pub(crate) async fn run(args: RouteArgs) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// The route that the flags ask for.
+fn to_be_made(add: AddRoute) -> RouteSpec {
+    let AddRoute {
+        name,
+        listen,
+        upstream,
+        caller_faults,
+        host,
+        connect_timeout,
+        head_timeout,
+        pool_max,
+        path_prefix,
+        accept_proxy,
+        send_proxy,
+        tls,
+        upstream_ca,
+        upstream_insecure,
+    } = add;
+    let mut spec = RouteSpec::new(name, listen, upstream);
+    spec.caller_faults = caller_faults;
+    spec.accept_proxy = accept_proxy;
+    spec.host = host;
+    spec.options = RouteOptions {
+        connect_timeout,
+        head_timeout,
+        pool: pool_max.map(|max| PoolSpec {
+            max_connections: Some(max),
+            ..PoolSpec::default()
+        }),
+        path_prefix,
+        send_proxy,
+    };
+    spec.tls = tls.then_some(ListenerTlsSpec::Own);
+    if upstream_ca.is_some() || upstream_insecure {
+        spec.upstream_tls = Some(UpstreamTlsSpec {
+            ca: upstream_ca,
+            insecure: upstream_insecure,
+            ..UpstreamTlsSpec::default()
+        });
+    }
+    spec
 }
 
 /// Enables or disables routes, each for itself.

@@ -52,6 +52,7 @@ pub fn new_route(spec: &RouteSpec) -> Result<NewRoute, InvalidRoute> {
         },
         enabled: spec.enabled,
         caller_faults: spec.caller_faults,
+        accept_proxy: spec.accept_proxy,
     })
 }
 
@@ -109,6 +110,7 @@ fn change(
         tls,
         enabled: patch.enabled,
         caller_faults: patch.caller_faults,
+        accept_proxy: patch.accept_proxy,
         of_revision: now.map(|now| now.revision),
     })
 }
@@ -320,7 +322,10 @@ fn speaking(upstream: Upstream, protocol: Option<Protocol>) -> Result<Upstream, 
         ..upstream.options().clone()
     };
     let spoken = upstream.with_options(options);
-    spoken.map_err(|error| Problem::at("protocol", error.to_string()))
+    spoken.map_err(|error| match &error {
+        InvalidUpstream::Option { option, .. } => Problem::at(option, error.to_string()),
+        _ => Problem::at("protocol", error.to_string()),
+    })
 }
 
 fn carried(protocol: Protocol) -> Carried {

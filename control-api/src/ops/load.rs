@@ -279,6 +279,7 @@ impl Change<'_> {
                         tls: change.tls.as_ref().map(|_| status.tls.into()),
                         enabled: change.enabled.map(|_| status.enabled),
                         caller_faults: change.caller_faults.map(|_| status.caller_faults),
+                        accept_proxy: change.accept_proxy.map(|_| status.accept_proxy),
                         of_revision: None,
                     };
                     gateway.change_route(&new.name, change)?;
@@ -358,6 +359,7 @@ fn difference(from: &NewRoute, to: &NewRoute) -> RouteChange {
         tls: (from.tls != to.tls).then(|| to.tls.clone().into()),
         enabled: (from.enabled != to.enabled).then_some(to.enabled),
         caller_faults: (from.caller_faults != to.caller_faults).then_some(to.caller_faults),
+        accept_proxy: (from.accept_proxy != to.accept_proxy).then_some(to.accept_proxy),
         of_revision: None,
     }
 }

@@ -6,7 +6,7 @@ use brownout_fault::{
     read::Problem,
     units::{parse_duration, show_duration},
 };
-use brownout_proxy::{InvalidUpstream, PoolOptions, Upstream, UpstreamOptions};
+use brownout_proxy::{InvalidUpstream, PoolOptions, ProxyVersion, Upstream, UpstreamOptions};
 use brownout_wire::{PoolSpec, RouteOptions};
 
 /// The upstream with these options; what is not said is as in `options`.
@@ -28,6 +28,12 @@ pub(super) fn with_options(
     }
     if let Some(prefix) = &said.path_prefix {
         options.path_prefix = Some(prefix.clone());
+    }
+    match said.send_proxy.as_deref() {
+        None => {}
+        Some("v1") => options.send_proxy = Some(ProxyVersion::V1),
+        Some("v2") => options.send_proxy = Some(ProxyVersion::V2),
+        Some(_) => options.send_proxy = None,
     }
     upstream
         .with_options(options)
@@ -74,5 +80,12 @@ pub(crate) fn shown_options(options: &UpstreamOptions) -> RouteOptions {
         head_timeout: options.head_timeout.map(show_duration),
         pool,
         path_prefix: options.path_prefix.clone(),
+        send_proxy: options.send_proxy.map(|version| {
+            let version = match version {
+                ProxyVersion::V1 => "v1",
+                ProxyVersion::V2 => "v2",
+            };
+            version.to_owned()
+        }),
     }
 }

@@ -47,6 +47,9 @@ impl Ops {
         }
         shown.insert("enabled".to_owned(), json!(new.enabled));
         shown.insert("caller_faults".to_owned(), json!(new.caller_faults));
+        if new.accept_proxy {
+            shown.insert("accept_proxy".to_owned(), json!(true));
+        }
         // Before the lock, as it may take long.
         if let Some(tls) = &new.tls {
             self.0.gateway.prepare_tls(tls)?;
@@ -88,6 +91,9 @@ impl Ops {
         }
         if let Some(caller_faults) = wanted.caller_faults {
             shown.insert("caller_faults".to_owned(), json!(caller_faults));
+        }
+        if let Some(accept_proxy) = wanted.accept_proxy {
+            shown.insert("accept_proxy".to_owned(), json!(accept_proxy));
         }
         // Before the lock, as it may take long.
         if let Some(ListenerTlsChange::To(tls)) = &wanted.tls {

@@ -271,6 +271,7 @@ async fn resolved(control: &Shared, wanted: Wanted) -> Result<NewRoute, ToxicErr
                 tls: None,
                 enabled,
                 caller_faults: false,
+                accept_proxy: false,
             })
         };
         Ok::<_, ApiError>(read())

@@ -97,6 +97,55 @@ async fn servers_that_are_not_alike_are_refused_with_their_place() {
 }
 
 #[tokio::test]
+async fn the_proxy_protocol_is_switched_on_and_off_for_connections_that_come() {
+    let world = World::start().await;
+    let line = "PROXY TCP4 192.0.2.7 198.51.100.1 1000 443\r\n";
+    let mut before = RawClient::connect(world.proxy).await;
+    before.get("/").await;
+    before.response().await;
+
+    let on = json!({ "accept_proxy": true });
+    let (status, shown) = world.call("PATCH", "/routes/web", on).await;
+
+    assert_eq!((status, &shown["accept_proxy"]), (200, &json!(true)));
+    before.get("/").await;
+    assert_eq!(before.response().await.status(), 200, "it stays as it was");
+    let mut named = RawClient::connect(world.proxy).await;
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    named.send(format!("{line}{request}")).await;
+    assert_eq!(named.response().await.status(), 200);
+    let off = json!({ "accept_proxy": false, "send_proxy": "v1" });
+    let (_, shown) = world.call("PATCH", "/routes/web", off).await;
+    assert_eq!(shown.get("accept_proxy"), None, "{shown}");
+    assert_eq!(shown["send_proxy"], "v1");
+    let none = json!({ "send_proxy": "none" });
+    let (_, shown) = world.call("PATCH", "/routes/web", none).await;
+    assert_eq!(shown.get("send_proxy"), None, "{shown}");
+    assert_eq!(world.through("/").await, 200);
+}
+
+#[tokio::test]
+async fn headers_of_the_proxy_protocol_that_cannot_be_are_refused_with_their_place() {
+    let world = World::start().await;
+
+    for (more, place) in [
+        (json!({ "send_proxy": "v3" }), "/send_proxy"),
+        (
+            json!({ "send_proxy": "v1", "protocol": "h2" }),
+            "/send_proxy",
+        ),
+        (json!({ "accept_proxy": "v1" }), "/accept_proxy"),
+    ] {
+        let mut route = json!({ "name": "two", "listen": "127.0.0.1:0", "upstream": "http://a:1" });
+        let more = more.as_object().unwrap().clone();
+        route.as_object_mut().unwrap().extend(more);
+        let (status, problem) = world.call("POST", "/routes", route).await;
+        assert_eq!(status, 422, "{problem}");
+        assert_eq!(problem["errors"][0]["pointer"], place, "{problem}");
+    }
+}
+
+#[tokio::test]
 async fn a_disabled_route_refuses_connections() {
     let world = World::start().await;
 

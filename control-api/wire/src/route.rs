@@ -82,10 +82,12 @@ pub struct RouteSpec {
     pub enabled: bool,
     /// Whether its callers may ask for faults by header fields; for HTTP alone.
     pub caller_faults: bool,
+    /// Whether its connections begin with a header of the PROXY protocol.
+    pub accept_proxy: bool,
 }
 
 impl RouteSpec {
-    const KEYS: [&'static str; 9] = [
+    const KEYS: [&'static str; 10] = [
         "name",
         "listen",
         "upstream",
@@ -95,6 +97,7 @@ impl RouteSpec {
         "host",
         "enabled",
         "caller_faults",
+        "accept_proxy",
     ];
 
     /// A route with all defaults.
@@ -115,6 +118,7 @@ impl RouteSpec {
             options: RouteOptions::default(),
             enabled: true,
             caller_faults: false,
+            accept_proxy: false,
         }
     }
 
@@ -138,6 +142,7 @@ impl RouteSpec {
         } = Beside::read(&object, &mut problems);
         let enabled = keep(&mut problems, object.optional("enabled", boolean));
         let caller_faults = keep(&mut problems, object.optional("caller_faults", boolean));
+        let accept_proxy = keep(&mut problems, object.optional("accept_proxy", boolean));
         match (name, listen, upstream) {
             (Some(name), Some(listen), Some(upstream)) if problems.is_empty() => Ok(Self {
                 name,
@@ -150,6 +155,7 @@ impl RouteSpec {
                 options,
                 enabled: enabled.flatten().unwrap_or(true),
                 caller_faults: caller_faults.flatten().unwrap_or(false),
+                accept_proxy: accept_proxy.flatten().unwrap_or(false),
             }),
             _ => Err(problems),
         }
@@ -178,6 +184,9 @@ impl RouteSpec {
         }
         if self.caller_faults {
             value["caller_faults"] = json!(true);
+        }
+        if self.accept_proxy {
+            value["accept_proxy"] = json!(true);
         }
         if let Value::Object(map) = &mut value {
             self.options.write(map);
@@ -227,10 +236,12 @@ pub struct RoutePatch {
     pub enabled: Option<bool>,
     /// Whether its callers may ask for faults.
     pub caller_faults: Option<bool>,
+    /// Whether connections that are accepted from then on begin with a header of the PROXY protocol.
+    pub accept_proxy: Option<bool>,
 }
 
 impl RoutePatch {
-    const KEYS: [&'static str; 7] = [
+    const KEYS: [&'static str; 8] = [
         "listen",
         "upstream",
         "tls",
@@ -238,6 +249,7 @@ impl RoutePatch {
         "host",
         "enabled",
         "caller_faults",
+        "accept_proxy",
     ];
 
     /// Reads a change.
@@ -267,6 +279,7 @@ impl RoutePatch {
         } = Beside::read(&object, &mut problems);
         let enabled = keep(&mut problems, object.optional("enabled", boolean));
         let caller_faults = keep(&mut problems, object.optional("caller_faults", boolean));
+        let accept_proxy = keep(&mut problems, object.optional("accept_proxy", boolean));
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -279,6 +292,7 @@ impl RoutePatch {
             options,
             enabled: enabled.flatten(),
             caller_faults: caller_faults.flatten(),
+            accept_proxy: accept_proxy.flatten(),
         })
     }
 
@@ -306,6 +320,9 @@ impl RoutePatch {
         }
         if let Some(caller_faults) = self.caller_faults {
             map.insert("caller_faults".into(), json!(caller_faults));
+        }
+        if let Some(accept_proxy) = self.accept_proxy {
+            map.insert("accept_proxy".into(), json!(accept_proxy));
         }
         self.options.write(&mut map);
         Value::Object(map)
@@ -340,6 +357,9 @@ pub struct RouteAnswer {
     /// Whether its callers may ask for faults by header fields.
     #[serde(default)]
     pub caller_faults: bool,
+    /// Whether its connections begin with a header of the PROXY protocol.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_proxy: bool,
     /// Client connections that are open.
     pub connections: u64,
     /// Requests since it was made.

@@ -124,6 +124,13 @@ fn route_options() -> Map<String, Value> {
             "path_prefix",
             json!({ "type": "string", "description": "what paths begin with at the listener; the upstream gets what follows" }),
         ),
+        (
+            "send_proxy",
+            json!({
+                "enum": ["v1", "v2", "none"],
+                "description": "the header of the PROXY protocol that each connection to the upstream begins with; none by default",
+            }),
+        ),
     ];
     Map::from_iter(members.map(|(key, schema)| (key.to_owned(), schema)))
 }
@@ -159,6 +166,10 @@ pub fn route(tls: &RouteTls) -> Value {
                 "type": "boolean", "default": false,
                 "description": "whether its callers may ask for faults by header fields; for HTTP alone",
             },
+            "accept_proxy": {
+                "type": "boolean", "default": false,
+                "description": "whether its connections begin with a header of the PROXY protocol",
+            },
         }),
         &["name", "listen", "upstream"],
     ))
@@ -176,6 +187,7 @@ pub fn route_patch(tls: &RouteTls) -> Value {
             "host": { "type": "string" },
             "enabled": { "type": "boolean" },
             "caller_faults": { "type": "boolean" },
+            "accept_proxy": { "type": "boolean" },
         }),
         &[],
     ))

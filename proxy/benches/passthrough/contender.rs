@@ -177,6 +177,7 @@ pub(crate) fn be_the_proxy(upstream: &str, name: &str, [cert, key]: [&str; 2]) {
             tls,
             enabled: true,
             caller_faults: false,
+            accept_proxy: false,
         });
         println!("{}", route.unwrap().listen);
     };

@@ -136,6 +136,7 @@ pub(crate) fn be_the_proxy(upstream: &str, mode: &[String]) {
         tls: None,
         enabled: true,
         caller_faults: false,
+        accept_proxy: false,
     });
     println!("{}", route.unwrap().listen);
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();

@@ -11,10 +11,11 @@ use crate::{
     clock::Clock,
     error::{Chain, UpstreamError},
     http1::{
-        BodyError, Decoder, Output, RequestHead, ResponseHead, Source, UpstreamConnection, Way,
-        read_head, response_body, response_keeps_alive, write_all, write_request,
+        BodyError, Decoder, Output, RequestHead, ResponseHead, Source, UpstreamConnection, Wanted,
+        Way, read_head, response_body, response_keeps_alive, write_all, write_request,
     },
     limits::COPY_TIME_MAX,
+    proxy_protocol::Endpoints,
     scope::Scope,
     upstream::Upstream,
 };
@@ -49,6 +50,7 @@ impl Exchange<'_> {
         message.extend(content);
         let message = Bytes::copy_from_slice(message.bytes());
         let is_head = self.asked.is_head;
+        let client = (upstream.options().send_proxy).and_then(|_| self.client.ends());
         for number in 1..=copies.count {
             let released = self.record.borrow().fired(by).released();
             let (scope, upstream) = (Rc::clone(self.scope), Arc::clone(upstream));
@@ -58,7 +60,7 @@ impl Exchange<'_> {
                     () = scope.timer.sleep(copies.gap * number) => {}
                     () = released.wait() => return,
                 }
-                let sent = send_copy(&scope, &upstream, &message, is_head);
+                let sent = send_copy(&scope, &upstream, client, &message, is_head);
                 match timeout(COPY_TIME_MAX, sent).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => {
@@ -75,12 +77,17 @@ impl Exchange<'_> {
 async fn send_copy(
     scope: &Scope,
     upstream: &Arc<Upstream>,
+    client: Option<Endpoints>,
     message: &[u8],
     is_head: bool,
 ) -> Result<(), UpstreamError> {
     let clock = Clock::start(std::time::Instant::now());
-    let server = upstream.next_server();
-    let mut connection = UpstreamConnection::open(scope, upstream, server, true).await?;
+    let wanted = Wanted {
+        server: upstream.next_server(),
+        is_new: true,
+        client,
+    };
+    let mut connection = UpstreamConnection::open(scope, upstream, wanted).await?;
     let broken = |source| UpstreamError::Broken { source };
     let UpstreamConnection {
         transport, input, ..

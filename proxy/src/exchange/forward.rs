@@ -14,7 +14,8 @@ use crate::{
     clock::Part,
     error::{Chain, UpstreamError},
     http1::{
-        BadBody, BodyLength, Input, Output, RequestHead, Source, UpstreamConnection, write_request,
+        BadBody, BodyLength, Input, Output, RequestHead, Source, UpstreamConnection, Wanted,
+        write_request,
     },
     upstream::Upstream,
 };
@@ -230,10 +231,16 @@ impl Exchange<'_> {
         input: &mut Input,
         is_new: bool,
     ) -> Option<Result<Box<UpstreamConnection>, UpstreamError>> {
+        let upstream = &outbound.upstream;
+        let wanted = Wanted {
+            server: outbound.server,
+            is_new,
+            client: (upstream.options().send_proxy).and_then(|_| self.client.ends()),
+        };
         self.clock.enter(Part::Upstream);
         let opened = tokio::select! {
             biased;
-            opened = UpstreamConnection::open(self.scope, &outbound.upstream, outbound.server, is_new) => opened,
+            opened = UpstreamConnection::open(self.scope, upstream, wanted) => opened,
             () = self.client.left(input) => return None,
         };
         self.clock.enter(Part::Own);

@@ -24,6 +24,8 @@ pub struct NewRoute {
     pub enabled: bool,
     /// Whether its callers may ask for faults by header fields; for HTTP alone.
     pub caller_faults: bool,
+    /// Whether its connections begin with a header of the PROXY protocol.
+    pub accept_proxy: bool,
 }
 
 /// What to change about a route; `None` leaves it as it is.
@@ -39,6 +41,8 @@ pub struct RouteChange {
     pub enabled: Option<bool>,
     /// Whether its callers may ask for faults.
     pub caller_faults: Option<bool>,
+    /// Whether connections that are accepted from now on begin with a header of the PROXY protocol.
+    pub accept_proxy: Option<bool>,
     /// Only if the route is still at this [revision](RouteStatus::revision): the change was worked out from it.
     pub of_revision: Option<u64>,
 }
@@ -81,6 +85,8 @@ pub struct RouteStatus {
     pub enabled: bool,
     /// Whether its callers may ask for faults.
     pub caller_faults: bool,
+    /// Whether its connections begin with a header of the PROXY protocol.
+    pub accept_proxy: bool,
     /// Another number after each change of it; a route that is made anew under its name has another, too.
     pub revision: u64,
     /// Client connections that are open.

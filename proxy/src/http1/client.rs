@@ -12,6 +12,7 @@ use crate::{
     clock::{Clock, Part},
     error::UpstreamError,
     http2::Next,
+    proxy_protocol::{Endpoints, header, send},
     scope::Scope,
     tls::{HTTP2, TlsFailure},
     transport::{TlsTransport, Transport},
@@ -34,6 +35,17 @@ pub(crate) struct UpstreamConnection {
     pub(crate) place: Option<Place>,
     /// Whether it comes from the pool.
     pub(crate) was_used: bool,
+}
+
+/// Which connection is to be opened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    /// The server whose turn it is.
+    pub(crate) server: u8,
+    /// Not a kept one.
+    pub(crate) is_new: bool,
+    /// For whom, if he has addresses.
+    pub(crate) client: Option<Endpoints>,
 }
 
 /// What an attempt to get a connection waits for.
@@ -72,9 +84,13 @@ impl UpstreamConnection {
     pub(crate) async fn open(
         scope: &Scope,
         upstream: &Arc<Upstream>,
-        server: u8,
-        is_new: bool,
+        wanted: Wanted,
     ) -> Result<Box<Self>, UpstreamError> {
+        let Wanted {
+            server,
+            is_new,
+            client,
+        } = wanted;
         let limit = upstream.options().connect_timeout;
         let opening = Cell::new(Opening::Place);
         let opened = timeout(limit, async {
@@ -121,6 +137,9 @@ impl UpstreamConnection {
             };
             opening.set(Opening::Handshake);
             scope.check_leads_on(upstream.server(server), &tcp)?;
+            if let Some(version) = upstream.options().send_proxy {
+                send(&tcp, &header(version, client)).await?;
+            }
             let transport = match upstream.server(server).tls() {
                 None => Transport::Plain(tcp),
                 Some(tls) => handshake(tcp, scope.upstream_tls.begin(tls)).await?,

@@ -1,6 +1,6 @@
 //! One client's connection: requests one after the other, and the timers that end it.
 
-use std::{future::poll_fn, io, net::SocketAddr, pin::pin, rc::Rc, task::Poll, time::Instant};
+use std::{future::poll_fn, io, pin::pin, rc::Rc, task::Poll, time::Instant};
 
 use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,7 @@ use crate::{
     http2,
     journal::ConnectionEnd,
     limits::{ClientTimeouts, DRAIN},
+    proxy_protocol::ClientAddress,
     relay,
     scope::Scope,
     shaping::StreamShaper,
@@ -33,13 +34,14 @@ enum Conversation {
 /// Serves a connection until either side ends it. After `closing` the exchange in progress is its last.
 pub(crate) async fn serve(
     tcp: TcpStream,
-    peer: SocketAddr,
+    address: ClientAddress,
     permit: OwnedSemaphorePermit,
     scope: Rc<Scope>,
     closing: CancellationToken,
 ) {
     let number = scope.route.next_connection();
-    let client = ClientSocket::new(tcp, peer, number, &scope, permit);
+    let peer = address.peer;
+    let client = ClientSocket::new(tcp, address, number, &scope, permit);
     if closing.is_cancelled() {
         return;
     }

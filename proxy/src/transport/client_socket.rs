@@ -22,6 +22,7 @@ use crate::{
     http1::Input,
     journal::{ConnectionEnd, OnConnection, OpenConnection, OpenStream},
     limits::TLS_CLOSE_MAX,
+    proxy_protocol::{ClientAddress, Endpoints},
     route::Route,
     scope::Scope,
     sys::{self, ClientEnd},
@@ -33,7 +34,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct ClientSocket {
     transport: Transport,
-    peer: SocketAddr,
+    address: ClientAddress,
     /// Its number among the connections of its route, in the order of acceptance.
     number: u64,
     /// Its record in the journal, if there is one.
@@ -55,18 +56,18 @@ impl ClientSocket {
     /// Takes a socket over, counting it among those of its route until it is dropped.
     pub(crate) fn new(
         tcp: TcpStream,
-        peer: SocketAddr,
+        address: ClientAddress,
         number: u64,
         scope: &Scope,
         permit: OwnedSemaphorePermit,
     ) -> Rc<Self> {
-        let route = &scope.route;
+        let (route, peer) = (&scope.route, address.peer);
         let transport = encrypted(tcp, peer, number, scope);
         let evidence = (scope.journal.as_ref())
             .map(|journal| OpenConnection::begin(journal, route, peer, Instant::now()));
         Rc::new(Self {
             transport,
-            peer,
+            address,
             number,
             evidence,
             ended: Cell::new(None),
@@ -92,7 +93,12 @@ impl ClientSocket {
     }
 
     pub(crate) fn peer(&self) -> SocketAddr {
-        self.peer
+        self.address.peer
+    }
+
+    /// Both ends of the client's connection, if it has addresses.
+    pub(crate) fn ends(&self) -> Option<Endpoints> {
+        self.address.ends(self.tcp())
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -102,7 +108,7 @@ impl ClientSocket {
     /// What it is for the record of its request with this place on it, if records are kept.
     pub(crate) fn as_evidence(&self, seq: u64) -> Option<OnConnection> {
         let evidence = self.evidence.as_ref()?;
-        Some(evidence.of_request(seq, self.peer, self.head_began.get()))
+        Some(evidence.of_request(seq, self.peer(), self.head_began.get()))
     }
 
     /// Begins the record of a request on a stream, if records are kept.
@@ -191,7 +197,7 @@ impl ClientSocket {
             }
         };
         if timeout(limit, acknowledged).await.is_err() {
-            tracing::debug!(peer = %self.peer, "the client did not take all that was sent in time");
+            tracing::debug!(peer = %self.peer(), "the client did not take all that was sent in time");
         }
     }
 

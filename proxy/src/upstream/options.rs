@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{InvalidUpstream, Protocol, Upstream};
-use crate::limits::{CONNECT_TIMEOUT, POOL_CONNECTIONS_MAX, POOL_IDLE_MAX};
+use crate::{
+    limits::{CONNECT_TIMEOUT, POOL_CONNECTIONS_MAX, POOL_IDLE_MAX},
+    proxy_protocol::ProxyVersion,
+};
 
 /// How an upstream is connected to and how long it may take. The default is what most routes have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub struct UpstreamOptions {
     pub path_prefix: Option<String>,
     /// Which version of HTTP it gets.
     pub http: HttpVersion,
+    /// Which header of the PROXY protocol each connection to it begins with, which then is of one client, and of one request.
+    pub send_proxy: Option<ProxyVersion>,
 }
 
 /// Which version of HTTP an upstream is spoken to in.
@@ -52,6 +57,7 @@ impl Default for UpstreamOptions {
             pool: PoolOptions::default(),
             path_prefix: None,
             http: HttpVersion::Http1,
+            send_proxy: None,
         }
     }
 }
@@ -84,6 +90,10 @@ impl Upstream {
             if options.http != HttpVersion::Http1 {
                 return Err(wrong("protocol", OF_REQUESTS));
             }
+        }
+        if options.send_proxy.is_some() && options.http != HttpVersion::Http1 {
+            let why = "tells of one client, and connections with HTTP/2 have several; leave `protocol` at \"http\"";
+            return Err(wrong("send_proxy", why));
         }
         if let Some(prefix) = options.path_prefix.take() {
             let prefix = prefix.strip_suffix('/').unwrap_or(&prefix);

@@ -119,9 +119,12 @@ impl Pool {
             return; // Its connection stays.
         }
         let mut idle = self.idle.borrow_mut();
+        let options = connection.upstream.options();
         if connection.input.is_empty()
             && !connection.leads_elsewhere()
-            && idle.len() < connection.upstream.options().pool.max_idle
+            // Its header has told of one client.
+            && options.send_proxy.is_none()
+            && idle.len() < options.pool.max_idle
         {
             connection.was_used = true;
             idle.push(Idle {

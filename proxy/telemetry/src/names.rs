@@ -89,7 +89,7 @@ table! {
     Counter PROXY_ERRORS = "proxy.errors" ["route", "error"] "errors"
         "Exchanges that broke: connect, reset, timeout, head_timeout, pool_full, protocol, client_disconnect, or a word of docs/tls.md."
     Counter PROXY_REFUSED = "proxy.refused" ["route", "why"] "requests"
-        "Requests that the proxy answered itself as they broke a rule or a limit of HTTP, by the reason; clients with whom TLS failed."
+        "Requests that the proxy answered itself as they broke a rule or a limit of HTTP, by the reason; clients with whom TLS failed, or who sent no header of the PROXY protocol where one is asked for."
     Counter PROXY_BYTES_IN = "proxy.bytes_in" ["route"] "bytes"
         "Bytes received from clients."
     Counter PROXY_BYTES_OUT = "proxy.bytes_out" ["route"] "bytes"

@@ -37,6 +37,7 @@ pub struct TestProxyBuilder {
     upstream: String,
     faults: Vec<Value>,
     caller_faults: bool,
+    accept_proxy: bool,
     seed: u64,
     cores: usize,
     connections_max: usize,
@@ -78,6 +79,7 @@ impl TestProxy {
             upstream: url.to_owned(),
             faults: Vec::new(),
             caller_faults: false,
+            accept_proxy: false,
             seed: 42,
             cores: 2,
             connections_max: GatewayConfig::CONNECTIONS_MAX,
@@ -342,6 +344,13 @@ impl TestProxyBuilder {
         self
     }
 
+    /// Takes a header of the PROXY protocol from each connection.
+    #[must_use]
+    pub fn with_accept_proxy(mut self) -> Self {
+        self.accept_proxy = true;
+        self
+    }
+
     /// Looks up names of upstreams so.
     #[must_use]
     pub fn with_resolver(mut self, resolver: Resolver) -> Self {
@@ -379,6 +388,7 @@ impl TestProxyBuilder {
             tls: self.tls,
             enabled: true,
             caller_faults: self.caller_faults,
+            accept_proxy: self.accept_proxy,
         };
         let status = gateway
             .handle()

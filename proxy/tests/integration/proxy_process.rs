@@ -107,6 +107,7 @@ fn as_a_process_of_its_own() {
         tls: None,
         enabled: true,
         caller_faults: false,
+        accept_proxy: false,
     });
     println!("\n{READY}{}", route.unwrap().listen);
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();

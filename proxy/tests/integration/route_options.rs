@@ -1,7 +1,9 @@
 //! Options of a route: how long its upstream may take, how many connections it gets, and which part of a path is whose.
 
+mod haproxy;
 mod paths;
 mod pool;
+mod proxy_protocol;
 mod servers;
 mod timeouts;
 mod unix;

@@ -15,6 +15,7 @@ fn new(name: &str, listen: &str, upstream: &TestUpstream) -> NewRoute {
         tls: None,
         enabled: true,
         caller_faults: false,
+        accept_proxy: false,
     }
 }
 
@@ -399,6 +400,7 @@ fn by_name(name: &str, listen: &str, upstream: &str) -> NewRoute {
         tls: None,
         enabled: true,
         caller_faults: false,
+        accept_proxy: false,
     }
 }
 

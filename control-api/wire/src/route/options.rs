@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use brownout_fault::{
-    read::{Object, Problem, text, whole},
+    read::{Object, Problem, text, unknown, whole},
     units::parse_duration,
 };
 use schemars::JsonSchema;
@@ -27,6 +27,10 @@ pub struct RouteOptions {
     /// What paths begin with at the listener; the upstream gets what follows. `/` is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_prefix: Option<String>,
+    /// The header of the PROXY protocol that each connection to the upstream begins with: `v1`, `v2`, or `none`, which is the
+    /// default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send_proxy: Option<String>,
 }
 
 /// Connections of each core to an upstream. What is `None` has its default.
@@ -45,8 +49,13 @@ pub struct PoolSpec {
 
 impl RouteOptions {
     /// Their names.
-    pub(super) const KEYS: [&'static str; 4] =
-        ["connect_timeout", "head_timeout", "pool", "path_prefix"];
+    pub(super) const KEYS: [&'static str; 5] = [
+        "connect_timeout",
+        "head_timeout",
+        "pool",
+        "path_prefix",
+        "send_proxy",
+    ];
     const TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
 
     /// Whether nothing is said.
@@ -65,11 +74,13 @@ impl RouteOptions {
         let head_timeout = keep(problems, object.optional("head_timeout", or_none));
         let pool = keep(problems, object.optional("pool", PoolSpec::read));
         let path_prefix = keep(problems, object.optional("path_prefix", owned));
+        let send_proxy = keep(problems, object.optional("send_proxy", a_version));
         Self {
             connect_timeout: connect_timeout.flatten(),
             head_timeout: head_timeout.flatten(),
             pool: pool.flatten(),
             path_prefix: path_prefix.flatten(),
+            send_proxy: send_proxy.flatten(),
         }
     }
 
@@ -100,6 +111,15 @@ impl PoolSpec {
     }
 }
 
+/// A version of the PROXY protocol, or none.
+fn a_version(value: &Value) -> Result<String, Problem> {
+    const KNOWN: [&str; 3] = ["v1", "v2", "none"];
+    match text(value)? {
+        known if KNOWN.contains(&known) => Ok(known.to_owned()),
+        other => Err(Problem::here(unknown("version", other, &KNOWN))),
+    }
+}
+
 /// A time from 1 ms to `max`, as it was written.
 fn a_time(said: &str, max: Duration) -> Result<String, Problem> {
     let time = parse_duration(said).map_err(Problem::here)?;
@@ -127,6 +147,7 @@ mod tests {
             "head_timeout": "none",
             "pool": { "max_connections": 8, "max_idle": 0, "idle_timeout": "5s" },
             "path_prefix": "/api",
+            "send_proxy": "v2",
         });
 
         let (options, problems) = read(&value);
@@ -154,6 +175,8 @@ mod tests {
             ),
             (json!({ "pool": { "max_idel": 1 } }), "/pool/max_idel"),
             (json!({ "path_prefix": true }), "/path_prefix"),
+            (json!({ "send_proxy": "v3" }), "/send_proxy"),
+            (json!({ "send_proxy": true }), "/send_proxy"),
         ] {
             let (_, problems) = read(&value);
             let pointers: Vec<&str> = problems.iter().map(|it| it.pointer.as_str()).collect();

@@ -264,6 +264,7 @@ async fn a_socket_that_a_killed_process_left_is_replaced_but_no_other_file() {
             tls: None,
             enabled: true,
             caller_faults: false,
+            accept_proxy: false,
         })
     };
 
@@ -292,6 +293,7 @@ async fn a_route_that_leads_back_to_its_own_socket_is_refused() {
         tls: None,
         enabled: true,
         caller_faults: false,
+        accept_proxy: false,
     });
 
     assert!(matches!(refused, Err(RouteError::Loop { .. })));
