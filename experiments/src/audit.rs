@@ -217,6 +217,7 @@ async fn audit(
             ..
         } = experiments;
         report.experiments(records);
+        let did_all = stopped.is_ok();
         match stopped {
             Ok(()) => {}
             Err(Stop::NotWell(why)) => {
@@ -233,6 +234,9 @@ async fn audit(
             .into_iter()
             .map(|it| match left_out.contains(&it.id) {
                 true => it.left_out(&options.left_out()),
+                false if options.fast && did_all && it.why == rules::NOT_TRIED => {
+                    it.untold("it takes load, which --fast leaves out")
+                }
                 false => it,
             });
         report.findings(findings.collect());

@@ -216,7 +216,7 @@ impl Case<'_> {
 }
 
 /// Why nothing is said of what no trial was made for.
-const NOT_TRIED: &str = "it was not tried";
+pub(crate) const NOT_TRIED: &str = "it was not tried";
 
 /// A trial that may be judged, or why not.
 fn usable(trial: Option<&Trial>) -> Result<&Trial, String> {

@@ -187,6 +187,15 @@ impl Runner {
     }
 }
 
+/// The time of a phase.
+#[derive(Debug, Clone)]
+struct PhaseSpan {
+    name: String,
+    span: Span,
+    /// Until when calls on routes are counted in it: longer where the load had left, and services worked on.
+    routes_to: u64,
+}
+
 /// A run while it goes on.
 struct Story<'r> {
     experiment: &'r Experiment,
@@ -214,7 +223,7 @@ struct Story<'r> {
     /// The phases with faults that are over.
     fault_phases: Vec<FaultPhase>,
     /// All phases that began. The last one has no end while it goes on, or where it was cut short.
-    spans: Vec<(String, Span)>,
+    spans: Vec<PhaseSpan>,
     /// The first steady state.
     steady: Option<Span>,
     tell: &'r mut dyn FnMut(&Event),
@@ -238,8 +247,11 @@ impl Story<'_> {
 
     /// Tells that a phase begins.
     fn begin(&mut self, name: &str, kind: PhaseKind, from: u64) {
-        self.spans
-            .push((name.to_owned(), Span { from, to: u64::MAX }));
+        self.spans.push(PhaseSpan {
+            name: name.to_owned(),
+            span: Span { from, to: u64::MAX },
+            routes_to: u64::MAX,
+        });
         self.say(&Event::PhaseStarted {
             phase: name.to_owned(),
             kind,

@@ -5,4 +5,6 @@
 mod audit_reports;
 mod experiment_file;
 mod load;
+mod page_text;
 mod reports;
+mod run_page;

@@ -5,7 +5,7 @@ mod findings;
 mod story;
 mod tried;
 
-use super::{JSON_BYTES_MAX, Page, STYLE, escape};
+use super::{JSON_BYTES_MAX, Page, STYLE, escape, words};
 use crate::{
     audit::{AuditReport, AuditVerdict},
     forensics::{Finding, Verdict},
@@ -26,6 +26,7 @@ pub fn audit_html(report: &AuditReport) -> String {
     let mut page = Page(String::new());
     header(&mut page, report);
     page.put(format_args!("<main>\n"));
+    words::write(&mut page, &words::of_audit(&report.budget));
     story::write(&mut page, report);
     findings::write(&mut page, report);
     tried::write(&mut page, report);
@@ -72,8 +73,8 @@ fn header(page: &mut Page, report: &AuditReport) {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{word} {about}</title>\n<style>\n{STYLE}{OWN_STYLE}</style>\n\
          </head>\n<body>\n<header class=\"{class}\">\n<p class=\"kicker\">brownout audit</p>\n<h1>{about}</h1>\n\
-         <p class=\"verdict\"><strong>{word}</strong> {}</p>\n\
-         <p class=\"facts\">{}{} looked for · {} found · {} not there · {} could not be told · {} not applicable · a page may take {}</p>\n</header>\n",
+         <p class=\"verdict\"><strong>{word}</strong>{badge} {}</p>\n\
+         <p class=\"facts\">{}{} looked for · {} found · {} not there · {} undetermined · {} not applicable · a page may take {}</p>\n</header>\n",
         escape(&verdict(report)),
         match report.started_at.as_str() {
             "" => String::new(),
@@ -86,7 +87,19 @@ fn header(page: &mut Page, report: &AuditReport) {
         count(Verdict::NotApplicable),
         escape(&report.budget),
         about = escape(&about),
+        badge = untold(report),
     ));
+}
+
+/// How much is not known, so that no verdict stands alone.
+fn untold(report: &AuditReport) -> String {
+    match of(report, Verdict::Undetermined).len() {
+        0 => String::new(),
+        some => format!(
+            " <span class=\"badge unsure\">{some} of {} undetermined</span>",
+            report.findings.len()
+        ),
+    }
 }
 
 /// In one sentence, for somebody who does not know what was looked for.
@@ -101,7 +114,7 @@ fn verdict(report: &AuditReport) -> String {
     };
     match (report.verdict, defects.first()) {
         (AuditVerdict::Inconclusive, None) => {
-            "No defect was found, but too much could not be told.".to_owned()
+            "No defect was found, but too much is undetermined.".to_owned()
         }
         (AuditVerdict::Pass | AuditVerdict::Fail, None) => {
             "Whatever was broken, no defect was found.".to_owned()

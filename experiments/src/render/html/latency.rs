@@ -29,6 +29,10 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
     let phases: Vec<(String, PhaseKind, &HopSummary)> =
         measured(true).chain(measured(false)).collect();
     if phases.is_empty() {
+        // Others made the load: only calls are known.
+        page.put(format_args!("<section aria-labelledby=\"routes\">\n"));
+        phases::calls(page, record);
+        page.put(format_args!("</section>\n"));
         return;
     }
     page.put(format_args!(

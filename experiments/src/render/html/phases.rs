@@ -227,10 +227,10 @@ pub(super) fn calls(page: &mut Page, record: &RunRecord) {
             ));
         }
     }
-    missing(page, record, 6);
     page.put(format_args!(
         "</tbody></table></div>\n<p class=\"note\">A call counts in the phase in which it began. So a phase may have a call more or less \
-         than pages: a page that is sent just before a phase begins makes its call in it.</p>\n"
+         than pages: a page that is sent just before a phase begins makes its call in it. \
+         Calls that had not ended when the load did are in no chart.</p>\n"
     ));
 }
 

@@ -84,3 +84,49 @@ pub(super) fn of_run(fallback: Option<&str>) -> Vec<Word<'static>> {
         ),
     ]
 }
+
+/// The words of the page of an audit. `budget` is how long a page may take.
+pub(super) fn of_audit(budget: &str) -> Vec<Word<'static>> {
+    let own = |text: &str| text.to_owned();
+    vec![
+        (
+            "page",
+            own("What brownout asks the service under test for, as users would."),
+        ),
+        (
+            "whole, fallback, failed, late page",
+            format!(
+                "A fallback is a good answer that says that something is missing. A page failed if it had no whole answer, or no \
+                 good status. It is late if it takes longer than {budget}."
+            ),
+        ),
+        (
+            "dependency, call, attempt",
+            own(
+                "A call is what the service asks its dependency for. Each try of it is an attempt: the first one, and its retries.",
+            ),
+        ),
+        (
+            "broken, injected",
+            own(
+                "A dependency is broken in one way at a time: a fault is injected into the calls to it.",
+            ),
+        ),
+        (
+            "median, p95",
+            own("Half of all took at most the median, 19 of 20 took at most p95."),
+        ),
+        (
+            "defect: high, medium, low",
+            own(
+                "What the service does wrong when the dependency fails. High and medium ones fail the audit.",
+            ),
+        ),
+        (
+            "undetermined",
+            own(
+                "What was seen does not tell whether the defect is there; the reason is below. It is neither found nor ruled out.",
+            ),
+        ),
+    ]
+}

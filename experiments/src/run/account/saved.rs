@@ -1,6 +1,6 @@
 //! What kept pages up while a dependency failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{
     Call, FaultPhase, Saved, Seen,
@@ -49,6 +49,7 @@ pub(super) fn by(seen: &Seen<'_>, phase: &FaultPhase, opened: bool) -> Vec<Saved
                 .unwrap_or("single calls are not known");
             saved.push(undetermined(why));
         }
+        saved.extend(told_by_services(phase));
         return with_failures(saved, failed, pages.len());
     }
     let failed_calls = calls.iter().filter(|it| it.failed).count();
@@ -167,8 +168,21 @@ fn breaker(
         1 => format!("; the other one made {}", count_of(made, "call")),
         some => format!("; the other {some} made {}", count_of(made, "call")),
     };
+    let own: HashSet<u64> = pages.iter().map(|(it, _)| *it).collect();
+    let calls = seen.calls_on(&phase.routes, phase.span);
+    let earlier = calls
+        .iter()
+        .filter(|it| it.page.is_some_and(|it| !own.contains(&it)));
+    let earlier = match earlier.count() {
+        0 => String::new(),
+        some => format!(
+            ". {} in the phase {} for pages that were asked for before it",
+            count_of(some, "call"),
+            if some == 1 { "was" } else { "were" }
+        ),
+    };
     let cut = format!(
-        "{} of {} pages made no call to {hit}{others}.",
+        "{} of {} pages made no call to {hit}{others}{earlier}.",
         spared.len(),
         pages.len()
     );
@@ -182,7 +196,6 @@ fn breaker(
     };
     let waited = took(&called).zip(took(&spared));
     let is_faster = waited.is_some_and(|(called, spared)| called > slower_than(spared));
-    let calls = seen.calls_on(&phase.routes, phase.span);
     let (failed, usual) = (median(&calls, |it| it.failed), usual_call(seen, phase));
     let are_slow = failed
         .zip(usual)
@@ -217,6 +230,23 @@ fn breaker(
     };
     let text = format!(
         "{cut} That kept load away from {hit}, but it is not shown that it kept the page up: {why}."
+    );
+    Some(told("breaker_seen", text))
+}
+
+/// What services counted of their breakers, where nothing is known of single calls.
+fn told_by_services(phase: &FaultPhase) -> Option<Saved> {
+    let own = phase.breakers_opened.iter();
+    let own = own.filter(|(hop, _)| phase.routes.contains(hop));
+    let opened: u64 = own.map(|(_, count)| count).sum();
+    let times = match opened {
+        0 => return None,
+        1 => "once".to_owned(),
+        some => format!("{some} times"),
+    };
+    let text = format!(
+        "Services counted that circuit breakers for {} opened {times}. Whether that kept the page up is not known without single calls.",
+        phase.routes.join(", ")
     );
     Some(told("breaker_seen", text))
 }

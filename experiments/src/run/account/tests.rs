@@ -283,15 +283,20 @@ fn without_a_journal_the_reason_is_said() {
             span: FAULT,
             faults: Vec::new(),
             routes: vec!["reco".to_owned()],
-            breakers_opened: Vec::new(),
+            breakers_opened: vec![("reco".to_owned(), 2)],
         }],
         cut_off: Vec::new(),
         end: 6_000_000,
         between: Vec::new(),
     });
 
-    assert_eq!(savers(&told.outages[0]), ["undetermined"]);
+    assert_eq!(savers(&told.outages[0]), ["undetermined", "breaker_seen"]);
     assert!(told.outages[0].saved[0].text.contains("GET /requests"));
+    assert!(
+        told.outages[0].saved[1]
+            .text
+            .starts_with("Services counted that circuit breakers for reco opened 2 times.")
+    );
     assert!(told.calls_unknown.is_some());
 }
 

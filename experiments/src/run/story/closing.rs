@@ -59,8 +59,8 @@ impl Story<'_> {
             ..span
         };
         self.read_calls().await;
-        if let Some((_, last)) = self.spans.last_mut() {
-            *last = span;
+        if let Some(last) = self.spans.last_mut() {
+            (last.span, last.routes_to) = (span, routes.to);
         }
         let hops = self.summaries(span, routes);
         let now = self.services.callers().await;

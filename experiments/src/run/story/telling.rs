@@ -128,49 +128,50 @@ impl Story<'_> {
     /// The times that belong to no phase, with what was measured in them.
     fn between(&self, end: u64) -> Vec<Between> {
         let mut all = Vec::new();
-        let mut over = 0;
+        let (mut over, mut routes_over) = (0, 0);
         let mut last: Option<&str> = None;
-        let spans = self
-            .spans
-            .iter()
-            .map(|(name, span)| (Some(name.as_str()), *span));
-        let behind = Span {
-            from: end,
-            to: u64::MAX,
-        };
-        for (next, phase) in spans.chain([(None, behind)]) {
-            let (from, to) = (over, phase.from);
-            let name = match (last, next) {
-                (None, Some(_)) => "warm-up".to_owned(),
-                (Some(last), Some(next)) => format!("between {last} and {next}"),
-                (Some(last), None) => format!("from {last} to the end"),
-                (None, None) => "the whole run".to_owned(),
-            };
-            if from < to {
-                let span = Span { from, to };
-                let hops = self.summaries(span, span);
+        let mut add = |name: String, span: Span, of_routes: Span| {
+            if span.from < span.to {
                 all.push(Between {
                     name,
-                    from_ms: from / 1_000,
-                    to_ms: to / 1_000,
-                    hops,
-                });
-            }
-            if let (Some(name), true) = (next, phase.to > end) {
-                let span = Span {
-                    to: end.max(phase.from),
-                    ..phase
-                };
-                all.push(Between {
-                    name: format!("{name}, cut short"),
                     from_ms: span.from / 1_000,
                     to_ms: span.to / 1_000,
-                    hops: self.summaries(span, span),
+                    hops: self.summaries(span, of_routes),
                 });
             }
-            over = phase.to;
-            last = next;
+        };
+        for phase in &self.spans {
+            let name = match last {
+                None => "warm-up".to_owned(),
+                Some(last) => format!("between {last} and {}", phase.name),
+            };
+            let to = phase.span.from;
+            let from = routes_over.min(to);
+            add(name, Span { from: over, to }, Span { from, to });
+            if phase.span.to > end {
+                // It was cut short, and so nothing was told of it.
+                let span = Span {
+                    to: end,
+                    ..phase.span
+                };
+                add(format!("{}, cut short", phase.name), span, span);
+            }
+            (over, routes_over) = (phase.span.to, phase.routes_to);
+            last = Some(&phase.name);
         }
+        let name = match last {
+            None => "the whole run".to_owned(),
+            Some(last) => format!("from {last} to the end"),
+        };
+        let from = routes_over.min(end);
+        add(
+            name,
+            Span {
+                from: over,
+                to: end,
+            },
+            Span { from, to: end },
+        );
         all
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn write(page: &mut Page, report: &AuditReport) {
         (
             Verdict::Undetermined,
             "untold",
-            "What could not be told, and why",
+            "What is undetermined, and why",
         ),
         (Verdict::Ok, "holds", "What holds"),
         (Verdict::NotApplicable, "apart", "What does not apply"),

@@ -36,7 +36,7 @@ pub(super) fn write(page: &mut Page, report: &AuditReport) {
             noticed(&own, &report.budget)
         ));
         page.put(format_args!(
-            "<li><strong>What saved the page.</strong> {}</li>\n",
+            "<li><strong>What kept the page up.</strong> {}</li>\n",
             saved(&own)
         ));
         if let Some(why) = report.stopped.get(&calm.route) {
@@ -65,8 +65,8 @@ pub(super) fn write(page: &mut Page, report: &AuditReport) {
         .count();
     let rest = match untold {
         0 => String::new(),
-        1 => " Of 1 defect it could not be told whether it is there.".to_owned(),
-        more => format!(" Of {more} defects it could not be told whether they are there."),
+        1 => " Of 1 defect it is undetermined whether it is there.".to_owned(),
+        more => format!(" Of {more} defects it is undetermined whether they are there."),
     };
     page.put(format_args!(
         "<li><strong>What is wrong.</strong> {}.{rest}</li>\n</ol>\n</section>\n",
@@ -80,7 +80,7 @@ pub(super) fn write(page: &mut Page, report: &AuditReport) {
 fn before(calm: &CalmRecord) -> String {
     let told = calls_of(calm, |path| format!("<code>{}</code>", escape(path)));
     format!(
-        "<code>{}</code>: {told}. The median page takes {}, one in twenty takes {} or longer; the median call takes {}.",
+        "<code>{}</code>: {told}. Median of pages {}, p95 {}; median of calls {}.",
         escape(&calm.route),
         time(calm.page_p50_ms),
         time(calm.page_p95_ms),
@@ -101,7 +101,7 @@ fn broke(calm: &CalmRecord, own: &[&ExperimentRecord]) -> String {
     ways.dedup();
     let struck: u64 = with_fault.iter().filter_map(|it| it.struck).sum();
     format!(
-        "Within {}, brownout broke <code>{}</code> in {}, one at a time, and struck {}: {}. \
+        "Within {}, brownout broke <code>{}</code> in {}, one at a time, and injected that into {}: {}. \
          Before each it waited until the service was well. <a href=\"#tried\">Each one with its time is below.</a>",
         time((to - from) as f64),
         escape(&calm.route),
@@ -151,7 +151,7 @@ fn noticed(own: &[&ExperimentRecord], budget: &str) -> String {
         return "Nobody.".to_owned();
     };
     let mut told = vec![format!(
-        "Callers asked for {}: {} failed, {} came with less on them, {} took longer than {}.",
+        "Users asked for {}: {} failed, {} came from a fallback, {} took longer than {}.",
         counted(pages, "page"),
         none(failed),
         none(degraded),
@@ -214,7 +214,7 @@ fn saved(own: &[&ExperimentRecord]) -> String {
     });
     let ways: Vec<&str> = retried.map(|it| it.fault.as_str()).collect();
     let retries = match ways.is_empty() {
-        true => "No retry was seen to save a page.".to_owned(),
+        true => "No retry was seen to help a page.".to_owned(),
         false => {
             let mut ways = ways;
             ways.sort_unstable();
@@ -231,7 +231,7 @@ fn saved(own: &[&ExperimentRecord]) -> String {
     };
     let nothing = match failed {
         0 => String::new(),
-        pages => format!(" Nothing saved {}.", counted(pages, "page")),
+        pages => format!(" Nothing helped {}: they failed.", counted(pages, "page")),
     };
     format!("{fallback} {retries}{nothing}")
 }

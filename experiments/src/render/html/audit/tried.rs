@@ -20,13 +20,13 @@ pub(super) fn write(page: &mut Page, report: &AuditReport) {
         "<section aria-labelledby=\"tried\">\n<h2 id=\"tried\">What was tried</h2>\n\
          <div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"tried\"><table class=\"tried\">\n\
          <thead><tr><th scope=\"col\" class=\"n\">at</th>{dependency}<th scope=\"col\">what was broken</th><th scope=\"col\">pages</th>\
-         <th scope=\"col\" class=\"n\">longest</th><th scope=\"col\" class=\"n\">calls</th><th scope=\"col\" class=\"n\">struck</th></tr></thead>\n<tbody>\n"
+         <th scope=\"col\" class=\"n\">longest</th><th scope=\"col\" class=\"n\">calls</th><th scope=\"col\" class=\"n\">injected</th></tr></thead>\n<tbody>\n"
     ));
     for rounds in rounds(&report.experiments) {
         row(page, &rounds, several);
     }
     page.put(format_args!(
-        "</tbody></table></div>\n<p class=\"note\">At: since the first of them began. Struck: calls that the fault acted on.</p>\n</section>\n"
+        "</tbody></table></div>\n<p class=\"note\">At: since the first of them began. Injected: calls that the fault acted on.</p>\n</section>\n"
     ));
 }
 
@@ -82,8 +82,8 @@ fn row(page: &mut Page, rounds: &[&ExperimentRecord], several: bool) {
     };
     page.put(format_args!(
         "<tr><td class=\"n\" data-label=\"at\">{}</td>{dependency}<td data-label=\"broken\">{}{busy}</td><td data-label=\"pages\">{}</td>\
-         <td class=\"n\" data-label=\"longest\">{}</td><td class=\"n\" data-label=\"calls\">{}</td><td class=\"n\" data-label=\"struck\">{}</td></tr>\n",
-        time(first.at_ms as f64),
+         <td class=\"n\" data-label=\"longest\">{}</td><td class=\"n\" data-label=\"calls\">{}</td><td class=\"n\" data-label=\"injected\">{}</td></tr>\n",
+        crate::render::html::story::moment(first.at_ms),
         escape(&what),
         escape(&pages),
         time(sum.seen.page_max_ms),

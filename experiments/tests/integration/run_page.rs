@@ -1,0 +1,169 @@
+//! The page of a run with an outage of 20 seconds, as it was recorded: a fallback answered, and a circuit breaker stayed open after
+//! the fault.
+
+use brownout_experiment::{
+    render::html,
+    run::{Event, HopSummary, RunRecord},
+};
+
+use crate::page_text::read;
+
+const EVENTS: &str = include_str!("../data/outage.jsonl");
+
+fn record() -> RunRecord {
+    let events: Vec<Event> = EVENTS
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    RunRecord::of(&events).unwrap()
+}
+
+/// What tables have of a hop: phases and the times between.
+fn rows<'r>(record: &'r RunRecord, hop: &str) -> Vec<&'r HopSummary> {
+    let between = &record.account.as_ref().unwrap().between;
+    let phases = record.phases.iter().map(|it| &it.hops);
+    let all = phases.chain(between.iter().map(|it| &it.hops)).flatten();
+    all.filter(|it| it.hop == hop).collect()
+}
+
+#[test]
+fn the_page_of_an_outage() {
+    insta::assert_snapshot!(read(&html(&record())));
+}
+
+#[test]
+fn numbers_of_one_thing_agree_everywhere() {
+    let record = record();
+    let account = record.account.as_ref().unwrap();
+    let outage = &account.outages[0];
+    let charted = |hop: &str, of: fn(&brownout_experiment::run::SecondOfHop) -> f64| -> f64 {
+        let own = record.seconds.iter().filter(|it| it.hop == hop);
+        own.map(of).sum()
+    };
+
+    // Pages: tables, chart and account.
+    let pages: u64 = rows(&record, "edge").iter().map(|it| it.requests).sum();
+    let counted = account.pages.unwrap();
+    assert_eq!(pages, counted.ended);
+    assert_eq!(charted("edge", |it| it.requests), pages as f64);
+    assert_eq!(counted.asked, counted.ended + counted.cut_off);
+    // Fallback pages: tables, chart, banner and the order of events.
+    let fallback: u64 = rows(&record, "edge")
+        .iter()
+        .filter_map(|it| it.fallback)
+        .sum();
+    assert_eq!(outage.effect.unwrap().fallback, fallback);
+    assert_eq!(charted("edge", |it| it.degraded), fallback as f64);
+    let last = outage.moments.iter().find(|it| it.what == "last_fallback");
+    let told = format!("{fallback} pages were fallbacks since the fault was on");
+    assert!(last.unwrap().text.contains(&told), "{last:?}");
+    // Calls: tables, chart and who calls whom.
+    let calls: u64 = rows(&record, "recommendations")
+        .iter()
+        .map(|it| it.requests)
+        .sum();
+    let mut routes = account.routes.iter();
+    let route = routes.find(|it| it.route == "recommendations").unwrap();
+    assert_eq!(route.calls, calls);
+    // Those of pages that were cut off had not ended.
+    let ended = charted("recommendations", |it| it.requests);
+    assert_eq!(ended, (calls - route.of_cut_off) as f64);
+    // Nothing that the fault did comes before it.
+    let fault = &record.faults[0];
+    assert!(fault.armed_ms <= fault.struck_ms.unwrap());
+    assert!(outage.moments.iter().all(|it| it.at_ms >= fault.armed_ms));
+    assert_eq!(outage.moments[0].what, "fault_on");
+}
+
+#[test]
+fn a_green_verdict_says_how_much_of_it_is_proven() {
+    let mut record = record();
+    let page = html(&record);
+    let unproven = record
+        .expectations()
+        .filter(|it| it.proven == Some(false))
+        .count();
+
+    assert!(unproven > 0);
+    let badge = format!(
+        "<strong>Passed:</strong> <span class=\"badge unsure\">{unproven} of {} not proven</span>",
+        record.expectations().count()
+    );
+    assert!(page.contains(&badge), "{badge}");
+    assert!(
+        record
+            .sentence
+            .contains("had too few requests to be proven"),
+        "{}",
+        record.sentence
+    );
+
+    for judgement in &mut record.judgements {
+        judgement.proven = judgement.proven.map(|_| true);
+    }
+    assert!(!html(&record).contains("not proven</span>"));
+}
+
+#[test]
+fn the_banner_says_when_users_saw_it_by_the_wall_clock() {
+    let mut record = record();
+    record.run.started_at = "2026-11-28T23:59:50.500Z".to_owned();
+    let outage = &mut record.account.as_mut().unwrap().outages[0];
+    (outage.from_ms, outage.to_ms) = (9_000, 29_000);
+    let effect = outage.effect.as_mut().unwrap();
+    (effect.from_ms, effect.to_ms) = (9_510, 40_120);
+    let phase = record
+        .phases
+        .iter_mut()
+        .find(|it| it.name == "dead")
+        .unwrap();
+    (phase.from_ms, phase.to_ms) = (9_000, Some(29_000));
+
+    let page = html(&record);
+
+    for said in [
+        "from 9.00s to 29.00s of the run (20.00s, 23:59:59 to 00:00:19 UTC)",
+        "from 9.51s to 40.12s of the run (30.61s, 00:00:00 to 00:00:30 UTC); the last one 11.12s later than the fault",
+    ] {
+        assert!(page.contains(said), "{said}");
+    }
+}
+
+#[test]
+fn a_column_in_which_nothing_stands_is_left_out() {
+    let mut record = record();
+    let page = html(&record);
+
+    for absent in [
+        "delays</th>",
+        "caller gave up</th>",
+        "too many at once</th>",
+        "baseline</th>",
+    ] {
+        assert!(!page.contains(absent), "{absent}");
+    }
+    record.faults[0].counters.as_mut().unwrap().client_gave_up = 2;
+    record.judgements[0].baseline = Some("5ms".to_owned());
+    let page = html(&record);
+    assert!(page.contains("caller gave up</th>") && page.contains("baseline</th>"));
+}
+
+#[test]
+fn every_cell_of_a_table_has_its_name_on_a_phone() {
+    let page = html(&record());
+    let tables: Vec<&str> = page.split("<table class=\"stack").skip(1).collect();
+
+    assert!(tables.len() >= 5, "{}", tables.len());
+    for table in tables {
+        let body = table.split_once("<tbody>").unwrap().1;
+        let body = body.split_once("</tbody>").unwrap().0;
+        for cell in body.split("<td").skip(1) {
+            let is_named = cell.contains("data-label=");
+            let leads = ["head\"", "wide\""]
+                .iter()
+                .any(|it| cell.split('>').next().unwrap().contains(it));
+            let is_empty = cell.contains("></td>");
+            assert!(is_named || leads || is_empty, "{cell}");
+        }
+    }
+}
