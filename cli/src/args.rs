@@ -171,6 +171,10 @@ pub(crate) struct DemoArgs {
     #[arg(long, default_value = "gold", value_name = "NAME|FILE")]
     pub(crate) policy: String,
 
+    /// Every hop speaks HTTP/2 in TLS, with certificates of the local authority (see: tls ca)
+    #[arg(long)]
+    pub(crate) tls: bool,
+
     /// Where the control API listens
     #[arg(long, default_value = ControlConfig::LISTEN, value_name = "ADDR")]
     pub(crate) control: String,

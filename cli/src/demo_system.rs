@@ -20,6 +20,8 @@ pub(crate) struct DemoPlan {
     pub(crate) policy: Policy,
     /// Whether services and routes prefer the ports the README shows, where those are free.
     pub(crate) usual_ports: bool,
+    /// Whether every hop speaks HTTP/2 in TLS.
+    pub(crate) tls: bool,
 }
 
 /// The running demo.
@@ -91,6 +93,9 @@ impl DemoSystem {
             stage: Stage::start(&plan.control, plan.seed, plan.usual_ports, telemetry)?,
             services: BTreeMap::new(),
         };
+        if plan.tls {
+            system.stage.use_tls()?;
+        }
         for service in [
             Service::Authentication,
             Service::PopularItems,
@@ -107,11 +112,15 @@ impl DemoSystem {
         for hop in HOPS.iter().filter(|hop| hop.caller == service) {
             let upstream = self.address(hop.upstream);
             let route = self.stage.add_route(hop.route, upstream, hop.listen_port)?;
-            config = config.calling(hop.upstream, format!("http://{}", route.listen));
+            config = config.calling(
+                hop.upstream,
+                format!("{}://{}", self.stage.scheme(), route.listen),
+            );
         }
         if service == Service::Homepage {
             config.policy = plan.policy.clone();
         }
+        config.tls = self.stage.service_tls();
         config.seed = plan.seed;
         config.metrics = self.stage.house.telemetry().metrics();
         config.tracer = self.stage.house.telemetry().tracer(service.as_str());

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use brownout_control_api::{Caller, ControlApi, ControlConfig, OpError, Ops, Reloaded, Wanted};
 use brownout_fault::store;
-use brownout_proxy::{ACCESS_LOG, Gateway, GatewayConfig, ListenerTls, NewRoute, RouteStatus};
+use brownout_proxy::{
+    ACCESS_LOG, Gateway, GatewayConfig, ListenerTls, ListenerTlsOptions, NewRoute, RouteError,
+    RouteStatus, ServedTls,
+};
 use brownout_telemetry::Telemetry;
 
 use crate::{
@@ -177,6 +180,14 @@ impl House {
     /// What counts and traces.
     pub(crate) fn telemetry(&self) -> &Telemetry {
         &self.telemetry
+    }
+
+    /// TLS of other listeners of this process, with certificates of the local authority.
+    pub(crate) fn own_tls(&self) -> Result<ServedTls, Failure> {
+        let chain = |error: RouteError| Failure::chain(Exit::Usage, &error);
+        let own = ListenerTls::load(ListenerTlsOptions::Own);
+        let own = own.map_err(|error| chain(RouteError::Tls(error)))?;
+        self.gateway.handle().serve_tls(own).map_err(chain)
     }
 
     /// Makes one more route.

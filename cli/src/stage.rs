@@ -5,14 +5,15 @@ use std::{
     fmt,
     io::{self, ErrorKind::AddrInUse},
     net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use brownout_control_api::{ControlConfig, new_route};
 use brownout_proxy::{NewRoute, RouteStatus};
 use brownout_telemetry::Telemetry;
-use brownout_wire::RouteSpec;
-use demo_services::ShutdownTimeout;
+use brownout_wire::{ListenerTlsSpec, Protocol, RouteSpec, UpstreamTlsSpec};
+use demo_services::{ServiceTls, ShutdownTimeout};
 use serde_json::json;
 
 use crate::{
@@ -30,6 +31,15 @@ pub(crate) struct Stage {
     pub(crate) house: House,
     /// Whether services and routes prefer the ports the README shows, where those are free.
     usual_ports: bool,
+    tls: Option<StageTls>,
+}
+
+/// TLS of all hops.
+#[derive(Debug)]
+struct StageTls {
+    services: ServiceTls,
+    /// By which everybody trusts everybody else.
+    trust_file: PathBuf,
 }
 
 impl Stage {
@@ -47,7 +57,41 @@ impl Stage {
         Ok(Self {
             house: House::start(plan, telemetry)?,
             usual_ports,
+            tls: None,
         })
+    }
+
+    /// Has routes and services that are made from now on speak HTTP/2 in TLS, with certificates of the local authority.
+    pub(crate) fn use_tls(&mut self) -> Result<(), Failure> {
+        let served = self.house.own_tls()?;
+        let trust_file = served.trust_file().to_owned();
+        let config = (served.config_with_http2(None))
+            .map_err(|error| Failure::chain(Exit::Internal, &error))?;
+        let services = ServiceTls::new(config, &trust_file)
+            .map_err(|error| Failure::chain(Exit::Internal, &error))?;
+        self.tls = Some(StageTls {
+            services,
+            trust_file,
+        });
+        Ok(())
+    }
+
+    /// Of the URLs of routes and services.
+    pub(crate) fn scheme(&self) -> &'static str {
+        match self.tls {
+            None => "http",
+            Some(_) => "https",
+        }
+    }
+
+    /// TLS of a service, if it has that.
+    pub(crate) fn service_tls(&self) -> Option<ServiceTls> {
+        self.tls.as_ref().map(|tls| tls.services.clone())
+    }
+
+    /// The PEM file by which routes and services can be trusted, if they speak TLS.
+    pub(crate) fn trust_file(&self) -> Option<&Path> {
+        self.tls.as_ref().map(|tls| tls.trust_file.as_path())
     }
 
     /// Makes a route to a service, at its usual port if that is free.
@@ -57,9 +101,19 @@ impl Stage {
         upstream: SocketAddr,
         usual_port: u16,
     ) -> Result<RouteStatus, Failure> {
+        let upstream = format!("{}://{upstream}", self.scheme());
+        let trust_file = self.trust_file().map(|file| file.display().to_string());
         let route = |port: u16| -> Result<NewRoute, Failure> {
             let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string();
-            let spec = RouteSpec::new(name, listen, format!("http://{upstream}"));
+            let mut spec = RouteSpec::new(name, listen, &upstream);
+            if let Some(file) = &trust_file {
+                spec.protocol = Some(Protocol::H2);
+                spec.tls = Some(ListenerTlsSpec::Own);
+                spec.upstream_tls = Some(UpstreamTlsSpec {
+                    ca: Some(file.clone()),
+                    ..UpstreamTlsSpec::default()
+                });
+            }
             new_route(&spec).map_err(|problems| {
                 let told = problems.first().map(ToString::to_string);
                 Failure::new(Exit::Internal, told.unwrap_or_default())
@@ -96,10 +150,10 @@ impl Stage {
     /// Prints a route as a hop of the map.
     pub(crate) fn announce_hop(&self, hop: impl fmt::Display, route: &str, upstream: SocketAddr) {
         if let Some(route) = self.route(route) {
-            let (listen, name) = (&route.listen, &route.name);
+            let (listen, name, scheme) = (&route.listen, &route.name, self.scheme());
             announce(
                 hop,
-                format_args!("http://{listen} -> http://{upstream}  (route {name})"),
+                format_args!("{scheme}://{listen} -> {scheme}://{upstream}  (route {name})"),
             );
         }
     }
@@ -110,12 +164,15 @@ impl Stage {
         let routes = routes.map(|route| (route.name.as_str(), route.listen.to_string()));
         let services = services.iter();
         let services = services.map(|(name, address)| (*name, address.to_string()));
-        let ready = json!({
+        let mut ready = json!({
             "event": "ready",
             "control": self.house.control().to_string(),
             "routes": routes.collect::<BTreeMap<_, _>>(),
             "services": services.collect::<BTreeMap<_, _>>(),
         });
+        if let Some(file) = self.trust_file() {
+            ready["trust_file"] = json!(file);
+        }
         println!("{ready}");
     }
 

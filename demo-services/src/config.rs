@@ -12,7 +12,7 @@ use brownout_telemetry::{Metrics, Tracer};
 use http::{Uri, uri};
 use thiserror::Error;
 
-use crate::service::Service;
+use crate::{service::Service, tls::ServiceTls};
 
 /// What one service needs to start.
 #[derive(Debug, Clone)]
@@ -21,7 +21,9 @@ pub struct ServiceConfig {
     pub service: Service,
     /// Where it listens; port 0 asks for a free one. Default `127.0.0.1:0`.
     pub listen: SocketAddr,
-    /// The base URL, `http://HOST:PORT`, of each service that it [calls](Service::upstreams), and of no other.
+    /// TLS on its listener, and to upstreams whose URL says `https`. Default none.
+    pub tls: Option<ServiceTls>,
+    /// The base URL, `http://HOST:PORT` or with TLS `https://HOST:PORT`, of each service that it [calls](Service::upstreams), and of no other.
     pub upstreams: BTreeMap<Service, String>,
     /// How it protects itself when it calls them. Default none.
     pub policy: Policy,
@@ -51,6 +53,7 @@ impl ServiceConfig {
         Self {
             service,
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            tls: None,
             upstreams: BTreeMap::new(),
             policy: Policy::none("none"),
             workers: 8,
@@ -95,7 +98,11 @@ impl ServiceConfig {
                 upstream,
             });
         };
-        target(base, upstream.path()).ok_or_else(|| StartError::InvalidUpstream {
+        let scheme = match self.tls {
+            Some(_) if base.starts_with("https:") => uri::Scheme::HTTPS,
+            Some(_) | None => uri::Scheme::HTTP,
+        };
+        target(base, &scheme, upstream.path()).ok_or_else(|| StartError::InvalidUpstream {
             upstream,
             url: base.clone(),
         })
@@ -148,27 +155,31 @@ pub enum StartError {
     },
 }
 
-/// `path` at `base`, if that is `http://HOST:PORT` and nothing more. Without a port it is 80.
-fn target(base: &str, path: &'static str) -> Option<Uri> {
-    at(authority(base)?, path)
+/// `path` at `base`, if that is `SCHEME://HOST:PORT` and nothing more. Without a port it is that of the scheme.
+fn target(base: &str, scheme: &uri::Scheme, path: &'static str) -> Option<Uri> {
+    at(scheme, authority(base, scheme)?, path)
 }
 
 /// `path_and_query` at this host and port.
-pub(crate) fn at(authority: uri::Authority, path_and_query: &str) -> Option<Uri> {
+pub(crate) fn at(
+    scheme: &uri::Scheme,
+    authority: uri::Authority,
+    path_and_query: &str,
+) -> Option<Uri> {
     Uri::builder()
-        .scheme(uri::Scheme::HTTP)
+        .scheme(scheme.clone())
         .authority(authority)
         .path_and_query(path_and_query)
         .build()
         .ok()
 }
 
-/// The host and port of `base`, if it is `http://HOST:PORT` and nothing more.
-pub(crate) fn authority(base: &str) -> Option<uri::Authority> {
+/// The host and port of `base`, if it is `SCHEME://HOST:PORT` and nothing more.
+pub(crate) fn authority(base: &str, scheme: &uri::Scheme) -> Option<uri::Authority> {
     let base: Uri = base.parse().ok()?;
     let authority = base.authority()?;
     let has_port = authority.as_str().len() > authority.host().len();
-    let well_formed = base.scheme() == Some(&uri::Scheme::HTTP)
+    let well_formed = base.scheme() == Some(scheme)
         && base.path() == "/"
         && base.query().is_none()
         && !authority.as_str().contains('@')
@@ -189,7 +200,8 @@ mod tests {
             ("http://[::1]:9000", "http://[::1]:9000/things"),
             ("http://shop.internal", "http://shop.internal/things"),
         ] {
-            assert_eq!(target(base, "/things").unwrap().to_string(), expected);
+            let target = target(base, &uri::Scheme::HTTP, "/things");
+            assert_eq!(target.unwrap().to_string(), expected);
         }
     }
 
@@ -208,7 +220,7 @@ mod tests {
             "http://shop.internal:x",
             "http://shop.internal:99999",
         ] {
-            assert_eq!(target(base, "/things"), None, "{base}");
+            assert_eq!(target(base, &uri::Scheme::HTTP, "/things"), None, "{base}");
         }
     }
 }

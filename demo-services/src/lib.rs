@@ -62,6 +62,7 @@ mod serving;
 mod settings;
 mod stats;
 mod tally;
+mod tls;
 mod upstream;
 mod word;
 mod workers;
@@ -73,4 +74,5 @@ pub use crate::{
     service::{Service, UnknownService},
     serving::ShutdownTimeout,
     stats::{BreakerStats, OutcomeStats, RefusalStats, Stats, UpstreamStats},
+    tls::ServiceTls,
 };

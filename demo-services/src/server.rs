@@ -38,7 +38,7 @@ pub struct Running {
 pub async fn start(config: ServiceConfig) -> Result<Running, StartError> {
     config.check()?;
     let outgoing = TaskTracker::new();
-    let transport = Transport::new(&outgoing);
+    let transport = Transport::new(&outgoing, config.tls.as_ref());
     let upstreams = config.service.upstreams().iter();
     let upstreams = upstreams
         .map(|&upstream| Upstream::new(&config, upstream, transport.clone()).map(Arc::new))
@@ -51,6 +51,7 @@ pub async fn start(config: ServiceConfig) -> Result<Running, StartError> {
     let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
 
+    let tls = config.tls.as_ref().map(|tls| Arc::clone(tls.server()));
     let tally = Arc::new(ServiceTally::new(config.service, &config.metrics));
     let (line, line_end) = Line::new(config.workers, config.queue);
     let workers = (0..config.workers).map(|number| Worker {
@@ -73,7 +74,7 @@ pub async fn start(config: ServiceConfig) -> Result<Running, StartError> {
     Ok(Running {
         service: config.service,
         address,
-        serving: Serving::start(listener, front, workers.into_iter(), outgoing),
+        serving: Serving::start(listener, tls, front, workers.into_iter(), outgoing),
     })
 }
 

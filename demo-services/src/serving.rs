@@ -2,24 +2,34 @@
 
 use std::{convert::Infallible, fmt::Debug, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use thiserror::Error;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     pin,
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{answer::Answer, workers::Worker};
+use crate::{answer::Answer, tls::HTTP2, workers::Worker};
 
 /// Further connections wait to be accepted.
 const CONNECTIONS_MAX: usize = 8192;
 /// How long a connection may be unused, or take for the head of a request. Longer than clients and proxies keep unused
 /// connections (60 s), so that it is they who close them, and no request meets a connection that just closes.
 const IDLE_MAX: Duration = Duration::from_secs(90);
+/// How long the handshake of TLS may take.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// What answers the requests of a service.
 pub(crate) trait Face: Debug + Send + Sync + 'static {
@@ -51,6 +61,7 @@ impl<F: Face> Serving<F> {
     /// Starts the workers, then accepts.
     pub(crate) fn start(
         listener: TcpListener,
+        tls: Option<Arc<ServerConfig>>,
         front: F,
         workers: impl Iterator<Item = Worker>,
         outgoing: TaskTracker,
@@ -63,7 +74,9 @@ impl<F: Face> Serving<F> {
         let front = Arc::new(front);
         let stop_accepting = CancellationToken::new();
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, Arc::clone(&front), stop_accepting.clone()));
+        let tls = tls.map(TlsAcceptor::from);
+        let accepts = accept(listener, tls, Arc::clone(&front), stop_accepting.clone());
+        accepting.spawn(accepts);
         Self {
             front,
             accepting,
@@ -105,7 +118,12 @@ impl<F: Face> Serving<F> {
 pub struct ShutdownTimeout(pub Duration);
 
 /// Accepts connections until it is told to stop, then waits for those it has.
-async fn accept<F: Face>(listener: TcpListener, front: Arc<F>, stop: CancellationToken) {
+async fn accept<F: Face>(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    front: Arc<F>,
+    stop: CancellationToken,
+) {
     /// Out of descriptors, most likely: let some close.
     const BACK_OFF: Duration = Duration::from_millis(100);
     let mut connections = JoinSet::new();
@@ -118,7 +136,8 @@ async fn accept<F: Face>(listener: TcpListener, front: Arc<F>, stop: Cancellatio
         };
         match accepted {
             Ok((tcp, peer)) => {
-                connections.spawn(serve(tcp, peer, Arc::clone(&front), stop.clone()));
+                let (tls, front, stop) = (tls.clone(), Arc::clone(&front), stop.clone());
+                connections.spawn(serve(tcp, tls, peer, front, stop));
             }
             Err(error) => {
                 tracing::warn!(%error, service = front.name(), "could not accept");
@@ -130,17 +149,47 @@ async fn accept<F: Face>(listener: TcpListener, front: Arc<F>, stop: Cancellatio
     while connections.join_next().await.is_some() {}
 }
 
-/// Serves one connection to its end: its own, or that of the request it is at when told to stop.
-async fn serve<F: Face>(tcp: TcpStream, peer: SocketAddr, front: Arc<F>, stop: CancellationToken) {
+/// Serves one connection to its end: its own, or that of the requests it is at when told to stop.
+async fn serve<F: Face>(
+    tcp: TcpStream,
+    tls: Option<TlsAcceptor>,
+    peer: SocketAddr,
+    front: Arc<F>,
+    stop: CancellationToken,
+) {
     if let Err(error) = tcp.set_nodelay(true) {
         tracing::debug!(%error, %peer, "a connection had gone");
         return;
     }
+    let Some(tls) = tls else {
+        return converse_http1(tcp, peer, front, stop).await;
+    };
+    let handshake = tokio::select! {
+        biased;
+        () = stop.cancelled() => return,
+        handshake = timeout(HANDSHAKE_MAX, tls.accept(tcp)) => handshake,
+    };
+    match handshake {
+        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(HTTP2) => {
+            converse_http2(stream, peer, front, stop).await;
+        }
+        Ok(Ok(stream)) => converse_http1(stream, peer, front, stop).await,
+        Ok(Err(error)) => tracing::debug!(%error, %peer, "no TLS came about"),
+        Err(_) => tracing::debug!(%peer, "a handshake of TLS took too long"),
+    }
+}
+
+async fn converse_http1<F: Face>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+    peer: SocketAddr,
+    front: Arc<F>,
+    stop: CancellationToken,
+) {
     let service = service_fn(|request| front.answer(request, peer));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_MAX)
-        .serve_connection(TokioIo::new(tcp), service);
+        .serve_connection(TokioIo::new(stream), service);
     pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -149,6 +198,35 @@ async fn serve<F: Face>(tcp: TcpStream, peer: SocketAddr, front: Arc<F>, stop: C
             connection.await
         }
     };
+    note_end(ended, peer);
+}
+
+/// The requests of a connection are answered at once, each by itself.
+async fn converse_http2<F: Face>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+    peer: SocketAddr,
+    front: Arc<F>,
+    stop: CancellationToken,
+) {
+    let service = service_fn(move |request| {
+        let front = Arc::clone(&front);
+        async move { front.answer(request, peer).await }
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service);
+    pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    note_end(ended, peer);
+}
+
+fn note_end(ended: hyper::Result<()>, peer: SocketAddr) {
     if let Err(error) = ended {
         // A caller that leaves is its own affair.
         tracing::debug!(%error, %peer, "a connection broke");

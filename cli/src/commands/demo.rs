@@ -25,6 +25,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<Exit, Failure> {
         seed: args.seed,
         policy: policy.clone(),
         usual_ports: true,
+        tls: args.tls,
     };
     let system = DemoSystem::start(plan, telemetry).await?;
     match args.output {
@@ -44,12 +45,17 @@ fn announce_text(system: &DemoSystem, policy: &str) {
     let homepage = system.address(Service::Homepage);
     let stage = &system.stage;
     let control = stage.house.control();
-    let ask = format!("curl -s -H 'Authorization: Token 0x132' http://{homepage}/");
+    let scheme = stage.scheme();
+    let trusts = match stage.trust_file() {
+        None => String::new(),
+        Some(file) => format!(" --cacert {}", file.display()),
+    };
+    let ask = format!("curl -s{trusts} -H 'Authorization: Token 0x132' {scheme}://{homepage}/");
     show::heading(&format!("brownout {}: the demo", env!("CARGO_PKG_VERSION")));
     println!();
     announce(
         "you -> homepage",
-        format_args!("http://{homepage}  (policy {policy})"),
+        format_args!("{scheme}://{homepage}  (policy {policy})"),
     );
     for hop in &HOPS {
         let path = format!("{} -> {}", hop.caller, hop.upstream);

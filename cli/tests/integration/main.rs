@@ -8,6 +8,7 @@ mod compose_files;
 mod configuration;
 mod control_tls;
 mod demo_command;
+mod demo_tls;
 mod demo_trace;
 mod documents;
 mod environment;

@@ -55,7 +55,7 @@ impl Hop {
         metrics: &Metrics,
         transport: Transport,
     ) -> Result<Self, LibraryStartError> {
-        let authority = config::authority(url);
+        let authority = config::authority(url, &http::uri::Scheme::HTTP);
         let authority = authority.ok_or_else(|| LibraryStartError::InvalidUpstream {
             upstream,
             url: url.to_owned(),
@@ -139,7 +139,8 @@ impl Hop {
 
     fn uri(&self, inside: &str) -> Uri {
         let path = format!("{}/{inside}", self.upstream.path());
-        config::at(self.authority.clone(), &path).expect("words and numbers make a path")
+        config::at(&http::uri::Scheme::HTTP, self.authority.clone(), &path)
+            .expect("words and numbers make a path")
     }
 
     /// Sends one request, and reads the whole of its answer. As in `upstream`, the span begins at once.

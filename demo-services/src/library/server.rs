@@ -58,7 +58,7 @@ pub async fn start(config: LibraryConfig) -> Result<Running, LibraryStartError> 
             fallback,
             policies,
         } => {
-            let transport = Transport::new(&outgoing);
+            let transport = Transport::new(&outgoing, None);
             Ability::Gate(Arc::new(gate(
                 &config, primary, fallback, policies, &transport,
             )?))
@@ -105,7 +105,7 @@ pub async fn start(config: LibraryConfig) -> Result<Running, LibraryStartError> 
     Ok(Running {
         service,
         address,
-        serving: Serving::start(listener, front, workers.into_iter(), outgoing),
+        serving: Serving::start(listener, None, front, workers.into_iter(), outgoing),
         books,
     })
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode, header::RETRY_AFTER};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::rt::Executor;
+use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::{Client, Error as ClientError, connect::HttpConnector},
     rt::TokioTimer,
@@ -20,6 +21,7 @@ use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
 use super::{Reply, attempt::AttemptSpan};
+use crate::tls::{ServiceTls, connector};
 
 /// How long an upstream may take to accept a connection. The answer may take as long as the policy says.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,7 +30,7 @@ const IDLE_MAX: Duration = Duration::from_secs(15);
 /// Answers are small.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
-/// A service's connections to its upstreams: plain HTTP/1.1, kept alive, used by all its workers.
+/// A service's connections to its upstreams, kept alive and used by all its workers: HTTP/1.1, or in TLS what both sides can.
 ///
 /// An attempt is one request on the wire, so that a service's count of attempts and its upstream's count of requests
 /// can be compared. hyper-util's client sends a request again by itself only if the connection it had chosen from the
@@ -38,22 +40,23 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// connection at the very moment when a request is written to it: the attempt fails with a reset, unseen by the
 /// upstream. Connections are therefore given up long before a server would close them for being unused.
 ///
-/// Dropping an exchange, as a timeout does, closes its connection: the upstream learns that nobody waits.
+/// Dropping an exchange, as a timeout does, closes its connection, or with HTTP/2 resets its stream: the upstream learns that nobody
+/// waits.
 #[derive(Debug, Clone)]
-pub(crate) struct Transport(Client<HttpConnector, Full<Bytes>>);
+pub(crate) struct Transport(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
 impl Transport {
     /// Its connections run as `tasks`, and end when it and all its exchanges are dropped.
-    pub(crate) fn new(tasks: &TaskTracker) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    pub(crate) fn new(tasks: &TaskTracker, tls: Option<&ServiceTls>) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         Self(
             Client::builder(Tracked(tasks.clone()))
                 .pool_idle_timeout(IDLE_MAX)
                 .pool_timer(TokioTimer::new())
                 .retry_canceled_requests(true)
-                .build(connector),
+                .build(connector(tls, tcp)),
         )
     }
 

@@ -33,6 +33,17 @@ impl ServedTls {
         Ok(Arc::new(config))
     }
 
+    /// As [`config`](Self::config), for a listener that speaks HTTP/2 as well.
+    ///
+    /// # Errors
+    /// When no configuration can be made.
+    pub fn config_with_http2(
+        &self,
+        to: Option<SocketAddr>,
+    ) -> Result<Arc<ServerConfig>, InvalidTls> {
+        self.served.config(to)
+    }
+
     /// A PEM file by which clients can trust it: the certificate of the own authority, or the one that is shown.
     #[must_use]
     pub fn trust_file(&self) -> &Path {

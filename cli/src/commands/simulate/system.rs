@@ -144,6 +144,7 @@ impl System {
                 seed,
                 policy,
                 usual_ports: false,
+                tls: false,
             };
             let system = DemoSystem::start(plan, telemetry).await?;
             return Ok(Self::Homepage(Box::new(system)));

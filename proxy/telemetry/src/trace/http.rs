@@ -118,6 +118,7 @@ impl<'a> ServerRequest<'a> {
         let authority = uri.authority().map(Authority::as_str);
         Self {
             query: uri.query(),
+            scheme: uri.scheme_str().unwrap_or("http"),
             authority: authority.or_else(|| field(header::HOST)),
             version: shown(version),
             user_agent: field(header::USER_AGENT),
