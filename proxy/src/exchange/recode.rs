@@ -252,6 +252,10 @@ impl<'e> Recoding<'e> {
                     exchange.record.borrow_mut().cut_by_fault(by);
                     return match how {
                         Break::Clean => {
+                            if exchange.client.is_stream() {
+                                // An end that is early has no trailers.
+                                drop(source.decoder.take_trailers());
+                            }
                             self.finish(source, &encoder).await?;
                             Ok(None)
                         }

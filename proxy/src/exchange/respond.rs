@@ -281,10 +281,16 @@ impl Exchange<'_> {
         };
         let head_dribble = HeadDribble::among(&mut shapes, &answer.head, length);
         let mut recoding = Recoding::new(self, shapes, length);
+        // A stream ends by itself, so an early end needs no length (RFC 9113 §8.1.1).
+        let drops_length = self.client.is_stream()
+            && wanted == CutFraming::AsItCame
+            && recoding.new_length().is_some();
         let new_length = recoding.new_length().or(length);
         let framing = match new_length {
             _ if has_no_content => BodyLength::Empty,
-            Some(bytes) if wanted != CutFraming::Chunked || self.asked.is_http10 => {
+            Some(bytes)
+                if (wanted != CutFraming::Chunked && !drops_length) || self.asked.is_http10 =>
+            {
                 BodyLength::Sized(bytes)
             }
             None if self.asked.is_http10 => BodyLength::UntilClose,

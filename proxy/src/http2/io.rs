@@ -133,6 +133,8 @@ impl<T: HasTransport> AsyncWrite for Io<T> {
 pub(super) struct Turns {
     /// The transport did not take all when it was written to last.
     is_blocked: Cell<bool>,
+    /// The connection is over: nothing more is written.
+    is_over: Cell<bool>,
     /// Wakes the connection's task.
     connection: RefCell<Option<Waker>>,
     written: Notify,
@@ -159,6 +161,12 @@ impl Turns {
         }
     }
 
+    /// The connection is over.
+    pub(super) fn are_over(&self) {
+        self.is_over.set(true);
+        self.written.notify_waiters();
+    }
+
     /// Wakes the connection's task.
     pub(super) fn wake(&self) {
         if let Some(connection) = &*self.connection.borrow() {
@@ -168,6 +176,9 @@ impl Turns {
 
     /// Waits until what streams have given the connection, within its credit, is with the transport.
     pub(super) async fn written(&self) {
+        if self.is_over.get() {
+            return;
+        }
         let mut written = std::pin::pin!(self.written.notified());
         let mut has_woken = false;
         poll_fn(|cx| {

@@ -225,6 +225,7 @@ impl Serving<'_> {
 
 impl Drop for Serving<'_> {
     fn drop(&mut self) {
+        self.shared.turns.are_over();
         self.shared.closes.notify_waiters();
     }
 }

@@ -152,3 +152,39 @@ async fn content_is_paced_and_stalled_on_a_stream() {
         began.elapsed()
     );
 }
+
+#[tokio::test]
+async fn a_clean_early_end_has_neither_length_nor_trailers() {
+    let upstream = TestUpstream::raw(|stream| async {
+        let mut connection = RawClient::over(stream);
+        while let Some(request) = connection.whole_request().await {
+            let answer = match request.starts_with(b"GET /chunks") {
+                true => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n",
+                false => "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+            };
+            connection.send(answer).await;
+        }
+    })
+    .await;
+    let proxy = TestProxy::to(&upstream).start();
+    let mut client = Client::connect(proxy.address()).await;
+    let whole = client.get("/chunks").await;
+    assert!(whole.trailers.is_some());
+    assert_eq!(client.get("/sized").await.headers["content-length"], "5");
+
+    proxy.arm(&json!({ "truncate": { "after_bytes": "2B", "ending": "clean" } }));
+    for path in ["/chunks", "/sized"] {
+        let cut = client.get(path).await;
+
+        assert_eq!(
+            (cut.body.as_slice(), cut.broke.is_none()),
+            (&b"he"[..], true)
+        );
+        assert!(!cut.headers.contains_key("content-length"), "{path}");
+        assert!(cut.trailers.is_none(), "{path}");
+    }
+    proxy.disarm("truncate-1");
+    let framed = json!({ "truncate": { "after_bytes": "2B", "ending": "clean", "framing": "content_length" } });
+    proxy.arm(&framed);
+    assert_eq!(client.get("/chunks").await.headers["content-length"], "2");
+}

@@ -84,9 +84,11 @@ async fn a_reset_of_the_connection_ends_all_its_streams_and_no_other_connection(
     client.send(get(1, "/held")).await;
     let held = || proxy.fault("latency-1").counters.active == 1;
     eventually("the first request to be held", held).await;
+    let began = Instant::now();
     client.send(get(3, "/reset")).await;
 
     assert_eq!(within("the end", client.ended()).await.how, How::Reset);
+    assert!(began.elapsed() < Duration::from_secs(1), "at once");
     let left = || proxy.fault("latency-1").counters.active == 0;
     eventually("the first request to end", left).await;
     assert_eq!(other.get("/").await.status, 200);
