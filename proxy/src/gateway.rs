@@ -203,7 +203,6 @@ impl GatewayHandle {
             return Err(RouteError::TooMany);
         }
         routes::check_caller_faults(new.caller_faults, &new.upstream)?;
-        tls::check_may_have_tls(tls.as_deref(), new.upstream.protocol())?;
         let bound = self.0.bind(new.listen)?;
         let address = bound.listening.address().clone();
         self.0
@@ -272,7 +271,6 @@ impl GatewayHandle {
             });
         }
         routes::check_caller_faults(change.caller_faults == Some(true), &entry.route.upstream())?;
-        tls::check_may_have_tls(tls.as_ref().and_then(Option::as_deref), carries)?;
 
         // What may fail: new sockets. Clients wait in the kernel's queue until they are handed to the cores.
         let enable = change.enabled.unwrap_or(entry.open.is_some());

@@ -4,32 +4,37 @@
 //! came before on them.
 
 mod decrypted;
+mod encrypted;
 mod half_duplex;
+mod open;
 mod pipe;
 mod upgraded;
 
 pub(crate) use self::{pipe::Pipe, upgraded::upgraded};
 
-use std::{cell::Cell, convert::Infallible, fmt, io, rc::Rc, sync::Arc, time::Instant};
+use std::{cell::Cell, fmt, io, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
 
 use brownout_fault::{Direction, FaultReader};
 use bytes::Bytes;
-use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-use self::half_duplex::{Ends, Eof, HalfDuplex, Interrupted};
+use self::{
+    half_duplex::{Ends, Eof, HalfDuplex, Interrupted},
+    open::open,
+};
 use crate::{
     access_log::{ConnectionEnd, ConnectionLine},
     admit::{Admitted, admit},
     error::{Chain, UpstreamError},
     journal::{self, OpenConnection},
-    proxy_protocol::{ClientAddress, Endpoints, header, send},
+    proxy_protocol::ClientAddress,
     route::{Open, Route},
     scope::Scope,
     shaping::StreamShaper,
     timer::Timer,
     transport::{close_in_order, reset_on_close},
-    upstream::{Place, Reached, Upstream},
+    upstream::Upstream,
 };
 
 /// Passes bytes between a client and an upstream, with what faults do to them.
@@ -114,6 +119,8 @@ pub(crate) enum RelayEnding {
     ClientGone,
     /// There was no connection to the upstream; the client was reset.
     UpstreamFailed(UpstreamError),
+    /// TLS with the client did not come about, of this cause.
+    HandshakeFailed(&'static str),
     /// The route closes.
     RouteClosing,
 }
@@ -128,6 +135,7 @@ impl RelayEnding {
             Self::ClosedByFault => Some("fault.close"),
             Self::ClientGone => Some("client_disconnect"),
             Self::UpstreamFailed(error) => Some(error.kind().name()),
+            Self::HandshakeFailed(cause) => Some(cause),
             Self::RouteClosing => Some("route_closing"),
         }
     }
@@ -140,7 +148,7 @@ impl RelayEnding {
             // Who was first is not known here.
             Self::Complete | Self::Broken(_) => End::Unknown,
             Self::ResetByFault | Self::UpstreamFailed(_) => End::ProxyRst,
-            Self::ClosedByFault | Self::RouteClosing => End::ProxyFin,
+            Self::ClosedByFault | Self::RouteClosing | Self::HandshakeFailed(_) => End::ProxyFin,
             Self::ClientGone => End::ClientFin,
         }
     }
@@ -155,6 +163,7 @@ impl fmt::Display for RelayEnding {
             Self::ClosedByFault => f.write_str("a fault closed it"),
             Self::ClientGone => f.write_str("the client left before it was accepted"),
             Self::UpstreamFailed(error) => write!(f, "no upstream: {}", Chain(error)),
+            Self::HandshakeFailed(cause) => write!(f, "no TLS with the client: {cause}"),
             Self::RouteClosing => f.write_str("the route closed"),
         }
     }
@@ -194,6 +203,7 @@ impl Relay<'_> {
             RelayEnding::Complete
             | RelayEnding::ClientGone
             | RelayEnding::UpstreamFailed(_)
+            | RelayEnding::HandshakeFailed(_)
             | RelayEnding::RouteClosing => {}
         }
         Outcome::new(self.counts, ending)
@@ -206,10 +216,15 @@ impl Relay<'_> {
 pub(crate) async fn serve(
     client: TcpStream,
     address: ClientAddress,
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
     scope: Rc<Scope>,
     closing: CancellationToken,
 ) {
+    let upstream = scope.route.upstream();
+    if scope.route.tls().is_some() || upstream.tls().is_some() {
+        // Boxed, as the others would have to keep room for it.
+        return Box::pin(encrypted::serve(client, address, permit, scope, closing)).await;
+    }
     let peer = address.peer;
     let _open = CountedConnection::new(scope.route.connections.clone());
     let evidence = (scope.journal.as_ref())
@@ -219,24 +234,29 @@ pub(crate) async fn serve(
     let ending = tokio::select! {
         biased;
         () = closing.cancelled() => RelayEnding::RouteClosing,
-        ending = carry(&client, &address, &scope, &counts) => ending,
+        ending = carry(&client, &address, &scope, upstream, &counts) => ending,
     };
+    if let Some(evidence) = evidence {
+        evidence.end(ending.as_evidence());
+    }
+    tell(&scope, peer, &Outcome::new(&counts, ending), line);
+}
+
+/// Tells in the log of a connection that is over.
+fn tell(scope: &Scope, peer: SocketAddr, outcome: &Outcome, line: Option<ConnectionLine>) {
+    let route = scope.route.name();
     let Outcome {
         bytes_in,
         bytes_out,
         ending,
-    } = Outcome::new(&counts, ending);
-    if let Some(evidence) = evidence {
-        evidence.end(ending.as_evidence());
-    }
-    let route = scope.route.name();
+    } = outcome;
     tracing::debug!(%peer, route, bytes_in, bytes_out, %ending, "a connection is over");
     if let Some(line) = line {
         line.log(&ConnectionEnd {
             route,
             peer,
-            bytes_in,
-            bytes_out,
+            bytes_in: *bytes_in,
+            bytes_out: *bytes_out,
             ending: ending.word(),
         });
     }
@@ -246,6 +266,7 @@ async fn carry(
     client: &TcpStream,
     client_address: &ClientAddress,
     scope: &Scope,
+    before: Arc<Upstream>,
     counts: &Counts,
 ) -> RelayEnding {
     let (route, peer) = (&scope.route, client_address.peer);
@@ -267,9 +288,13 @@ async fn carry(
         }
         Admitted::Gone => return RelayEnding::ClientGone,
     }
-    let address = route.upstream();
-    let ends = (address.options().send_proxy).and_then(|_| client_address.ends(client));
-    let (upstream, _place) = match Box::pin(open(scope, &address, ends)).await {
+    // One that is reached with TLS by now is for connections that come.
+    let upstream = match route.upstream() {
+        now if now.tls().is_none() => now,
+        _ => before,
+    };
+    let ends = (upstream.options().send_proxy).and_then(|_| client_address.ends(client));
+    let opened = match Box::pin(open(scope, &upstream, ends)).await {
         Ok(opened) => opened,
         Err(error) => {
             route.errors(error.kind()).add(1);
@@ -280,7 +305,7 @@ async fn carry(
     let start = |direction| Start::new(StreamShaper::new(route, peer, connection, direction));
     let relay = Relay {
         client,
-        upstream: &upstream,
+        upstream: opened.transport.tcp(),
         route,
         faults: &scope.faults,
         timer: &scope.timer,
@@ -289,40 +314,6 @@ async fn carry(
     let from_client = start(Direction::Upstream);
     let from_upstream = start(Direction::Downstream);
     relay.run(from_client, from_upstream).await.ending
-}
-
-/// Opens a connection to the upstream, of which the place is kept as long as it lasts.
-async fn open(
-    scope: &Scope,
-    upstream: &Arc<Upstream>,
-    client: Option<Endpoints>,
-) -> Result<(TcpStream, Option<Place>), UpstreamError> {
-    let limit = upstream.options().connect_timeout;
-    let has_place = Cell::new(false);
-    let opened = timeout(limit, async {
-        let place = scope.pool.place(upstream).await;
-        has_place.set(true);
-        let failed = |server: &Upstream, error: &UpstreamError| {
-            scope.route.server_failed(server, error);
-        };
-        let kept = |_| None::<Infallible>;
-        let server = upstream.next_server();
-        let dialed = match (upstream.reach(server, &scope.pool.names, kept, failed)).await? {
-            Reached::Opened(dialed) => dialed,
-            Reached::Kept(never) => match never {},
-        };
-        scope.check_leads_on(upstream.server(dialed.server), &dialed.tcp)?;
-        if let Some(version) = upstream.options().send_proxy {
-            send(&dialed.tcp, &header(version, client)).await?;
-        }
-        Ok((dialed.tcp, place))
-    });
-    opened.await.unwrap_or_else(|_| {
-        Err(match upstream.options().pool.max_connections {
-            Some(max) if !has_place.get() => UpstreamError::PoolFull { max, limit },
-            Some(_) | None => UpstreamError::ConnectTimeout { limit },
-        })
-    })
 }
 
 /// Counts a connection among the open ones until it is dropped.

@@ -61,7 +61,7 @@ pub(crate) struct Route {
     closings: AtomicU64,
     /// See [`Route::stream_mark`].
     stream_mark: AtomicU64,
-    /// Wakes the tasks that serve the open connections of an `http` route, by number.
+    /// Wakes the tasks that serve the open connections of an `http` route or with TLS, by number.
     clients: Mutex<HashMap<u64, Arc<AtomicWaker>>>,
     /// When it was last said that clients speak another protocol, by protocol.
     warned_at: Mutex<HashMap<&'static str, Instant>>,
@@ -216,7 +216,12 @@ impl Route {
 
     /// Takes note of what is armed now. Tasks of open connections that may be concerned are woken.
     pub(crate) fn follow(&self, plan: &FaultPlan) {
-        let mark = match self.protocol == Protocol::Http && plan.acts_beneath(self.name()) {
+        let acts = match self.protocol {
+            Protocol::Http => plan.acts_beneath(self.name()),
+            // Connections without TLS look at the plan themselves, and not at this mark.
+            Protocol::Tcp => plan.acts_on_bytes(self.name()),
+        };
+        let mark = match acts {
             true => plan.revision(),
             false => Self::NO_STREAM_FAULT,
         };

@@ -64,7 +64,7 @@ impl HostField {
     }
 }
 
-/// The address behind a route: `http://HOST:PORT[/PATH]`, `https://HOST:PORT[/PATH]` or `tcp://HOST:PORT`. It says what the
+/// The address behind a route: `http://HOST:PORT[/PATH]`, `https://HOST:PORT[/PATH]`, `tcp://HOST:PORT` or `tls://HOST:PORT`. It says what the
 /// route carries, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
@@ -80,7 +80,7 @@ pub struct Upstream {
     /// What the paths of requests are behind, without a `/` at its end; empty for most.
     base: String,
     host_field: HostField,
-    /// Only of `https`.
+    /// Only of `https` and `tls`.
     tls: Option<UpstreamTls>,
     options: UpstreamOptions,
     /// Further servers that answer the same, each without some of its own.
@@ -147,7 +147,8 @@ impl Upstream {
         match (self.protocol, &self.tls) {
             (Protocol::Http, None) => Scheme::Http,
             (Protocol::Http, Some(_)) => Scheme::Https,
-            (Protocol::Tcp, _) => Scheme::Tcp,
+            (Protocol::Tcp, None) => Scheme::Tcp,
+            (Protocol::Tcp, Some(_)) => Scheme::Tls,
         }
     }
 

@@ -70,7 +70,7 @@ pub(crate) fn route_change(
 /// # Errors
 /// When a file cannot be read or used.
 pub fn control_tls(spec: &ListenerTlsSpec) -> Result<Option<ListenerTls>, Problem> {
-    Ok(match listener_tls(spec, None)? {
+    Ok(match listener_tls(spec)? {
         ListenerTlsChange::To(tls) => Some(tls),
         ListenerTlsChange::Off => None,
     })
@@ -92,8 +92,7 @@ fn change(
         problems.extend(found);
         None
     });
-    let carries = upstream.as_ref().map(Upstream::protocol).or(protocol);
-    let tls = match patch.tls.as_ref().map(|spec| listener_tls(spec, carries)) {
+    let tls = match patch.tls.as_ref().map(listener_tls) {
         None => None,
         Some(Ok(tls)) => Some(tls),
         Some(Err(problem)) => {
@@ -133,7 +132,7 @@ fn upstream(
     let asked = patch.upstream_tls.as_ref().map(upstream_tls_options);
     let kept = now.and_then(|now| now.upstream_tls.clone());
     // They end with an upstream that is no longer reached with TLS.
-    let kept = kept.filter(|_| text.starts_with("https://"));
+    let kept = kept.filter(|_| text.starts_with("https://") || text.starts_with("tls://"));
     let tls = asked.or(kept);
     let parsed = match protocol {
         // Without a scheme it is read with the one of its route, where only one is possible.
@@ -217,10 +216,7 @@ fn as_tcp(text: &str) -> String {
     servers.collect::<Vec<_>>().join(",")
 }
 
-fn listener_tls(
-    spec: &ListenerTlsSpec,
-    carries: Option<Carried>,
-) -> Result<ListenerTlsChange, Problem> {
+fn listener_tls(spec: &ListenerTlsSpec) -> Result<ListenerTlsChange, Problem> {
     let options = match spec {
         ListenerTlsSpec::Off => return Ok(ListenerTlsChange::Off),
         ListenerTlsSpec::Own => ListenerTlsOptions::Own,
@@ -229,10 +225,6 @@ fn listener_tls(
             others: others.iter().map(files).collect(),
         },
     };
-    if carries == Some(Carried::Tcp) {
-        let why = "is not spoken on tcp routes, whose bytes pass as they are";
-        return Err(Problem::at("tls", why));
-    }
     let loaded = ListenerTls::load(options).map_err(|wrong| placed("tls", &wrong))?;
     Ok(ListenerTlsChange::To(loaded))
 }

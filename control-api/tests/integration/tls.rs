@@ -151,8 +151,12 @@ async fn what_cannot_be_used_is_refused_with_its_place_and_the_file() {
             ("/tls/certificates/0/names", "`*` is no host name"),
         ),
         (
-            json!({ "upstream": "tcp://127.0.0.1:1", "tls": { "cert": one.cert, "key": one.key } }),
-            ("/tls", "is not spoken on tcp routes"),
+            json!({ "upstream": "tls://127.0.0.1", "tls": { "cert": one.cert, "key": one.key } }),
+            ("/upstream", "has no port"),
+        ),
+        (
+            json!({ "upstream": "tls://127.0.0.1:1", "upstream_tls": { "alpn": [""] } }),
+            ("/upstream_tls/alpn", "a name that is empty"),
         ),
         (
             json!({ "upstream": https, "tls": "self" }),

@@ -150,7 +150,7 @@ pub fn route(tls: &RouteTls) -> Value {
         &json!({
             "name": name(),
             "listen": { "type": "string", "description": "HOST:PORT, with port 0 for a free one, or unix:/PATH[:MODE]" },
-            "upstream": servers("http://HOST:PORT[/PATH], https://HOST:PORT[/PATH], tcp://HOST:PORT, unix:/PATH or tcp+unix:/PATH; with `protocol` also HOST:PORT"),
+            "upstream": servers("http://HOST:PORT[/PATH], https://HOST:PORT[/PATH], tcp://HOST:PORT, tls://HOST:PORT, unix:/PATH or tcp+unix:/PATH; with `protocol` also HOST:PORT"),
             "protocol": {
                 "enum": ["http", "http1", "h2", "auto", "tcp"],
                 "description": "left out it is as the upstream's scheme says; h2 and auto: the version of HTTP that the upstream gets",

@@ -116,7 +116,8 @@ impl RouteStatus {
     #[must_use]
     pub fn scheme(&self) -> &'static str {
         match (self.protocol, &self.tls) {
-            (Protocol::Tcp, _) => "tcp",
+            (Protocol::Tcp, None) => "tcp",
+            (Protocol::Tcp, Some(_)) => "tls",
             (Protocol::Http, None) => "http",
             (Protocol::Http, Some(_)) => "https",
         }

@@ -12,7 +12,6 @@ use super::{GatewayHandle, RouteError, Shared};
 use crate::{
     error::Chain,
     tls::{HTTP11, InvalidTls, ListenerTls, ListenerTlsOptions, LocalAuthority, ServerTls},
-    upstream::Protocol,
 };
 
 /// TLS of another listener of the process than a route's, with the certificates that a route could have.
@@ -85,20 +84,6 @@ impl GatewayHandle {
     pub fn prepare_tls(&self, tls: &ListenerTls) -> Result<(), RouteError> {
         let served = self.0.listener_tls(Some(tls.clone()));
         served.map(drop)
-    }
-}
-
-/// Bytes of other protocols than HTTP pass as they are.
-pub(super) fn check_may_have_tls(
-    tls: Option<&ServerTls>,
-    protocol: Protocol,
-) -> Result<(), RouteError> {
-    match (tls, protocol) {
-        (Some(_), Protocol::Tcp) => {
-            let why = "is not spoken on tcp routes, whose bytes pass as they are";
-            Err(RouteError::Tls(InvalidTls::new("", why)))
-        }
-        (Some(_), Protocol::Http) | (None, _) => Ok(()),
     }
 }
 

@@ -256,6 +256,17 @@ impl ServerTls {
             .map_err(|error| InvalidTls::new("tls", error.to_string()))
     }
 
+    /// As [`begin`](Self::begin), for other protocols than HTTP: whatever a client offers with ALPN is left open.
+    pub(crate) fn begin_bytes(
+        &self,
+        to: Option<SocketAddr>,
+    ) -> Result<ServerConnection, InvalidTls> {
+        let mut config = ServerConfig::clone(&*self.config(to)?);
+        config.alpn_protocols.clear();
+        ServerConnection::new(Arc::new(config))
+            .map_err(|error| InvalidTls::new("tls", error.to_string()))
+    }
+
     /// How a connection that came to the address `to` is served.
     pub(crate) fn config(&self, to: Option<SocketAddr>) -> Result<Arc<ServerConfig>, InvalidTls> {
         Ok(match &self.certificates {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     limits::TLS_SESSIONS_MAX,
-    upstream::{HttpVersion, InvalidUpstream},
+    upstream::{HttpVersion, InvalidUpstream, Protocol},
 };
 
 /// How a route is to speak TLS to its upstream, as it is written.
@@ -37,7 +37,8 @@ pub struct UpstreamTlsOptions {
     pub server_name: Option<String>,
     /// Take any certificate.
     pub insecure: bool,
-    /// The protocols to offer (ALPN). Of them only `http/1.1` is spoken. `None` offers it; an empty list offers none.
+    /// The protocols to offer (ALPN). On an `http` route only `http/1.1` is spoken; `None` offers it, an empty list none. On a
+    /// `tcp` route `None` offers none.
     pub alpn: Option<Vec<String>>,
 }
 
@@ -59,11 +60,15 @@ struct Loaded {
 }
 
 impl UpstreamTls {
-    /// Reads the files of `options`, for an upstream at `host`.
+    /// Reads the files of `options`, for an upstream at `host` that is spoken to in `protocol`.
     ///
     /// # Errors
     /// When a file cannot be read or used, or an option makes no sense.
-    pub(crate) fn load(options: UpstreamTlsOptions, host: &str) -> Result<Self, InvalidTls> {
+    pub(crate) fn load(
+        options: UpstreamTlsOptions,
+        host: &str,
+        protocol: Protocol,
+    ) -> Result<Self, InvalidTls> {
         if options.insecure && options.ca.is_some() {
             return Err(InvalidTls::new(
                 "insecure",
@@ -71,14 +76,7 @@ impl UpstreamTls {
             ));
         }
         let name = server_name(options.server_name.as_deref(), host)?;
-        let offered = options.alpn.clone();
-        let offered = offered.unwrap_or_else(|| vec![HTTP11.to_owned()]);
-        if let Some(other) = offered.iter().find(|protocol| *protocol != HTTP11) {
-            return Err(InvalidTls::new(
-                "alpn",
-                format!("`{other}` is not spoken here; offer \"{HTTP11}\", or nothing with []"),
-            ));
-        }
+        let offered = offered(options.alpn.as_deref(), protocol)?;
         let ca = options.ca.as_deref();
         let authorities = ca.map(|path| authorities("ca", path)).transpose()?;
         let identity = both(options.cert.as_ref(), options.key.as_ref())?;
@@ -167,6 +165,31 @@ impl Eq for UpstreamTls {}
 impl fmt::Debug for UpstreamTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (f.debug_tuple("UpstreamTls").field(&self.loaded.options)).finish()
+    }
+}
+
+/// What is offered with ALPN: on an `http` route what is spoken there, on a `tcp` route whatever is said.
+fn offered(said: Option<&[String]>, protocol: Protocol) -> Result<Vec<String>, InvalidTls> {
+    let is_good = |offered: &String| match protocol {
+        Protocol::Http => offered == HTTP11,
+        Protocol::Tcp => (1..=255).contains(&offered.len()), // RFC 7301 §3.1
+    };
+    let Some(said) = said else {
+        return Ok(match protocol {
+            Protocol::Http => vec![HTTP11.to_owned()],
+            Protocol::Tcp => Vec::new(),
+        });
+    };
+    match (said.iter().find(|offered| !is_good(offered)), protocol) {
+        (None, _) => Ok(said.to_vec()),
+        (Some(other), Protocol::Http) => Err(InvalidTls::new(
+            "alpn",
+            format!("`{other}` is not spoken here; offer \"{HTTP11}\", or nothing with []"),
+        )),
+        (Some(_), Protocol::Tcp) => Err(InvalidTls::new(
+            "alpn",
+            "has a name that is empty or longer than 255 bytes",
+        )),
     }
 }
 

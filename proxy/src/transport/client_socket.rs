@@ -26,6 +26,7 @@ use crate::{
     route::Route,
     scope::Scope,
     sys::{self, ClientEnd},
+    upstream::Protocol,
 };
 
 /// A client's socket, shared by the loop that reads requests from it and the exchange that answers them.
@@ -250,7 +251,11 @@ impl ClientSocket {
 /// The bytes of a client's socket, with the stream layer on it, and TLS on that where the route's listener speaks it.
 fn encrypted(tcp: TcpStream, peer: SocketAddr, number: u64, scope: &Scope) -> Transport {
     let route = &scope.route;
-    let begun = route.tls().map(|tls| tls.begin(tcp.local_addr().ok()));
+    let to = tcp.local_addr().ok();
+    let begun = route.tls().map(|tls| match route.protocol() {
+        Protocol::Http => tls.begin(to),
+        Protocol::Tcp => tls.begin_bytes(to),
+    });
     let layered = LayeredTcp::new(tcp, peer, number, scope, route.open(number));
     let layered = Transport::Layered(layered);
     match begun {

@@ -104,6 +104,7 @@ impl Upstream {
             options.path_prefix = (!prefix.is_empty()).then(|| prefix.to_owned());
         }
         self.tls = match (self.tls.take(), options.http) {
+            (Some(tls), _) if self.protocol == Protocol::Tcp => Some(tls),
             (Some(tls), http) => Some(tls.speaking(http)?),
             (None, HttpVersion::Auto) => {
                 let why = "`auto` is agreed on in TLS; for an http upstream say \"h2\" or \"http\"";

@@ -57,7 +57,9 @@ pub enum InvalidUpstream {
     #[error("has a user name; credentials belong into the requests")]
     Credentials,
     /// TLS options of one that is not reached with TLS.
-    #[error("is not reached with TLS; write \"https://HOST:PORT\", or leave out `upstream_tls`")]
+    #[error(
+        "is not reached with TLS; write \"https://HOST:PORT\", or \"tls://HOST:PORT\" for bytes, or leave out `upstream_tls`"
+    )]
     NotTls,
     /// TLS cannot be spoken as its options say.
     #[error(transparent)]
@@ -76,16 +78,19 @@ pub(super) enum Scheme {
     Http,
     Https,
     Tcp,
+    /// Bytes in TLS.
+    Tls,
 }
 
 impl Scheme {
-    const ALL: [Self; 3] = [Self::Http, Self::Https, Self::Tcp];
+    const ALL: [Self; 4] = [Self::Http, Self::Https, Self::Tcp, Self::Tls];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Https => "https",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
         }
     }
 
@@ -93,7 +98,7 @@ impl Scheme {
         match self {
             Self::Http => Some(80),
             Self::Https => Some(443),
-            Self::Tcp => None,
+            Self::Tcp | Self::Tls => None,
         }
     }
 }
@@ -102,7 +107,7 @@ impl Upstream {
     /// The most servers of one.
     pub const SERVERS_MAX: usize = 64;
 
-    /// Reads `http://HOST:PORT[/PATH]`, `https://HOST:PORT[/PATH]` or `tcp://HOST:PORT`. The port of `http` is 80 when it is left out,
+    /// Reads `http://HOST:PORT[/PATH]`, `https://HOST:PORT[/PATH]` or `tcp://HOST:PORT` or `tls://HOST:PORT`. The port of `http` is 80 when it is left out,
     /// that of `https` 443; the host may be a name, which is resolved for each new connection. An `https` upstream is
     /// reached with the default options of TLS. Several, with commas between, are servers that answer the same.
     ///
@@ -167,20 +172,21 @@ impl Upstream {
         if host.is_empty() {
             return Err(InvalidUpstream::Malformed);
         }
+        let protocol = match scheme {
+            Scheme::Http | Scheme::Https => Protocol::Http,
+            Scheme::Tcp | Scheme::Tls => Protocol::Tcp,
+        };
         let tls = match (scheme, tls) {
-            (Scheme::Https, tls) => Some(match loaded {
+            (Scheme::Https | Scheme::Tls, tls) => Some(match loaded {
                 Some(loaded) => loaded.at(host)?,
-                None => UpstreamTls::load(tls.cloned().unwrap_or_default(), host)?,
+                None => UpstreamTls::load(tls.cloned().unwrap_or_default(), host, protocol)?,
             }),
             (Scheme::Http | Scheme::Tcp, None) => None,
             (Scheme::Http | Scheme::Tcp, Some(_)) => return Err(InvalidUpstream::NotTls),
         };
         let address = host.parse::<IpAddr>().ok();
         Ok(Self {
-            protocol: match scheme {
-                Scheme::Http | Scheme::Https => Protocol::Http,
-                Scheme::Tcp => Protocol::Tcp,
-            },
+            protocol,
             host: host.into(),
             port,
             address: address.map(|ip| SocketAddr::new(ip, port)),
@@ -278,13 +284,14 @@ fn split_base(scheme: Scheme, rest: &str) -> Result<(&str, &str), InvalidUpstrea
             Scheme::Http => "http://HOST:PORT/PATH",
             Scheme::Https => "https://HOST:PORT/PATH",
             Scheme::Tcp => "tcp://HOST:PORT",
+            Scheme::Tls => "tls://HOST:PORT",
         };
         Err(InvalidUpstream::Path { what, form })
     };
     match base {
         "" => Ok((authority, base)),
         _ if base.contains(['?', '#']) => wrong("a query or fragment"),
-        _ if scheme == Scheme::Tcp => wrong("a path"),
+        _ if matches!(scheme, Scheme::Tcp | Scheme::Tls) => wrong("a path"),
         _ if !options::is_path(base) => wrong("a path with bytes that none has"),
         _ => Ok((authority, base)),
     }

@@ -4,5 +4,6 @@ mod files;
 mod listeners;
 mod peers;
 mod pinned;
+mod tcp_routes;
 mod tunnels;
 mod upstreams;

@@ -281,4 +281,10 @@ impl FaultPlan {
         let mut here = self.streams.on(route).iter();
         here.any(|planned| planned.fault.spec().layer == Some(Layer::Stream))
     }
+
+    /// Whether some fault may act on the bytes of `route`, which carries no requests.
+    #[must_use]
+    pub fn acts_on_bytes(&self, route: &str) -> bool {
+        self.streams.on(route).iter().next().is_some()
+    }
 }
