@@ -68,7 +68,7 @@ impl Guard {
             )));
         }
         // Containers' health checks and scrapers call by whatever name the network gives us (decision 29).
-        let anybody = matches!(uri.path(), "/healthz" | "/metrics");
+        let anybody = matches!(uri.path(), "/healthz" | "/readyz" | "/metrics");
         if !anybody && !self.is_ours(host) {
             return Err(ApiError::Forbidden(format!(
                 "the Host `{0}` is neither loopback nor the address listened on; start the proxy with \
@@ -177,7 +177,7 @@ fn check(control: &Control, request: &Request) -> Result<(), ApiError> {
     control.guard.check(request.uri(), request.headers())?;
     control.tokens.check(request)?;
     let is_kept = request.extensions().get() == Some(&Place::Kept);
-    match is_kept && !matches!(request.uri().path(), "/halt" | "/healthz") {
+    match is_kept && !matches!(request.uri().path(), "/halt" | "/healthz" | "/readyz") {
         true => Err(ApiError::Full),
         false => Ok(()),
     }
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn health_and_metrics_are_told_to_whoever_asks_by_any_name_but_to_no_page() {
         let status = |target, fields: &[_]| status("0.0.0.0:8474", target, fields);
-        for target in ["/healthz", "/metrics"] {
+        for target in ["/healthz", "/readyz", "/metrics"] {
             assert_eq!(status(target, &[("host", "brownout:8474")]), None);
             let page = [("host", "brownout:8474"), ("origin", "http://evil.example")];
             assert_eq!(status(target, &page), Some(403));

@@ -90,7 +90,7 @@ impl Control {
 
     /// The span of a call; none for those that only ask, over and over, whether we are there.
     fn span(&self, request: &Request, path: Option<&str>) -> Span {
-        if matches!(path, Some("/healthz" | "/metrics")) {
+        if matches!(path, Some("/healthz" | "/readyz" | "/metrics")) {
             return Span::none();
         }
         self.tracer.server(&ServerRequest {

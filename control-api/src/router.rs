@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The paths, for a hint when none fits.
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 14] = [
     "/faults",
     "/faults/kinds",
     "/routes",
@@ -33,6 +33,7 @@ const PATHS: [&str; 13] = [
     "/explain",
     "/halt",
     "/healthz",
+    "/readyz",
     "/metrics",
     "/version",
     "/openapi.json",
@@ -70,6 +71,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         )
         .route("/halt", post(halt::halt))
         .route("/healthz", get(health::health))
+        .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics))
         .route("/openapi.json", get(openapi::openapi))
         .route("/version", get(version::version))

@@ -66,12 +66,19 @@ impl Tokens {
         Self { all, read }
     }
 
+    /// Whether a caller of what answers everybody may be told the rest.
+    pub(crate) fn may_read(&self, request: &Request) -> bool {
+        let mut tokens = [&self.all, &self.read].into_iter().flatten();
+        let shown = shown(request);
+        self.all.is_none() || shown.is_some_and(|shown| tokens.any(|token| token.is(shown)))
+    }
+
     /// Refuses a call without a token, if there is one. A sign of life is given to everybody.
     pub(super) fn check(&self, request: &Request) -> Result<(), ApiError> {
         let Some(all) = &self.all else {
             return Ok(());
         };
-        if request.uri().path() == "/healthz" {
+        if matches!(request.uri().path(), "/healthz" | "/readyz") {
             return Ok(());
         }
         let Some(shown) = shown(request) else {

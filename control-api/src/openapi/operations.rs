@@ -2,8 +2,8 @@
 
 use brownout_telemetry::prometheus;
 use brownout_wire::{
-    ConnectionList, ExplainAnswer, FaultAnswer, FaultList, Health, LeaseAnswer, LeaseList, Removed,
-    RequestList, RouteAnswer, RouteList, Version,
+    ConnectionList, ExplainAnswer, FaultAnswer, FaultList, Health, LeaseAnswer, LeaseList, Ready,
+    Removed, RequestList, RouteAnswer, RouteList, Version,
 };
 use serde_json::{Value, json};
 
@@ -265,6 +265,14 @@ fn process() -> Vec<Operation> {
             "Whether it is there; asks for no token",
         )
         .answers::<Health>(200, "it is"),
+        Operation::new(
+            "get",
+            "/readyz",
+            "ready",
+            "Whether its routes take connections; asks for no token, but tells the routes only with it",
+        )
+        .answers::<Ready>(200, "they do; a disabled route is told as such")
+        .answers::<Ready>(503, "the process ends, and takes no more"),
         Operation::new("get", "/version", "version", "Which version it is")
             .answers::<Version>(200, "the version of Toxiproxy's API, and its own"),
         Operation::new(

@@ -34,6 +34,12 @@ impl Ops {
         removed
     }
 
+    /// Whether the process is about to end.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.state().stopping
+    }
+
     /// Removes every fault, letting go what they hold, and refuses to arm any other: the process is about to end, and
     /// its last requests shall not be held up. The ids that are gone.
     #[must_use]

@@ -25,6 +25,42 @@ async fn signs_of_life_are_answered() {
 }
 
 #[tokio::test]
+async fn a_process_is_ready_until_it_begins_to_stop_and_says_so_of_each_route() {
+    let world = World::start().await;
+    let off = json!({
+        "name": "off", "listen": "127.0.0.1:0", "upstream": world.upstream.url(), "enabled": false,
+    });
+    let off = world.call("POST", "/routes", off).await.1;
+    let listen = [off["listen"].clone(), json!(world.proxy.to_string())];
+    let told = |status: &str, web: &str| {
+        json!({ "status": status, "routes": [
+            { "name": "off", "listen": listen[0], "state": "disabled" },
+            { "name": "web", "listen": listen[1], "state": web },
+        ] })
+    };
+
+    assert_eq!(
+        world.get("/readyz").await,
+        (200, told("ready", "listening"))
+    );
+    let mut prober = RawClient::connect(world.api.address()).await;
+    let by_any_name = "GET /readyz HTTP/1.1\r\nHost: brownout.test\r\n\r\n";
+    assert_eq!(prober.exchange(by_any_name).await.0.status(), 200);
+
+    drop(world.ops.disarm_for_good());
+
+    assert_eq!(
+        world.get("/readyz").await,
+        (503, told("draining", "draining"))
+    );
+    assert_eq!(
+        world.get("/healthz").await.0,
+        200,
+        "it is alive all the same"
+    );
+}
+
+#[tokio::test]
 async fn pages_of_other_sites_may_not_call() {
     let world = World::start().await;
     for headers in [

@@ -56,6 +56,15 @@ async fn a_token_is_asked_for_and_one_that_reads_changes_nothing() {
     let fault = r#"{"route":"*","abort":503}"#;
 
     assert_eq!(status("GET /healthz", "", "").await, 200);
+    assert_eq!(status("GET /readyz", "", "").await, 200);
+    let mut client = RawClient::connect(([127, 0, 0, 1], port).into()).await;
+    for (fields, told) in [
+        ("", r#"{"status":"ready"}"#),
+        (read, r#"{"status":"ready","routes":[]}"#),
+    ] {
+        let ask = format!("GET /readyz HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
+        assert_eq!(client.exchange(ask).await.0.text().trim(), told);
+    }
     for wrong in [
         "",
         "Authorization: Bearer wrong-token\r\n",

@@ -19,6 +19,39 @@ pub struct Health {
     pub status: String,
 }
 
+/// `GET /readyz`: 200 with `ready`, or 503 with `draining`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Ready {
+    /// `ready`, or `draining` once the process was asked to stop.
+    pub status: String,
+    /// The routes, sorted by name; none are told to a caller without the token that is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Vec<RouteReadiness>>,
+}
+
+/// Whether a route takes connections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RouteReadiness {
+    /// Its name.
+    pub name: String,
+    /// Where it listens, with the port that it got.
+    pub listen: String,
+    /// What becomes of a new connection.
+    pub state: RouteState,
+}
+
+/// What becomes of a new connection to a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteState {
+    /// It is accepted.
+    Listening,
+    /// It is refused, because the route is disabled. That is meant, and keeps nobody from being ready.
+    Disabled,
+    /// It is refused, or about to be: the process ends.
+    Draining,
+}
+
 /// `GET /version`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Version {

@@ -16,7 +16,7 @@ mod route;
 pub mod schema;
 mod tags;
 
-pub use answers::{Halt, Health, Removed, Version};
+pub use answers::{Halt, Health, Ready, Removed, RouteReadiness, RouteState, Version};
 pub use connection::{ConnectionEnd, ConnectionList, ConnectionQuery, ConnectionRecord};
 pub use draft::FaultDraft;
 pub use event::{EventRecord, RouteStats};
