@@ -40,7 +40,7 @@ pub(crate) fn find(word: &str) -> Result<Policy, Failure> {
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Looks at the file that `word` means, and those it inherits from, and hands every new policy to `take` once two looks
-/// have found the same: what is just being written is not taken half. A file that will not do, or is gone, changes
+/// have found the same: what is just being written is not taken half. A file that is not valid, or is gone, changes
 /// nothing; the log says why, once.
 ///
 /// Files are looked at, not watched: editors replace them, mounts change under them, and a look takes microseconds. A

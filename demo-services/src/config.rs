@@ -142,7 +142,7 @@ pub enum StartError {
     /// Too long a queue.
     #[error("queue: {0} is above {max}", max = ServiceConfig::QUEUE_MAX)]
     Queue(usize),
-    /// The policy was put together in code, and will not do.
+    /// The policy was put together in code, and is not valid.
     #[error("could not use the policy")]
     Policy(#[source] InvalidPolicy),
     /// The address is taken, or not one of this machine.

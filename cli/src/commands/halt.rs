@@ -1,5 +1,9 @@
 //! `brownout halt`: the red button.
 
+use std::time::Duration;
+
+use brownout_fault::units::parse_duration;
+
 use crate::{
     args::HaltArgs,
     exit::{Exit, Failure},
@@ -17,8 +21,18 @@ pub(crate) async fn run(args: HaltArgs) -> Result<Exit, Failure> {
                 ids.join(", ")
             ),
         }
-        if let Some(span) = &args.rearm_after {
-            println!("nothing can be armed for {span}");
+        match args
+            .rearm_after
+            .as_deref()
+            .map(|span| (span, parse_duration(span)))
+        {
+            None => {}
+            Some((_, Ok(Duration::ZERO))) => println!("faults can be armed again"),
+            Some((span, _)) => {
+                println!(
+                    "arming is locked for {span}; unlock with: brownout halt --rearm-after 0s"
+                );
+            }
         }
     });
     Ok(Exit::Ok)

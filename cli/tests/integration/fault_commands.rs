@@ -159,7 +159,7 @@ async fn halt_removes_everything() {
 
     assert_eq!(
         world.run("halt --rearm-after 1h").ok(),
-        "removed 2 faults: reset-1, abort-1\nnothing can be armed for 1h\n"
+        "removed 2 faults: reset-1, abort-1\narming is locked for 1h; unlock with: brownout halt --rearm-after 0s\n"
     );
 
     let refused = world.run("fault add reset web");
@@ -169,6 +169,11 @@ async fn halt_removes_everything() {
         "{}",
         refused.err()
     );
+    assert_eq!(
+        world.run("halt --rearm-after 0s").ok(),
+        "nothing was armed\nfaults can be armed again\n"
+    );
+    world.run("fault add reset web").ok();
 }
 
 #[test]

@@ -319,10 +319,10 @@ impl Policy {
     }
 }
 
-/// A key of a section, and why its value will not do.
+/// A key of a section, and why its value is refused.
 type Refusal = (&'static str, String);
 
-/// A policy that will not do, and all that is wrong with it.
+/// A policy that is not valid, and all that is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub struct InvalidPolicy {
     /// The policy's name.
@@ -333,7 +333,7 @@ pub struct InvalidPolicy {
 
 impl fmt::Display for InvalidPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "policy `{}` will not do", self.policy)?;
+        write!(f, "policy `{}` is not valid", self.policy)?;
         self.problems
             .iter()
             .try_for_each(|problem| write!(f, "\n  {problem}"))

@@ -71,7 +71,7 @@ impl Draft {
 pub(crate) enum Unreadable {
     /// It is not JSON, or no object.
     Syntax(String),
-    /// It is an object, and these fields will not do; never empty.
+    /// It is an object, and these fields are wrong; never empty.
     Fields(Vec<String>),
 }
 

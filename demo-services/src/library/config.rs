@@ -157,7 +157,7 @@ pub enum LibraryStartError {
     /// A gate's workers share its breaker, which the health page shows.
     #[error("the policy of {0} has `breaker.scope` \"worker\"; a gate's breaker is \"shared\"")]
     WorkerScope(GateName),
-    /// A policy was put together in code, and will not do.
+    /// A policy was put together in code, and is not valid.
     #[error("could not use the policy")]
     Policy(#[source] InvalidPolicy),
     /// The books cannot be got at.

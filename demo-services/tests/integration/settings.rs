@@ -144,7 +144,7 @@ async fn what_will_not_do_is_refused_and_changes_nothing() {
         ),
         (
             r#"{"policy": "[retry]\nmax = 2"}"#,
-            "policy `settings` will not do\n  line 2: retry.max: unknown key; known are max_attempts, backoff, base",
+            "policy `settings` is not valid\n  line 2: retry.max: unknown key; known are max_attempts, backoff, base",
         ),
     ] {
         for method in ["PUT", "PATCH"] {

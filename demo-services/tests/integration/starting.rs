@@ -78,7 +78,7 @@ async fn a_policy_that_will_not_do_is_refused() {
     let refusal = refusal(recommendations).await;
 
     assert!(
-        refusal.starts_with("could not use the policy: policy `gold` will not do"),
+        refusal.starts_with("could not use the policy: policy `gold` is not valid"),
         "{refusal}"
     );
 }

@@ -66,7 +66,7 @@ impl Policy {
     /// the library knows the file by.
     ///
     /// # Errors
-    /// As [`Policy::from_toml`], and when a base is not there, will not do, or inherits in a circle.
+    /// As [`Policy::from_toml`], and when a base is not there, is not valid, or inherits in a circle.
     pub fn from_toml_in(
         name: &str,
         text: &str,

@@ -111,7 +111,7 @@ impl<'t, 'i> Section<'t, 'i> {
         self.find(key).is_some()
     }
 
-    /// Notes that a key's value will not do; the line is the key's, or the section's where a default was taken.
+    /// Notes that a key's value is refused; the line is the key's, or the section's where a default was taken.
     pub(super) fn refuse(&mut self, key: &str, detail: impl Into<String>) {
         self.clean = false;
         let at = self.find(key).map(|(at, _)| at).or(self.at);

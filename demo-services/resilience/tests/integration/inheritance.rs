@@ -71,7 +71,7 @@ fn a_base_that_will_not_do_is_told_at_the_line_that_names_it() {
     let begins = |text: &str, expected: &str| {
         let why = heir(text).unwrap_err();
         assert!(
-            why.starts_with(&format!("policy `heir` will not do\n  {expected}")),
+            why.starts_with(&format!("policy `heir` is not valid\n  {expected}")),
             "{why}"
         );
     };
@@ -79,13 +79,13 @@ fn a_base_that_will_not_do_is_told_at_the_line_that_names_it() {
     begins("base = 'nobody'", "line 1: base: there is no `nobody`");
     begins(
         "order = 'original'\nbase = 'broken'",
-        "line 2: base: policy `broken` will not do\n  line 2: retry.max_atempts: unknown key; \
+        "line 2: base: policy `broken` is not valid\n  line 2: retry.max_atempts: unknown key; \
          did you mean `max_attempts`?",
     );
     begins("base = 'heir'", "line 1: base: there is no `heir`");
     begins(
         "base = 'loop'",
-        "line 1: base: policy `loop` will not do\n  line 1: base: policy `other-loop` will not do\n  \
+        "line 1: base: policy `loop` is not valid\n  line 1: base: policy `other-loop` is not valid\n  \
          line 1: base: `loop` inherits from this very policy",
     );
     begins(

@@ -210,7 +210,7 @@ fn a_refused_policy_shows_its_name_and_its_problems() {
 
     assert_eq!(
         refused.to_string(),
-        "policy `gold` will not do\n  \
+        "policy `gold` is not valid\n  \
          line 2: timeout.attempt: 1.5 has no unit; write \"1.5ms\" or \"1.5s\""
     );
 }
@@ -397,7 +397,7 @@ fn a_policy_put_together_in_code_is_checked_as_well() {
 
     assert_eq!(
         refused.to_string(),
-        "policy `test` will not do\n  \
+        "policy `test` is not valid\n  \
          timeout.attempt: 1.5ms is finer than a millisecond\n  \
          breaker.size: 0 is outside 1 to 100000"
     );
