@@ -1,10 +1,18 @@
 //! Toxiproxy's configuration file: a list of proxies.
 
-use std::{fs, path::Path};
+use std::{
+    ffi::{OsStr, OsString},
+    fs,
+    path::Path,
+};
 
 use serde_json::{Map, Value};
 
-use crate::exit::{Exit, Failure};
+use crate::{
+    exit::{Exit, Failure},
+    show,
+    variables::variable,
+};
 
 /// One proxy of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,10 +100,66 @@ impl ProxyEntry {
     }
 }
 
-/// What stands for each flag of the original that is written with one dash.
-pub(crate) fn with_two_dashes(
-    words: impl Iterator<Item = std::ffi::OsString>,
-) -> Vec<std::ffi::OsString> {
+/// What `LOG_LEVEL`, the original's variable, says is logged. `None` where it is not set; a word that is no level is told,
+/// and counts as not set.
+pub(crate) fn log_level() -> Option<String> {
+    let said = variable("LOG_LEVEL")?;
+    let level = match said.trim().to_lowercase().as_str() {
+        "panic" | "fatal" | "error" => "error",
+        "warn" | "warning" => "warn",
+        "info" => "info",
+        "debug" => "debug",
+        "trace" => "trace",
+        "disabled" => "off",
+        _ => {
+            show::warning(&format!(
+                "LOG_LEVEL: `{said}` is no level; it may be panic, fatal, error, warn, info, debug or trace"
+            ));
+            return None;
+        }
+    };
+    Some(level.to_owned())
+}
+
+/// The subcommand that stands in for the original.
+const COMMAND: &str = "toxiproxy-server";
+
+/// The command line as ours: the original's may be given as it is.
+///
+/// Each flag of the original with one dash gets two. The subcommand is put before them where it is missing: when the first
+/// word is such a flag, which no command of ours begins with, or when the binary was started under the original's name. So
+/// the image takes the place of the original's with the same `command`.
+pub(crate) fn as_ours(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = words.collect();
+    let is_the_command = |word: &OsString| word == COMMAND;
+    let begins_with_a_flag = || {
+        let first = words.get(1).and_then(|word| word.to_str());
+        // `--version` is ours.
+        let flag = first.and_then(|word| word.strip_prefix("--").or(word.strip_prefix('-')));
+        flag.is_some_and(|flag| is_flag(flag) && first != Some("--version"))
+    };
+    let has_its_name = || {
+        let program = words.first().and_then(|it| Path::new(it).file_name());
+        program.is_some_and(|name| name == COMMAND || name == "toxiproxy")
+    };
+    if !words.get(1).is_some_and(is_the_command) {
+        if !begins_with_a_flag() && !has_its_name() {
+            return words;
+        }
+        words.insert(1, COMMAND.into());
+    }
+    let mended = |word: OsString| with_two_dashes(&word).unwrap_or(word);
+    words.into_iter().map(mended).collect()
+}
+
+/// A flag of the original with two dashes; `None` for a word that is no such flag with one dash.
+fn with_two_dashes(word: &OsStr) -> Option<OsString> {
+    let flag = word.to_str()?.strip_prefix('-')?;
+    is_flag(flag).then(|| format!("--{flag}").into())
+}
+
+/// Whether this, without its dashes, is a flag of the original. It may have its value behind a `=`.
+fn is_flag(flag: &str) -> bool {
     const FLAGS: [&str; 7] = [
         "host",
         "port",
@@ -105,22 +169,8 @@ pub(crate) fn with_two_dashes(
         "runtime-metrics",
         "version",
     ];
-    let words: Vec<std::ffi::OsString> = words.collect();
-    if words
-        .get(1)
-        .is_none_or(|command| command != "toxiproxy-server")
-    {
-        return words;
-    }
-    let mended = |word: std::ffi::OsString| {
-        let flag = word.to_str().and_then(|word| word.strip_prefix('-'));
-        let name = flag.map(|flag| flag.split_once('=').map_or(flag, |(name, _)| name));
-        match (flag, name) {
-            (Some(flag), Some(name)) if FLAGS.contains(&name) => format!("--{flag}").into(),
-            _ => word,
-        }
-    };
-    words.into_iter().map(mended).collect()
+    let name = flag.split_once('=').map_or(flag, |(name, _)| name);
+    FLAGS.contains(&name)
 }
 
 #[cfg(test)]
@@ -154,14 +204,34 @@ mod tests {
                 .map(Into::into)
                 .collect::<Vec<std::ffi::OsString>>()
         };
-        let mended = with_two_dashes(
+        let mended = as_ours(
             words("b toxiproxy-server -host=0.0.0.0 -port 1 --config x -seed -3").into_iter(),
         );
         assert_eq!(
             mended,
             words("b toxiproxy-server --host=0.0.0.0 --port 1 --config x --seed -3")
         );
-        let other = with_two_dashes(words("b fault add -host").into_iter());
+        let other = as_ours(words("b fault add -host").into_iter());
         assert_eq!(other, words("b fault add -host"));
+    }
+
+    #[test]
+    fn the_subcommand_may_be_left_out_before_the_originals_flags_and_under_its_name() {
+        let words = |line: &str| -> Vec<OsString> { line.split(' ').map(Into::into).collect() };
+        for (line, ours) in [
+            ("b -host=0.0.0.0", "b toxiproxy-server --host=0.0.0.0"),
+            ("b -config x", "b toxiproxy-server --config x"),
+            ("b --host 0.0.0.0", "b toxiproxy-server --host 0.0.0.0"),
+            (
+                "/bin/toxiproxy --port 1",
+                "/bin/toxiproxy toxiproxy-server --port 1",
+            ),
+            ("toxiproxy-server", "toxiproxy-server toxiproxy-server"),
+            ("b --version", "b --version"),
+            ("b -h", "b -h"),
+            ("b", "b"),
+        ] {
+            assert_eq!(as_ours(words(line).into_iter()), words(ours), "{line}");
+        }
     }
 }

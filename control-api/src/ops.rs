@@ -48,6 +48,7 @@ pub(crate) use self::{
     error::whole_seconds,
     events::{Clock, Listener},
     options::shown_options,
+    toxics::ListenText,
 };
 use self::{
     ended::EndedFaults,

@@ -61,6 +61,70 @@ async fn the_server_takes_the_flags_and_the_file_of_the_original() {
     assert!(server.ended().await.1.success());
 }
 
+/// Asks a server in the original's place, as a client in another container does. Its status.
+async fn ask(port: u16, path: &str, fields: &str) -> u16 {
+    let mut client = RawClient::connect(([127, 0, 0, 1], port).into()).await;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: toxiproxy:8474\r\n{fields}\r\n");
+    client.exchange(request).await.0.status()
+}
+
+#[tokio::test]
+async fn the_binary_takes_the_command_of_the_originals_image_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("toxiproxy.json");
+    let proxies = json!([{ "name": "web", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:1" }]);
+    std::fs::write(&config, proxies.to_string()).unwrap();
+    let config = format!("-config={}", config.display());
+    let (port, named) = (free_port(), folder.path().join("toxiproxy-server"));
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_brownout"), &named).unwrap();
+    let mut by_name = std::process::Command::new(named);
+    let other = free_port();
+    by_name.args(["--host", "0.0.0.0", "--port", &other.to_string()]);
+    let bare = brownout(&["-host=0.0.0.0", &config, &format!("-port={port}")]);
+
+    for (command, port, path) in [(bare, port, "/proxies/web"), (by_name, other, "/proxies")] {
+        let mut server = Server::spawn(command);
+        assert!(server.line().contains("the API of Toxiproxy is at"));
+        assert_eq!(ask(port, path, "").await, 200);
+        assert_eq!(
+            ask(port, "/proxies", "User-Agent: Mozilla/5.0\r\n").await,
+            403
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_server_logs_what_the_variable_of_the_original_says() {
+    for (level, flags, logs_calls) in [
+        ("trace", &["-runtime-metrics"][..], true),
+        ("DEBUG", &[][..], true),
+        ("error", &[][..], false),
+        ("debug", &["--log", "error"][..], false),
+        ("loud", &[][..], false),
+    ] {
+        let port = free_port();
+        let port_flag = port.to_string();
+        let mut command = brownout(&[&["toxiproxy-server", "--port", &port_flag], flags].concat());
+        command
+            .env("LOG_LEVEL", level)
+            .stderr(std::process::Stdio::piped());
+        let mut server = Server::spawn(command);
+        server.line();
+        let mut stderr = server.process.stderr.take().unwrap();
+        assert_eq!(ask(port, "/proxies", "").await, 200);
+        server.signal("-TERM");
+        server.ended().await;
+        let mut log = String::new();
+        std::io::Read::read_to_string(&mut stderr, &mut log).unwrap();
+        let has_logged = log.contains("a call of the control API");
+        assert_eq!(has_logged, logs_calls, "{level}: {log}");
+        assert_eq!(
+            log.contains("LOG_LEVEL: `loud` is no level"),
+            level == "loud"
+        );
+    }
+}
+
 /// Which of the first connections a toxic of half of them closes.
 async fn closed_by_half(seed: &str, upstream: &TestUpstream) -> Vec<bool> {
     let to = upstream.address().to_string();

@@ -100,7 +100,11 @@ impl Ops {
             self.0.gateway.prepare_tls(tls)?;
         }
         let mut change = self.change(caller);
+        let listens = wanted.listen.is_some();
         let route = self.0.gateway.change_route(name, wanted)?;
+        if listens || route.enabled {
+            change.state.toxics.forget_listen(name);
+        }
         change.done("route.change", vec![name.to_owned()], Value::Object(shown));
         Ok(route)
     }
@@ -114,6 +118,7 @@ impl Ops {
         if !self.0.gateway.remove_route(name) {
             return Err(OpError::NoRoute(name.to_owned()));
         }
+        change.state.toxics.forget_listen(name);
         let gone = change.remove_strays(&[name.to_owned()]);
         change.done("route.remove", vec![name.to_owned()], Value::Null);
         change.done("fault.remove", gone, Value::Null);

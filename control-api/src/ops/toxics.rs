@@ -2,6 +2,8 @@
 
 mod kind;
 
+use std::collections::HashMap;
+
 use brownout_fault::{FaultSpec, FaultStatus, Layer, Routes};
 use serde_json::{Map, Value, json};
 
@@ -73,6 +75,17 @@ impl Ops {
     pub fn toxics(&self, proxy: &str) -> Vec<Toxic> {
         let state = self.state();
         in_order(state.toxics.of(proxy))
+    }
+
+    /// Where a disabled proxy is to listen, as it was written; `None` where its route says that.
+    pub(crate) fn listen_text(&self, proxy: &str) -> Option<ListenText> {
+        self.state().toxics.listens.get(proxy).cloned()
+    }
+
+    /// Keeps where a disabled proxy is to listen, as it was written.
+    pub(crate) fn keep_listen_text(&self, proxy: &str, listen: ListenText) {
+        let mut state = self.state();
+        state.toxics.listens.insert(proxy.to_owned(), listen);
     }
 
     /// Adds a toxic, on open connections too.
@@ -164,7 +177,7 @@ impl Ops {
         Ok(())
     }
 
-    /// Enables every `tcp` route and removes every toxic.
+    /// Enables every `tcp` route and removes every toxic. A proxy that has no address to listen on stays disabled.
     ///
     /// # Errors
     /// When an address cannot be listened on any more; the toxics are gone all the same.
@@ -181,12 +194,19 @@ impl Ops {
             if route.enabled || route.protocol != brownout_proxy::Protocol::Tcp {
                 continue;
             }
+            let listens = &change.state.toxics.listens;
+            if listens.get(&route.name).is_some_and(|it| !it.is_address) {
+                continue;
+            }
             let enable = brownout_proxy::RouteChange {
                 enabled: Some(true),
                 ..brownout_proxy::RouteChange::default()
             };
             match self.0.gateway.change_route(&route.name, enable) {
-                Ok(route) => enabled.push(route.name),
+                Ok(route) => {
+                    change.state.toxics.forget_listen(&route.name);
+                    enabled.push(route.name);
+                }
                 Err(error) => failed = Some(error),
             }
         }
@@ -210,40 +230,61 @@ impl Change<'_> {
     }
 }
 
-/// The toxics that are armed, in the order of adding.
+/// What only this front knows.
 #[derive(Debug, Default)]
-pub(super) struct Toxics(Vec<(String, Toxic)>);
+pub(super) struct Toxics {
+    /// Those that are armed, each with its proxy, in the order of adding.
+    armed: Vec<(String, Toxic)>,
+    /// Where proxies that were made disabled are to listen, as it was written: it may be no address. By proxy, until that
+    /// is enabled or deleted.
+    listens: HashMap<String, ListenText>,
+}
+
+/// Where a disabled proxy is to listen, as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ListenText {
+    pub(crate) text: String,
+    /// Whether it is an address, which its route then has.
+    pub(crate) is_address: bool,
+}
 
 impl Toxics {
     fn of(&self, proxy: &str) -> impl Iterator<Item = &Toxic> {
-        let all = self.0.iter();
+        let all = self.armed.iter();
         all.filter(move |(of, _)| of == proxy)
             .map(|(_, toxic)| toxic)
     }
 
     fn ids(&self) -> Vec<String> {
-        self.0
+        self.armed
             .iter()
             .map(|(proxy, toxic)| toxic.id(proxy))
             .collect()
     }
 
     fn keep(&mut self, proxy: &str, toxic: Toxic) {
-        let mut all = self.0.iter_mut();
+        let mut all = self.armed.iter_mut();
         match all.find(|(of, known)| of == proxy && known.name == toxic.name) {
             Some((_, known)) => *known = toxic,
-            None => self.0.push((proxy.to_owned(), toxic)),
+            None => self.armed.push((proxy.to_owned(), toxic)),
         }
     }
 
     /// Forgets the toxic whose fault this was.
     pub(super) fn forget(&mut self, id: &str) {
-        self.0.retain(|(proxy, toxic)| toxic.id(proxy) != id);
+        self.armed.retain(|(proxy, toxic)| toxic.id(proxy) != id);
+    }
+
+    /// Forgets where a proxy was to listen: it does, or is gone.
+    pub(super) fn forget_listen(&mut self, proxy: &str) {
+        self.listens.remove(proxy);
     }
 
     /// Whether the fault of this id is a toxic.
     pub(super) fn has(&self, id: &str) -> bool {
-        self.0.iter().any(|(proxy, toxic)| toxic.id(proxy) == id)
+        self.armed
+            .iter()
+            .any(|(proxy, toxic)| toxic.id(proxy) == id)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     control::Shared,
     extract::Body,
     off_thread::{look_up, off_thread},
-    ops::{OpError, Ops},
+    ops::{ListenText, OpError, Ops},
     problem::ApiError,
 };
 
@@ -66,8 +66,12 @@ pub(super) async fn update(
 ) -> Result<Response, ToxicError> {
     found(&control.ops, &name)?;
     let members = Members::of(first_value(&body)?)?;
-    let wanted = Wanted::read(&members)?;
+    let mut wanted = Wanted::read(&members)?;
     let enabled = members.boolean("enabled")?;
+    // The original resolves what it has with every update.
+    let kept = control.ops.listen_text(&name);
+    let kept = kept.filter(|kept| enabled == Some(true) || !kept.is_address);
+    wanted.listen = wanted.listen.or(kept.map(|kept| kept.text));
     let change = look_up(&control, move || Ok(wanted.change(enabled))).await?;
     // Of an update it has no `listen tcp: ` before it.
     let change = change.map_err(ToxicError::of_an_update)?;
@@ -92,27 +96,23 @@ fn change_proxy(
         .as_ref()
         .is_some_and(|to| to.to_string() != before.upstream);
     let stays_enabled = before.enabled && change.enabled != Some(false);
-    if leads_elsewhere && stays_enabled {
-        let upstream = change.upstream.take();
-        let stop = RouteChange {
-            upstream,
-            enabled: Some(false),
-            ..RouteChange::default()
-        };
-        ops.change_route(name, stop, caller)?;
-        change.enabled = Some(true);
+    if !leads_elsewhere || !stays_enabled {
+        return ops.change_route(name, change, caller);
     }
-    match ops.change_route(name, change, caller) {
-        // It goes on where it was.
-        Err(error) if leads_elsewhere && stays_enabled => {
-            let start = RouteChange {
-                enabled: Some(true),
-                ..RouteChange::default()
-            };
-            ops.change_route(name, start, caller)?;
-            Err(error)
-        }
-        changed => changed,
+    ops.change_route(name, enabled(false), caller)?;
+    change.enabled = Some(true);
+    let changed = ops.change_route(name, change, caller);
+    if changed.is_err() {
+        // It goes on where it was, to where it led.
+        ops.change_route(name, enabled(true), caller)?;
+    }
+    changed
+}
+
+fn enabled(enabled: bool) -> RouteChange {
+    RouteChange {
+        enabled: Some(enabled),
+        ..RouteChange::default()
     }
 }
 
@@ -191,20 +191,49 @@ async fn ensure(
 ) -> Result<RouteStatus, ToxicError> {
     let new = resolved(control, wanted).await?;
     let made = off_thread(control, move |ops| {
-        let Some(route) = ops.route(&new.name).filter(is_proxy) else {
+        let Some(route) = ops.route(&new.route.name).filter(is_proxy) else {
             return Ok(make(ops, new, caller));
         };
-        let same =
-            new.listen.is_served_by(&route.listen) && new.upstream.to_string() == route.upstream;
-        if same {
+        let Proxy { route: wanted, .. } = &new;
+        let moves = !wanted.listen.is_served_by(&route.listen);
+        if !moves && wanted.upstream.to_string() == route.upstream {
             return Ok(Ok(route));
         }
-        if let Err(error) = ops.remove_route(&new.name, caller) {
-            return Ok(Err(error.into()));
-        }
-        Ok(make(ops, new, caller))
+        Ok(replace(ops, new, moves, caller))
     });
     made.await?
+}
+
+/// Puts a proxy in another's place, without the other's toxics and connections. The other goes on as it was where the new
+/// one cannot listen.
+fn replace(ops: &Ops, new: Proxy, moves: bool, caller: Caller) -> Result<RouteStatus, ToxicError> {
+    let NewRoute {
+        name,
+        listen,
+        upstream,
+        enabled: is_enabled,
+        ..
+    } = new.route;
+    let change = RouteChange {
+        listen: moves.then_some(listen),
+        upstream: Some(upstream),
+        enabled: Some(is_enabled),
+        ..RouteChange::default()
+    };
+    let mut replaced = change_proxy(ops, &name, change, caller).map_err(bind_error)?;
+    if is_enabled && moves {
+        // Connections that came in at the old address.
+        ops.change_route(&name, enabled(false), caller)?;
+        replaced = ops.change_route(&name, enabled(true), caller)?;
+    }
+    if let Some(listen) = new.listen {
+        ops.keep_listen_text(&name, listen);
+    }
+    for toxic in ops.toxics(&name) {
+        // Somebody else may have removed it.
+        drop(ops.remove_toxic(&name, &toxic.name, caller));
+    }
+    Ok(replaced)
 }
 
 /// A proxy as it is asked for.
@@ -255,7 +284,15 @@ impl Wanted {
     }
 }
 
-async fn resolved(control: &Shared, wanted: Wanted) -> Result<NewRoute, ToxicError> {
+/// A proxy that can be made.
+#[derive(Debug)]
+struct Proxy {
+    route: NewRoute,
+    /// Where it is to listen as it was written, if it is disabled.
+    listen: Option<ListenText>,
+}
+
+async fn resolved(control: &Shared, wanted: Wanted) -> Result<Proxy, ToxicError> {
     let new = look_up(control, move || {
         let Wanted {
             name,
@@ -263,21 +300,39 @@ async fn resolved(control: &Shared, wanted: Wanted) -> Result<NewRoute, ToxicErr
             upstream: to,
             enabled,
         } = wanted;
+        let at = at.unwrap_or_default();
         let read = || {
-            Ok(NewRoute {
+            let found = listen(&at);
+            let listen_text = (!enabled).then_some(ListenText {
+                text: at,
+                is_address: found.is_ok(),
+            });
+            let listen = match (found, enabled) {
+                // It is looked at when the proxy is enabled.
+                (Err(_), false) => listen(NO_ADDRESS)?,
+                (found, _) => found?,
+            };
+            let route = NewRoute {
                 name: name.unwrap_or_default(),
-                listen: listen(&at.unwrap_or_default())?,
+                listen,
                 upstream: upstream(&to.unwrap_or_default())?,
                 tls: None,
                 enabled,
                 caller_faults: false,
                 accept_proxy: false,
+            };
+            Ok(Proxy {
+                route,
+                listen: listen_text,
             })
         };
         Ok::<_, ApiError>(read())
     });
     new.await?
 }
+
+/// Where the route of a proxy without an address would listen, until it is given one.
+const NO_ADDRESS: &str = "127.0.0.1:0";
 
 /// Nothing at all is any port of every interface. May look up a name.
 fn listen(text: &str) -> Result<ListenAddress, ToxicError> {
@@ -313,18 +368,23 @@ fn wrong_address(text: &str) -> String {
 }
 
 fn upstream(text: &str) -> Result<Upstream, ToxicError> {
+    let text = if text.is_empty() { wire::NOWHERE } else { text };
     Upstream::parse(&format!("tcp://{text}"))
         .map_err(|error| ToxicError::bad(format!("upstream `{text}` {error}")))
 }
 
-fn make(ops: &Ops, new: NewRoute, caller: Caller) -> Result<RouteStatus, ToxicError> {
-    if ops.route(&new.name).is_some() {
+fn make(ops: &Ops, new: Proxy, caller: Caller) -> Result<RouteStatus, ToxicError> {
+    if ops.route(&new.route.name).is_some() {
         return Err(ToxicError::new(
             StatusCode::CONFLICT,
             "proxy already exists",
         ));
     }
-    ops.add_route(new, caller).map_err(bind_error)
+    let made = ops.add_route(new.route, caller).map_err(bind_error)?;
+    if let Some(listen) = new.listen {
+        ops.keep_listen_text(&made.name, listen);
+    }
+    Ok(made)
 }
 
 /// An address that is taken is no conflict there.
@@ -374,5 +434,15 @@ fn is_proxy(route: &RouteStatus) -> bool {
 }
 
 fn shown(ops: &Ops, route: &RouteStatus) -> Value {
-    wire::proxy(route, &ops.toxics(&route.name))
+    let listen = ops.listen_text(&route.name).map(|listen| listen.text);
+    wire::proxy(route, listen, &ops.toxics(&route.name))
+}
+
+/// What is wrong with where a disabled proxy is to listen, if that keeps it from being enabled.
+pub(super) fn cannot_listen(ops: &Ops) -> Option<ToxicError> {
+    let mut routes = ops.routes().into_iter().filter(is_proxy);
+    routes.find_map(|route| {
+        let kept = ops.listen_text(&route.name)?;
+        (!kept.is_address).then(|| listen(&kept.text).err())?
+    })
 }

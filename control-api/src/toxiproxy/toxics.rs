@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     body::{Members, ToxicBody, first_value},
-    proxies::found,
+    proxies::{cannot_listen, found},
     wire::{self, ToxicError},
 };
 use crate::{
@@ -132,5 +132,8 @@ pub(super) async fn reset(
     caller: Caller,
 ) -> Result<StatusCode, ToxicError> {
     control.ops.reset_toxics(caller)?;
-    Ok(StatusCode::NO_CONTENT)
+    match cannot_listen(&control.ops) {
+        None => Ok(StatusCode::NO_CONTENT),
+        Some(error) => Err(error),
+    }
 }

@@ -121,10 +121,18 @@ fn escaped(value: &Value) -> String {
         .replace('&', "\\u0026")
 }
 
-pub(super) fn proxy(route: &RouteStatus, toxics: &[Toxic]) -> Value {
-    let upstream = route.upstream.trim_start_matches("tcp://");
+/// Stands for an upstream of no text, which an update may ask for: no TCP connection can be made to it.
+pub(super) const NOWHERE: &str = "255.255.255.255:1";
+
+/// A proxy, which listens where its route does unless `listen` says otherwise.
+pub(super) fn proxy(route: &RouteStatus, listen: Option<String>, toxics: &[Toxic]) -> Value {
+    let upstream = match route.upstream.trim_start_matches("tcp://") {
+        NOWHERE => "",
+        upstream => upstream,
+    };
+    let listen = listen.unwrap_or_else(|| route.listen.to_string());
     json!({
-        "name": route.name, "listen": route.listen.to_string(), "upstream": upstream, "enabled": route.enabled,
+        "name": route.name, "listen": listen, "upstream": upstream, "enabled": route.enabled,
         "toxics": toxics.iter().map(toxic).collect::<Vec<_>>(),
     })
 }

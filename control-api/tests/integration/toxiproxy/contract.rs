@@ -1,6 +1,7 @@
 //! The contract of Toxiproxy's API, row by row: one case for each thing that a client can see.
 
 mod bytes_of_each;
+mod disabled;
 mod forms;
 mod semantics;
 
