@@ -46,16 +46,15 @@ pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// What to log to standard error: error, warn, info, debug, or a filter such as brownout_proxy=debug
+    /// What to log to standard error: error, warn, info, debug, or a filter such as brownout_proxy=debug [default: warn]
     #[arg(
         long,
         global = true,
         env = "BROWNOUT_LOG",
-        default_value = "warn",
         value_name = "FILTER",
         value_parser = log_filter
     )]
-    pub(crate) log: String,
+    pub(crate) log: Option<String>,
 
     /// How log lines are written [default: text on a terminal, else json]
     #[arg(
@@ -72,7 +71,8 @@ pub(crate) struct Args {
     pub(crate) access_log: bool,
 }
 
-fn log_filter(text: &str) -> Result<String, String> {
+/// Reads what is to be logged.
+pub(crate) fn log_filter(text: &str) -> Result<String, String> {
     const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
     let word = text.trim();
     // A bare word that is no level would be taken for the name of a crate, and nothing be logged.

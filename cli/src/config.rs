@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::{
     control_settings::ControlFile,
     exit::{Exit, Failure},
+    process_settings::ProcessFile,
     telemetry::TelemetryFile,
     variables::{expand, variable},
 };
@@ -23,6 +24,7 @@ pub(crate) struct Config {
     pub(crate) routes: Vec<NewRoute>,
     pub(crate) faults: Vec<FaultDraft>,
     pub(crate) seed: Option<u64>,
+    pub(crate) process: ProcessFile,
     pub(crate) control: ControlFile,
     pub(crate) telemetry: TelemetryFile,
     pub(crate) connections_max: Option<usize>,
@@ -71,26 +73,31 @@ impl Config {
                 routes: _,
                 faults: _,
                 seed,
+                process,
                 control,
                 telemetry,
                 connections_max,
                 evidence_capacity,
             } = config.clone();
-            (seed, control, telemetry, connections_max, evidence_capacity)
+            let limits = (connections_max, evidence_capacity);
+            (seed, process, control, telemetry, limits)
         };
         of(self) == of(other)
     }
 
     fn from_value(value: &Value, others: &[NewRoute]) -> Result<Self, Vec<Problem>> {
         let file = Object::new(value).map_err(|problem| vec![problem])?;
-        let mut problems: Vec<Problem> = file.unknown(&Self::KEYS).collect();
+        let known = [&Self::KEYS[..], &ProcessFile::KEYS].concat();
+        let mut problems: Vec<Problem> = file.unknown(&known).collect();
         let routes = list(&file, "route", &mut problems, |value| {
             RouteSpec::read(value).and_then(|spec| new_route(&spec))
         });
         let faults = list(&file, "fault", &mut problems, FaultDraft::read);
+        let process = ProcessFile::read(&file, &mut problems);
         let mut config = Self {
             routes,
             faults,
+            process,
             ..Self::default()
         };
         problems.extend(strays(&config, others));

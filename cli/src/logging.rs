@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
+use crate::process_settings::LogSettings;
 use clap::ValueEnum;
 use tracing::Level;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -16,11 +17,21 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// What is logged when nothing is said.
+const USUAL_FILTER: &str = "warn";
+
 /// How many lines may wait for whoever reads standard error; more are dropped, so that nobody who logs waits.
 const LINES_MAX: usize = 16_384;
 
 /// Starts it. Until the guard is dropped lines are written; then what waits is written, for at most a second or so.
-pub(crate) fn start(filter: &str, format: Option<LogFormat>, access_log: bool) -> WorkerGuard {
+pub(crate) fn start(settings: &LogSettings) -> WorkerGuard {
+    let LogSettings {
+        filter,
+        format,
+        access,
+    } = settings;
+    let filter = filter.as_deref().unwrap_or(USUAL_FILTER);
+    let access_log = access.unwrap_or(false);
     let is_terminal = io::stderr().is_terminal();
     let usual = match is_terminal {
         true => LogFormat::Text,

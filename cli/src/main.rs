@@ -15,12 +15,14 @@ mod library_system;
 mod logging;
 mod memory;
 mod policy;
+mod process_settings;
 mod show;
 mod signals;
 mod stage;
 mod telemetry;
 mod toxiproxy_file;
 mod variables;
+mod watched_file;
 
 use std::process::ExitCode;
 
@@ -29,12 +31,13 @@ use clap::Parser;
 use crate::{
     args::{Args, Command},
     exit::{Exit, Failure},
+    process_settings::LogSettings,
 };
 
 fn main() -> ExitCode {
-    let args = Args::parse_from(toxiproxy_file::with_two_dashes(std::env::args_os()));
+    let args = Args::parse_from(toxiproxy_file::as_ours(std::env::args_os()));
     // Dropped last: what is logged on the way out is written as well.
-    let _logs = logging::start(&args.log, args.log_format, args.access_log);
+    let _logs = logging::start(&log_settings(&args));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -60,6 +63,26 @@ fn main() -> ExitCode {
             show::error(&failure.message);
             failure.exit.into()
         }
+    }
+}
+
+/// Flags and their variables win over the file.
+fn log_settings(args: &Args) -> LogSettings {
+    let said = LogSettings {
+        filter: args.log.clone(),
+        format: args.log_format,
+        access: args.access_log.then_some(true),
+    };
+    match &args.command {
+        Command::Proxy(proxy) => match &proxy.config {
+            Some(path) => said.or(LogSettings::of_file(path)),
+            None => said,
+        },
+        Command::ToxiproxyServer(_) => said.or(LogSettings {
+            filter: toxiproxy_file::log_level(),
+            ..LogSettings::default()
+        }),
+        _ => said,
     }
 }
 

@@ -7,12 +7,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::{
     child,
     exit::{Exit, Failure},
+    watched_file::WatchedFile,
 };
 
 /// What a signal asks a server to do besides to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// SIGHUP: read the configuration again.
+    /// SIGHUP, or the file of the configuration has changed: read it again.
     Reload,
     /// SIGUSR1: remove every fault.
     Halt,
@@ -66,7 +67,16 @@ impl Stop {
     }
 
     /// As [`asked`](Self::asked), for a server: it lives on after SIGHUP, and obeys that and SIGUSR1.
-    pub(crate) async fn asked_while(self, mut obey: impl FnMut(Order)) -> Asked {
+    pub(crate) async fn asked_while(self, obey: impl FnMut(Order)) -> Asked {
+        self.asked_while_following(None, obey).await
+    }
+
+    /// As [`asked_while`](Self::asked_while). A change of the file orders what SIGHUP does.
+    pub(crate) async fn asked_while_following(
+        self,
+        mut file: Option<WatchedFile>,
+        mut obey: impl FnMut(Order),
+    ) -> Asked {
         let Self {
             mut interrupt,
             mut terminate,
@@ -77,7 +87,13 @@ impl Stop {
         let asked = loop {
             tokio::select! {
                 asked = &mut stop => break asked,
-                _ = hangup.recv() => obey(Order::Reload),
+                _ = hangup.recv() => {
+                    if let Some(file) = &mut file {
+                        file.is_taken();
+                    }
+                    obey(Order::Reload);
+                }
+                () = changed(&mut file) => obey(Order::Reload),
                 _ = user.recv() => obey(Order::Halt),
             }
         };
@@ -89,6 +105,13 @@ impl Stop {
     pub(crate) async fn asked_of_a_service(self) -> Asked {
         self.asked_while(|order| tracing::info!(?order, "nothing to do"))
             .await
+    }
+}
+
+async fn changed(file: &mut Option<WatchedFile>) {
+    match file {
+        Some(file) => file.changed().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What may be said of a proxy. Every flag has a variable of the same meaning; most have a key in the file.
+//! What may be said of a proxy. Every flag has a variable of the same meaning and a key in the file.
 
 #![expect(
     clippy::doc_markdown,
@@ -12,7 +12,7 @@ use brownout_wire::{CertificateSpec, ListenerTlsSpec};
 use clap::builder::FalseyValueParser;
 
 use super::{Output, TelemetryArgs};
-use crate::control_settings::audit_bytes;
+use crate::{control_settings::audit_bytes, process_settings::drain};
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ProxyArgs {
@@ -25,7 +25,7 @@ pub(crate) struct ProxyArgs {
     )]
     pub(crate) routes: Vec<String>,
 
-    /// A file with routes, faults and settings; SIGHUP reads it again
+    /// A file with routes, faults and settings, which is read again when it changes and on SIGHUP
     #[arg(long, env = "BROWNOUT_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
@@ -39,16 +39,16 @@ pub(crate) struct ProxyArgs {
     #[command(flatten)]
     pub(crate) telemetry: TelemetryArgs,
 
-    /// How long requests in progress may take to end after SIGINT or SIGTERM, up to 1h; a second signal ends all at once
-    #[arg(long, env = "BROWNOUT_DRAIN", value_name = "DURATION", default_value = "8s", value_parser = drain)]
-    pub(crate) drain: Duration,
+    /// How long requests in progress may take to end after SIGINT or SIGTERM, up to 1h; a second signal ends all at once [default: 8s]
+    #[arg(long, env = "BROWNOUT_DRAIN", value_name = "DURATION", value_parser = drain)]
+    pub(crate) drain: Option<Duration>,
 
     #[arg(long, env = "BROWNOUT_STATE_DIR", value_name = "DIR", help = super::STATE_DIR)]
     pub(crate) state_dir: Option<PathBuf>,
 
-    /// How the start is announced; json prints one object with the addresses
-    #[arg(long, env = "BROWNOUT_OUTPUT", value_enum, default_value_t)]
-    pub(crate) output: Output,
+    /// How the start is announced; json prints one object with the addresses [default: text]
+    #[arg(long, env = "BROWNOUT_OUTPUT", value_enum)]
+    pub(crate) output: Option<Output>,
 
     /// A command to start behind the proxy, with BROWNOUT_ROUTE_NAME_URL for each route; its exit code is the proxy's
     #[arg(last = true, value_name = "COMMAND")]
@@ -73,15 +73,6 @@ fn control_tls(word: &str) -> Result<ListenerTlsSpec, String> {
             "is not self, off, or the files of a certificate and its key as CERT,KEY".to_owned(),
         ),
     }
-}
-
-fn drain(word: &str) -> Result<Duration, String> {
-    const MAX: Duration = Duration::from_secs(60 * 60);
-    let drain = brownout_fault::units::parse_duration(word)?;
-    if drain > MAX {
-        return Err("must be at most 1h".to_owned());
-    }
-    Ok(drain)
 }
 
 /// How the control API of a proxy listens, whom it asks for a token, and where its changes are written.

@@ -24,9 +24,12 @@ use crate::{
     show,
     signals::{Order, Stop},
     telemetry,
+    watched_file::WatchedFile,
 };
 
 pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
+    // Before it is read, so that no change in between is missed.
+    let watched = args.config.as_deref().map(WatchedFile::new);
     let asked = Asked::read(&args)?;
     let stop = Stop::listen()?;
     let started = telemetry::start(args.telemetry.clone(), asked.config.telemetry.clone())?;
@@ -34,9 +37,10 @@ pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
     let settings = ControlSettings::read(&args.control, &asked.config.control)?;
     let plan = plan(&args, &asked, settings, service);
     let (seed, allow_hosts) = (plan.seed, plan.allow_hosts.clone());
+    let (drain, output) = (plan.drain, asked.output(&args));
     let house = House::start(plan, telemetry)?;
     let runs_a_command = !args.command.is_empty();
-    match args.output {
+    match output {
         Output::Text if runs_a_command => print_ready::beside(&house),
         Output::Text => print_ready::text(&house, seed, &allow_hosts),
         Output::Json => print_ready::json(&house),
@@ -44,7 +48,7 @@ pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
     let mut asked = asked;
     let mut obey = |order| match order {
         Order::Halt => house.halt(),
-        Order::Reload => reload(&house, &args, &mut asked),
+        Order::Reload => reload(&house, &args, output, &mut asked),
     };
     let exit = if runs_a_command {
         let routes = house.routes().iter();
@@ -61,16 +65,16 @@ pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
         let mut child = Child::start(&args.command, &variables, ChildOutput::Ours)?;
         tokio::select! {
             exit = child.ended() => exit,
-            asked = stop.asked_while(obey) => child.stop(asked).await,
+            asked = stop.asked_while_following(watched, obey) => child.stop(asked).await,
         }
     } else {
-        stop.asked_while(&mut obey).await;
+        stop.asked_while_following(watched, &mut obey).await;
         Exit::Ok
     };
-    if args.output == Output::Text && !runs_a_command {
+    if output == Output::Text && !runs_a_command {
         println!(
             "stopping: requests in progress may take {} to end; Ctrl-C again stops at once",
-            show_duration(args.drain)
+            show_duration(drain)
         );
     }
     house.stop();
@@ -95,6 +99,12 @@ impl Asked {
             config,
             more_routes,
         })
+    }
+
+    /// How the start and what comes of reading again is told.
+    fn output(&self, args: &ProxyArgs) -> Output {
+        let said = args.output.or(self.config.process.output);
+        said.unwrap_or_default()
     }
 
     fn wanted(&self) -> Wanted {
@@ -128,14 +138,16 @@ fn plan(args: &ProxyArgs, asked: &Asked, settings: ControlSettings, service: Str
             .evidence_capacity
             .unwrap_or(GatewayConfig::JOURNAL_CAPACITY),
         wanted: asked.wanted(),
-        drain: args.drain,
-        state_directory: state_directory(args.state_dir.as_deref()),
+        drain: args.drain.or(config.process.drain).unwrap_or(Plan::DRAIN),
+        state_directory: state_directory(
+            (args.state_dir.as_deref()).or(config.process.state_dir.as_deref()),
+        ),
         service,
     }
 }
 
 /// Reads the file again: all of it is applied or nothing. It says what has changed.
-fn reload(house: &House, args: &ProxyArgs, asked: &mut Asked) {
+fn reload(house: &House, args: &ProxyArgs, output: Output, asked: &mut Asked) {
     if args.config.is_none() && args.control.tls.is_none() {
         tracing::warn!("SIGHUP: there is no file to read again");
         return;
@@ -156,18 +168,18 @@ fn reload(house: &House, args: &ProxyArgs, asked: &mut Asked) {
         Ok((new, reloaded)) => {
             let old = std::mem::replace(asked, new);
             let stays = asked.config.has_the_settings_of(&old.config);
-            match args.output {
+            match output {
                 Output::Text => println!("`{shown}` was read again; {reloaded}"),
                 Output::Json => println!("{}", reloaded_json(&reloaded)),
             }
             if !stays {
                 show::warning(&format!(
-                    "`{shown}`: seed, [control], [telemetry] and [limits] are read at the start alone"
+                    "`{shown}`: routes and faults are applied at once; everything else takes effect at the next start"
                 ));
             }
         }
         Err(failure) => {
-            if args.output == Output::Json {
+            if output == Output::Json {
                 println!(
                     "{}",
                     json!({ "event": "reload_refused", "error": failure.message })

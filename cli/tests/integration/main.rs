@@ -25,6 +25,7 @@ mod policy_command;
 mod proxy_command;
 mod requests_command;
 mod run_command;
+mod settings;
 mod signals;
 mod simulate_command;
 mod sweep_command;

@@ -13,11 +13,14 @@ mod faults;
 mod guarding;
 mod halting;
 mod kinds;
+mod limits;
+mod matching;
 mod openapi;
 mod ops;
 mod promise;
 mod requests;
 mod routes;
+mod schedules;
 mod sharing;
 mod streams;
 mod tls;
@@ -132,6 +135,24 @@ impl World {
 
     async fn delete(&self, path: &str) -> (u16, Value) {
         self.call("DELETE", path, Value::Null).await
+    }
+
+    /// Arms a fault. How it was understood.
+    async fn arm(&self, fault: Value) -> Value {
+        let (status, armed) = self.call("POST", "/faults", fault).await;
+        assert_eq!(status, 201, "{armed}");
+        armed
+    }
+
+    /// The status of each of these requests, whole heads without the empty line, on a connection of its own.
+    async fn statuses(&self, heads: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<u16> {
+        let mut statuses = Vec::new();
+        for head in heads {
+            let mut client = RawClient::connect(self.proxy).await;
+            let request = format!("{}\r\n\r\n", head.as_ref());
+            statuses.push(client.exchange(request).await.0.status());
+        }
+        statuses
     }
 
     /// Waits until the fault holds one request.
