@@ -181,14 +181,13 @@ async fn every_and_offset_say_which_match_is_hit() {
 #[tokio::test]
 async fn the_same_key_always_gets_the_same_draw() {
     let world = World::start().await;
-    let trace = |n: usize| format!("\r\ntraceparent: 00-{:032x}-00f067aa0ba902b7-01", n + 1);
-    let keys: [(&str, Box<dyn Fn(usize) -> String>); 3] = [
-        ("header:x-user", Box::new(|n| format!("\r\nX-User: u{n}"))),
-        (
-            "cookie:sid",
-            Box::new(|n| format!("\r\nCookie: a=b; sid=s{n}")),
-        ),
-        ("trace", Box::new(trace)),
+    type Key = fn(usize) -> String;
+    let keys: [(&str, Key); 3] = [
+        ("header:x-user", |n| format!("\r\nX-User: u{n}")),
+        ("cookie:sid", |n| format!("\r\nCookie: a=b; sid=s{n}")),
+        ("trace", |n| {
+            format!("\r\ntraceparent: 00-{:032x}-00f067aa0ba902b7-01", n + 1)
+        }),
     ];
     for (per, key) in keys {
         let fault = json!({ "id": "x", "route": "web", "abort": 503, "percent": 50, "per": per });

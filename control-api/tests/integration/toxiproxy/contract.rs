@@ -3,6 +3,7 @@
 mod bytes_of_each;
 mod disabled;
 mod forms;
+mod live;
 mod semantics;
 
 use brownout_testkit::{RawClient, RawMessage};
