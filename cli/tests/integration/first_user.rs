@@ -212,6 +212,66 @@ async fn a_dead_collector_is_named_once_with_the_cause() {
 }
 
 #[test]
+fn mistakes_of_a_file_say_what_to_write() {
+    let route =
+        "[[route]]\nname = 'web'\nlisten = '127.0.0.1:0'\nupstream = 'http://127.0.0.1:9'\n";
+    let cases: [(&str, &str, &[&str]); 5] = [
+        (
+            "reset = {}\nttl = none\n",
+            "none",
+            &["line 8", "ttl = \"none\""],
+        ),
+        ("", "[[fault]]", &["line 5", "no kind of fault", "latency"]),
+        (
+            "abort = '503'\n",
+            "abort",
+            &["line 7: `abort`", "without quotes: 503"],
+        ),
+        (
+            "delay = '1s'\n",
+            "delay",
+            &["line 7: `delay`", "it is `latency`"],
+        ),
+        (
+            "latency = 250\n",
+            "latency",
+            &["line 7: `latency`", "\"250ms\""],
+        ),
+    ];
+    for (fault, under, wanted) in cases {
+        let refused = check(&format!("{route}[[fault]]\nroute = 'web'\n{fault}"), &[]);
+        let told = refused.err();
+        assert_eq!(refused.code(), 2, "{fault}");
+        for text in wanted {
+            assert!(told.contains(text), "{text}\nis not in\n{told}");
+        }
+        // The line itself, and a caret under what is wrong in it.
+        let lines: Vec<&str> = told.lines().collect();
+        let caret = lines.iter().position(|line| line.trim() == "^").unwrap();
+        let column = lines[caret].find('^').unwrap();
+        assert!(lines[caret - 1][column..].starts_with(under), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_route_of_a_port_alone_listens_on_every_address() {
+    let upstream = TestUpstream::replying("hello").await;
+    let route = format!("web=:0={}", upstream.url());
+    let server = Server::on_a_free_port(&["proxy", "--route", &route]);
+    let port = server.route("web").port();
+    let mut hosts = vec!["127.0.0.1"];
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        hosts.push("[::1]");
+    }
+    for host in hosts {
+        let address = format!("{host}:{port}").parse().unwrap();
+        let mut client = brownout_testkit::RawClient::connect(address).await;
+        client.get("/").await;
+        assert_eq!(client.response().await.text(), "hello", "{host}");
+    }
+}
+
+#[test]
 fn a_control_address_of_a_port_alone_is_every_address_and_the_shell_calls_this_machine() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = format!(":{}", free.local_addr().unwrap().port());

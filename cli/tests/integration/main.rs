@@ -15,6 +15,7 @@ mod environment;
 mod events_command;
 mod explain_command;
 mod fault_commands;
+mod fault_flags;
 mod fault_table;
 mod first_user;
 mod laws;
