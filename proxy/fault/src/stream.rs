@@ -240,6 +240,12 @@ pub struct Waits {
 }
 
 impl Waits {
+    /// Whether these were asked for in the same words as the others, of which a ramp may let through another share.
+    #[must_use]
+    pub fn are_of(&self, others: &Self) -> bool {
+        self.wait == others.wait
+    }
+
     /// The next one.
     pub fn draw(&mut self) -> Duration {
         self.wait.draw(&mut self.roll).mul_f64(self.scale)

@@ -87,10 +87,26 @@ impl Machine for Delay {
         self.kept < KEPT_MAX
     }
 
-    /// Chunks that wait already keep their time, so that none overtakes another.
-    fn update(&mut self, stage: Stage, _now: Instant) {
-        if let Stage::Delay(waits) = stage {
-            self.waits = waits;
+    /// With other waits the chunk that is next goes at once, and those behind it get their time anew, from their arrival; so
+    /// does Toxiproxy. Under a ramp, which changes the waits all the time, chunks that wait keep their time.
+    fn update(&mut self, stage: Stage, now: Instant) {
+        let Stage::Delay(waits) = stage else {
+            return;
+        };
+        let is_another = !waits.are_of(&self.waits);
+        self.waits = waits;
+        if !is_another {
+            return;
+        }
+        let mut before = None;
+        for waiting in &mut self.queue {
+            let wanted = match (before, &waiting.item) {
+                (None, _) => now,
+                (Some(_), Item::Bytes(_)) => waiting.arrived + self.waits.draw(),
+                (Some(_), Item::End | Item::Cut(_)) => waiting.arrived,
+            };
+            waiting.due = before.map_or(wanted, |due: Instant| due.max(wanted));
+            before = Some(waiting.due);
         }
     }
 
