@@ -7,7 +7,7 @@ use brownout_fault::ResetScope;
 use crate::{
     http1::{Input, RequestHead},
     http2::StreamClient,
-    journal::OnConnection,
+    journal::{ConnectionBytes, OnConnection},
     proxy_protocol::Endpoints,
     sys::{self, ClientEnd},
     transport::{ClientSocket, Transport},
@@ -68,6 +68,11 @@ impl Downstream {
     /// Both ends of the client's connection, if it has addresses.
     pub(crate) fn ends(&self) -> Option<Endpoints> {
         self.socket().ends()
+    }
+
+    /// What its connection has carried so far.
+    pub(crate) fn bytes(&self) -> &ConnectionBytes {
+        self.socket().bytes()
     }
 
     /// The number of the client's connection on its route, in the order of acceptance.

@@ -77,6 +77,14 @@ struct Exchange<'e> {
     asked: Asked,
 }
 
+impl Exchange<'_> {
+    /// Counts content of the request that went to the upstream.
+    fn count_request(&self, bytes: u64) {
+        self.scope.route.bytes_in.add(bytes);
+        self.client.bytes().bytes_in.add(bytes);
+    }
+}
+
 /// Serves one request, whose head came whole `now`: decide, record, inject, forward, follow the answer to its end.
 ///
 /// `input` has what was read behind the head. When the client leaves, the exchange ends; the record is written all the

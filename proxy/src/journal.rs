@@ -20,7 +20,7 @@ mod reading;
 pub(crate) use self::{
     attempt::{AnswerBegins, OnConnection, OpenAttempt},
     body_watch::BodyWatch,
-    connection::{OpenConnection, OpenStream},
+    connection::{ByteCount, ConnectionBytes, OpenConnection, OpenStream},
     evidence::retry_after,
 };
 pub use self::{

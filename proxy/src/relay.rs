@@ -12,7 +12,7 @@ mod upgraded;
 
 pub(crate) use self::{pipe::Pipe, upgraded::upgraded};
 
-use std::{cell::Cell, fmt, io, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
+use std::{fmt, io, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
 
 use brownout_fault::{Direction, FaultReader};
 use bytes::Bytes;
@@ -27,7 +27,7 @@ use crate::{
     access_log::{ConnectionEnd, ConnectionLine},
     admit::{Admitted, admit},
     error::{Chain, UpstreamError},
-    journal::{self, OpenConnection},
+    journal::{self, ConnectionBytes, OpenConnection},
     proxy_protocol::ClientAddress,
     route::{Open, Route},
     scope::Scope,
@@ -54,13 +54,7 @@ pub(crate) struct Relay<'a> {
 }
 
 /// Bytes of one connection that were written.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    /// To the upstream.
-    pub(crate) bytes_in: Cell<u64>,
-    /// To the client.
-    pub(crate) bytes_out: Cell<u64>,
-}
+pub(crate) type Counts = ConnectionBytes;
 
 /// Where one direction begins.
 #[derive(Debug)]
@@ -227,10 +221,10 @@ pub(crate) async fn serve(
     }
     let peer = address.peer;
     let _open = CountedConnection::new(scope.route.connections.clone());
+    let counts = Arc::new(Counts::default());
     let evidence = (scope.journal.as_ref())
-        .map(|journal| OpenConnection::begin(journal, &scope.route, peer, Instant::now()));
+        .map(|journal| OpenConnection::begin(journal, &scope.route, peer, Instant::now(), &counts));
     let line = (scope.route.logs_access()).then(|| ConnectionLine::of_tcp(Instant::now()));
-    let counts = Counts::default();
     let ending = tokio::select! {
         biased;
         () = closing.cancelled() => RelayEnding::RouteClosing,

@@ -209,3 +209,116 @@ async fn connections_are_told_while_they_are_open_and_when_they_ended() {
     let (status, problem) = world.get("/connections?fault=x").await;
     assert_eq!(status, 422, "{problem}");
 }
+
+#[tokio::test]
+async fn connections_are_told_with_their_peer_bytes_and_faults_in_force() {
+    let world = World::start().await;
+    let echo = TestUpstream::raw(|mut stream| async move {
+        let (mut read, mut write) = stream.split();
+        drop(tokio::io::copy(&mut read, &mut write).await);
+    })
+    .await;
+    let to = format!("tcp://{}", echo.address());
+    let db = json!({ "name": "db", "listen": "127.0.0.1:0", "upstream": to });
+    let (_, db) = world.call("POST", "/routes", db).await;
+    let mut web = RawClient::connect(world.proxy).await;
+    let ask = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc";
+    assert_eq!(web.exchange(ask).await.0.text(), "hello");
+    web.exchange(ask).await;
+    let mut bytes = RawClient::connect(db["listen"].as_str().unwrap().parse().unwrap()).await;
+    bytes.send("0123456789").await;
+    bytes.read_exact(10).await;
+    for fault in [
+        json!({ "id": "all", "route": "*", "reset": {}, "percent": 0 }),
+        json!({ "id": "later", "route": "web", "abort": 503, "start": "1h", "ttl": "none" }),
+        json!({ "id": "others", "route": "web", "abort": 503, "match": { "client": "10.0.0.0/8" } }),
+        json!({ "id": "ours", "route": "web", "abort": 503, "percent": 0, "match": { "client": "127.0.0.0/8", "path": "/x" } }),
+        json!({ "id": "db", "route": "db", "limit_data": { "bytes": 1_000 } }),
+    ] {
+        world.arm(fault).await;
+    }
+
+    let told = async |route: &str, state: &str| {
+        let path = format!("/connections?route={route}&state={state}");
+        let read = async {
+            loop {
+                let (_, list) = world.get(&path).await;
+                if let Some(one) = list["connections"].get(0) {
+                    return one.clone();
+                }
+            }
+        };
+        within("the connection to be told", read).await
+    };
+    let on_web = told("web", "open").await;
+    assert_eq!(on_web["peer"], web.address().to_string());
+    assert_eq!(
+        (&on_web["bytes_in"], &on_web["bytes_out"]),
+        (&json!(6), &json!(10))
+    );
+    assert_eq!(on_web["faults"], json!(["all", "ours"]));
+    let on_db = told("db", "open").await;
+    assert_eq!(on_db["peer"], bytes.address().to_string());
+    assert_eq!(
+        (&on_db["bytes_in"], &on_db["bytes_out"]),
+        (&json!(10), &json!(10))
+    );
+    assert_eq!(on_db["faults"], json!(["all", "db"]));
+
+    drop((web, bytes));
+    for (route, counted) in [("web", [6, 10]), ("db", [10, 10])] {
+        let gone = told(route, "ended").await;
+        assert_eq!(json!([gone["bytes_in"], gone["bytes_out"]]), json!(counted));
+        assert_eq!(gone["faults"], json!([]));
+    }
+}
+
+#[tokio::test]
+async fn requests_are_found_by_the_fault_that_struck_them() {
+    let world = World::start().await;
+    world
+        .arm(json!({ "id": "x", "route": "web", "abort": 503, "match": { "path": "/x" } }))
+        .await;
+    for path in ["/x", "/y", "/x"] {
+        world.through(path).await;
+    }
+    ended(&world, 3).await;
+    world.delete("/faults/x").await;
+
+    let (_, list) = world.get("/requests?fault=x").await;
+
+    let paths: Vec<&Value> = (list["requests"].as_array().unwrap().iter())
+        .map(|request| &request["path"])
+        .collect();
+    assert_eq!(paths, ["/x", "/x"]);
+    assert_eq!(
+        world.get("/requests?fault=y").await.1["requests"],
+        json!([])
+    );
+}
+
+#[tokio::test]
+async fn what_was_overwritten_is_told_and_without_a_journal_there_is_nothing() {
+    let small = World::keeping(TestUpstream::replying("hello").await, 4).await;
+    for _ in 0..40 {
+        small.through("/").await;
+    }
+    let read = async {
+        loop {
+            let (_, list) = small.get("/requests?after=0&limit=1000").await;
+            if list["next"] == 40 {
+                return list;
+            }
+        }
+    };
+    let list = within("all to be written", read).await;
+    let kept = list["requests"].as_array().unwrap().len() as u64;
+    assert!((1..40).contains(&kept), "{kept}");
+    assert_eq!(list["lost"].as_u64(), Some(40 - kept));
+
+    let none = World::keeping(TestUpstream::replying("hello").await, 0).await;
+    none.through("/").await;
+    for path in ["/requests", "/connections"] {
+        assert_eq!(none.get(path).await.0, 404, "{path}");
+    }
+}

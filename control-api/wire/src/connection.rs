@@ -68,6 +68,16 @@ pub struct ConnectionRecord {
     pub t_close: Option<u64>,
     /// Time from its acceptance to its end, or to now, in µs.
     pub age_us: u64,
+    /// Content that it carried to the upstream so far, in bytes: of requests, without their heads; on a `tcp` route everything.
+    #[serde(default)]
+    pub bytes_in: u64,
+    /// Content that it carried to the client so far.
+    #[serde(default)]
+    pub bytes_out: u64,
+    /// The ids of the faults in force on it: those that are active on its route and take its client, the oldest first, at most
+    /// 100. Whether one strikes is also up to its other conditions and its draws. None of a connection that has ended.
+    #[serde(default)]
+    pub faults: Vec<String>,
     /// Requests that it carried; none on a `tcp` route.
     pub requests: u64,
     /// Whether a request is in progress on it.

@@ -31,7 +31,7 @@ impl Exchange<'_> {
                 return None;
             }
         }
-        self.scope.route.bytes_in.add(content.len() as u64);
+        self.count_request(content.len() as u64);
         Some(content.into())
     }
 

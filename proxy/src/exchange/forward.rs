@@ -101,7 +101,7 @@ impl Exchange<'_> {
                 match body.take_verbatim(WITH_HEAD_MAX, bytes.bytes_mut()) {
                     Ok(content) => {
                         if content > 0 {
-                            self.scope.route.bytes_in.add(content);
+                            self.count_request(content);
                         }
                     }
                     Err(bad) => return Box::pin(self.refuse_body(bad, body)).await,

@@ -389,6 +389,7 @@ impl Record {
         self.bytes += bytes;
         if bytes > 0 {
             self.scope.route.bytes_out.add(bytes);
+            self.client.bytes().bytes_out.add(bytes);
         }
     }
 

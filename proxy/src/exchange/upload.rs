@@ -238,8 +238,7 @@ impl Exchange<'_> {
                 upload.gate.wait().await;
                 match paced {
                     None => {
-                        let route = &self.scope.route;
-                        let count = |bytes| route.bytes_in.add(bytes);
+                        let count = |bytes| self.count_request(bytes);
                         body.pass_verbatim(to, self.clock, Way::Upload, count).await
                     }
                     Some(paced) => Box::pin(self.pass_paced(paced, body, to)).await,
@@ -296,7 +295,7 @@ impl Exchange<'_> {
                     framed.extend(encoder.after());
                     let written = write_all(to, framed.bytes(), self.clock, Way::Upload).await;
                     written.map_err(BodyError::Write)?;
-                    self.scope.route.bytes_in.add(bytes.len() as u64);
+                    self.count_request(bytes.len() as u64);
                     continue;
                 }
                 BodyNext::End | BodyNext::Cut { .. } => {

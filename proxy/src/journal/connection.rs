@@ -3,7 +3,10 @@
 use std::{
     cell::Cell,
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
@@ -28,6 +31,10 @@ pub struct Connection {
     pub t_open: u64,
     /// When it ended.
     pub t_close: Option<u64>,
+    /// Content that went to the upstream, in bytes: of requests, or all of a `tcp` route.
+    pub bytes_in: u64,
+    /// Content that went to the client.
+    pub bytes_out: u64,
     /// Requests that it carried; none on a `tcp` route.
     pub requests: u64,
     /// Whether a request is in progress on it.
@@ -38,6 +45,29 @@ pub struct Connection {
     pub longest_idle: u64,
     /// Who ended it, and how.
     pub end: ConnectionEnd,
+}
+
+/// What one connection has carried. The core that serves it counts, and whoever reads the journal may look.
+#[derive(Debug, Default)]
+pub(crate) struct ConnectionBytes {
+    /// To the upstream.
+    pub(crate) bytes_in: ByteCount,
+    /// To the client.
+    pub(crate) bytes_out: ByteCount,
+}
+
+/// A count of bytes.
+#[derive(Debug, Default)]
+pub(crate) struct ByteCount(AtomicU64);
+
+impl ByteCount {
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
 }
 
 /// Who ended a connection, and how.
@@ -66,7 +96,9 @@ pub(super) struct PackedConnection {
     peer: SocketAddr,
     t_open: u64,
     t_close: Maybe,
-    requests: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    requests: u32,
     idle_since: u64,
     longest_idle: u64,
     is_busy: bool,
@@ -95,7 +127,9 @@ impl Packed for PackedConnection {
             peer: Some(self.peer),
             t_open: self.t_open,
             t_close: self.t_close.get(),
-            requests: self.requests,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            requests: self.requests.into(),
             is_busy: self.is_busy,
             idle_since: self.idle_since,
             longest_idle: self.longest_idle,
@@ -112,6 +146,8 @@ impl PackedConnection {
             peer,
             t_open: opened,
             t_close: Maybe::NONE,
+            bytes_in: 0,
+            bytes_out: 0,
             requests: 0,
             idle_since: opened,
             longest_idle: 0,
@@ -122,7 +158,7 @@ impl PackedConnection {
     }
 
     pub(super) fn request_begins(&mut self, now: u64) {
-        self.requests += 1;
+        self.requests = self.requests.saturating_add(1);
         if !self.is_busy {
             self.was_idle_until(now);
         }
@@ -155,6 +191,7 @@ pub(crate) struct OpenConnection {
     place: usize,
     number: u64,
     opened: u64,
+    bytes: Arc<ConnectionBytes>,
     /// Its streams that are open.
     streams: Cell<u32>,
 }
@@ -183,17 +220,25 @@ impl OpenStream {
 }
 
 impl OpenConnection {
+    /// Begins it. What it carries is counted in `bytes`.
     pub(crate) fn begin(
         journal: &Arc<CoreJournal>,
         route: &Route,
         peer: SocketAddr,
         accepted: Instant,
+        bytes: &Arc<ConnectionBytes>,
     ) -> Self {
         let number = journal.numbers().connection.fetch_add(1, Ordering::Relaxed);
         let opened = journal.micros(accepted);
         let packed = PackedConnection::new(number, peer, opened);
-        let place = journal.records().open.add(packed, route.shared_name());
+        let mut records = journal.records();
+        let place = records.open.add(packed, route.shared_name());
+        if let Some(open) = records.open.at(place) {
+            open.bytes = Some(Arc::clone(bytes));
+        }
+        drop(records);
         Self {
+            bytes: Arc::clone(bytes),
             journal: Arc::clone(journal),
             place,
             number,
@@ -262,6 +307,8 @@ impl OpenConnection {
             let numbers = self.journal.numbers();
             packed.seq = numbers.connection_end.fetch_add(1, Ordering::AcqRel);
             packed.end = end;
+            packed.bytes_in = self.bytes.bytes_in.get();
+            packed.bytes_out = self.bytes.bytes_out.get();
             packed.ends(now);
             records.connections.push(&packed, open.route.as_bytes());
         }

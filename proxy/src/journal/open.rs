@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{attempt::PackedAttempt, connection::PackedConnection};
+use super::{
+    attempt::PackedAttempt,
+    connection::{ConnectionBytes, PackedConnection},
+};
 
 /// Open connections, however many, each at its place until it ends.
 #[derive(Debug, Default)]
@@ -17,6 +20,8 @@ pub(super) struct OpenConnections {
 pub(super) struct Open {
     pub(super) connection: PackedConnection,
     pub(super) route: Arc<str>,
+    /// What it has carried so far; none of a stream, which counts in its connection.
+    pub(super) bytes: Option<Arc<ConnectionBytes>>,
     /// HTTP/1.1 has one at a time; a stream of HTTP/2, which has a place of its own, has one.
     pub(super) attempt: Option<InProgress>,
 }
@@ -79,6 +84,7 @@ impl OpenConnections {
         let open = Box::new(Open {
             connection,
             route: Arc::clone(route),
+            bytes: None,
             attempt: None,
         });
         if let Some(place) = self.vacant.pop() {

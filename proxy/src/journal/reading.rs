@@ -62,6 +62,9 @@ trait Sort: Packed {
 
     /// That of an open connection, with its texts.
     fn open(open: &Open) -> Option<(&Self, &[u8])>;
+
+    /// Adds what is counted elsewhere as long as it is open.
+    fn complete(_record: &mut Self::Record, _open: &Open) {}
 }
 
 impl Sort for PackedAttempt {
@@ -90,6 +93,13 @@ impl Sort for PackedConnection {
 
     fn open(open: &Open) -> Option<(&Self, &[u8])> {
         (!open.connection.is_stream).then_some((&open.connection, open.route.as_bytes()))
+    }
+
+    fn complete(record: &mut Connection, open: &Open) {
+        if let Some(bytes) = &open.bytes {
+            record.bytes_in = bytes.bytes_in.get();
+            record.bytes_out = bytes.bytes_out.get();
+        }
     }
 }
 
@@ -159,8 +169,12 @@ fn read_open<P: Sort>(core: &CoreJournal, query: &JournalQuery, found: &mut Vec<
         let Some(some) = records.open.some(first, CHUNK) else {
             return;
         };
-        let asked = (some.filter_map(P::open)).filter(|(it, texts)| it.is_asked_for(texts, query));
-        found.extend(asked.map(|(it, texts)| it.unpack(texts)));
+        found.extend(some.filter_map(|open| {
+            let (packed, texts) = P::open(open)?;
+            let mut record = (packed.is_asked_for(texts, query)).then(|| packed.unpack(texts))?;
+            P::complete(&mut record, open);
+            Some(record)
+        }));
     }
 }
 

@@ -1,12 +1,13 @@
 //! Bytes between two sides of which one at least is in TLS: they are decrypted here, and encrypted anew.
 
-use std::{cell::Cell, future::poll_fn, io, task::Poll};
+use std::{future::poll_fn, io, task::Poll};
 
 use tokio_util::sync::CancellationToken;
 
 use super::{Counts, RelayEnding};
 use crate::{
     http1::Input,
+    journal::ByteCount,
     route::Total,
     scope::Scope,
     transport::{ClientSocket, StreamEnd, Transport, close_in_order, reset_on_close},
@@ -75,14 +76,14 @@ pub(super) async fn pass_decrypted(
 #[derive(Clone, Copy)]
 struct Written<'a> {
     route: &'a Total,
-    connection: &'a Cell<u64>,
+    connection: &'a ByteCount,
 }
 
 impl Written<'_> {
     fn add(self, bytes: usize) {
         let bytes = bytes as u64;
         self.route.add(bytes);
-        self.connection.set(self.connection.get() + bytes);
+        self.connection.add(bytes);
     }
 }
 

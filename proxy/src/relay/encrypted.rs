@@ -35,10 +35,10 @@ pub(super) async fn serve(
     let number = scope.route.next_connection();
     let line = (scope.route.logs_access()).then(|| ConnectionLine::of_tcp(Instant::now()));
     let client = ClientSocket::new(client, address, number, &scope, permit);
-    let counts = Counts::default();
-    let ending = carry(&client, &scope, &counts, &closing).await;
+    let counts = client.bytes();
+    let ending = carry(&client, &scope, counts, &closing).await;
     client.note_end(ending.as_evidence());
-    tell(&scope, client.peer(), &Outcome::new(&counts, ending), line);
+    tell(&scope, client.peer(), &Outcome::new(counts, ending), line);
 }
 
 async fn carry(

@@ -13,6 +13,7 @@ use tokio::{io::Interest, net::TcpStream, sync::Notify, time::timeout};
 
 use super::{Relay, Start, pipe::Pipe};
 use crate::{
+    journal::ByteCount,
     limits::{GRACE, RELAY_CHUNK},
     route::Total,
     shaping::{PlanChanges, StreamNext, StreamShaper},
@@ -90,14 +91,14 @@ pub(super) struct HalfDuplex<'a> {
 #[derive(Clone, Copy)]
 struct Written<'a> {
     route: &'a Total,
-    connection: &'a Cell<u64>,
+    connection: &'a ByteCount,
 }
 
 impl Written<'_> {
     fn add(self, bytes: usize) {
         let bytes = bytes as u64;
         self.route.add(bytes);
-        self.connection.set(self.connection.get() + bytes);
+        self.connection.add(bytes);
     }
 }
 

@@ -27,7 +27,8 @@ pub(crate) async fn upgraded(
         to_upstream,
         line,
     } = upgrade;
-    let counts = Counts::default();
+    let counts = client.bytes();
+    let before = [counts.bytes_in.get(), counts.bytes_out.get()];
     let ending = if client.transport().tls().is_some() || upstream.tls().is_some() {
         pass_decrypted(
             client,
@@ -35,7 +36,7 @@ pub(crate) async fn upgraded(
             &to_client,
             &to_upstream,
             scope,
-            &counts,
+            counts,
             &closing,
         )
         .await
@@ -45,7 +46,7 @@ pub(crate) async fn upgraded(
             &upstream,
             (to_client, to_upstream),
             scope,
-            &counts,
+            counts,
             &closing,
         )
         .await
@@ -54,8 +55,8 @@ pub(crate) async fn upgraded(
         line.log(&ConnectionEnd {
             route: scope.route.name(),
             peer: client.peer(),
-            bytes_in: counts.bytes_in.get(),
-            bytes_out: counts.bytes_out.get(),
+            bytes_in: counts.bytes_in.get() - before[0],
+            bytes_out: counts.bytes_out.get() - before[1],
             ending: ending.word(),
         });
     }

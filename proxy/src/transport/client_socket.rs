@@ -20,7 +20,7 @@ use tokio::{
 use super::{LayeredTcp, TlsTransport, Transport, linger, reset_on_close};
 use crate::{
     http1::Input,
-    journal::{ConnectionEnd, OnConnection, OpenConnection, OpenStream},
+    journal::{ConnectionBytes, ConnectionEnd, OnConnection, OpenConnection, OpenStream},
     limits::TLS_CLOSE_MAX,
     proxy_protocol::{ClientAddress, Endpoints},
     route::Route,
@@ -40,6 +40,8 @@ pub(crate) struct ClientSocket {
     number: u64,
     /// Its record in the journal, if there is one.
     evidence: Option<OpenConnection>,
+    /// What it has carried.
+    bytes: Arc<ConnectionBytes>,
     /// Who ended it, once that is known.
     ended: Cell<Option<ConnectionEnd>>,
     route: Arc<Route>,
@@ -64,13 +66,15 @@ impl ClientSocket {
     ) -> Rc<Self> {
         let (route, peer) = (&scope.route, address.peer);
         let transport = encrypted(tcp, peer, number, scope);
+        let bytes = Arc::new(ConnectionBytes::default());
         let evidence = (scope.journal.as_ref())
-            .map(|journal| OpenConnection::begin(journal, route, peer, Instant::now()));
+            .map(|journal| OpenConnection::begin(journal, route, peer, Instant::now(), &bytes));
         Rc::new(Self {
             transport,
             address,
             number,
             evidence,
+            bytes,
             ended: Cell::new(None),
             route: Arc::clone(route),
             closings: route.closings(),
@@ -100,6 +104,11 @@ impl ClientSocket {
     /// Both ends of the client's connection, if it has addresses.
     pub(crate) fn ends(&self) -> Option<Endpoints> {
         self.address.ends(self.tcp())
+    }
+
+    /// What it has carried so far.
+    pub(crate) fn bytes(&self) -> &ConnectionBytes {
+        &self.bytes
     }
 
     pub(crate) fn number(&self) -> u64 {
