@@ -122,7 +122,7 @@ pub(crate) struct PageLog {
     pages: Vec<Page>,
     /// When pages that have not ended were to be sent, by their number.
     open: HashMap<u64, u64>,
-    /// Pages that had no answer when the load left: their numbers, and when they were to be sent.
+    /// Pages that had no answer when the load left or what was measured ended: their numbers, and when they were to be sent.
     unfinished: Vec<(u64, u64)>,
 }
 
@@ -177,6 +177,13 @@ impl PageLog {
         recent
             .take_while(move |it| it.ended + SLACK >= moment)
             .filter(move |it| it.ended >= moment)
+    }
+
+    /// What is measured ends at `end`: pages that ended later are taken for such that had no answer then.
+    pub(crate) fn cut(&mut self, end: u64) {
+        let later = self.pages.extract_if(.., |it| it.ended > end);
+        self.unfinished
+            .extend(later.map(|it| (it.number, it.intended)));
     }
 
     /// These pages over a time.
@@ -539,6 +546,27 @@ pub(crate) mod tests {
             to: SECOND,
         };
         assert_eq!(recording.route_summary("up", phase).unwrap().requests, 40);
+    }
+
+    #[test]
+    fn what_ends_after_the_end_of_a_run_is_cut_off() {
+        let mut recording = Recording::default();
+        recording.load.end(page(1, 0, 400, 200));
+        // The run removes its own routes then.
+        recording.load.end(page(2, 300, 500, 502));
+        recording.load.begin(3, 350_000);
+
+        recording.load.cut(600_000);
+
+        let whole = Span {
+            from: 0,
+            to: SECOND,
+        };
+        let summary = recording.load.summary("edge", whole);
+        assert_eq!((summary.requests, summary.error_rate), (1, 0.0));
+        let mut cut_off = recording.unfinished_pages();
+        cut_off.sort_unstable();
+        assert_eq!(cut_off, [2, 3]);
     }
 
     #[test]

@@ -65,9 +65,13 @@ fn numbers_of_one_thing_agree_everywhere() {
     let mut routes = account.routes.iter();
     let route = routes.find(|it| it.route == "recommendations").unwrap();
     assert_eq!(route.calls, calls);
-    // Those of pages that were cut off had not ended.
+    // A call of a page that was cut off may have ended or not.
     let ended = charted("recommendations", |it| it.requests);
-    assert_eq!(ended, (calls - route.of_cut_off) as f64);
+    assert!(
+        (route.of_pages as f64..=calls as f64).contains(&ended),
+        "{ended} of {route:?}"
+    );
+    assert_eq!(route.of_pages + route.of_cut_off, calls);
     // Nothing that the fault did comes before it.
     let fault = &record.faults[0];
     assert!(fault.armed_ms <= fault.struck_ms.unwrap());

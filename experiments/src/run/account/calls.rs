@@ -79,6 +79,16 @@ impl CallLog {
         self.struck.clear();
     }
 
+    /// What is measured ends at `end`: calls that began later are left out, and those that ended later had not ended then.
+    pub(crate) fn cut(&mut self, end: u64) {
+        self.calls.retain(|_, it| it.start <= end);
+        for call in self.calls.values_mut().filter(|it| it.end > end) {
+            call.end = end;
+            call.ended = RequestEnd::StillOpen;
+            (call.good, call.failed) = (false, false);
+        }
+    }
+
     /// Whether calls are still of use.
     pub(crate) fn is_known(&self) -> bool {
         self.unknown.is_none()

@@ -596,3 +596,21 @@ fn calls_of_a_phase_are_counted_one_by_one() {
     let failed: Vec<f64> = seconds.iter().map(|it| it.errors).collect();
     assert_eq!(failed, [0.0, 0.0, 10.0, 1.0, 0.0, 0.0, 0.0]);
 }
+
+#[test]
+fn calls_after_the_end_of_a_run_are_left_out() {
+    let mut log = with_breaker().log(true);
+
+    // The call that began at 6,902 ms has not ended then, and that of 6,952 ms has not begun.
+    log.cut(6_903_000);
+
+    let whole = Span {
+        from: 0,
+        to: 7_000_000,
+    };
+    let count = log.count("reco", whole).unwrap();
+    assert_eq!((count.calls, count.ended, count.errors), (80, 79, 11));
+    let seconds = log.seconds("reco", 6_903_000).unwrap();
+    let ended: f64 = seconds.iter().map(|it| it.requests).sum();
+    assert_eq!(ended, 79.0);
+}

@@ -1,6 +1,7 @@
 //! How a run ends: rolled back, judged as a whole, told in one sentence.
 
 use super::{Halt, RunFailure, Story, repetitions::together};
+use crate::experiment::Asked;
 use crate::run::{
     Event, FaultTruth, Judgement, JudgementKind, JudgementVerdict, Verdict, pages::Pages,
     verdict::unproven,
@@ -13,9 +14,14 @@ impl Story<'_> {
         let left = self.proxy.roll_back().await;
         self.pages = Pages::External; // No more pages.
         self.watching.abort_all();
-        let load_left = self.shared.now();
-        self.tell_seconds(load_left);
-        self.tell_last_second(load_left);
+        {
+            // The run removes what the load goes over: what becomes of pages then says nothing of the service.
+            let mut recording = self.shared.recording();
+            recording.of_mut(Asked::Load).cut(halted_at);
+            recording.of_mut(Asked::Watch).cut(halted_at);
+        }
+        self.tell_seconds(halted_at);
+        self.tell_last_second(halted_at);
         if let Some(Halt::Guard { guard, observed }) = &halted {
             self.say(&Event::GuardTripped {
                 guard: guard.clone(),
@@ -35,7 +41,7 @@ impl Story<'_> {
             self.judgements.retain(|it| it.repetition.is_none());
         }
         self.judge_left(&left, at_ms);
-        self.tell_account(load_left).await;
+        self.tell_account(halted_at).await;
         let (verdict, sentence) = match halted {
             Some(Halt::Refused(error)) => return Err(RunFailure { error, left }),
             _ if !left.is_empty() => (

@@ -71,12 +71,13 @@ impl Story<'_> {
 
     /// Tells what happened, once all is over.
     ///
-    /// `end` is when the load left.
+    /// `end` is until when pages and calls count.
     pub(super) async fn tell_account(&mut self, end: u64) {
         if self.fault_phases.is_empty() {
             return;
         }
         self.read_calls().await;
+        self.calls.cut(end);
         let between = self.between(end);
         for phase in &mut self.fault_phases {
             let closed = self.phases.iter().find(|it| it.name == phase.name);
