@@ -15,6 +15,15 @@ class Answer(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(CONTENT)
 
+    def do_POST(self):
+        if self.headers["content-length"]:
+            self.rfile.read(int(self.headers["content-length"]))
+        else:
+            while size := int(self.rfile.readline(), 16):
+                self.rfile.read(size + 2)
+            self.rfile.readline()
+        self.do_GET()
+
     def log_message(self, *_):
         pass
 
