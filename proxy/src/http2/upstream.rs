@@ -26,7 +26,7 @@ use super::{
 use crate::{
     error::UpstreamError,
     http1::Input,
-    limits::POOL_CONNECTIONS_MAX,
+    limits::{POOL_CONNECTIONS_MAX, POOL_IDLE_MAX},
     transport::Transport,
     upstream::{NamedAddress, Upstream},
 };
@@ -131,7 +131,7 @@ impl Connections {
     /// A stream on a connection that has a place for it, to this server if one is said.
     pub(crate) fn take(&self, upstream: &Arc<Upstream>, server: Option<u8>) -> Option<Transport> {
         let mut open = self.open.borrow_mut();
-        open.retain(|it| !it.has_ended.get());
+        open.retain(|it| !it.has_ended.get() && it.is_fresh());
         let connection = open
             .iter()
             .find(|it| it.is_to(upstream, server) && it.has_place())?;
@@ -226,6 +226,13 @@ impl Connection {
     /// Whether the name of its server no longer has the address that it leads to.
     fn leads_elsewhere(&self) -> bool {
         self.named.as_ref().is_some_and(|named| named.is_gone())
+    }
+
+    /// Whether it was used lately enough to be used again. The usual time is left to the sweep.
+    fn is_fresh(&self) -> bool {
+        let timeout = self.upstream.options().pool.idle_timeout;
+        let is_left_to_sweep = timeout >= POOL_IDLE_MAX;
+        is_left_to_sweep || self.streams.get() > 0 || self.idle_since.get().elapsed() < timeout
     }
 
     /// Whether the upstream takes another stream.

@@ -1,5 +1,7 @@
 //! Upstreams that speak HTTP/2.
 
+mod options;
+
 use std::{
     sync::{
         Arc, Mutex,
