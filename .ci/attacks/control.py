@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-from .harness import HALF_SECOND, Beside, Proxy, crowd, eventually, exchange, leave, percentile
+from .harness import HALF_SECOND, PATIENCE, Beside, Proxy, crowd, eventually, exchange, leave, percentile
 
 COSTLY = "re:^(?:[a-z]{1,40}x){1,28}$"
 
@@ -204,3 +204,68 @@ def who_may_call(binary, account):
         account.holds("bytes that are no HTTP", status == 400, status, "400")
         status, fields, _ = raw(b"POST /nothing HTTP/1.1\r\n" + host + b"Content-Length: 100000\r\n\r\n")
         account.holds("a refusal that leaves a body unread", "connection: close" in fields, status, "closes")
+
+
+def toxiproxy(binary, account, rounds=30):
+    """What freezes Toxiproxy's API (its issues 254, 412, 558): no call takes over 50 ms."""
+    with Proxy(binary) as proxy, socket.create_server(("127.0.0.1", 0), backlog=64) as flooding:
+        took = []
+
+        def call(method, path, body=None, wanted=(200, 201, 204)):
+            began = time.monotonic()
+            status, _, answer = proxy.call(method, path, body)
+            took.append((time.monotonic() - began) * 1000)
+            assert status in wanted, (method, path, status, answer)
+
+        def flood():
+            while True:
+                try:
+                    client, _ = flooding.accept()
+                except OSError:
+                    return
+                threading.Thread(target=send, args=(client,), daemon=True).start()
+
+        def send(client):
+            try:
+                while client.send(b"x" * 65_536):
+                    pass
+            except OSError:
+                client.close()
+
+        def proxied(name, upstream):
+            call("POST", "/proxies", {"name": name, "listen": "127.0.0.1:0", "upstream": upstream})
+            listen = json.loads(proxy.call("GET", f"/proxies/{name}")[2])["listen"]
+            host, port = listen.rsplit(":", 1)
+            return (host, int(port))
+
+        threading.Thread(target=flood, daemon=True).start()
+        listen = proxied("flood", "127.0.0.1:%d" % flooding.getsockname()[1])
+        for _ in range(rounds):
+            call("POST", "/proxies/flood/toxics", {"type": "latency", "attributes": {"latency": 10_000}})
+            with socket.create_connection(listen, timeout=PATIENCE) as unread:
+                unread.sendall(b"go on")
+                call("GET", "/proxies")
+                call("DELETE", "/proxies/flood/toxics/latency_downstream")
+                call("GET", "/proxies")
+                call("POST", "/reset")
+        account.under("Toxiproxy's calls beside a client that does not read, p99", percentile(took, 0.99), 50, "ms")
+
+        # An upstream whose queue is full: to connect to it takes until somebody gives up.
+        took.clear()
+        with socket.socket() as full:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            waiting = []
+            for _ in range(4):
+                waiting.append(socket.socket())
+                waiting[-1].setblocking(False)
+                waiting[-1].connect_ex(full.getsockname())
+            for number in range(rounds):
+                listen = proxied(f"p{number}", "127.0.0.1:%d" % full.getsockname()[1])
+                with socket.create_connection(listen, timeout=PATIENCE) as pending:
+                    pending.sendall(b"ping")
+                    call("POST", f"/proxies/p{number}", {"enabled": False})
+                    call("GET", "/proxies")
+                    call("DELETE", f"/proxies/p{number}")
+            leave(waiting)
+        account.under("Toxiproxy's calls while a connect hangs, p99", percentile(took, 0.99), 50, "ms")

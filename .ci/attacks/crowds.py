@@ -56,11 +56,13 @@ def red_button_under_load(binary, account, rounds=20, held=1_000):
 
 
 def changes(binary, account, seconds, callers=32):
-    """32 callers arm, patch, look and remove, each its own fault, while requests go through the proxy."""
+    """32 callers arm, patch, look and remove, each its own fault, and all patch one fault, while requests go through the proxy."""
     upstream = Upstream()
     with Proxy(binary, "--route", f"web=127.0.0.1:0=http://{upstream.address}") as proxy:
         stop = time.monotonic() + seconds
-        lost, made, served = [], [], []
+        lost, made, served, last = [], [], [], {}
+        shared = {"id": "shared", "route": "web", "latency": "1ms", "percent": 0, "match": {"header": {"x-first": "1"}}}
+        assert proxy.call("POST", "/faults", shared)[0] == 201
 
         def change(number):
             draw, path, count = random.Random(number), f"/faults/c{number}", 0
@@ -75,6 +77,13 @@ def changes(binary, account, seconds, callers=32):
                     count += 1
                     if patched.get("note") != note or shown.get("note") != note:
                         lost.append(f"{path}: {note} was lost")
+                # Each its own field of the same fault.
+                last[f"x-{number}"] = f"{draw.random()}"
+                mine = {f"x-{number}": last[f"x-{number}"]}
+                answer = json.loads(proxy.call("PATCH", "/faults/shared", {"match": {"header": mine}})[2])
+                if answer["match"]["header"].get(f"x-{number}") != last[f"x-{number}"]:
+                    lost.append(f"shared: {mine} was lost")
+                count += 1
                 if proxy.call("DELETE", path)[0] != 200:
                     lost.append(f"{path}: not removed")
                 count += 2
@@ -97,6 +106,8 @@ def changes(binary, account, seconds, callers=32):
             thread.start()
         for thread in threads:
             thread.join()
+        kept = json.loads(proxy.call("DELETE", "/faults/shared")[2])["match"]["header"]
+        account.holds(f"{callers} callers patch one fault and lose no field of it", kept == {"x-first": "1"} | last)
         left = json.loads(proxy.call("GET", "/faults")[2])["faults"]
         figure = f"{sum(made):,} changes beside {sum(served):,} requests in {seconds} s"
         account.holds(f"{callers} callers lose no update", not lost and len(made) == callers, figure, lost[:3])

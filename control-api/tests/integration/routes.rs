@@ -498,3 +498,43 @@ async fn a_unix_socket_listens_and_a_reset_on_it_is_refused() {
         .collect();
     assert_eq!(pointers, ["/listen", "/upstream"]);
 }
+
+#[tokio::test]
+async fn a_route_is_moved_and_an_unchanged_listen_never_rebinds() {
+    let world = World::start().await;
+    let patch = async |listen: String| {
+        let change = json!({ "listen": listen });
+        world.call("PATCH", "/routes/two", change).await
+    };
+    let upstream = world.upstream.url();
+    let new = json!({ "name": "two", "listen": "127.0.0.1:0", "upstream": upstream });
+    let (_, made) = world.call("POST", "/routes", new).await;
+    let first: std::net::SocketAddr = made["listen"].as_str().unwrap().parse().unwrap();
+
+    let (status, moved) = patch("0.0.0.0:0".to_owned()).await;
+
+    assert_eq!(status, 200, "{moved}");
+    let moved: std::net::SocketAddr = moved["listen"].as_str().unwrap().parse().unwrap();
+    let port = moved.port();
+    assert!(port != 0 && moved.ip().is_unspecified());
+    assert!(std::net::TcpStream::connect(first).is_err());
+    let mut warm = RawClient::connect(([127, 0, 0, 1], port).into()).await;
+    warm.get("/").await;
+    assert_eq!(warm.response().await.text(), "hello");
+    // The same in other words; and what cannot be listened on changes nothing.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    for (listen, wanted) in [
+        (format!("0.0.0.0:{port}"), 200),
+        (moved.to_string(), 200),
+        (taken.to_string(), 409),
+        ("nowhere".to_owned(), 422),
+    ] {
+        let (status, answer) = patch(listen.clone()).await;
+        assert_eq!(status, wanted, "{listen}: {answer}");
+        let (_, shown) = world.get("/routes/two").await;
+        assert_eq!(shown["listen"], moved.to_string(), "{listen}");
+        warm.get("/").await;
+        assert_eq!(warm.response().await.text(), "hello", "{listen}");
+    }
+}
