@@ -330,6 +330,7 @@ impl<'b, 'l> Experiments<'b, 'l> {
     ) -> Result<(), Stop> {
         const CALM: Duration = Duration::from_millis(150);
         const CALM_MAX: Duration = Duration::from_millis(1_500);
+        const RETRY_MAX: Duration = Duration::from_millis(600);
         const LIMIT: Duration = Duration::from_secs(4);
         if patience.leaves {
             return self.settle_after_leaving(probe).await;
@@ -344,7 +345,10 @@ impl<'b, 'l> Experiments<'b, 'l> {
             let starts = self.lab.starts(probe);
             let apart = starts.windows(2).map(|pair| pair[1] - pair[0]).max();
             let apart = Duration::from_micros(apart.unwrap_or(0));
-            let calm = apart.mul_f64(2.2).clamp(CALM, CALM_MAX);
+            // After one that hung the client waits before it tries again.
+            let hung = self.lab.longest(probe);
+            let retried = hung + hung.clamp(CALM, RETRY_MAX);
+            let calm = apart.mul_f64(2.2).clamp(CALM, CALM_MAX).max(retried);
             let left = LIMIT.saturating_sub(began.elapsed());
             self.lab.settle(calm, calm.min(left)).await?;
             if self.lab.starts(probe).len() == starts.len() || left.is_zero() {
@@ -380,8 +384,17 @@ impl<'b, 'l> Experiments<'b, 'l> {
         }
         match form {
             "503" => all_503.map_or(u64::MAX, Trial::attempts_of_a_page),
+            // It retries, but was not seen to when calls hung: whether it does is to be waited for.
+            _ if self.hung_attempts == 1 && self.retries_503() => u64::MAX,
             _ => self.hung_attempts,
         }
+    }
+
+    /// Whether the client tries again when it gets a 503.
+    fn retries_503(&self) -> bool {
+        let all_503 = self.battery.all_503.as_ref();
+        let calls = self.calm.scale.calls_per_page;
+        all_503.is_some_and(|it| it.attempts_of_a_page() as f64 > calls + 0.5)
     }
 
     /// Whether an experiment is about what one page shows: an attempt after it has ended tells nothing of that.

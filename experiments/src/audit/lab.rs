@@ -290,11 +290,20 @@ impl<'l> Lab<'l> {
 
     /// When attempts on the route that is audited began since the experiment did, in order. As of the last reading.
     pub(super) fn starts(&self, probe: &Probe) -> Vec<u64> {
-        let all = self.ended.iter().chain(&self.open);
-        let own = all.filter(|it| it.route == self.route && it.t_head >= probe.began);
-        let mut starts: Vec<u64> = own.map(|it| it.t_head).collect();
+        let mut starts: Vec<u64> = self.attempts(probe).map(|it| it.t_head).collect();
         starts.sort_unstable();
         starts
+    }
+
+    /// How long the longest of these attempts took, or is open.
+    pub(super) fn longest(&self, probe: &Probe) -> Duration {
+        let longest = self.attempts(probe).map(AttemptRecord::duration).max();
+        Duration::from_micros(longest.unwrap_or(0))
+    }
+
+    fn attempts(&self, probe: &Probe) -> impl Iterator<Item = &AttemptRecord> {
+        let (all, began) = (self.ended.iter().chain(&self.open), probe.began);
+        all.filter(move |it| it.route == self.route && it.t_head >= began)
     }
 
     /// Whether attempts of the experiment are in progress. As of the last reading.

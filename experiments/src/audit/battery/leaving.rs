@@ -60,10 +60,7 @@ impl Experiments<'_, '_> {
         /// What a client needs to pass on that its caller has gone.
         const SLACK_US: u64 = 20_000;
         let usual = self.attempts_under(&trial.form);
-        let does_retry = match trial.form.as_str() {
-            "503" => usual > 1,
-            _ => self.hung_attempts > 1,
-        };
+        let does_retry = self.hung_attempts > 1 || self.retries_503();
         if !does_retry || trial.attempts.len() as u64 >= usual {
             return false;
         }
