@@ -75,8 +75,8 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
     page.put(format_args!(
         "</tbody></table></div>\n<p class=\"note\">Room: how far the observed value is from the limit, as a share of the limit; \
          negative where it missed. True value: the range in which the share of all such requests lies, at the file's confidence \
-         (95 % unless it says otherwise). An expectation is judged by the observed value. The last rows are checks that every run \
-         makes.</p>\n</section>\n"
+         (95 % unless it says otherwise). An expectation is judged by the observed value. Rows that say \u{201c}was injected\u{201d} are checks that \
+         every run makes.</p>\n</section>\n"
     ));
 }
 

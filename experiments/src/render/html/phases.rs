@@ -88,9 +88,9 @@ pub(super) fn pages(page: &mut Page, record: &RunRecord) {
     if let Some(count) = counted {
         let cut = match count.cut_off {
             0 => String::new(),
-            1 => " 1 page more was cut off when the load ended, and is in no number.".to_owned(),
+            1 => " 1 page more was cut off when the load ended, and is in no row here.".to_owned(),
             some => format!(
-                " {some} pages more were cut off when the load ended, and are in no number."
+                " {some} pages more were cut off when the load ended, and are in no row here."
             ),
         };
         page.put(format_args!(

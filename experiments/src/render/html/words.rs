@@ -39,8 +39,15 @@ pub(super) fn of_run(fallback: Option<&str>) -> Vec<Word<'static>> {
         (
             "route, call",
             own(
-                "A request that goes over a route of brownout, from a service to another one. It failed if it had no whole \
+                "A request that goes over a route of brownout, to a service. It failed if it had no whole \
                  answer, or a status of 500 and above.",
+            ),
+        ),
+        (
+            "circuit breaker",
+            own(
+                "A part of a service that stops its calls to another one after failures, and tries again after a while. It opens \
+                 when it stops them, and closes when they go on.",
             ),
         ),
         (
@@ -58,12 +65,18 @@ pub(super) fn of_run(fallback: Option<&str>) -> Vec<Word<'static>> {
         (
             "matched, injected",
             own(
-                "While a fault is on, it matches calls by its conditions. It is injected into those that it acts on.",
+                "A fault matches the calls that fit its conditions while it is on. It is injected into those that it acts on.",
             ),
         ),
         (
             "reset",
             own("The connection is broken off (TCP RST): the caller gets an error and no answer."),
+        ),
+        (
+            "recovery, rollback",
+            own(
+                "Recovery is what is watched after the last fault. At the end brownout removes its faults and routes: the rollback.",
+            ),
         ),
         (
             "median, p99",
@@ -78,8 +91,8 @@ pub(super) fn of_run(fallback: Option<&str>) -> Vec<Word<'static>> {
         (
             "held, not proven, failed, unknown",
             own(
-                "An expectation held if the measured value is within its limit. It is not proven if chance could have done that, \
-                 with so few requests. It is unknown if too little was measured.",
+                "An expectation held if the measured value is within its limit. It is not proven if so few requests could have \
+                 shown the same by chance. It is unknown if too little was measured.",
             ),
         ),
     ]

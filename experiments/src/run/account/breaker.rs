@@ -111,16 +111,18 @@ pub(super) fn read(
         Some((last, _)) => {
             let good = last.iter().find(|it| it.good).expect("it has a good call");
             let until_then = groups.len() - 2;
-            let silence = last[0].start - last_start(&groups[until_then]);
+            // From the end of the call before, as the moment at which calls stopped.
+            let before = groups[until_then].last().map_or(span.from, |it| it.end);
             breaker.say(
                 good.end,
                 "breaker_closed",
                 format!(
-                    "Calls to {route} go on, after {} without one. From that it is inferred that the circuit breaker closes.{}",
-                    seconds(silence),
+                    "After {} without a call to {route} one is good, and calls go on. From that it is inferred that the circuit \
+                     breaker closes.{}",
+                    seconds(last[0].start.saturating_sub(before)),
                     late(
                         route,
-                        last[0].start,
+                        good.end,
                         span.to,
                         (until_then > 0).then(|| last_start(&groups[until_then]))
                     )

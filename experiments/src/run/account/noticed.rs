@@ -29,10 +29,21 @@ pub(super) fn noticed(
         .routes
         .iter()
         .filter(|it| !phase.routes.contains(it));
-    let mut told: Vec<String> = hit
-        .chain(others)
-        .filter_map(|route| callers_of(seen, routes, phase, route))
-        .collect();
+    let mut told = Vec::new();
+    let mut unchanged = Vec::new();
+    for route in hit.chain(others) {
+        match callers_of(seen, routes, phase, route) {
+            Some(sentence) => told.push(sentence),
+            None if seen.load_to != *route => unchanged.push(route.as_str()),
+            None => {}
+        }
+    }
+    if seen.steady.is_some() && !unchanged.is_empty() {
+        told.push(format!(
+            "Calls to {}: no more of them failed than before, and they went on.",
+            unchanged.join(", ")
+        ));
+    }
     let (users, readers) = users(seen, phase);
     told.extend(users);
     (told, readers)
@@ -103,7 +114,10 @@ fn callers_of(
         };
         parts.push(format!("{lost}{why}"));
     }
-    Some(format!("Calls to {route}: {}.", parts.join("; ")))
+    let by = routes.iter().find(|it| it.route == *route);
+    let by = by.and_then(|it| it.called_by.as_deref());
+    let by = by.map_or_else(String::new, |it| format!(" of the service behind {it}"));
+    Some(format!("Calls{by} to {route}: {}.", parts.join("; ")))
 }
 
 /// The route with a fault through which a route is called.

@@ -419,7 +419,7 @@ fn a_breaker_is_inferred_unless_its_service_told_of_it() {
     );
     let closes = &moment(&inferred, "breaker_closed").text;
     assert!(
-        closes.contains("it is inferred that the circuit breaker closes. That is 502ms since the fault on reco is off; the call before \
+        closes.contains("it is inferred that the circuit breaker closes. That is 505ms since the fault on reco is off; the call before \
                          came while the fault was still on."),
         "{closes}"
     );
@@ -521,7 +521,7 @@ fn a_route_behind_the_fault_loses_its_traffic() {
     let noticed = &told.outages[0].noticed;
     assert!(
         noticed.iter().any(|it| it
-            == "Calls to deep: 0 calls came in the phase, 0 a second (before: 20.0), because reco calls it and was itself not reached."),
+            == "Calls of the service behind reco to deep: 0 calls came in the phase, 0 a second (before: 20.0), because reco calls it and was itself not reached."),
         "{noticed:#?}"
     );
     assert!(
