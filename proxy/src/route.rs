@@ -293,7 +293,7 @@ impl Route {
 
     /// Says in the log, once a minute at most, that a server cannot be connected to, and others get its requests.
     pub(crate) fn server_failed(&self, server: &Upstream, error: &UpstreamError) {
-        let why = Chain(error);
+        let (server, why) = (server.shown(), Chain(error));
         let detail = format!("the server {server} cannot be reached, others are tried: {why}");
         self.warn_of("server", &detail);
     }

@@ -239,7 +239,7 @@ impl Upstream {
     }
 
     /// One server alone.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let (authority, base) = (self.authority(), &self.base);
         let Some(path) = &self.unix else {
             return format!("{}://{authority}{base}", self.scheme().as_str());

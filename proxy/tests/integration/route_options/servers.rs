@@ -51,7 +51,8 @@ async fn a_server_that_refuses_leaves_its_requests_to_the_others() {
 #[tokio::test]
 async fn requests_that_another_server_takes_over_use_its_kept_connection() {
     let upstream = TestUpstream::replying("hello").await;
-    let proxy = TestProxy::to_url(&both(refusing(), upstream.address()))
+    let refusing = refusing();
+    let proxy = TestProxy::to_url(&both(refusing, upstream.address()))
         .with_cores(1)
         .with_access_log()
         .start();
@@ -66,7 +67,8 @@ async fn requests_that_another_server_takes_over_use_its_kept_connection() {
     let warned = proxy.log_lines();
     assert_eq!(warned.len(), 1, "once a minute: {warned:?}");
     let told = warned[0]["message"].as_str().unwrap();
-    assert!(told.contains("others are tried"), "{told}");
+    let this_one = format!("the server http://{refusing} cannot be reached, others are tried");
+    assert!(told.contains(&this_one), "{told}");
     assert!(told.contains("Connection refused"), "{told}");
 }
 
