@@ -87,7 +87,7 @@ Traces go to an OpenTelemetry collector (`--otlp URL`, OTLP over HTTP in protobu
 | `{METHOD}` | `brownout-proxy` | SERVER | a request on a route, from its head to the end of the answer's body |
 | `{METHOD}` | `brownout-proxy` | CLIENT | one sending of it to the upstream; a second one, on another connection, has `http.request.resend_count` |
 | `fault {KIND}` | `brownout-proxy` | INTERNAL | time that a fault spends: a wait, a hang, a body that is paced or stopped |
-| `{METHOD} {PATTERN}` | `brownout-proxy` | SERVER | a call of the control API, but for `/healthz` and `/metrics` |
+| `{METHOD} {PATTERN}` | `brownout-proxy` | SERVER | a call of the control API, but for `/healthz`, `/readyz` and `/metrics` |
 | `{METHOD} {PATTERN}` | each demo service | SERVER | a request it serves |
 | `call {UPSTREAM}` | each demo service | INTERNAL | a logical call, whatever its policy made of it |
 | `{METHOD}` | each demo service | CLIENT | one attempt of it |
@@ -206,7 +206,7 @@ curl -s localhost:8474/metrics | grep ^proxy_requests_total
 
 Logs go to standard error, as text on a terminal and otherwise as JSON, one object a line, or as `--log-format` says. What
 is logged during a traced call has its `trace_id` and `span_id`. With `--access-log` each request on a route is a line of
-the target `brownout::access`: `route`, `method`, `path`, `status` or `ending`, `bytes`, `duration_ms`, `upstream_ms`,
+the target `brownout::access`: `route`, `method`, `path`, `http_version` (that of the client), `status` or `ending`, `bytes`, `duration_ms`, `upstream_ms`,
 `fault_ms`, `client_ms`, `own_ms`, `faults`, `trace_id` and `span_id`. The four parts sum to the whole. `ending` is an error
 of `proxy.errors`, `fault.<kind>` of the fault that ended the exchange, `fault.stream` where one of the stream layer ended
 the connection, `request_body` where the request's content was malformed, or `refused`, with the reason in `why`. A
