@@ -149,6 +149,17 @@ pub struct Moment {
     pub text: String,
 }
 
+impl Moment {
+    /// At a time in µs since the run began.
+    fn new(at: u64, what: &str, text: String) -> Self {
+        Self {
+            at_ms: at / 1_000,
+            what: what.to_owned(),
+            text,
+        }
+    }
+}
+
 /// What kept pages up, or why that is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {

@@ -188,11 +188,7 @@ fn late(route: &str, closed: u64, off: u64, probe: Option<u64>) -> String {
 
 impl Breaker {
     fn say(&mut self, at: u64, what: &str, text: String) {
-        self.moments.push(Moment {
-            at_ms: at / 1_000,
-            what: what.to_owned(),
-            text,
-        });
+        self.moments.push(Moment::new(at, what, text));
     }
 }
 

@@ -83,11 +83,7 @@ impl Affected<'_> {
     pub(super) fn moments(&self, fallback: &str) -> Vec<Moment> {
         let mut moments = Vec::new();
         let mut say = |at: u64, what: &str, text: String| {
-            moments.push(Moment {
-                at_ms: at / 1_000,
-                what: what.to_owned(),
-                text,
-            });
+            moments.push(Moment::new(at, what, text));
         };
         if let Some(first) = self.failed.first() {
             let text = format!("The first page fails: {}.", first.describe());

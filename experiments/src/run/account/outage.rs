@@ -10,11 +10,7 @@ pub(super) fn tell(seen: &Seen<'_>, routes: &[RouteAccount], index: usize) -> Ou
     let since = phase.on_from();
     let mut moments = Vec::new();
     let mut say = |at: u64, what: &str, text: String| {
-        moments.push(Moment {
-            at_ms: at / 1_000,
-            what: what.to_owned(),
-            text,
-        });
+        moments.push(Moment::new(at, what, text));
     };
     for fault in &phase.faults {
         let what = format!("{} (fault {})", fault.what, fault.id);
