@@ -33,7 +33,7 @@ async fn echo() -> (TestUpstream, mpsc::UnboundedReceiver<How>) {
 }
 
 /// Says something and waits for it to come back.
-async fn said_back(client: &mut RawClient, bytes: &str) -> Duration {
+pub(crate) async fn said_back(client: &mut RawClient, bytes: &str) -> Duration {
     let began = Instant::now();
     client.send(bytes).await;
     assert_eq!(client.read_exact(bytes.len()).await, bytes.as_bytes());

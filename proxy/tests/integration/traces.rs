@@ -22,6 +22,20 @@ struct World {
 }
 
 impl World {
+    /// Has the route take certificates of this authority from its upstream.
+    fn trust(&self, authority: &TestAuthority, front: &TlsFront) {
+        let trusting = UpstreamTlsOptions {
+            ca: Some(authority.file()),
+            ..UpstreamTlsOptions::default()
+        };
+        let changed = RouteChange {
+            upstream: Some(Upstream::parse_with(&front.url(), Some(&trusting)).unwrap()),
+            ..RouteChange::default()
+        };
+        let handle = self.proxy.handle();
+        handle.change_route(self.proxy.route(), changed).unwrap();
+    }
+
     fn before(url: &str, faults: &[Value]) -> Self {
         let collector = OtlpReceiver::start();
         let telemetry = Telemetry::start(TelemetryConfig {
@@ -286,16 +300,7 @@ async fn a_certificate_that_is_not_accepted_is_named_in_the_attempt() {
     let expired = authority.issue_between(&["127.0.0.1"], 2020, 2021);
     let front = TlsFront::before(upstream.address(), &expired).await;
     let world = World::before(&front.url(), &[]);
-    let trusting = UpstreamTlsOptions {
-        ca: Some(authority.file()),
-        ..UpstreamTlsOptions::default()
-    };
-    let changed = RouteChange {
-        upstream: Some(Upstream::parse_with(&front.url(), Some(&trusting)).unwrap()),
-        ..RouteChange::default()
-    };
-    let handle = world.proxy.handle();
-    handle.change_route(world.proxy.route(), changed).unwrap();
+    world.trust(&authority, &front);
     world.proxy.connect().await.exchange(GET).await;
 
     let spans = world.spans(2).await;
@@ -312,16 +317,7 @@ async fn an_attempt_tells_its_scheme_and_the_version_of_the_answer() {
     let authority = TestAuthority::new();
     let front = TlsFront::before(upstream.address(), &authority.issue(&["127.0.0.1"])).await;
     let world = World::before(&front.url(), &[]);
-    let trusting = UpstreamTlsOptions {
-        ca: Some(authority.file()),
-        ..UpstreamTlsOptions::default()
-    };
-    let changed = RouteChange {
-        upstream: Some(Upstream::parse_with(&front.url(), Some(&trusting)).unwrap()),
-        ..RouteChange::default()
-    };
-    let handle = world.proxy.handle();
-    handle.change_route(world.proxy.route(), changed).unwrap();
+    world.trust(&authority, &front);
     world.proxy.connect().await.exchange(GET).await;
 
     let spans = world.spans(2).await;

@@ -1,9 +1,6 @@
 //! TLS on `tcp` routes: bytes that mean nothing to the proxy, encrypted on a side or on both.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use brownout_proxy::{ClientTimeouts, UpstreamTlsOptions};
 use brownout_telemetry::names;
@@ -14,6 +11,8 @@ use brownout_testkit::{
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
+
+use crate::tcp_faults::said_back;
 
 const SIZE: u64 = 4 * 1024 * 1024;
 const NAME: &str = "127.0.0.1";
@@ -83,13 +82,6 @@ async fn echo() -> TestUpstream {
         tokio::io::copy(&mut read, &mut write).await.ok();
     })
     .await
-}
-
-async fn said_back(client: &mut RawClient, bytes: &str) -> Duration {
-    let began = Instant::now();
-    client.send(bytes).await;
-    assert_eq!(client.read_exact(bytes.len()).await, bytes.as_bytes());
-    began.elapsed()
 }
 
 #[tokio::test]
