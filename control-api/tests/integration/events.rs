@@ -205,6 +205,7 @@ async fn listen_to(world: &World, include: &[&str]) -> EventStream {
 async fn requests_are_told_to_who_asks_for_them() {
     let world = World::start().await;
     world.through("/before").await;
+    world.ended(1).await;
     let mut events = listen_to(&world, &["request"]).await;
     let (mut others, _) = listen(&world, None).await;
     let fault = json!({ "id": "down", "route": "web", "abort": 503 });

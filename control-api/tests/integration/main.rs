@@ -163,6 +163,19 @@ impl World {
         within("a request to be held", held).await;
     }
 
+    /// Waits until so many requests have ended, as the record of them is written after a client has its answer, and gives the list.
+    async fn ended(&self, count: usize) -> Value {
+        let read = async {
+            loop {
+                let (_, list) = self.get("/requests?state=ended").await;
+                if list["requests"].as_array().unwrap().len() == count {
+                    return list;
+                }
+            }
+        };
+        within("the requests to end", read).await
+    }
+
     /// The status of a request through the proxy.
     async fn through(&self, path: &str) -> u16 {
         let mut client = RawClient::connect(self.proxy).await;

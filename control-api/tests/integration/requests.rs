@@ -7,26 +7,13 @@ use serde_json::{Value, json};
 
 use crate::World;
 
-/// Waits until so many requests have ended, and gives the answer.
-async fn ended(world: &World, count: usize) -> Value {
-    let read = async {
-        loop {
-            let (_, list) = world.get("/requests?state=ended").await;
-            if list["requests"].as_array().unwrap().len() == count {
-                return list;
-            }
-        }
-    };
-    within("the requests to end", read).await
-}
-
 #[tokio::test]
 async fn a_request_is_told_when_it_has_ended() {
     let world = World::start().await;
     world.call("POST", "/faults", json!({ "id": "busy", "route": "web", "abort": { "status": 503, "retry_after": "2s" } })).await;
     world.through("/a?token=hush").await;
 
-    let list = ended(&world, 1).await;
+    let list = world.ended(1).await;
 
     let told = &list["requests"][0];
     assert_eq!(
@@ -87,7 +74,7 @@ async fn the_client_reads_on_where_it_stopped() {
     for (path, so_far) in [("/1", 1), ("/2", 2), ("/3", 3)] {
         world.through(path).await;
         // A client may have its answer a moment before the record is written, and the next be served by another core.
-        ended(&world, so_far).await;
+        world.ended(so_far).await;
     }
 
     let query = RequestQuery {
@@ -130,7 +117,7 @@ async fn requests_are_told_of_one_route_or_fault() {
     let route = json!({ "name": "two", "listen": "127.0.0.1:0", "upstream": upstream.url() });
     world.call("POST", "/routes", route).await;
     world.through("/").await;
-    ended(&world, 1).await;
+    world.ended(1).await;
 
     let (_, of_two) = world.get("/requests?route=two").await;
     let (_, of_web) = world.get("/requests?route=web").await;
@@ -169,7 +156,7 @@ async fn connections_are_told_while_they_are_open_and_when_they_ended() {
     let mut client = RawClient::connect(world.proxy).await;
     client.get("/").await;
     client.response().await;
-    let (_, requests) = (ended(&world, 1).await, world.get("/requests").await.1);
+    let (_, requests) = (world.ended(1).await, world.get("/requests").await.1);
     let open = ConnectionQuery {
         open: Some(true),
         ..ConnectionQuery::default()
@@ -282,7 +269,7 @@ async fn requests_are_found_by_the_fault_that_struck_them() {
     for path in ["/x", "/y", "/x"] {
         world.through(path).await;
     }
-    ended(&world, 3).await;
+    world.ended(3).await;
     world.delete("/faults/x").await;
 
     let (_, list) = world.get("/requests?fault=x").await;
