@@ -9,7 +9,7 @@ use crate::{
         AttemptRecord,
         derive::{self, CHAIN_GAP_US, Chain},
     },
-    run::recording::{Page, PageOutcome},
+    run::recording::{Page, PageOutcome, share},
 };
 
 /// A silence of this length is one.
@@ -83,7 +83,7 @@ impl View<'_> {
             E::RetryAfterHonoured => match derive::early_returns(&chains()?, 0) {
                 (_, 0) => return none("no attempt that was told to wait"),
                 (early, told) => Measured {
-                    value: super::share(told - early, told),
+                    value: share(told - early, told),
                     samples: told as u64,
                     hits: Some((told - early) as u64),
                 },

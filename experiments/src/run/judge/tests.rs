@@ -3,7 +3,7 @@ use crate::{
     expectation::{Expectation, Names},
     forensics::{AttemptRecord, record},
     run::recording::{
-        PageOutcome,
+        Page, PageOutcome,
         tests::{counted, page},
     },
     sample::ErrorKind,
