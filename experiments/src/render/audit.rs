@@ -198,8 +198,7 @@ pub(super) fn sentence(report: &AuditReport) -> String {
     };
     let untold = match count(Verdict::Undetermined) {
         0 => String::new(),
-        1 => ", 1 could not be told".to_owned(),
-        more => format!(", {more} could not be told"),
+        some => format!(", {some} undetermined"),
     };
     let held = format!("{} held{untold}", counted(count(Verdict::Ok), "check"));
     let found = match count(Verdict::Defect) {
@@ -217,7 +216,7 @@ pub(super) fn sentence(report: &AuditReport) -> String {
         }
     };
     match report.verdict {
-        AuditVerdict::Inconclusive => format!("too much could not be told: {found}; {held}"),
+        AuditVerdict::Inconclusive => format!("too much is undetermined: {found}; {held}"),
         AuditVerdict::Pass | AuditVerdict::Fail => format!("{found}; {held}"),
     }
 }

@@ -1,6 +1,6 @@
 //! The table of what was expected.
 
-use super::{Page, escape};
+use super::{Page, escape, story};
 use crate::run::{JudgementVerdict, RunRecord};
 
 pub(super) fn write(page: &mut Page, record: &RunRecord) {
@@ -44,6 +44,10 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
             Some(false) => " <span class=\"badge unsure\">not proven</span>",
             Some(true) | None => "",
         };
+        let phase = match story::place_of(record, &it.phase) {
+            Some(place) => format!("<a href=\"#{place}\">{}</a>", escape(&it.phase)),
+            None => escape(&it.phase),
+        };
         // Room of more than ten times the threshold says no more than that.
         let margin = it.margin.filter(|it| it.abs() < 10.0);
         let margin = margin.map_or_else(String::new, room);
@@ -53,12 +57,11 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
         };
         page.put(format_args!(
             "<tr class=\"{class}\"><td class=\"wide\"><span class=\"badge {class}\">{word}</span>{proven}</td>\
-             <td data-label=\"phase\"><a href=\"#timeline\">{}</a></td>\
+             <td data-label=\"phase\">{phase}</td>\
              <td class=\"wide\" data-label=\"expectation\"><code>{}</code>{line}{why}</td>\
              <td class=\"wide\" data-label=\"observed\">{}{interval}</td><td data-label=\"limit\">{}</td>\
              {}<td class=\"n\" data-label=\"room\">{margin}</td>\
              <td class=\"n\" data-label=\"requests\">{samples}</td></tr>\n",
-            escape(&it.phase),
             escape(&it.text),
             escape(&it.observed),
             // The sign of a comparison stays with its number.

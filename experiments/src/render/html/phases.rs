@@ -86,17 +86,32 @@ pub(super) fn pages(page: &mut Page, record: &RunRecord) {
     }
     page.put(format_args!("</tbody></table></div>\n"));
     if let Some(count) = counted {
-        let cut = match count.cut_off {
-            0 => String::new(),
-            1 => " 1 page more was cut off when the load ended, and is in no row here.".to_owned(),
-            some => format!(
-                " {some} pages more were cut off when the load ended, and are in no row here."
-            ),
-        };
+        let account = record.account.as_ref();
+        let routes = account.map_or(&[][..], |it| &it.routes);
+        let cut = cut_off(
+            count.cut_off,
+            routes.iter().map(|it| it.of_cut_off).max().unwrap_or(0),
+        );
         page.put(format_args!(
             "<p class=\"note\">A page counts in the phase in which it was to be sent. Between two phases the load goes on, while \
              pages end, counts are read and faults are armed.{cut}</p>\n"
         ));
+    }
+}
+
+/// What became of pages that had not ended when the load did. `called` of them had made a call over a route.
+fn cut_off(pages: u64, called: u64) -> String {
+    let silent = match pages.saturating_sub(called) {
+        0 => String::new(),
+        _ if called == 0 => String::new(),
+        some => format!(" ({some} of them had not reached a route yet)"),
+    };
+    match pages {
+        0 => String::new(),
+        1 => " 1 page more was cut off when the load ended, and is in no row here.".to_owned(),
+        some => format!(
+            " {some} pages more were cut off when the load ended{silent}, and are in no row here."
+        ),
     }
 }
 

@@ -181,8 +181,8 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
     }
     checks(page, record);
     page.put(format_args!("</ul>\n"));
-    for phase in fault_phases(record) {
-        one(page, record, phase);
+    for (index, phase) in fault_phases(record).enumerate() {
+        one(page, record, phase, index);
     }
     if let Some((guard, observed)) = &record.guard {
         page.put(format_args!(
@@ -198,10 +198,10 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
 }
 
 /// One phase with faults, in order.
-fn one(page: &mut Page, record: &RunRecord, phase: &PhaseRecord) {
+fn one(page: &mut Page, record: &RunRecord, phase: &PhaseRecord, index: usize) {
     let to = phase.to_ms.unwrap_or(record.length_ms);
     page.put(format_args!(
-        "<h3>Phase {}: {} to {}</h3>\n",
+        "<h3 id=\"phase-{index}\">Phase {}: {} to {}</h3>\n",
         escape(&phase.name),
         moment(phase.from_ms),
         moment(to)
@@ -369,6 +369,14 @@ fn checks(page: &mut Page, record: &RunRecord) {
             own.join("; ")
         ));
     }
+}
+
+/// The place on the page that tells most of a phase; none where nothing does.
+pub(super) fn place_of(record: &RunRecord, phase: &str) -> Option<String> {
+    let index = fault_phases(record).position(|it| it.name == phase);
+    let is_known = record.phases.iter().any(|it| it.name == phase);
+    let over_time = is_known.then(|| "timeline".to_owned());
+    index.map(|it| format!("phase-{it}")).or(over_time)
 }
 
 pub(super) fn fault_phases(record: &RunRecord) -> impl Iterator<Item = &PhaseRecord> {

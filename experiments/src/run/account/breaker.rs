@@ -8,6 +8,9 @@ const PAGES_MIN: usize = 5;
 /// A shorter time without a call is no sign of anything, in µs.
 const SILENCE_MIN: u64 = 400_000;
 
+/// From so many calls a page on, a page without a call is a sign of something.
+const CALLS_ALWAYS: f64 = 0.98;
+
 /// What a breaker did on one route.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
@@ -111,6 +114,12 @@ pub(super) fn read(
         Some((last, _)) => {
             let good = last.iter().find(|it| it.good).expect("it has a good call");
             let until_then = groups.len() - 2;
+            let later = Span {
+                from: last[0].start,
+                to: whole.to,
+            };
+            let later = seen.pages_in(later).filter(|(index, _)| usual >= CALLS_ALWAYS && !called.contains(index));
+            let later: Vec<u64> = later.map(|(_, page)| page.intended).collect();
             // From the end of the call before, as the moment at which calls stopped.
             let before = groups[until_then].last().map_or(span.from, |it| it.end);
             breaker.say(
@@ -118,8 +127,9 @@ pub(super) fn read(
                 "breaker_closed",
                 format!(
                     "After {} without a call to {route} one is good, and calls go on. From that it is inferred that the circuit \
-                     breaker closes.{}",
+                     breaker closes.{}{}",
                     seconds(last[0].start.saturating_sub(before)),
+                    still_without(&later, last[0].start),
                     late(
                         route,
                         good.end,
@@ -183,6 +193,23 @@ fn late(route: &str, closed: u64, off: u64, probe: Option<u64>) -> String {
     format!(
         " That is {} since the fault on {route} is off{probed}.",
         seconds(closed - off)
+    )
+}
+
+/// Pages that made no call after calls went on, at `since`: a breaker that tries an upstream lets few calls through.
+fn still_without(asked_for: &[u64], since: u64) -> String {
+    let Some(last) = asked_for.iter().max() else {
+        return String::new();
+    };
+    let pages = asked_for.len();
+    format!(
+        " {} for after that still {} no call, the last one {} later.",
+        match pages {
+            1 => "1 page that is asked".to_owned(),
+            some => format!("{some} pages that are asked"),
+        },
+        if pages == 1 { "makes" } else { "make" },
+        seconds(last - since)
     )
 }
 
