@@ -7,8 +7,8 @@ use brownout_telemetry::Telemetry;
 use demo_services::{Running, Service, ServiceConfig, StartError, start};
 
 use crate::{
+    demo_proxy::{DemoProxy, ended},
     exit::Failure,
-    stage::{Stage, ended},
 };
 
 /// What the demo is made of.
@@ -27,7 +27,7 @@ pub(crate) struct DemoPlan {
 /// The running demo.
 #[derive(Debug)]
 pub(crate) struct DemoSystem {
-    pub(crate) stage: Stage,
+    pub(crate) proxy: DemoProxy,
     services: BTreeMap<Service, Running>,
 }
 
@@ -90,11 +90,11 @@ impl DemoSystem {
     /// Starts the upstreams before those who call them, each behind its routes.
     pub(crate) async fn start(plan: DemoPlan, telemetry: Telemetry) -> Result<Self, Failure> {
         let mut system = Self {
-            stage: Stage::start(&plan.control, plan.seed, plan.usual_ports, telemetry)?,
+            proxy: DemoProxy::start(&plan.control, plan.seed, plan.usual_ports, telemetry)?,
             services: BTreeMap::new(),
         };
         if plan.tls {
-            system.stage.use_tls()?;
+            system.proxy.use_tls()?;
         }
         for service in [
             Service::Authentication,
@@ -111,19 +111,19 @@ impl DemoSystem {
         let mut config = ServiceConfig::new(service);
         for hop in HOPS.iter().filter(|hop| hop.caller == service) {
             let upstream = self.address(hop.upstream);
-            let route = self.stage.add_route(hop.route, upstream, hop.listen_port)?;
+            let route = self.proxy.add_route(hop.route, upstream, hop.listen_port)?;
             config = config.calling(
                 hop.upstream,
-                format!("{}://{}", self.stage.scheme(), route.listen),
+                format!("{}://{}", self.proxy.scheme(), route.listen),
             );
         }
         if service == Service::Homepage {
             config.policy = plan.policy.clone();
         }
-        config.tls = self.stage.service_tls();
+        config.tls = self.proxy.service_tls();
         config.seed = plan.seed;
-        config.metrics = self.stage.house.telemetry().metrics();
-        config.tracer = self.stage.house.telemetry().tracer(service.as_str());
+        config.metrics = self.proxy.instance.telemetry().metrics();
+        config.tracer = self.proxy.instance.telemetry().tracer(service.as_str());
         let start = async |port| {
             let mut config = config.clone();
             config.listen.set_port(port);
@@ -134,7 +134,7 @@ impl DemoSystem {
             _ => None,
         };
         let running = self
-            .stage
+            .proxy
             .start_service(usual_port(service), start, taken)
             .await?;
         self.services.insert(service, running);
@@ -153,7 +153,7 @@ impl DemoSystem {
 
     /// Removes all faults, lets the services end from the front to the back, then stops the proxy.
     pub(crate) async fn stop(mut self) -> Result<(), Failure> {
-        self.stage.house.remove_all_faults();
+        self.proxy.instance.remove_all_faults();
         for service in [
             Service::Homepage,
             Service::Recommendations,
@@ -164,6 +164,6 @@ impl DemoSystem {
                 ended(service, |grace| running.shutdown(grace)).await;
             }
         }
-        self.stage.stop().await
+        self.proxy.stop().await
     }
 }

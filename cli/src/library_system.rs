@@ -12,9 +12,9 @@ use futures_util::future::select_all;
 
 use crate::{
     args::{DatabaseArgs, GateArgs},
+    demo_proxy::{DemoProxy, ended},
     exit::{Exit, Failure},
     policy,
-    stage::{Stage, ended},
 };
 
 /// What the library is made of.
@@ -35,7 +35,7 @@ pub(crate) type PolicyChange = Box<dyn Fn(&mut Policy) + Send>;
 /// The running library.
 #[derive(Debug)]
 pub(crate) struct LibrarySystem {
-    pub(crate) stage: Stage,
+    pub(crate) proxy: DemoProxy,
     primary: Running,
     fallback: Running,
     gate: Running,
@@ -49,13 +49,13 @@ pub(crate) const FALLBACK_ROUTE: &str = "fallback";
 impl LibrarySystem {
     /// Starts the book services, each behind its route, and then the gate.
     pub(crate) async fn start(plan: LibraryPlan, telemetry: Telemetry) -> Result<Self, Failure> {
-        let mut stage = Stage::start(&plan.control, plan.seed, plan.usual_ports, telemetry)?;
+        let mut proxy = DemoProxy::start(&plan.control, plan.seed, plan.usual_ports, telemetry)?;
         let primary = LibraryConfig::primary(plan.books.clone());
-        let primary = start_service(&stage, primary, plan.seed).await?;
+        let primary = start_service(&proxy, primary, plan.seed).await?;
         let fallback = LibraryConfig::fallback(plan.books);
-        let fallback = start_service(&stage, fallback, plan.seed).await?;
-        let to_primary = stage.add_route(PRIMARY_ROUTE, primary.address(), 9111)?;
-        let to_fallback = stage.add_route(FALLBACK_ROUTE, fallback.address(), 9112)?;
+        let fallback = start_service(&proxy, fallback, plan.seed).await?;
+        let to_primary = proxy.add_route(PRIMARY_ROUTE, primary.address(), 9111)?;
+        let to_fallback = proxy.add_route(FALLBACK_ROUTE, fallback.address(), 9112)?;
         let gate = LibraryConfig::gate(
             format!("http://{}", to_primary.listen),
             format!("http://{}", to_fallback.listen),
@@ -66,9 +66,9 @@ impl LibrarySystem {
         {
             policies.iter_mut().for_each(change);
         }
-        let gate = start_service(&stage, gate, plan.seed).await?;
+        let gate = start_service(&proxy, gate, plan.seed).await?;
         Ok(Self {
-            stage,
+            proxy,
             primary,
             fallback,
             gate,
@@ -92,23 +92,23 @@ impl LibrarySystem {
 
     /// Removes all faults, lets the services end from the front to the back, then stops the proxy.
     pub(crate) async fn stop(self) -> Result<(), Failure> {
-        self.stage.house.remove_all_faults();
+        self.proxy.instance.remove_all_faults();
         for running in [self.gate, self.primary, self.fallback] {
             ended(running.service(), |grace| running.shutdown(grace)).await;
         }
-        self.stage.stop().await
+        self.proxy.stop().await
     }
 }
 
 async fn start_service(
-    stage: &Stage,
+    proxy: &DemoProxy,
     mut config: LibraryConfig,
     seed: u64,
 ) -> Result<Running, Failure> {
     let service = config.service();
     config.seed = seed;
-    config.metrics = stage.house.telemetry().metrics();
-    config.tracer = stage.house.telemetry().tracer(service.as_str());
+    config.metrics = proxy.instance.telemetry().metrics();
+    config.tracer = proxy.instance.telemetry().tracer(service.as_str());
     let start = async |port| {
         let mut config = config.clone();
         config.listen.set_port(port);
@@ -118,7 +118,7 @@ async fn start_service(
         LibraryStartError::Listen { source, .. } => Some(source.kind()),
         _ => None,
     };
-    stage
+    proxy
         .start_service(usual_port(service), start, listening)
         .await
 }

@@ -1,4 +1,4 @@
-//! The brownout command: arguments, exit codes, and the only place that puts the houses together.
+//! The brownout command: arguments, exit codes, and the only place that puts the crates together.
 
 #[macro_use]
 mod print;
@@ -8,9 +8,10 @@ mod child;
 mod commands;
 mod config;
 mod control_settings;
+mod demo_proxy;
 mod demo_system;
 mod exit;
-mod house;
+mod instance;
 mod library_system;
 mod logging;
 mod memory;
@@ -18,7 +19,6 @@ mod policy;
 mod process_settings;
 mod show;
 mod signals;
-mod stage;
 mod telemetry;
 mod toxiproxy_file;
 mod variables;

@@ -23,7 +23,7 @@ use crate::{
     config::Config,
     control_settings::ControlSettings,
     exit::{Exit, Failure},
-    house::{House, Plan},
+    instance::{Instance, Plan},
     signals::Stop,
     telemetry::{self, TelemetryFile},
 };
@@ -39,10 +39,10 @@ pub(crate) async fn run(args: AuditArgs) -> Result<Exit, Failure> {
     let (control, routes) = match &args.control {
         Some(control) => Routes::of_running(&args, control).await?,
         None => {
-            let house = start_proxy(&args)?;
-            let client = Client::new(&house.control().to_string())?;
-            let routes = Routes::of_own(&house)?;
-            own = Some(house);
+            let instance = start_proxy(&args)?;
+            let client = Client::new(&instance.control().to_string())?;
+            let routes = Routes::of_own(&instance)?;
+            own = Some(instance);
             (client, routes)
         }
     };
@@ -76,8 +76,8 @@ pub(crate) async fn run(args: AuditArgs) -> Result<Exit, Failure> {
         }
     };
     let log = service.stop().await;
-    if let Some(house) = own {
-        let stopped = tokio::task::spawn_blocking(move || house.stop()).await;
+    if let Some(instance) = own {
+        let stopped = tokio::task::spawn_blocking(move || instance.stop()).await;
         stopped.map_err(|error| Failure::new(Exit::Internal, error))?;
     }
     let report = ended.map_err(|error| refused(&error, &log))?;
@@ -93,7 +93,7 @@ pub(crate) async fn run(args: AuditArgs) -> Result<Exit, Failure> {
 }
 
 /// The proxy of the audit.
-fn start_proxy(args: &AuditArgs) -> Result<House, Failure> {
+fn start_proxy(args: &AuditArgs) -> Result<Instance, Failure> {
     let mut routes = args
         .routes
         .iter()
@@ -120,7 +120,7 @@ fn start_proxy(args: &AuditArgs) -> Result<House, Failure> {
         },
         ..Plan::of_own("127.0.0.1:0", ControlSettings::open(), service)
     };
-    House::start(plan, telemetry)
+    Instance::start(plan, telemetry)
 }
 
 fn options(

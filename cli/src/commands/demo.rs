@@ -5,11 +5,11 @@ use demo_services::Service;
 use super::demo_library;
 use crate::{
     args::{DemoArgs, DemoStory, Output},
+    demo_proxy::announce,
     demo_system::{DemoPlan, DemoSystem, HOPS},
     exit::{Exit, Failure},
     policy, show,
     signals::Stop,
-    stage::announce,
     telemetry::{self, TelemetryFile},
 };
 
@@ -34,7 +34,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<Exit, Failure> {
     }
     let take = |policy| system.use_policy(policy);
     tokio::select! {
-        _ = stop.asked_while(|order| system.stage.house.obey(order)) => {}
+        _ = stop.asked_while(|order| system.proxy.instance.obey(order)) => {}
         never = policy::follow(&args.policy, policy, take) => match never {},
     }
     system.stop().await?;
@@ -43,10 +43,10 @@ pub(crate) async fn run(args: DemoArgs) -> Result<Exit, Failure> {
 
 fn announce_text(system: &DemoSystem, policy: &str) {
     let homepage = system.address(Service::Homepage);
-    let stage = &system.stage;
-    let control = stage.house.control();
-    let scheme = stage.scheme();
-    let trusts = match stage.trust_file() {
+    let proxy = &system.proxy;
+    let control = proxy.instance.control();
+    let scheme = proxy.scheme();
+    let trusts = match proxy.trust_file() {
         None => String::new(),
         Some(file) => format!(" --cacert {}", file.display()),
     };
@@ -59,7 +59,7 @@ fn announce_text(system: &DemoSystem, policy: &str) {
     );
     for hop in &HOPS {
         let path = format!("{} -> {}", hop.caller, hop.upstream);
-        stage.announce_hop(path, hop.route, system.address(hop.upstream));
+        proxy.announce_hop(path, hop.route, system.address(hop.upstream));
     }
     announce("control API", format_args!("http://{control}"));
     println!();
@@ -69,10 +69,10 @@ fn announce_text(system: &DemoSystem, policy: &str) {
         "  curl -s -X POST http://{control}/faults -d '{{\"route\":\"recommendations\",\"reset\":{{}}}}'"
     );
     println!("  curl -s -X DELETE http://{control}/faults");
-    stage.announce_end();
+    proxy.announce_end();
 }
 
 fn announce_json(system: &DemoSystem) {
     let services = Service::ALL.map(|service| (service.as_str(), system.address(service)));
-    system.stage.announce_json(&services);
+    system.proxy.announce_json(&services);
 }

@@ -4,11 +4,11 @@ use demo_services::library::{DatabaseUrl, LibraryService};
 
 use crate::{
     args::{LibraryArgs, Output},
+    demo_proxy::announce,
     exit::{Exit, Failure},
     library_system::{FALLBACK_ROUTE, LibraryPlan, LibrarySystem, PRIMARY_ROUTE, database},
     show,
     signals::Stop,
-    stage::announce,
     telemetry::{self, TelemetryFile},
 };
 
@@ -30,11 +30,11 @@ pub(super) async fn run(args: LibraryArgs) -> Result<Exit, Failure> {
         Output::Json => {
             let addresses = LibraryService::ALL;
             let addresses = addresses.map(|service| (service.as_str(), system.address(service)));
-            system.stage.announce_json(&addresses);
+            system.proxy.announce_json(&addresses);
         }
     }
     tokio::select! {
-        _ = stop.asked_while(|order| system.stage.house.obey(order)) => {}
+        _ = stop.asked_while(|order| system.proxy.instance.obey(order)) => {}
         never = system.follow_policies() => match never {},
     }
     system.stop().await?;
@@ -42,8 +42,8 @@ pub(super) async fn run(args: LibraryArgs) -> Result<Exit, Failure> {
 }
 
 fn announce_text(system: &LibrarySystem, books: &DatabaseUrl) {
-    let stage = &system.stage;
-    let control = stage.house.control();
+    let proxy = &system.proxy;
+    let control = proxy.instance.control();
     let gate = system.address(LibraryService::Gate);
     show::heading(&format!(
         "brownout {}: the library",
@@ -59,7 +59,7 @@ fn announce_text(system: &LibrarySystem, books: &DatabaseUrl) {
         (LibraryService::Fallback, FALLBACK_ROUTE),
     ] {
         let path = format!("{} -> {service}", LibraryService::Gate);
-        stage.announce_hop(path, route, system.address(service));
+        proxy.announce_hop(path, route, system.address(service));
     }
     announce("books", books);
     announce("control API", format_args!("http://{control}"));
@@ -77,5 +77,5 @@ fn announce_text(system: &LibrarySystem, books: &DatabaseUrl) {
     );
     println!("  curl -s http://{gate}/api/almg/actuator/health");
     println!("  curl -s -X DELETE http://{control}/faults");
-    stage.announce_end();
+    proxy.announce_end();
 }

@@ -12,11 +12,11 @@ use serde_json::json;
 use super::library_service;
 use crate::{
     args::{DemoServiceArgs, Output},
+    demo_proxy::ended,
     exit::{Exit, Failure},
-    house::FLUSH,
+    instance::FLUSH,
     policy,
     signals::Stop,
-    stage::ended,
     telemetry::{self, TelemetryFile},
 };
 

@@ -7,11 +7,11 @@ use demo_services::library::{LibraryConfig, LibraryRole, LibraryService, start};
 use crate::{
     args::DemoServiceArgs,
     commands::demo_service::{announce, named_url, usage},
+    demo_proxy::ended,
     exit::{Exit, Failure},
-    house::FLUSH,
+    instance::FLUSH,
     library_system::{database, follow_policies, with_policies},
     signals::Stop,
-    stage::ended,
     telemetry::{self, TelemetryFile},
 };
 

@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     control_settings::{ControlSettings, listener_tls, state_directory},
     exit::{Exit, Failure},
-    house::{House, Plan},
+    instance::{Instance, Plan},
     show,
     signals::{Order, Stop},
     telemetry,
@@ -38,27 +38,27 @@ pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
     let plan = plan(&args, &asked, settings, service);
     let (seed, allow_hosts) = (plan.seed, plan.allow_hosts.clone());
     let (drain, output) = (plan.drain, asked.output(&args));
-    let house = House::start(plan, telemetry)?;
+    let instance = Instance::start(plan, telemetry)?;
     let runs_a_command = !args.command.is_empty();
     match output {
-        Output::Text if runs_a_command => print_ready::beside(&house),
-        Output::Text => print_ready::text(&house, seed, &allow_hosts),
-        Output::Json => print_ready::json(&house),
+        Output::Text if runs_a_command => print_ready::beside(&instance),
+        Output::Text => print_ready::text(&instance, seed, &allow_hosts),
+        Output::Json => print_ready::json(&instance),
     }
     let mut asked = asked;
     let mut obey = |order| match order {
-        Order::Halt => house.halt(),
-        Order::Reload => reload(&house, &args, output, &mut asked),
+        Order::Halt => instance.halt(),
+        Order::Reload => reload(&instance, &args, output, &mut asked),
     };
     let exit = if runs_a_command {
-        let routes = house.routes().iter();
+        let routes = instance.routes().iter();
         let routes = routes.filter_map(|it| {
             let listen = it.listen.tcp()?;
             Some((it.name.clone(), it.scheme().to_owned(), listen))
         });
         let routes: Vec<_> = routes.collect();
-        let mut variables = route_variables(house.control(), &routes)?;
-        if let (Some(ca), Some((_, control))) = (house.control_ca(), variables.first_mut()) {
+        let mut variables = route_variables(instance.control(), &routes)?;
+        if let (Some(ca), Some((_, control))) = (instance.control_ca(), variables.first_mut()) {
             control.insert_str(0, "https://");
             variables.push(("BROWNOUT_CA".to_owned(), ca.display().to_string()));
         }
@@ -77,7 +77,7 @@ pub(crate) async fn run(args: ProxyArgs) -> Result<Exit, Failure> {
             show_duration(drain)
         );
     }
-    house.stop();
+    instance.stop();
     Ok(exit)
 }
 
@@ -147,7 +147,7 @@ fn plan(args: &ProxyArgs, asked: &Asked, settings: ControlSettings, service: Str
 }
 
 /// Reads the file again: all of it is applied or nothing. It says what has changed.
-fn reload(house: &House, args: &ProxyArgs, output: Output, asked: &mut Asked) {
+fn reload(instance: &Instance, args: &ProxyArgs, output: Output, asked: &mut Asked) {
     if args.config.is_none() && args.control.tls.is_none() {
         tracing::warn!("SIGHUP: there is no file to read again");
         return;
@@ -156,7 +156,7 @@ fn reload(house: &House, args: &ProxyArgs, output: Output, asked: &mut Asked) {
         let tls = listener_tls(&args.control, &new.config.control)?;
         Ok((new, tls))
     });
-    let reloaded = read.and_then(|(new, tls)| match house.reload(&new.wanted(), tls) {
+    let reloaded = read.and_then(|(new, tls)| match instance.reload(&new.wanted(), tls) {
         Ok(reloaded) => Ok((new, reloaded)),
         Err(error) => Err(Failure::new(Exit::Refused, error)),
     });

@@ -23,7 +23,7 @@ use crate::{
     args::SweepArgs,
     control_settings::ControlSettings,
     exit::{Exit, Failure},
-    house::{House, Plan},
+    instance::{Instance, Plan},
     show,
     signals::Stop,
     telemetry::{self, TelemetryFile},
@@ -180,8 +180,8 @@ async fn once(
     let started = telemetry::start(args.telemetry.clone(), TelemetryFile::default())?;
     let (telemetry, service) = started.of_one(Plan::SERVICE);
     let plan = Plan::of_own("127.0.0.1:0", ControlSettings::open(), service);
-    let house = House::start(plan, telemetry)?;
-    let control = Client::new(&house.control().to_string())?;
+    let instance = Instance::start(plan, telemetry)?;
+    let control = Client::new(&instance.control().to_string())?;
     let runner = Runner {
         seed,
         stop: stopped.clone(),
@@ -190,7 +190,7 @@ async fn once(
     };
     let mut events = Vec::new();
     let ended = runner.run(|event| events.push(event.clone())).await;
-    let stop = tokio::task::spawn_blocking(move || house.stop()).await;
+    let stop = tokio::task::spawn_blocking(move || instance.stop()).await;
     stop.map_err(|error| Failure::new(Exit::Internal, error))?;
     ended.map_err(|failure| refused(&failure))?;
     Ok(RunRecord::of(&events).expect("a run that ended has begun"))

@@ -8,7 +8,7 @@ use crate::{
     args::{ImportArgs, TelemetryArgs, ToxiproxyArgs},
     control_settings::ControlSettings,
     exit::{Exit, Failure},
-    house::{House, Plan},
+    instance::{Instance, Plan},
     signals::Stop,
     telemetry::{self, TelemetryFile},
     toxiproxy_file::{self, ProxyEntry},
@@ -52,16 +52,16 @@ pub(crate) async fn serve(args: ToxiproxyArgs) -> Result<Exit, Failure> {
         },
         service,
     };
-    let house = House::start(plan, telemetry)?;
-    println!("the API of Toxiproxy is at http://{}", house.control());
-    for route in house.routes() {
+    let instance = Instance::start(plan, telemetry)?;
+    println!("the API of Toxiproxy is at http://{}", instance.control());
+    for route in instance.routes() {
         println!(
             "  proxy {:<16} {} -> {}",
             route.name, route.listen, route.upstream
         );
     }
-    stop.asked_while(|order| house.obey(order)).await;
-    house.stop();
+    stop.asked_while(|order| instance.obey(order)).await;
+    instance.stop();
     Ok(Exit::Ok)
 }
 

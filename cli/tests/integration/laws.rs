@@ -1,4 +1,4 @@
-//! The laws of the house, as ARCHITECTURE.md states them.
+//! The laws of the layout, as ARCHITECTURE.md states them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -68,7 +68,7 @@ fn the_arrows_run_as_planned() {
     for package in &packages {
         let name = package.name.as_str();
         if name == "brownout" {
-            continue; // It puts the houses together, so it may know them all.
+            continue; // It puts the crates together, so it may know them all.
         }
         let may = allowed
             .get(name)
@@ -86,7 +86,7 @@ fn the_arrows_run_as_planned() {
 }
 
 #[test]
-fn some_crates_are_used_in_their_houses_alone() {
+fn some_libraries_are_used_in_one_crate_alone() {
     let homes: [(&str, &[&str]); 4] = [
         ("axum", &["brownout-control-api", "demo-services"]),
         ("opentelemetry", &["brownout-telemetry", "brownout-testkit"]),

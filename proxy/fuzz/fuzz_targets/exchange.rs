@@ -78,7 +78,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a client waits for more before it says that it is done.
 const QUIET: Duration = Duration::from_millis(3);
 
-struct House {
+struct UnderTest {
     proxy: TestProxy,
     /// What the upstream answers now.
     answer: Arc<Mutex<Vec<u8>>>,
@@ -87,7 +87,7 @@ struct House {
     runs: AtomicU64,
 }
 
-static HOUSE: LazyLock<House> = LazyLock::new(|| {
+static UNDER_TEST: LazyLock<UnderTest> = LazyLock::new(|| {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
     let port = listener.local_addr().expect("it is bound").port();
     let answer = Arc::new(Mutex::new(Vec::new()));
@@ -105,7 +105,7 @@ static HOUSE: LazyLock<House> = LazyLock::new(|| {
             });
         }
     });
-    House {
+    UnderTest {
         proxy: TestProxy::to_url(&format!("http://127.0.0.1:{port}"))
             .with_cores(1)
             .start(),
@@ -135,25 +135,25 @@ fuzz_target!(|input: &[u8]| -> Corpus {
         return Corpus::Reject;
     };
     let (sent, answer) = (&input[..at], &input[at + MARK.len()..]);
-    let house = &*HOUSE;
+    let under_test = &*UNDER_TEST;
     let fault = FAULTS.get(usize::from(letter.wrapping_sub(b'A')));
     let id = fault.map(|fault| {
         let mut fault: Value = serde_json::from_str(fault).expect("they are JSON");
         fault["route"] = TestProxy::ROUTE.into();
-        house.proxy.arm(&fault)
+        under_test.proxy.arm(&fault)
     });
 
-    let got = house.talk(sent, answer, QUIET);
+    let got = under_test.talk(sent, answer, QUIET);
     if fault.is_none() {
         expect_answers(&got, sent);
     }
     if let Some(id) = id {
-        house.proxy.disarm(&id);
+        under_test.proxy.disarm(&id);
     }
-    for received in house.received() {
+    for received in under_test.received() {
         expect_requests(&received);
     }
-    if house
+    if under_test
         .runs
         .fetch_add(1, Ordering::Relaxed)
         .is_multiple_of(64)
@@ -161,7 +161,7 @@ fuzz_target!(|input: &[u8]| -> Corpus {
         let plain = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nwell";
         let ask = || {
             let request = b"GET /plain HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n";
-            house.talk(request, plain, PATIENCE)
+            under_test.talk(request, plain, PATIENCE)
         };
         let mut got = ask();
         if got.starts_with(b"HTTP/1.1 502 ") {
@@ -177,7 +177,7 @@ fuzz_target!(|input: &[u8]| -> Corpus {
     Corpus::Keep
 });
 
-impl House {
+impl UnderTest {
     /// What a client gets for what it sent, if it says that it is done once it heard nothing for `quiet`.
     fn talk(&self, sent: &[u8], answer: &[u8], quiet: Duration) -> Vec<u8> {
         answer.clone_into(&mut self.answer.lock().unwrap_or_else(PoisonError::into_inner));

@@ -9,7 +9,7 @@ use crate::{
     args::AuditArgs,
     commands::proxy::{one_route, route_variables},
     exit::{Exit, Failure},
-    house::House,
+    instance::Instance,
 };
 
 /// The dependencies of the service.
@@ -21,13 +21,13 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    pub(super) fn of_own(house: &House) -> Result<Self, Failure> {
-        let routes = house.routes().iter();
+    pub(super) fn of_own(instance: &Instance) -> Result<Self, Failure> {
+        let routes = instance.routes().iter();
         let all = routes.filter_map(|it| {
             let listen = it.listen.tcp()?;
             Some((it.name.clone(), it.protocol.to_string(), listen))
         });
-        Self::of(house.control(), &all.collect::<Vec<_>>())
+        Self::of(instance.control(), &all.collect::<Vec<_>>())
     }
 
     /// Those of a running proxy: the ones that are named, or all.

@@ -8,34 +8,34 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    house::House,
+    instance::Instance,
     show::{self, Curl},
 };
 
 /// For a person.
-pub(super) fn text(house: &House, seed: u64, allow_hosts: &[String]) {
-    let control = house.control();
+pub(super) fn text(instance: &Instance, seed: u64, allow_hosts: &[String]) {
+    let control = instance.control();
     show::heading(&format!("brownout {}", env!("CARGO_PKG_VERSION")));
     println!();
-    for route in house.routes() {
+    for route in instance.routes() {
         let (name, url, upstream) = (&route.name, route.url(), &route.upstream);
         println!("  route {name:<16} {url} -> {upstream}");
     }
-    let scheme = house.control_scheme();
+    let scheme = instance.control_scheme();
     println!("  control API            {scheme}://{control}");
-    let listens = house.routes().iter();
+    let listens = instance.routes().iter();
     let listens = listens.filter_map(|route| route.listen.tcp());
     for (what, how) in from_elsewhere(control, scheme, &listens.collect::<Vec<_>>(), allow_hosts) {
         println!("  {what:<22} {how}");
     }
     println!("  seed                   {seed}");
-    if house.armed() > 0 {
-        let faults = show::count(house.armed(), "fault");
+    if instance.armed() > 0 {
+        let faults = show::count(instance.armed(), "fault");
         println!("  armed by the file      {faults}; see: brownout fault ls");
     }
     println!();
-    let call = Call::of(house);
-    match house.routes().first() {
+    let call = Call::of(instance);
+    match instance.routes().first() {
         Some(route) => {
             println!("start an outage:");
             println!(
@@ -67,30 +67,30 @@ pub(super) fn text(house: &House, seed: u64, allow_hosts: &[String]) {
 }
 
 /// Beside a command, whose standard output it is.
-pub(super) fn beside(house: &House) {
-    let routes = house.routes().iter();
+pub(super) fn beside(instance: &Instance) {
+    let routes = instance.routes().iter();
     let routes: Vec<String> = routes
         .map(|route| format!("{} {}", route.name, route.url()))
         .collect();
     show::note(&format!(
         "brownout: control API {}://{}; routes: {}",
-        house.control_scheme(),
-        house.control(),
+        instance.control_scheme(),
+        instance.control(),
         routes.join(", ")
     ));
 }
 
 /// For a program, as one object.
-pub(super) fn json(house: &House) {
-    let routes: BTreeMap<&str, String> = house
+pub(super) fn json(instance: &Instance) {
+    let routes: BTreeMap<&str, String> = instance
         .routes()
         .iter()
         .map(|route| (route.name.as_str(), route.listen.to_string()))
         .collect();
     let mut ready =
-        json!({ "event": "ready", "control": house.control().to_string(), "routes": routes });
-    if let Some(ca) = house.control_ca() {
-        ready["control_url"] = json!(format!("https://{}", reachable(house.control())));
+        json!({ "event": "ready", "control": instance.control().to_string(), "routes": routes });
+    if let Some(ca) = instance.control_ca() {
+        ready["control_url"] = json!(format!("https://{}", reachable(instance.control())));
         ready["control_ca"] = json!(ca.display().to_string());
     }
     println!("{ready}");
@@ -103,17 +103,17 @@ struct Call {
 }
 
 impl Call {
-    fn of(house: &House) -> Self {
+    fn of(instance: &Instance) -> Self {
         Self {
             url: format!(
                 "{}://{}",
-                house.control_scheme(),
-                reachable(house.control())
+                instance.control_scheme(),
+                reachable(instance.control())
             ),
             curl: Curl {
-                ca: house.control_ca().map(|ca| ca.display().to_string()),
+                ca: instance.control_ca().map(|ca| ca.display().to_string()),
                 insecure: false,
-                token: house.asks_for_a_token(),
+                token: instance.asks_for_a_token(),
             },
         }
     }

@@ -24,11 +24,11 @@ use super::{Chosen, Progress, choose};
 use crate::{
     args::{GateArgs, TelemetryArgs},
     commands::run::refused,
+    demo_proxy::DemoProxy,
     demo_system::{DemoPlan, DemoSystem},
     exit::{Exit, Failure},
     library_system::{LibraryPlan, LibrarySystem},
     policy,
-    stage::Stage,
     telemetry::{self, TelemetryFile},
 };
 
@@ -95,7 +95,7 @@ async fn run(
     stopped: &CancellationToken,
     progress: &Progress,
 ) -> Result<Told, Failure> {
-    let control = Client::new(&system.stage().house.control().to_string())?;
+    let control = Client::new(&system.proxy().instance.control().to_string())?;
     let journal: Box<dyn Journal> = match RequestJournal::from_now(control.clone()).await {
         Ok(journal) => Box::new(journal),
         Err(_) => Box::new(NoJournal),
@@ -172,10 +172,10 @@ impl System {
         Ok(Self::Library(Box::new(system), books))
     }
 
-    fn stage(&self) -> &Stage {
+    fn proxy(&self) -> &DemoProxy {
         match self {
-            Self::Homepage(system) => &system.stage,
-            Self::Library(system, _) => &system.stage,
+            Self::Homepage(system) => &system.proxy,
+            Self::Library(system, _) => &system.proxy,
         }
     }
 

@@ -19,7 +19,7 @@ use serde_json::json;
 use crate::{
     control_settings::ControlSettings,
     exit::{Exit, Failure},
-    house::{House, Plan},
+    instance::{Instance, Plan},
 };
 
 /// How long the services' requests in progress may take to end.
@@ -27,22 +27,22 @@ const GRACE: Duration = Duration::from_secs(30);
 
 /// The proxy of a demo, with its control API.
 #[derive(Debug)]
-pub(crate) struct Stage {
-    pub(crate) house: House,
+pub(crate) struct DemoProxy {
+    pub(crate) instance: Instance,
     /// Whether services and routes prefer the ports the README shows, where those are free.
     usual_ports: bool,
-    tls: Option<StageTls>,
+    tls: Option<DemoTls>,
 }
 
 /// TLS of all hops.
 #[derive(Debug)]
-struct StageTls {
+struct DemoTls {
     services: ServiceTls,
     /// By which everybody trusts everybody else.
     trust_file: PathBuf,
 }
 
-impl Stage {
+impl DemoProxy {
     pub(crate) fn start(
         control: &str,
         seed: u64,
@@ -55,7 +55,7 @@ impl Stage {
             ..Plan::of_own(control, ControlSettings::open(), service)
         };
         Ok(Self {
-            house: House::start(plan, telemetry)?,
+            instance: Instance::start(plan, telemetry)?,
             usual_ports,
             tls: None,
         })
@@ -63,13 +63,13 @@ impl Stage {
 
     /// Has routes and services that are made from now on speak HTTP/2 in TLS, with certificates of the local authority.
     pub(crate) fn use_tls(&mut self) -> Result<(), Failure> {
-        let served = self.house.own_tls()?;
+        let served = self.instance.own_tls()?;
         let trust_file = served.trust_file().to_owned();
         let config = (served.config_with_http2(None))
             .map_err(|error| Failure::chain(Exit::Internal, &error))?;
         let services = ServiceTls::new(config, &trust_file)
             .map_err(|error| Failure::chain(Exit::Internal, &error))?;
-        self.tls = Some(StageTls {
+        self.tls = Some(DemoTls {
             services,
             trust_file,
         });
@@ -120,11 +120,11 @@ impl Stage {
             })
         };
         if self.usual_ports
-            && let Ok(status) = self.house.add_route(route(usual_port)?)
+            && let Ok(status) = self.instance.add_route(route(usual_port)?)
         {
             return Ok(status);
         }
-        self.house.add_route(route(0)?)
+        self.instance.add_route(route(0)?)
     }
 
     /// Starts a service with `start`, at its usual port if that is free. `listening` says why a start could not listen.
@@ -144,7 +144,10 @@ impl Stage {
 
     /// The route of this name.
     pub(crate) fn route(&self, name: &str) -> Option<&RouteStatus> {
-        self.house.routes().iter().find(|route| route.name == name)
+        self.instance
+            .routes()
+            .iter()
+            .find(|route| route.name == name)
     }
 
     /// Prints a route as a hop of the map.
@@ -160,13 +163,13 @@ impl Stage {
 
     /// Prints one object with all addresses.
     pub(crate) fn announce_json(&self, services: &[(&str, SocketAddr)]) {
-        let routes = self.house.routes().iter();
+        let routes = self.instance.routes().iter();
         let routes = routes.map(|route| (route.name.as_str(), route.listen.to_string()));
         let services = services.iter();
         let services = services.map(|(name, address)| (*name, address.to_string()));
         let mut ready = json!({
             "event": "ready",
-            "control": self.house.control().to_string(),
+            "control": self.instance.control().to_string(),
             "routes": routes.collect::<BTreeMap<_, _>>(),
             "services": services.collect::<BTreeMap<_, _>>(),
         });
@@ -178,7 +181,7 @@ impl Stage {
 
     /// Prints the last lines of an announcement.
     pub(crate) fn announce_end(&self) {
-        let flag = match self.house.control().to_string() {
+        let flag = match self.instance.control().to_string() {
             usual if usual == ControlConfig::LISTEN => String::new(),
             other => format!(" --control {other}"),
         };
@@ -189,8 +192,8 @@ impl Stage {
 
     /// Stops the proxy, once the services have ended.
     pub(crate) async fn stop(self) -> Result<(), Failure> {
-        let house = self.house;
-        let stopped = tokio::task::spawn_blocking(move || house.stop()).await;
+        let instance = self.instance;
+        let stopped = tokio::task::spawn_blocking(move || instance.stop()).await;
         stopped.map_err(|error| Failure::new(Exit::Internal, error))
     }
 }

@@ -1,4 +1,4 @@
-//! The houses put together: faults, data plane, control API and telemetry as one running proxy.
+//! Faults, data plane, control API and telemetry put together: one running brownout.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -64,9 +64,9 @@ impl Plan {
     }
 }
 
-/// A running proxy.
+/// A running proxy with its control API.
 #[derive(Debug)]
-pub(crate) struct House {
+pub(crate) struct Instance {
     api: ControlApi,
     ops: Ops,
     gateway: Gateway,
@@ -78,7 +78,7 @@ pub(crate) struct House {
     drain: Duration,
 }
 
-impl House {
+impl Instance {
     /// Starts all of it, or nothing.
     pub(crate) fn start(plan: Plan, telemetry: Telemetry) -> Result<Self, Failure> {
         let (writer, reader) = store(plan.seed);
