@@ -4,7 +4,7 @@ use std::{
     fs,
     net::{SocketAddr, TcpListener},
     process::Stdio,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use brownout_testkit::eventually;
@@ -121,16 +121,9 @@ fn a_service_with_a_time_out_passes() {
 #[test]
 fn what_does_not_fit_before_the_deadline_is_undetermined_and_says_so() {
     let audited = Audited::waiting(Duration::from_millis(150));
-    let began = Instant::now();
 
     let (ran, report) = audited.audit(&["--fast", "--deadline", "3s"]);
 
-    // The calm is measured first, however long that takes; the whole of --fast takes ten times as long.
-    assert!(
-        began.elapsed() < Duration::from_secs(25),
-        "{:?}",
-        began.elapsed()
-    );
     assert_eq!(ran.code(), 4, "{}{}", ran.out(), ran.err());
     assert_eq!(report["verdict"], "inconclusive");
     for id in ["retries-4xx", "accepts-truncated", "no-cancellation"] {

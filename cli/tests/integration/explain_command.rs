@@ -1,6 +1,6 @@
 //! `brownout explain` before a real proxy.
 
-use brownout_testkit::{RawClient, TestUpstream};
+use brownout_testkit::{RawClient, TestUpstream, eventually};
 
 use crate::{Ran, Server, run};
 
@@ -47,13 +47,12 @@ async fn each_fault_is_told_with_its_reason() {
     let mut client = RawClient::connect(proxy.route("web")).await;
     client.get("/carried").await;
     client.response().await;
-    let told = loop {
-        // The record is written when the answer has gone out.
-        let last = explain(&proxy, &["last"]);
-        if last.code() == 0 {
-            break last.ok();
-        }
-    };
+    // The record is written when the answer has gone out.
+    eventually("the record to be written", || {
+        explain(&proxy, &["last"]).code() == 0
+    })
+    .await;
+    let told = explain(&proxy, &["last"]).ok();
     assert!(
         told.starts_with("GET /carried on web\nrequest 0: answered, status 200\n"),
         "{told}"

@@ -214,6 +214,9 @@ async fn everything_that_is_counted_can_be_scraped() {
         .await;
     assert_eq!(world.through("/").await, 503);
 
+    // What a request took is counted after its client has the answer.
+    world.ended(1).await;
+
     let answer = world.raw("GET", "/metrics", "").await;
 
     assert_eq!(answer.status(), 200);

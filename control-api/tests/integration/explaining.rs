@@ -44,6 +44,7 @@ async fn a_request_that_may_come_is_explained_and_counted_nowhere() {
     ]);
     world.call("POST", "/faults", faults).await;
     world.through("/before").await;
+    world.ended(1).await;
     let before = world.get("/faults").await.1;
 
     let asked = json!({ "route": "web", "method": "POST", "path": "/pay?x=1", "headers": { "X-User": "7" } });
@@ -73,6 +74,7 @@ async fn a_request_that_may_come_is_explained_and_counted_nowhere() {
 async fn a_request_that_was_carried_is_explained_by_its_number() {
     let world = World::start().await;
     world.through("/before").await;
+    world.ended(1).await;
     let faults = json!([
         { "id": "down", "route": "web", "abort": 503, "limit": 1 },
         { "id": "other", "route": "web", "abort": 500, "match": { "path": "/other" } },
@@ -231,7 +233,7 @@ async fn a_dry_run_says_how_many_of_the_last_requests_it_would_have_met() {
     for path in ["/a", "/a", "/b", "/c"] {
         world.through(path).await;
     }
-    last(&world, "/c").await;
+    world.ended(4).await;
     let recent = async |fault: Value| {
         let (_, tried) = world.call("POST", "/faults?dry_run=true", fault).await;
         tried["recent"].clone()

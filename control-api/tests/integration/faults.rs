@@ -256,7 +256,7 @@ async fn an_expired_fault_is_gone_and_lets_go_what_it_holds() {
         .call(
             "POST",
             "/faults",
-            json!({ "id": "x", "route": "web", "blackhole": {}, "ttl": "300ms" }),
+            json!({ "id": "x", "route": "web", "blackhole": {}, "ttl": "2s" }),
         )
         .await;
     let mut client = RawClient::connect(world.proxy).await;

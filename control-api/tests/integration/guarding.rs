@@ -127,7 +127,7 @@ async fn every_change_is_a_line_of_the_audit_log() {
     assert_eq!(call("POST /faults", &fault).await, 409);
     assert_eq!(call("PATCH /faults/x", &json!({ "percent": 5 })).await, 200);
     assert_eq!(call("POST /halt", &json!({})).await, 200);
-    assert_eq!(call("POST /leases", &json!({ "ttl": "100ms" })).await, 201);
+    assert_eq!(call("POST /leases", &json!({ "ttl": "2s" })).await, 201);
     let leased = json!({ "id": "y", "route": "web", "abort": 503, "lease": "lease-1" });
     assert_eq!(call("POST /faults", &leased).await, 201);
     let gone = async {

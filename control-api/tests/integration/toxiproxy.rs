@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use brownout_testkit::{FullListener, RawClient, RawMessage, TestUpstream};
+use brownout_testkit::{FullListener, RawClient, RawMessage, TestUpstream, within};
 use serde_json::{Value, json};
 
 use crate::World;
@@ -86,8 +86,6 @@ async fn bytes_are_counted_by_the_names_of_the_original() {
     let listen = toxi.proxy(r#"a "db""#).await;
     said_back(&mut RawClient::connect(listen).await, b"ping").await;
 
-    let page = toxi.raw("GET /metrics", "").await.text();
-
     for (what, direction) in [
         ("received", "upstream"),
         ("received", "downstream"),
@@ -98,10 +96,16 @@ async fn bytes_are_counted_by_the_names_of_the_original() {
             r#"toxiproxy_proxy_{what}_bytes_total{{direction="{direction}",listener="{listen}",proxy="a \"db\"",upstream="{}"}} 4"#,
             toxi.echo.address()
         );
-        assert!(
-            page.lines().any(|it| it == line),
-            "{line} is not in\n{page}"
-        );
+        // Bytes are counted when they have been written: a client may have them a moment before.
+        let counted = async {
+            loop {
+                let page = toxi.raw("GET /metrics", "").await.text();
+                if page.lines().any(|it| it == line) {
+                    return;
+                }
+            }
+        };
+        within(&line, counted).await;
     }
 }
 
@@ -115,10 +119,13 @@ async fn a_dial_that_hangs_holds_no_other_client_and_no_call() {
         let change = json!({ "upstream": upstream.to_string() });
         assert_eq!(toxi.call("POST /proxies/db", change).await.0, 200);
     };
+    // A dial takes longer than anything is waited for here: what waits for one does not come.
+    let patient = json!({ "connect_timeout": "10m" });
+    let (status, route) = toxi.world.call("PATCH", "/routes/db", patient).await;
+    assert_eq!(status, 200, "{route}");
     change(hole).await;
     let mut waiting = RawClient::connect(listen).await;
     waiting.send(b"ping").await;
-    let began = Instant::now();
 
     // The original dials where it accepts, and holds its lock meanwhile.
     change(toxi.echo.address()).await;
@@ -128,13 +135,6 @@ async fn a_dial_that_hangs_holds_no_other_client_and_no_call() {
     waiting.send(b"ping").await;
     assert_eq!(toxi.get("/proxies").await.0, 200);
     assert_eq!(toxi.raw("DELETE /proxies/db", "").await.status(), 204);
-
-    // A dial is given up after 5 s.
-    assert!(
-        began.elapsed() < Duration::from_secs(4),
-        "{:?}",
-        began.elapsed()
-    );
 }
 
 #[tokio::test]

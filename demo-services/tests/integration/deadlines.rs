@@ -38,10 +38,11 @@ async fn work_that_is_due_before_it_can_begin_is_not_begun() {
     let service = recommendations(held.upstream.url(), "").await;
     let mut running = asking(&service, "99999999").await;
     stats_until("the first to run", &service, |it| it.running == 1).await;
-    let mut queued = asking(&service, "30").await;
+    // Longer than a machine stands still: it is seen to wait before it is due.
+    let mut queued = asking(&service, "1500").await;
     stats_until("the second to wait", &service, |it| it.queued == 1).await;
 
-    sleep(Duration::from_millis(40)).await;
+    sleep(Duration::from_millis(1_600)).await;
     held.release();
 
     assert_eq!(running.response().await.status(), 200);
@@ -68,7 +69,7 @@ async fn a_call_ends_with_the_time_of_whom_it_is_made_for() {
     let service = recommendations(held.upstream.url(), "").await;
 
     // Without the deadline this would wait for ever: the policy limits nothing.
-    assert_eq!(asked(&service, "50").await.status(), 500);
+    assert_eq!(asked(&service, "1500").await.status(), 500);
 
     let upstream = &stats(&service).await.upstreams["authentication"];
     assert_eq!((upstream.timeouts, upstream.outcomes.failed), (1, 1));

@@ -175,12 +175,15 @@ async fn it_is_counted_and_kept_as_any_fault() {
     assert_eq!(count(names::FAULT_MATCHED), 2);
     assert_eq!(count(names::FAULT_INJECTED), 1);
     assert_eq!(count(names::FAULT_SKIPPED), 1);
-    let journal = proxy.handle();
-    let page = journal.journal().unwrap().attempts(&JournalQuery {
+    // A record is written after the client has its answer.
+    let query = JournalQuery {
         limit: 10,
         ..JournalQuery::default()
-    });
-    let faults: Vec<_> = page.ended.iter().map(|it| it.faults.clone()).collect();
+    };
+    let handle = proxy.handle();
+    let kept = || handle.journal().unwrap().attempts(&query).ended;
+    eventually("both records", || kept().len() == 2).await;
+    let faults: Vec<_> = kept().iter().map(|it| it.faults.clone()).collect();
     assert!(
         faults.contains(&vec!["caller:abort".to_owned()]),
         "{faults:?}"

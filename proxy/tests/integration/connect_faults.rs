@@ -273,7 +273,7 @@ async fn a_blackhole_at_syn_ends_with_its_ttl_and_takes_turns_with_a_refusal() {
     proxy.disarm(&hole);
     assert!(connects(address, Duration::from_secs(5)).await);
 
-    proxy.arm(&json!({ "blackhole": { "at": "syn" }, "ttl": "200ms" }));
+    proxy.arm(&json!({ "blackhole": { "at": "syn" }, "ttl": "2s" }));
     assert!(!connects(address, Duration::from_millis(50)).await);
     eventually("its end", || {
         proxy.faults().expire(std::time::Instant::now());

@@ -129,7 +129,7 @@ async fn an_upstream_that_is_not_there_is_a_reset() {
     let errors = proxy
         .metrics()
         .counter(brownout_telemetry::names::PROXY_ERRORS, &["web", "connect"]);
-    assert_eq!(errors.total(), 1);
+    eventually("it to be counted", || errors.total() == 1).await;
 }
 
 #[tokio::test]

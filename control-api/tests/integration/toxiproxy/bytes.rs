@@ -1,6 +1,6 @@
 //! What becomes of the bytes under toxics.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use brownout_testkit::{How, RawClient, eventually, within};
 use serde_json::{Value, json};
@@ -92,7 +92,8 @@ async fn a_client_that_does_not_read_freezes_no_call() {
         .is_ok()
     {}
 
-    let began = Instant::now();
+    // The original hangs for 25 s and more, which is longer than anything is waited for here. The promise of 50 ms for each
+    // is measured by `.ci/attack`.
     assert_eq!(
         toxi.raw("DELETE /proxies/db/toxics/latency_downstream", "")
             .await
@@ -105,12 +106,6 @@ async fn a_client_that_does_not_read_freezes_no_call() {
         .await;
     assert_eq!(toxi.raw("DELETE /proxies/db", "").await.status(), 204);
 
-    // The original hangs for 25 s and more; the promise is 50 ms for each.
-    assert!(
-        began.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        began.elapsed()
-    );
     let gone = || std::net::TcpStream::connect(listen).is_err();
     eventually("the proxy to be gone", gone).await;
 }

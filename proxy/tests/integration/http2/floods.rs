@@ -64,7 +64,7 @@ async fn flood(client: &mut RawClient, flood: Flood, until: Instant) -> bool {
             stream += 2;
         }
         let sent = client.try_send(&piece);
-        match tokio::time::timeout(Duration::from_millis(200), sent).await {
+        match tokio::time::timeout(Duration::from_secs(2), sent).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return true,
             // Nobody reads what it would be answered.

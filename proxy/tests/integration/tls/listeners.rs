@@ -142,17 +142,14 @@ async fn plain_http_is_told_in_plain_that_this_is_tls() {
     );
     assert_eq!(client.ended().await.how, How::Fin);
     let tags = [proxy.route(), "plain_http"];
-    assert_eq!(
-        proxy.metrics().counter(names::PROXY_REFUSED, &tags).total(),
-        1
-    );
-    let warned = proxy.log_lines();
-    assert!(
-        warned
-            .iter()
-            .any(|line| line["message"].to_string().contains("speaks TLS")),
-        "{warned:?}"
-    );
+    eventually("it to be counted and logged", || {
+        let warned = proxy.log_lines();
+        let says_so =
+            |line: &serde_json::Map<_, _>| line["message"].to_string().contains("speaks TLS");
+        proxy.metrics().counter(names::PROXY_REFUSED, &tags).total() == 1
+            && warned.iter().any(says_so)
+    })
+    .await;
     assert!(upstream.received().is_empty());
 }
 

@@ -195,7 +195,7 @@ async fn a_client_that_does_not_end_its_handshake_is_closed_in_time() {
     assert_eq!(client.ended().await.bytes, b"");
 
     let refused = (route.proxy.metrics()).counter(names::PROXY_REFUSED, &["web", "tls_timeout"]);
-    assert_eq!(refused.total(), 1);
+    eventually("it to be counted", || refused.total() == 1).await;
 }
 
 #[tokio::test]
@@ -216,7 +216,7 @@ async fn an_upstream_that_nobody_trusts_resets_the_client_and_is_told_of() {
     assert_eq!(proxy.access_lines()[0]["ending"], "tls_unknown_issuer");
     let errors = names::PROXY_ERRORS;
     let errors = (proxy.metrics()).counter(errors, &[proxy.route(), "tls_unknown_issuer"]);
-    assert_eq!(errors.total(), 1);
+    eventually("it to be counted", || errors.total() == 1).await;
 }
 
 #[tokio::test]

@@ -36,8 +36,8 @@ async fn failing(front: &TlsFront, options: UpstreamTlsOptions) -> (String, Stri
     let line = &proxy.access_lines()[0];
     let word = line["ending"].as_str().unwrap().to_owned();
     let tags = [proxy.route(), word.as_str()];
-    let counted = proxy.metrics().counter(names::PROXY_ERRORS, &tags).total();
-    assert_eq!(counted, 1, "proxy.errors {word}");
+    let counted = || proxy.metrics().counter(names::PROXY_ERRORS, &tags).total();
+    eventually(&format!("proxy.errors {word}"), || counted() == 1).await;
     (answer.text(), word)
 }
 

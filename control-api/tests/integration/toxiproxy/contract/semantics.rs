@@ -1,9 +1,6 @@
 //! What becomes of proxies and of their connections (section 2.6), and of calls while the data plane suffers (2.8).
 
-use std::{
-    net::{SocketAddr, TcpListener, TcpStream},
-    time::{Duration, Instant},
-};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use brownout_testkit::{How, RawClient, TestUpstream, within};
 use serde_json::{Value, json};
@@ -194,23 +191,19 @@ async fn bug_2_a_connect_that_hangs_delays_no_call() {
     assert_eq!(toxi.world.call("POST", "/faults", fault).await.0, 201);
     let body = json!({ "name": "a", "listen": "127.0.0.1:0", "upstream": deaf });
     let (_, made) = toxi.call("POST /proxies", body).await;
+    // A connect takes longer than anything is waited for here: what waits for one does not come.
+    let patient = json!({ "connect_timeout": "10m" });
+    assert_eq!(toxi.world.call("PATCH", "/routes/a", patient).await.0, 200);
     let _pending: Vec<RawClient> = vec![
         RawClient::connect(listen_of(&made)).await,
         RawClient::connect(listen_of(&made)).await,
     ];
-    let began = Instant::now();
 
+    // The original waits for the connect. The promise of 50 ms for each is measured by `.ci/attack`.
     toxi.call("POST /proxies/a", json!({ "enabled": false }))
         .await;
     assert_eq!(toxi.get("/proxies").await.0, 200);
     assert_eq!(toxi.raw("DELETE /proxies/a", "").await.status(), 204);
-
-    // The original waits for the connect; the promise is 50 ms.
-    assert!(
-        began.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        began.elapsed()
-    );
 }
 
 #[tokio::test]
