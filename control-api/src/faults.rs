@@ -19,7 +19,7 @@ use crate::{
     control::Shared,
     extract::{Body, Name, Query},
     off_thread::off_thread,
-    ops::{Armed, Condition, Ended, Filter, OpError, Ops, times},
+    ops::{Armed, Condition, EndReason, Ended, Filter, OpError, Ops, times},
     problem::ApiError,
     words::unknown,
 };
@@ -87,24 +87,22 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     let [route, label, group, state] = query.only(&["route", "label", "group", "state"])?;
     let state = state.map(|word| known_state(&word)).transpose()?;
-    let is_ended = state == Some(FaultState::Ended);
     let filter = Filter {
         route,
         label,
         group,
     };
     off_thread(&control, move |ops| {
-        if is_ended {
-            let ended = ops.ended_faults(&filter).into_iter();
-            let faults = ended.map(|ended| ended_answer(ops, ended)).collect();
-            return Ok(Json(FaultList { faults }).into_response());
+        let armed = ops.faults(&filter).into_iter();
+        let armed = armed.filter(|armed| state.is_none_or(|state| armed.status.state == state));
+        let mut faults: Vec<FaultAnswer> = armed.map(FaultAnswer::from).collect();
+        if let Some(state @ (FaultState::Ended | FaultState::Expired)) = state {
+            // One that has expired is armed for a moment at most.
+            let is_meant =
+                |ended: &Ended| state == FaultState::Ended || ended.reason == EndReason::Expired;
+            let ended = ops.ended_faults(&filter).into_iter().filter(is_meant);
+            faults.extend(ended.map(|ended| ended_answer(ops, ended)));
         }
-        let faults = ops
-            .faults(&filter)
-            .into_iter()
-            .filter(|armed| state.is_none_or(|state| armed.status.state == state))
-            .map(FaultAnswer::from)
-            .collect();
         Ok(Json(FaultList { faults }).into_response())
     })
     .await
@@ -292,7 +290,11 @@ fn known_state(word: &str) -> Result<FaultState, ApiError> {
     FaultState::parse(word).ok_or_else(|| {
         ApiError::invalid(Problem {
             pointer: "?state".to_owned(),
-            detail: unknown("state", word, &["waiting", "active", "spent", "ended"]),
+            detail: unknown(
+                "state",
+                word,
+                &["waiting", "active", "spent", "expired", "ended"],
+            ),
         })
     })
 }

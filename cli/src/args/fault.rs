@@ -66,7 +66,8 @@ pub(crate) struct FaultFilter {
     #[arg(long, value_name = "NAME")]
     pub(crate) group: Option<String>,
 
-    /// Those in this state: waiting, active, spent, or ended for the last 1000 that have
+    /// Those in this state: waiting, active, spent, or ended for the last 1000 that have, or expired for
+    /// those of them whose time was over
     #[arg(long, value_name = "STATE")]
     pub(crate) state: Option<String>,
 }

@@ -46,6 +46,62 @@ async fn events_are_one_a_line_or_json() {
 }
 
 #[tokio::test]
+async fn events_go_on_behind_a_number_until_somebody_interrupts() {
+    let upstream = TestUpstream::replying("hello").await;
+    let route = format!("web=127.0.0.1:0={}", upstream.url());
+    let proxy = Server::on_a_free_port(&["proxy", "--route", &route]);
+    let control = proxy.control();
+    let add = |id: &str| {
+        let fault = ["fault", "add", "abort", "web", "503", "--id", id];
+        run(&[&fault[..], &["--control", &control]].concat()).ok();
+    };
+    for id in ["a", "b", "c"] {
+        add(id);
+    }
+    let all = ["events", "--control", &control, "--after", "0"];
+    let told = run(&[&all[..], &["--limit", "3", "--output", "json"]].concat()).ok();
+    let of = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+    let created: Vec<Value> = told
+        .lines()
+        .map(of)
+        .filter(|it| it["fault"].is_string())
+        .collect();
+    let seq = created[0]["seq"].to_string();
+
+    let behind = [
+        "events",
+        "--control",
+        &control,
+        "--after",
+        &seq,
+        "--output",
+        "json",
+    ];
+    let mut watching = Server::start_quietly(&behind);
+    assert_eq!(of(&watching.line())["event"], "clock");
+    let mut ids = vec![of(&watching.line())["fault"].clone()];
+    while ids.last().unwrap() != "c" {
+        ids.push(of(&watching.line())["fault"].clone());
+    }
+    // What happens from now on comes as it happens.
+    add("d");
+    ids.push(of(&watching.line())["fault"].clone());
+
+    let first = created[0]["fault"].as_str().unwrap();
+    let wanted = ["a", "b", "c", "d"];
+    let begin = wanted.iter().position(|id| *id == first).unwrap() + 1;
+    assert_eq!(ids, wanted[begin..]);
+    watching.signal("-INT");
+    let (rest, status) = watching.ended().await;
+    assert_eq!(rest, "", "nothing was told twice");
+    // By the signal itself, as every command that only shows: the shell says 130.
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(2)
+    );
+}
+
+#[tokio::test]
 async fn requests_are_shown_to_who_asks_for_them() {
     let upstream = TestUpstream::replying("hello").await;
     let route = format!("web=127.0.0.1:0={}", upstream.url());

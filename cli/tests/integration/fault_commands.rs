@@ -290,7 +290,7 @@ async fn what_does_not_fit_into_80_columns_stands_below() {
 
     let listed = world.run("fault ls").ok();
 
-    for line in listed.lines().take(2) {
+    for line in listed.lines() {
         assert!(line.chars().count() <= 80, "{line}");
     }
     for detail in [
@@ -302,6 +302,65 @@ async fn what_does_not_fit_into_80_columns_stands_below() {
         "  note: a drill",
     ] {
         assert!(listed.contains(detail), "{detail} is not in\n{listed}");
+    }
+}
+
+#[tokio::test]
+async fn details_that_are_longer_than_80_columns_go_on_in_further_lines() {
+    let world = World::start().await;
+    let (note, label) = ("a drill of the checkout team ".repeat(6), "x".repeat(120));
+    let note = note.trim();
+    let control = world.server.control();
+    run(&[
+        "fault",
+        "add",
+        "reset",
+        "web",
+        "--control",
+        &control,
+        "--id",
+        "long",
+        "--layer",
+        "stream",
+        "--client",
+        "10.1.0.0/16",
+        "--client",
+        "10.2.0.0/16",
+        "--client",
+        "10.3.0.0/16",
+        "--client",
+        "10.4.0.0/16",
+        "--wave",
+        "period=20s,duty=0.5",
+        "--start",
+        "30s",
+        "--note",
+        note,
+        "--label",
+        &label,
+    ])
+    .ok();
+
+    let listed = world.run("fault ls").ok();
+
+    let lines: Vec<&str> = listed.lines().collect();
+    for line in &lines {
+        assert!(line.chars().count() <= 80, "{line}\n{listed}");
+    }
+    assert!(lines.contains(&"  layer: stream"), "{listed}");
+    // Nothing of it is lost: what is broken at a blank has that blank, what has none is broken anywhere.
+    let rest: Vec<&str> = lines[2..].iter().map(|line| line.trim_start()).collect();
+    assert!(
+        rest.join(" ").contains(&format!("note: {note}")),
+        "{listed}"
+    );
+    let whole = rest.concat().replace(' ', "");
+    for told in [
+        r#"match:{"client":["10.1.0.0/16","10.2.0.0/16","10.3.0.0/16","10.4.0.0/16"]}"#,
+        r#"schedule:start=30swave={"#,
+        &format!("labels:{label}"),
+    ] {
+        assert!(whole.contains(told), "{told} is not in\n{listed}");
     }
 }
 

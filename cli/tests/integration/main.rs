@@ -32,6 +32,7 @@ mod simulate_command;
 mod sweep_command;
 mod tls_command;
 mod toxiproxy_command;
+mod toxiproxy_page;
 
 use std::{
     io::{BufRead, BufReader, Read},

@@ -65,6 +65,41 @@ fn a_wrong_policy_is_told_with_its_line_and_the_nearest_right_word() {
 }
 
 #[test]
+fn keys_as_resilience4j_writes_them_are_told_with_the_name_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("theirs.toml");
+    let keys = [
+        ("breaker", "failureRateThreshold = 50", "failure_rate"),
+        ("breaker", "failure-rate-threshold = 50", "failure_rate"),
+        ("breaker", "slidingWindowSize = 5", "size"),
+        ("breaker", "sliding-window-size = 5", "size"),
+        ("breaker", "wait-duration-in-open-state = '1s'", "wait"),
+        (
+            "breaker",
+            "permittedNumberOfCallsInHalfOpenState = 2",
+            "probes",
+        ),
+        ("retry", "maxAttempts = 3", "max_attempts"),
+        ("retry", "max-attempts = 3", "max_attempts"),
+        ("retry", "wait-duration = '1s'", "base"),
+    ];
+    for (table, line, name) in keys {
+        fs::write(&file, format!("[{table}]\n{line}\n")).unwrap();
+
+        let checked = run(&["policy", "check", file.to_str().unwrap()]);
+
+        let key = line.split(' ').next().unwrap();
+        let told = format!("line 2: {table}.{key}: unknown key; did you mean `{name}`?");
+        assert_eq!(checked.code(), 2, "{line}");
+        assert!(
+            checked.err().contains(&told),
+            "{told}\nis not in\n{}",
+            checked.err()
+        );
+    }
+}
+
+#[test]
 fn a_base_that_is_nowhere_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("heir.toml");

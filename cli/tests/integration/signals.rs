@@ -2,7 +2,7 @@
 
 use std::{fs::File, process::Stdio, time::Duration};
 
-use brownout_testkit::{RawClient, TestUpstream, within};
+use brownout_testkit::{Ended, How, RawClient, TestUpstream, eventually, within};
 use serde_json::Value;
 
 use crate::{Server, brownout, run};
@@ -113,6 +113,71 @@ async fn a_request_that_hangs_is_cut_when_the_drain_is_over() {
     assert!(began.elapsed() >= Duration::from_millis(300));
 }
 
+#[tokio::test]
+async fn an_upgraded_connection_gets_its_fin_at_once_and_holds_up_no_end() {
+    const SWITCH: &str =
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let (told, mut ends) = tokio::sync::mpsc::unbounded_channel();
+    let upstream = TestUpstream::raw(move |stream| {
+        let told = told.clone();
+        async move {
+            let mut upstream = RawClient::over(stream);
+            upstream.head().await;
+            upstream.send(SWITCH).await;
+            let said = upstream.read_exact(4).await;
+            upstream.send(said).await;
+            told.send(upstream.ended().await).ok();
+        }
+    })
+    .await;
+    // It would take longer than anything is waited for here.
+    let server = proxy(&upstream, &["--drain", "10m"]);
+    let mut client = RawClient::connect(server.route("web")).await;
+    client
+        .send("GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        .await;
+    assert_eq!(client.head().await.status(), 101);
+    client.send("ping").await;
+    assert_eq!(client.read_exact(4).await, b"ping");
+
+    server.signal("-TERM");
+
+    // An upgraded connection has no end of its own to wait for; both sides are told, and nobody is reset.
+    let nothing = Ended {
+        bytes: Vec::new(),
+        how: How::Fin,
+    };
+    assert_eq!(client.ended().await, nothing);
+    assert_eq!(
+        within("the upstream to be told", ends.recv()).await,
+        Some(nothing)
+    );
+    drop(client);
+    assert!(server.ended().await.1.success());
+}
+
+#[tokio::test]
+async fn a_request_that_hangs_is_cut_after_8_seconds_unless_told_otherwise() {
+    let upstream = TestUpstream::raw(|stream| async move {
+        let mut client = RawClient::over(stream);
+        while client.whole_request().await.is_some() {}
+    })
+    .await;
+    let server = proxy(&upstream, &[]);
+    let mut client = RawClient::connect(server.route("web")).await;
+    client.get("/").await;
+    eventually("the request to reach the upstream", || {
+        upstream.connections() == 1
+    })
+    .await;
+    let began = std::time::Instant::now();
+
+    server.signal("-TERM");
+
+    assert!(server.ended().await.1.success());
+    assert!(began.elapsed() >= Duration::from_secs(8));
+}
+
 #[test]
 fn a_drain_that_is_too_long_is_refused() {
     let ran = run(&["proxy", "--drain", "2h"]);
@@ -152,11 +217,13 @@ async fn a_full_disk_and_a_closed_pipe_cut_no_drain() {
         client.get("/").await;
         assert_eq!(client.response().await.status(), 200, "full: {is_full}");
         let mut held = RawClient::connect(address).await;
-        held.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\n12")
-            .await;
-        // The head is at the proxy when an answer on the same route has come.
-        client.get("/").await;
-        assert_eq!(client.response().await.status(), 200, "full: {is_full}");
+        held.send(
+            "POST / HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+        )
+        .await;
+        // The upstream has the head, so the proxy is at the request.
+        assert_eq!(held.head().await.status(), 100, "full: {is_full}");
+        held.send("12").await;
 
         let pid = process.id().to_string();
         assert!(

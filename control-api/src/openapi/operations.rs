@@ -150,7 +150,7 @@ fn faults() -> Vec<Operation> {
     let one_or_list = |one: &str, list: &str| json!({ "anyOf": [schema(one), schema(list)] });
     vec![
         filtered(Operation::new("get", "/faults", "listFaults", "Lists faults, in the order of creation"))
-            .query("state", &states, "those in this state; `ended` for the last 1,000 that have ended")
+            .query("state", &states, "those in this state; `ended` for the last 1,000 that have ended, `expired` for those of them whose `ttl` was over")
             .answers::<FaultList>(200, "the faults"),
         tagged(
             Operation::new("post", "/faults", "armFaults", "Arms one fault, or all of a list or none")

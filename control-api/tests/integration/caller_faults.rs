@@ -1,6 +1,7 @@
 //! Routes that let callers ask for faults, as the API makes and halts them.
 
-use brownout_testkit::RawClient;
+use brownout_telemetry::names;
+use brownout_testkit::{RawClient, RawMessage, eventually};
 use serde_json::{Value, json};
 
 use crate::World;
@@ -67,4 +68,127 @@ async fn nothing_is_given_while_arming_is_locked() {
         .call("POST", "/halt", json!({ "rearm_after": "0s" }))
         .await;
     assert_eq!(asking(&world).await, 418);
+}
+
+/// A request with these fields, on a connection of its own. Its answer.
+async fn ask(world: &World, fields: &[&str]) -> RawMessage {
+    let mut client = RawClient::connect(world.proxy).await;
+    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+    let request = format!("GET /books HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+    client.exchange(request).await.0
+}
+
+/// A world whose route lets callers ask.
+async fn allowing() -> World {
+    let world = World::start().await;
+    let allow = json!({ "caller_faults": true });
+    assert_eq!(world.call("PATCH", "/routes/web", allow).await.0, 200);
+    world
+}
+
+#[tokio::test]
+async fn what_is_malformed_is_ignored_and_counted_and_nothing_of_it_reaches_the_upstream() {
+    let world = allowing().await;
+    let long = format!("x-brownout-fault: abort=503;percent=100{}", " ".repeat(300));
+    let malformed = [
+        "x-brownout-fault: abort=2000",
+        "x-brownout-fault: abort=199",
+        "x-brownout-fault: latency=250",
+        "x-brownout-fault: latency=-1s",
+        "x-brownout-fault: abort=503;percent=101",
+        "x-brownout-fault: abort=503;percnt=5",
+        "x-brownout-fault: blackhole",
+        "x-brownout-fault: truncate=5",
+        "x-brownout-fault: ,;=",
+        "x-envoy-fault-abort-request: soon",
+        "x-envoy-fault-delay-request: -5",
+        "x-envoy-fault-throughput-response: fast",
+        "x-envoy-fault-abort-grpc-request: 14",
+        // Trailing blanks are no part of a value (RFC 9110 section 5.5), so this one stands for a value that is understood.
+        &long,
+    ];
+    let (last, malformed) = malformed.split_last().unwrap();
+
+    for field in malformed {
+        assert_eq!(ask(&world, &[field]).await.text(), "hello", "{field}");
+    }
+    assert_eq!(ask(&world, &[last]).await.status(), 503);
+
+    let received = world.upstream.received();
+    assert_eq!(received.len(), malformed.len());
+    for request in received {
+        let names = request.headers.keys().map(http::HeaderName::as_str);
+        let asked: Vec<&str> = names.filter(|name| name.starts_with("x-")).collect();
+        assert!(asked.is_empty(), "{asked:?}");
+    }
+    let ignored = world.metrics.counter(names::FAULT_CALLER_IGNORED, &["web"]);
+    assert_eq!(ignored.total(), malformed.len() as u64);
+}
+
+#[tokio::test]
+async fn at_most_a_thousand_requests_of_a_kind_are_held_on_a_route_and_more_pass() {
+    const HELD: usize = 1_000;
+    let world = allowing().await;
+    let fields = "x-brownout-fault: latency=30s";
+    let mut held = Vec::new();
+    for _ in 0..HELD {
+        let mut client = RawClient::connect(world.proxy).await;
+        client
+            .send(format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n"))
+            .await;
+        held.push(client);
+    }
+    let active = world
+        .metrics
+        .gauge(names::FAULT_ACTIVE, &["web", "latency"]);
+    eventually("all to be held", || active.value() == HELD as i64).await;
+
+    // Before the 30 s of the first are over.
+    assert_eq!(ask(&world, &[fields]).await.text(), "hello");
+
+    let passed = world
+        .metrics
+        .counter(names::FAULT_OVERFLOW, &["web", "latency"]);
+    assert_eq!(passed.total(), 1);
+    // Another kind has places of its own, and a halt lets all of them go.
+    assert_eq!(
+        ask(&world, &["x-brownout-fault: abort=418"]).await.status(),
+        418
+    );
+    world.call("POST", "/halt", Value::Null).await;
+    for client in &mut held {
+        assert_eq!(client.response().await.text(), "hello");
+    }
+    eventually("all places to be given back", || active.value() == 0).await;
+}
+
+#[tokio::test]
+async fn a_wait_that_is_too_long_is_cut_to_30_seconds_and_said_so() {
+    let world = allowing().await;
+    let asked = json!({ "route": "web", "headers": { "x-brownout-fault": "latency=1h" } });
+    let (_, told) = world.call("POST", "/explain", asked).await;
+    let fault = &told["faults"][0];
+    assert_eq!(
+        (&fault["id"], &fault["verdict"]),
+        (&json!("caller:latency"), &json!("acts"))
+    );
+    let mut client = RawClient::connect(world.proxy).await;
+
+    let began = std::time::Instant::now();
+    client
+        .send("GET / HTTP/1.1\r\nHost: h\r\nx-brownout-fault: latency=1h\r\n\r\n")
+        .await;
+
+    // Longer than one wait is here.
+    let mut answered = None;
+    for _ in 0..3 {
+        answered = tokio::time::timeout(std::time::Duration::from_secs(15), client.try_head())
+            .await
+            .ok();
+        if answered.is_some() {
+            break;
+        }
+    }
+    assert_eq!(answered.flatten().unwrap().status(), 200);
+    assert!(began.elapsed() >= std::time::Duration::from_secs(30));
 }

@@ -94,7 +94,19 @@ async fn each_end_has_its_reason() {
     };
     arm("c", json!({ "ttl": "100ms" })).await;
     assert_eq!(ended("c").await, "expired");
-    arm("d", json!({ "ttl": "300ms", "limit": 1 })).await;
+    let (_, expired) = world.get("/faults?state=expired").await;
+    let expired = expired["faults"].as_array().unwrap();
+    assert_eq!(expired.len(), 1, "none of the others: {expired:?}");
+    assert_eq!(
+        (&expired[0]["id"], &expired[0]["state"]),
+        (&json!("c"), &json!("ended"))
+    );
+    assert_eq!(
+        world.get("/faults?state=expired&label=none").await.1,
+        json!({ "faults": [] })
+    );
+    // Long enough for a request, wherever the machine stands still.
+    arm("d", json!({ "ttl": "2s", "limit": 1 })).await;
     world.through("/").await;
     assert_eq!(ended("d").await, "spent");
 

@@ -267,6 +267,34 @@ async fn the_reference_tells_parameters_examples_and_what_is_not_there_yet() {
 }
 
 #[tokio::test]
+async fn the_schema_of_each_kind_takes_its_example_and_refuses_another_key() {
+    let world = World::start().await;
+    let (_, reference) = world.get("/faults/kinds").await;
+    let kinds = reference["kinds"].as_array().unwrap();
+    let (mut compiler, mut schemas) = (boon::Compiler::new(), boon::Schemas::new());
+
+    for kind in kinds {
+        let name = kind["name"].as_str().unwrap();
+        let at = format!("mem:///{name}.json");
+        compiler.add_resource(&at, kind["schema"].clone()).unwrap();
+        let schema = compiler.compile(&at, &mut schemas);
+        let schema = schema.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        let example = &kind["example"][name];
+        let mut other = json!({ "no_such_key": 1 });
+        other
+            .as_object_mut()
+            .unwrap()
+            .extend(example.as_object().unwrap().clone());
+
+        let taken = schemas.validate(example, schema);
+
+        assert!(taken.is_ok(), "{name}: {}", taken.unwrap_err());
+        assert!(schemas.validate(&other, schema).is_err(), "{name}");
+    }
+    assert!(kinds.len() >= 25, "{}", kinds.len());
+}
+
+#[tokio::test]
 async fn the_name_of_the_reference_is_no_id() {
     let world = World::start().await;
     let fault = json!({ "id": "kinds", "route": "web", "reset": {} });

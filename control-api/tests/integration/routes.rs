@@ -538,3 +538,63 @@ async fn a_route_is_moved_and_an_unchanged_listen_never_rebinds() {
         assert_eq!(warm.response().await.text(), "hello", "{listen}");
     }
 }
+
+#[tokio::test]
+async fn every_address_is_one_address_however_it_is_written() {
+    let world = World::start().await;
+    let upstream = world.upstream.url();
+    let new = json!({ "name": "two", "listen": ":0", "upstream": upstream });
+    let (_, made) = world.call("POST", "/routes", new).await;
+    let port = made["listen"].as_str().unwrap().rsplit_once(':').unwrap().1;
+    let mut warm = RawClient::connect(format!("127.0.0.1:{port}").parse().unwrap()).await;
+    for host in ["", "0.0.0.0", "[::]"] {
+        let change = json!({ "listen": format!("{host}:{port}") });
+
+        let (status, shown) = world.call("PATCH", "/routes/two", change).await;
+
+        assert_eq!(
+            (status, &shown["listen"]),
+            (200, &made["listen"]),
+            "{shown}"
+        );
+        warm.get("/").await;
+        assert_eq!(warm.response().await.text(), "hello", "{host}");
+    }
+    // From IPv4 alone to both is another address, which its own route has: nothing changes.
+    let new = json!({ "name": "four", "listen": "0.0.0.0:0", "upstream": upstream });
+    let (_, four) = world.call("POST", "/routes", new).await;
+    let port = four["listen"].as_str().unwrap().rsplit_once(':').unwrap().1;
+    let change = json!({ "listen": format!(":{port}") });
+    assert_eq!(world.call("PATCH", "/routes/four", change).await.0, 409);
+    let (_, shown) = world.get("/routes/four").await;
+    assert_eq!(shown["listen"], four["listen"]);
+}
+
+#[tokio::test]
+async fn a_port_that_a_route_has_is_taken_however_its_address_is_written() {
+    let world = World::start().await;
+    let upstream = world.upstream.url();
+    for first in ["0.0.0.0:0", "[::]:0", ":0"] {
+        let new = json!({ "name": "first", "listen": first, "upstream": upstream });
+        let (status, made) = world.call("POST", "/routes", new).await;
+        assert_eq!(status, 201, "{first}: {made}");
+        let port = made["listen"].as_str().unwrap().rsplit_once(':').unwrap().1;
+        let mut warm = RawClient::connect(format!("127.0.0.1:{port}").parse().unwrap()).await;
+        warm.get("/").await;
+        assert_eq!(warm.response().await.text(), "hello");
+
+        for host in ["0.0.0.0", "[::]", "", "127.0.0.1"] {
+            let listen = format!("{host}:{port}");
+            let second = json!({ "name": "second", "listen": listen, "upstream": upstream });
+            let (status, problem) = world.call("POST", "/routes", second).await;
+            assert_eq!(status, 409, "{listen} beside {first}: {problem}");
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains("is taken"), "{detail}");
+        }
+
+        warm.get("/").await;
+        assert_eq!(warm.response().await.text(), "hello", "it is not disturbed");
+        assert_eq!(world.get("/routes/second").await.0, 404);
+        world.delete("/routes/first").await;
+    }
+}

@@ -366,6 +366,20 @@ fn table() -> Vec<Wrong> {
     ]
 }
 
+/// The words of RFC 9110 for a status, and of RFC 4918 for 423.
+fn title(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        409 => "Conflict",
+        413 => "Payload Too Large",
+        422 => "Unprocessable Entity",
+        423 => "Locked",
+        other => panic!("which words are those of {other}?"),
+    }
+}
+
 #[tokio::test]
 async fn every_wrong_call_gets_its_status_and_place_and_changes_nothing() {
     let world = World::start().await;
@@ -395,6 +409,9 @@ async fn every_wrong_call_gets_its_status_and_place_and_changes_nothing() {
         );
         let problem: Value = serde_json::from_slice(&response.body).unwrap();
         assert_eq!(problem["status"], status, "{shown}");
+        // No type of our own (RFC 9457, section 4.2.1): the title is the status's.
+        assert_eq!(problem["type"], "about:blank", "{shown}");
+        assert_eq!(problem["title"], title(status), "{shown}");
         assert!(!problem["detail"].as_str().unwrap().is_empty(), "{shown}");
         let found = problem["errors"][0]["pointer"].as_str();
         assert_eq!(found, pointer, "{shown}: {problem}");

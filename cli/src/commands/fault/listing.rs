@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use crate::show;
 
+/// The width of everything.
+const COLUMNS: usize = 80;
 /// Widths of the columns without the two blanks behind each: 80 columns in all.
 const ID: usize = 16;
 const ROUTE: usize = 9;
@@ -55,7 +57,9 @@ pub(super) fn print_faults(faults: &[FaultAnswer], is_filtered: bool) {
             ])
         );
         for (name, value) in details(fault, &routes, &what) {
-            println!("  {name}: {value}");
+            for line in wrapped(&format!("{name}: {value}")) {
+                println!("{line}");
+            }
         }
     }
 }
@@ -66,6 +70,29 @@ fn columns([id, route, what, percent, state, hits, ends]: [&str; 7]) -> String {
         "{id:<ID$}  {route:<ROUTE$}  {what:<WHAT$}  {percent:>3}  {state:<7}  {hits:>4}  {ends}"
     );
     line.trim_end().to_owned()
+}
+
+/// The lines of a detail, in 80 columns. It is broken at blanks, and behind commas, or anywhere where there is neither.
+fn wrapped(text: &str) -> Vec<String> {
+    const FIRST: &str = "  ";
+    const FURTHER: &str = "    ";
+    let mut lines = Vec::new();
+    let mut rest = text;
+    loop {
+        let indent = if lines.is_empty() { FIRST } else { FURTHER };
+        let room = COLUMNS - indent.len();
+        let Some((over, _)) = rest.char_indices().nth(room) else {
+            lines.push(format!("{indent}{rest}"));
+            return lines;
+        };
+        // The blank at which it is broken may stand just outside.
+        let outside = rest[over..].starts_with(' ').then_some(over);
+        let blank = outside.or_else(|| rest[..over].rfind(' ').filter(|at| *at > 0));
+        let comma = || rest[..over].rfind(',').map(|at| at + 1);
+        let end = blank.or_else(comma).unwrap_or(over);
+        lines.push(format!("{indent}{}", rest[..end].trim_end()));
+        rest = rest[end..].trim_start();
+    }
 }
 
 /// At most so many characters; what is cut ends with `~`.

@@ -2,6 +2,7 @@
 
 mod bytes_of_each;
 mod disabled;
+mod exact;
 mod forms;
 mod live;
 mod semantics;
