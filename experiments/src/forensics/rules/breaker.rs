@@ -333,7 +333,10 @@ fn stampede(case: &Case<'_>) -> Outcome {
     match burst {
         0..=2 => Outcome::ok(
             id,
-            format!("{burst} calls try whether the dependency is back"),
+            match burst {
+                1 => "1 call tries whether the dependency is back".to_owned(),
+                some => format!("{some} calls try whether the dependency is back"),
+            },
             evidence,
         ),
         4.. if burst * 5 >= pages * 3 => Outcome::defect(
