@@ -1,6 +1,6 @@
 //! Copies of a request that faults ask for.
 
-use std::{rc::Rc, sync::Arc};
+use std::{future::poll_fn, pin::pin, rc::Rc, sync::Arc};
 
 use brownout_fault::{COPIED_BYTES_MAX, Copies};
 use bytes::Bytes;
@@ -11,12 +11,13 @@ use crate::{
     clock::Clock,
     error::{Chain, UpstreamError},
     http1::{
-        BodyError, Decoder, Output, RequestHead, ResponseHead, Source, UpstreamConnection, Wanted,
-        Way, read_head, response_body, response_keeps_alive, write_all, write_request,
+        BodyError, Decoder, Input, Output, RequestHead, ResponseHead, Source, UpstreamConnection,
+        Wanted, Way, read_head, response_body, response_keeps_alive, write_all, write_request,
     },
     limits::COPY_TIME_MAX,
     proxy_protocol::Endpoints,
     scope::Scope,
+    transport::Transport,
     upstream::Upstream,
 };
 
@@ -92,10 +93,38 @@ async fn send_copy(
     let UpstreamConnection {
         transport, input, ..
     } = &mut *connection;
+    let transport = &*transport;
     (write_all(transport, message, &clock, Way::Upload).await).map_err(broken)?;
+    let keeps_alive = {
+        let mut answer = pin!(read_answer(scope, transport, input, &clock, is_head));
+        let driven = poll_fn(|cx| {
+            let polled = answer.as_mut().poll(cx);
+            // What the upstream gave no credit for goes out when it does.
+            if polled.is_pending() {
+                transport.poll_drive(cx);
+            }
+            polled
+        });
+        driven.await?
+    };
+    if keeps_alive {
+        scope.pool.give_back(connection, std::time::Instant::now());
+    }
+    Ok(())
+}
+
+/// Reads an answer and forgets it. Whether its connection can be used again.
+async fn read_answer(
+    scope: &Scope,
+    transport: &Transport,
+    input: &mut Input,
+    clock: &Clock,
+    is_head: bool,
+) -> Result<bool, UpstreamError> {
+    let broken = |source| UpstreamError::Broken { source };
     let mut head = ResponseHead::default();
     loop {
-        let read = read_head(transport, input, &mut head, &clock, &scope.head_limits).await;
+        let read = read_head(transport, input, &mut head, clock, &scope.head_limits).await;
         read.map_err(|failed| failed.error)?;
         if !head.is_informational() {
             break;
@@ -109,17 +138,13 @@ async fn send_copy(
         decoder: &mut decoder,
     };
     loop {
-        match source.next_piece(&clock, Way::Download).await {
+        match source.next_piece(clock, Way::Download).await {
             Ok(Some(_)) => {}
-            Ok(None) => break,
+            Ok(None) => return Ok(response_keeps_alive(&head, length)),
             Err(BodyError::Read(source) | BodyError::Write(source)) => return Err(broken(source)),
             Err(BodyError::Eof | BodyError::Malformed(_)) => {
                 return Err(broken(std::io::ErrorKind::UnexpectedEof.into()));
             }
         }
     }
-    if response_keeps_alive(&head, length) {
-        scope.pool.give_back(connection, std::time::Instant::now());
-    }
-    Ok(())
 }

@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     future::{pending, poll_fn},
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::Poll,
     time::Instant,
@@ -244,6 +244,15 @@ impl Exchange<'_> {
                     Some(paced) => Box::pin(self.pass_paced(paced, body, to)).await,
                 }
             };
+            let mut passing = pin!(passing);
+            let passing = poll_fn(|cx| {
+                let polled = passing.as_mut().poll(cx);
+                // What the upstream gave no credit for goes out when it does: the client may wait for that before it sends more.
+                if polled.is_pending() {
+                    to.poll_drive(cx);
+                }
+                polled
+            });
             // While it is not read from, the client may leave unseen.
             let passed = tokio::select! {
                 biased;

@@ -18,6 +18,25 @@ pub(super) fn is_of_connection(name: &HeaderName) -> bool {
     OF_CONNECTION.contains(&name.as_str())
 }
 
+/// Whether a message has a length and says that trailers follow its content (RFC 9110 §6.6.2). HTTP/1.1 has trailers behind chunks
+/// alone (RFC 9112 §7.1.2), so the length has to go; `h2` compares it with what comes. Several lengths stay, to be refused.
+pub(super) fn announce_trailers(fields: &HeaderMap) -> bool {
+    has_one_length(fields) && fields.contains_key(header::TRAILER)
+}
+
+/// As [`announce_trailers`], of an answer: one of gRPC has its status behind its content.
+pub(super) fn announce_trailers_of_answer(fields: &HeaderMap) -> bool {
+    let is_of_grpc = || {
+        let content_type = fields.get(header::CONTENT_TYPE);
+        content_type.is_some_and(|it| it.as_bytes().starts_with(b"application/grpc"))
+    };
+    announce_trailers(fields) || (has_one_length(fields) && is_of_grpc())
+}
+
+fn has_one_length(fields: &HeaderMap) -> bool {
+    fields.get_all(header::CONTENT_LENGTH).iter().count() == 1
+}
+
 /// The fields of a message that goes out on a stream: names in lower case, nothing of the connection. Fields of one name
 /// stand together, as `h2` keeps them; otherwise their order stays.
 pub(super) fn to_stream(fields: &Fields) -> HeaderMap {

@@ -52,9 +52,13 @@ pub(super) fn to_http1(parts: &Parts, has_ended: bool) -> Result<Vec<u8>, Refusa
         }
         (None, None) => fields::write_field("host", b"", &mut head),
     }
+    let is_chunked = !has_ended
+        && (!headers.contains_key(header::CONTENT_LENGTH) || fields::announce_trailers(headers));
     let mut has_cookie = false;
     for (name, value) in headers {
-        if name == header::COOKIE {
+        if name == header::CONTENT_LENGTH && is_chunked {
+            continue;
+        } else if name == header::COOKIE {
             if !has_cookie {
                 has_cookie = true;
                 fields::write_field("cookie", &cookie(headers), &mut head);
@@ -63,7 +67,11 @@ pub(super) fn to_http1(parts: &Parts, has_ended: bool) -> Result<Vec<u8>, Refusa
             fields::write_field(name.as_str(), value.as_bytes(), &mut head);
         }
     }
-    frame(method, headers, has_ended, &mut head)?;
+    if is_chunked {
+        fields::write_field("transfer-encoding", b"chunked", &mut head);
+    } else {
+        frame(method, headers, has_ended, &mut head)?;
+    }
     head.extend_from_slice(b"\r\n");
     Ok(head)
 }
@@ -76,7 +84,7 @@ fn cookie(headers: &HeaderMap) -> Vec<u8> {
     crumbs.join(&b"; "[..])
 }
 
-/// Says how the content is framed, where the fields do not.
+/// Says that there is no content, where the fields do not and it is expected.
 fn frame(
     method: &Method,
     headers: &HeaderMap,
@@ -88,10 +96,6 @@ fn frame(
         // RFC 9113 §8.1.1: it must fit what comes.
         Some(length) if has_ended && length != "0" => Err(Refusal::CONTENT_LENGTH),
         Some(_) => Ok(()),
-        None if !has_ended => {
-            fields::write_field("transfer-encoding", b"chunked", head);
-            Ok(())
-        }
         // RFC 9110 §8.6: content is expected of these, so say that there is none.
         None if [Method::POST, Method::PUT, Method::PATCH].contains(method) => {
             fields::write_field("content-length", b"0", head);

@@ -187,10 +187,13 @@ impl State {
 
     /// An answer as HTTP/1.1.
     fn content(&self, answer: Response<RecvStream>, connection: &Connection) -> FromStream {
-        let (parts, content) = answer.into_parts();
-        let (status, headers) = (parts.status, &parts.headers);
+        let (mut parts, content) = answer.into_parts();
+        let (status, headers) = (parts.status, &mut parts.headers);
         let has_none = self.answers_head
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if !has_none && !content.is_end_stream() && fields::announce_trailers_of_answer(headers) {
+            headers.remove(header::CONTENT_LENGTH);
+        }
         if has_none || headers.contains_key(header::CONTENT_LENGTH) {
             let text = head(status, headers, "");
             let content = (!has_none).then(|| Incoming::new(content, connection.windows()));

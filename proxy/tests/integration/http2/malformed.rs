@@ -4,7 +4,7 @@ use brownout_testkit::{TestProxy, TestUpstream};
 
 use super::raw::{
     DATA, END_HEADERS, END_STREAM, Field, GOAWAY, HEADERS, PREFACE, PROTOCOL_ERROR, RST_STREAM,
-    block, end_of_stream, frame,
+    block, end_of_stream, frame, get, next_frame,
 };
 
 const METHOD: Field<'_> = (b":method", b"GET");
@@ -160,7 +160,13 @@ async fn a_well_formed_head_of_the_same_making_passes() {
 
 #[tokio::test]
 async fn content_that_does_not_fit_its_length_never_ends_well_at_the_upstream() {
-    for content in [&b"abc"[..], b"abcdefg"] {
+    // Where trailers are announced, the upstream gets chunks in place of the length.
+    let further: [Field<'_>; 2] = [(b"x", b"1"), (b"trailer", b"x-sum")];
+    let contents = [&b"abc"[..], b"abcdefg"];
+    for (further, content) in further
+        .into_iter()
+        .flat_map(|it| contents.map(|content| (it, content)))
+    {
         let upstream = TestUpstream::replying("hello").await;
         let proxy = TestProxy::to(&upstream).start();
         let mut client = proxy.connect().await;
@@ -171,6 +177,7 @@ async fn content_that_does_not_fit_its_length_never_ends_well_at_the_upstream() 
             PATH,
             AUTHORITY,
             (b"content-length", b"5"),
+            further,
         ];
         client
             .send(frame(HEADERS, END_HEADERS, 1, &block(&fields)))
@@ -183,6 +190,40 @@ async fn content_that_does_not_fit_its_length_never_ends_well_at_the_upstream() 
         );
         assert!(upstream.received().is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_websocket_over_http2_is_reset_and_its_connection_goes_on() {
+    const ENABLE_CONNECT_PROTOCOL: u16 = 8;
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+    let mut client = proxy.connect().await;
+    client.send(PREFACE).await;
+    let settings = next_frame(&mut client).await.settings();
+    // RFC 8441 §4: an extended CONNECT, that the settings do not allow.
+    let fields = [
+        (&b":method"[..], &b"CONNECT"[..]),
+        SCHEME,
+        PATH,
+        AUTHORITY,
+        (b":protocol", b"websocket"),
+        (b"sec-websocket-version", b"13"),
+    ];
+
+    client
+        .send(frame(HEADERS, END_HEADERS, 1, &block(&fields)))
+        .await;
+
+    assert!(
+        settings
+            .iter()
+            .all(|(id, _)| *id != ENABLE_CONNECT_PROTOCOL)
+    );
+    let end = end_of_stream(&mut client, 1).await;
+    assert_eq!(end, (RST_STREAM, PROTOCOL_ERROR));
+    client.send(get(3, "/")).await;
+    assert_eq!(end_of_stream(&mut client, 3).await.0, HEADERS);
+    assert_eq!(upstream.received().len(), 1, "the second alone");
 }
 
 #[tokio::test]

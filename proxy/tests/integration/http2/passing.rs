@@ -103,6 +103,44 @@ async fn content_and_trailers_pass_both_ways_with_interim_answers_before() {
 }
 
 #[tokio::test]
+async fn trailers_that_a_request_announces_pass_beside_its_content_length() {
+    for (announced, framing, end) in [
+        (
+            true,
+            "transfer-encoding: chunked\r\n",
+            "7\r\ncontent\r\n0\r\nx-sum: 7\r\n\r\n",
+        ),
+        // HTTP/1.1 has no place for these, and who sends them has not said that they come.
+        (false, "content-length: 7\r\n", "\r\n\r\ncontent"),
+    ] {
+        let (upstream, mut told) = telling("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        let proxy = TestProxy::to(&upstream).start();
+        let mut client = Client::connect(proxy.address()).await;
+
+        let mut request = client.request("POST", "/").header("content-length", "7");
+        if announced {
+            request = request.header("trailer", "x-sum");
+        }
+        let (answer, stream) = client.begin(request).await;
+        let mut stream = send_all(stream, Bytes::from_static(b"content"), false).await;
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", "7".parse().unwrap());
+        stream.send_trailers(trailers).unwrap();
+        let answer = within("the answer", answer).await.unwrap();
+
+        assert_eq!(answer.status().as_u16(), 200);
+        let request = told.recv().await.unwrap();
+        let framings = ["content-length", "transfer-encoding"];
+        let lines = request
+            .lines()
+            .filter(|line| framings.iter().any(|it| line.starts_with(it)));
+        assert_eq!(lines.count(), 1, "{request}");
+        assert!(request.contains(framing), "{request}");
+        assert!(request.ends_with(end), "{request}");
+    }
+}
+
+#[tokio::test]
 async fn heads_and_empty_answers_end_with_their_head() {
     for (method, answer) in [
         ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),

@@ -12,7 +12,7 @@ use std::{
 
 use brownout_proxy::{HttpVersion, UpstreamOptions};
 use brownout_testkit::{
-    TestAuthority, TestProxy, TestProxyBuilder, TestUpstream, TlsFront, eventually,
+    TestAuthority, TestProxy, TestProxyBuilder, TestUpstream, TlsFront, eventually, within,
 };
 use bytes::Bytes;
 use h2::{
@@ -26,7 +26,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::client::{Client, piece, send_all};
+use super::{
+    client::{Client, piece, rest, send_all, whole},
+    raw::{DATA, PREFACE, frame, next_frame, post},
+};
 
 /// An upstream that speaks HTTP/2 alone.
 struct Upstream {
@@ -42,6 +45,8 @@ struct Seen {
     /// Streams that are to be refused before one is served.
     refusals: AtomicUsize,
     cancelled: AtomicUsize,
+    /// Requests whose content was read to its end.
+    whole: AtomicUsize,
 }
 
 impl Upstream {
@@ -141,6 +146,21 @@ async fn answer(
             answer.headers_mut().insert(status, "5".parse().unwrap());
             respond.send_response(answer, true).unwrap();
         }
+        // The length is said, and trailers follow.
+        "/sized" => {
+            let mut answer = Response::builder().header("content-length", "3");
+            for name in ["trailer", "content-type"] {
+                if let Some(value) = head.headers().get(format!("x-{name}")) {
+                    answer = answer.header(name, value);
+                }
+            }
+            let answer = answer.body(()).unwrap();
+            let mut stream = respond.send_response(answer, false).unwrap();
+            stream.send_data("abc".into(), false).unwrap();
+            let mut trailers = HeaderMap::new();
+            trailers.insert("x-sum", "3".parse().unwrap());
+            stream.send_trailers(trailers).unwrap();
+        }
         "/hints" => {
             let mut hints = Response::new(());
             *hints.status_mut() = StatusCode::EARLY_HINTS;
@@ -159,6 +179,9 @@ async fn answer(
             match content.trailers().await {
                 Ok(Some(trailers)) => drop(stream.send_trailers(trailers)),
                 _ => drop(stream.send_data(Bytes::new(), true)),
+            }
+            if content.is_end_stream() {
+                seen.whole.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -281,6 +304,46 @@ async fn both_directions_of_a_stream_go_on_at_once() {
 }
 
 #[tokio::test]
+async fn content_that_comes_with_its_head_is_passed_on_before_more_comes() {
+    let upstream = Upstream::start().await;
+    let proxy = upstream.proxy().start();
+    for pieces in [1, 2, 3] {
+        let mut client = proxy.connect().await;
+        let mut sent = [PREFACE, &post(1, "/")[..]].concat();
+        for _ in 0..pieces {
+            sent.extend(frame(DATA, 0, 1, b"message"));
+        }
+        client.send(sent).await;
+
+        let mut back = Vec::new();
+        while back.len() < 7 * pieces {
+            let frame = next_frame(&mut client).await;
+            if frame.kind == DATA {
+                back.extend(frame.payload);
+            }
+        }
+        assert_eq!(back, b"message".repeat(pieces));
+    }
+}
+
+#[tokio::test]
+async fn copies_of_a_request_reach_the_upstream_with_all_of_their_content() {
+    let upstream = Upstream::start().await;
+    let duplicate = json!({ "duplicate": { "copies": 2, "methods": "POST" } });
+    let proxy = upstream.proxy().with_fault(&duplicate).start();
+    let mut client = Client::connect(proxy.address()).await;
+
+    // Without its length a request is not copied.
+    let request = client.request("POST", "/").header("content-length", "7");
+    let (answer, stream) = client.begin(request).await;
+    let (answer, _stream) = tokio::join!(whole(answer), send_all(stream, "content".into(), true));
+
+    assert_eq!(answer.unwrap().body, b"content");
+    let whole = || upstream.seen.whole.load(Ordering::Relaxed) == 3;
+    eventually("three whole requests", whole).await;
+}
+
+#[tokio::test]
 async fn large_content_goes_up_and_down_whole() {
     const SIZE: usize = 20_000_000;
     let upstream = Upstream::start().await;
@@ -311,6 +374,64 @@ async fn trailers_alone_and_hints_pass_as_they_are() {
     let hints = std::future::poll_fn(|cx| answer.poll_informational(cx)).await;
     assert_eq!(hints.unwrap().unwrap().status(), 103);
     assert_eq!(answer.await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn trailers_that_an_answer_announces_pass_beside_its_content_length() {
+    let upstream = Upstream::start().await;
+    let proxy = upstream.proxy().start();
+    for (name, value) in [
+        ("x-trailer", "x-sum"),
+        ("x-content-type", "application/grpc+proto"),
+    ] {
+        let mut client = Client::connect(proxy.address()).await;
+        let request = client.request("GET", "/sized").header(name, value);
+        let (answer, _) = client.send(request, true).await;
+        let answer = rest(within("an answer", answer).await.unwrap()).await;
+        let mut plain = proxy.connect().await;
+        plain
+            .send(&format!(
+                "GET /sized HTTP/1.1\r\nHost: h\r\n{name}: {value}\r\n\r\n"
+            ))
+            .await;
+        let by_http1 = plain.response().await;
+
+        assert_eq!(answer.body, b"abc");
+        assert_eq!(answer.trailers.expect(name)["x-sum"], "3");
+        assert_eq!(by_http1.text(), "abc");
+        assert_eq!(by_http1.trailers, ["x-sum: 3"], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_on_the_way_to_http2_is_an_ordinary_request() {
+    let upstream = Upstream::start().await;
+    let proxy = upstream.proxy().start();
+    let mut client = proxy.connect().await;
+    client
+        .send(
+            "GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+        )
+        .await;
+
+    assert_eq!(client.response().await.status(), 200);
+    let request = upstream.seen.requests.lock().unwrap()[0].clone();
+    assert!(!request.headers().contains_key("upgrade"));
+    assert!(!request.headers().contains_key("connection"));
+}
+
+#[tokio::test]
+async fn an_answer_that_announces_no_trailers_keeps_its_length() {
+    let upstream = Upstream::start().await;
+    let proxy = upstream.proxy().start();
+    let mut client = Client::connect(proxy.address()).await;
+
+    let answer = client.get("/sized").await;
+
+    assert_eq!(answer.headers["content-length"], "3");
+    assert_eq!(answer.body, b"abc");
+    assert_eq!(answer.trailers, None);
 }
 
 #[tokio::test]
