@@ -23,37 +23,22 @@ mod load;
 use load::Scenario;
 
 const SCENARIOS: [Scenario; 4] = [
-    Scenario {
-        name: "1 KiB, 32 connections",
-        path: "/1k",
-        fields: "",
-        connections: 32,
-        keep_alive: true,
-        tls: false,
-    },
+    Scenario::USUAL,
     Scenario {
         name: "64 KiB, 32 connections",
         path: "/64k",
-        fields: "",
-        connections: 32,
-        keep_alive: true,
-        tls: false,
+        ..Scenario::USUAL
     },
     Scenario {
         name: "1 MiB, 8 connections",
         path: "/1m",
-        fields: "",
         connections: 8,
-        keep_alive: true,
-        tls: false,
+        ..Scenario::USUAL
     },
     Scenario {
         name: "1 KiB, a new connection each",
-        path: "/1k",
-        fields: "",
-        connections: 32,
         keep_alive: false,
-        tls: false,
+        ..Scenario::USUAL
     },
 ];
 

@@ -20,7 +20,7 @@ struct Sample {
 pub(crate) fn run(protocol: &str, scenarios: &[Scenario]) {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if args.first().is_some_and(|arg| arg == contender::AS_PROXY) {
-        return contender::be_the_proxy(&args[1], &args[2], [&args[3], &args[4]]);
+        return contender::be_the_proxy(&args[1], &args[2], [&args[3], &args[4]], args.get(5));
     }
     let told = |name: &str| {
         let at = args.iter().position(|arg| arg == name);
@@ -35,9 +35,9 @@ pub(crate) fn run(protocol: &str, scenarios: &[Scenario]) {
     let seconds = told("--seconds").and_then(|seconds| seconds.parse().ok());
     let seconds = Duration::from_secs_f64(seconds.unwrap_or(2.0));
 
-    let upstream = backend::start();
+    let backend = backend::start();
     let only: Option<Vec<&str>> = told("--only").map(|names| names.split(',').collect());
-    let contenders = contender::all(upstream, protocol, only.as_deref());
+    let contenders = contender::all(backend, protocol, only.as_deref());
     let base = if contenders.iter().any(|c| c.name == "haproxy") {
         "haproxy"
     } else {
@@ -49,7 +49,7 @@ pub(crate) fn run(protocol: &str, scenarios: &[Scenario]) {
             continue;
         }
         let contenders: Vec<&Contender> = (contenders.iter())
-            .filter(|contender| !scenario.tls || contender.tls.is_some())
+            .filter(|contender| contender.entrance(scenario).is_some())
             .collect();
         let mut samples: BTreeMap<&str, Vec<Sample>> = BTreeMap::new();
         for _ in 0..rounds {
@@ -65,10 +65,8 @@ pub(crate) fn run(protocol: &str, scenarios: &[Scenario]) {
 }
 
 fn measure(contender: &Contender, scenario: Scenario, seconds: Duration) -> Sample {
-    let address = match scenario.tls {
-        true => contender.tls.unwrap_or(contender.address),
-        false => contender.address,
-    };
+    let address = contender.entrance(scenario);
+    let address = address.expect("others are left out");
     // Connections are made and buffers grow before the clock starts.
     load::run(address, scenario, seconds / 10);
     let before = contender.cpu();

@@ -12,15 +12,18 @@ use std::{
 
 use brownout_fault::{FaultSpec, FaultWriter, Moment, store};
 use brownout_proxy::{
-    CertificateFiles, Gateway, GatewayConfig, ListenAddress, ListenerTls, ListenerTlsOptions,
-    NewRoute, Upstream,
+    CertificateFiles, Gateway, GatewayConfig, HttpVersion, ListenAddress, ListenerTls,
+    ListenerTlsOptions, NewRoute, Protocol, Upstream, UpstreamOptions,
 };
 use brownout_testkit::{TestAuthority, TestCertificate};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use rustls::client::Resumption;
 use serde_json::json;
 
-use crate::load;
+use crate::{
+    backend::Backend,
+    load::{self, Scenario},
+};
 
 /// The first argument by which this program becomes the proxy.
 pub(crate) const AS_PROXY: &str = "--as-proxy";
@@ -35,15 +38,48 @@ const NO_EVIDENCE: &str = "no evidence";
 /// One way to the backend.
 pub(crate) struct Contender {
     pub(crate) name: &'static str,
-    pub(crate) address: SocketAddr,
-    /// Where it speaks TLS, if it does.
-    pub(crate) tls: Option<SocketAddr>,
+    entrances: Entrances,
     process: Option<Child>,
     /// The process that does the work, where it is not the one we started.
     worker: Option<u32>,
 }
 
+/// Where a contender listens; `None` where it cannot do that.
+struct Entrances {
+    plain: SocketAddr,
+    tls: Option<SocketAddr>,
+    /// HTTP/2 by prior knowledge.
+    http2: Option<SocketAddr>,
+    /// The same, and the upstream is asked with HTTP/2.
+    http2_both: Option<SocketAddr>,
+}
+
+impl Entrances {
+    /// Without TLS and HTTP/2.
+    const fn plain(plain: SocketAddr) -> Self {
+        Self {
+            plain,
+            tls: None,
+            http2: None,
+            http2_both: None,
+        }
+    }
+}
+
 impl Contender {
+    /// Where the load of this scenario goes, if the contender can carry it.
+    pub(crate) fn entrance(&self, scenario: Scenario) -> Option<SocketAddr> {
+        match scenario {
+            Scenario {
+                http2_upstream: true,
+                ..
+            } => self.entrances.http2_both,
+            Scenario { tls: true, .. } => self.entrances.tls,
+            Scenario { streams: 1.., .. } => self.entrances.http2,
+            _ => Some(self.entrances.plain),
+        }
+    }
+
     /// User and system time spent so far by all threads of the process.
     pub(crate) fn cpu(&self) -> Option<Duration> {
         let pid = self.worker.or(self.process.as_ref().map(Child::id))?;
@@ -70,7 +106,7 @@ impl Drop for Contender {
 }
 
 /// Everything that is installed here and carries `protocol`, or those of it with these names. Called once.
-pub(crate) fn all(upstream: SocketAddr, protocol: &str, only: Option<&[&str]>) -> Vec<Contender> {
+pub(crate) fn all(backend: Backend, protocol: &str, only: Option<&[&str]>) -> Vec<Contender> {
     // Its files are read by processes that start in their own time.
     let authority: &'static TestAuthority = Box::leak(Box::new(TestAuthority::new()));
     let certificate = &authority.issue(&["bench.test"]);
@@ -86,21 +122,23 @@ pub(crate) fn all(upstream: SocketAddr, protocol: &str, only: Option<&[&str]>) -
     if is_asked("direct") {
         contenders.push(Contender {
             name: "direct",
-            address: upstream,
-            tls: None,
+            entrances: Entrances {
+                http2_both: Some(backend.http2),
+                ..Entrances::plain(backend.http1)
+            },
             process: None,
             worker: None,
         });
     }
     for name in ours.iter().copied().filter(|name| is_asked(name)) {
-        contenders.push(brownout(upstream, protocol, name, certificate));
+        contenders.push(brownout(backend, protocol, name, certificate));
     }
     let mut others: Vec<(&str, Option<Contender>)> = Vec::new();
     if is_asked("haproxy") {
-        others.push(("haproxy", haproxy(upstream, protocol, certificate)));
+        others.push(("haproxy", haproxy(backend, protocol, certificate)));
     }
     if protocol == "http" && is_asked("nginx") {
-        others.push(("nginx", nginx(upstream, certificate)));
+        others.push(("nginx", nginx(backend, certificate)));
     }
     for (name, found) in others {
         match found {
@@ -121,14 +159,15 @@ pub(crate) fn pin(core: usize) {
 }
 
 fn brownout(
-    upstream: SocketAddr,
+    backend: Backend,
     protocol: &str,
     name: &'static str,
     certificate: &TestCertificate,
 ) -> Contender {
     let mut process = Command::new(std::env::current_exe().unwrap())
-        .args([AS_PROXY, &format!("{protocol}://{upstream}"), name])
+        .args([AS_PROXY, &format!("{protocol}://{}", backend.http1), name])
         .args([&certificate.cert, &certificate.key])
+        .arg(format!("http://{}", backend.http2))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -136,10 +175,18 @@ fn brownout(
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
     let mut address = || lines.next().unwrap().unwrap().parse().unwrap();
     let plain: SocketAddr = address();
+    let entrances = match protocol {
+        "http" => Entrances {
+            plain,
+            tls: Some(address()),
+            http2: Some(plain),
+            http2_both: Some(address()),
+        },
+        _ => Entrances::plain(plain),
+    };
     Contender {
         name,
-        address: plain,
-        tls: (protocol == "http").then(address),
+        entrances,
         process: Some(process),
         worker: None,
     }
@@ -149,7 +196,12 @@ fn brownout(
 ///
 /// By its name it has no fault armed, or as many as can be: on another route, or on this one with a path that no
 /// request has; or it keeps no records of requests.
-pub(crate) fn be_the_proxy(upstream: &str, name: &str, [cert, key]: [&str; 2]) {
+pub(crate) fn be_the_proxy(
+    upstream: &str,
+    name: &str,
+    [cert, key]: [&str; 2],
+    http2_upstream: Option<&String>,
+) {
     pin(1);
     let (mut writer, reader) = store(0);
     let route = match name {
@@ -169,11 +221,11 @@ pub(crate) fn be_the_proxy(upstream: &str, name: &str, [cert, key]: [&str; 2]) {
         ..GatewayConfig::new(reader)
     })
     .unwrap();
-    let add = |name: &str, tls| {
+    let add = |name: &str, upstream: Upstream, tls| {
         let route = gateway.handle().add_route(NewRoute {
             name: name.to_owned(),
             listen: ListenAddress::parse("127.0.0.1:0").unwrap(),
-            upstream: Upstream::parse(upstream).unwrap(),
+            upstream,
             tls,
             enabled: true,
             caller_faults: false,
@@ -181,8 +233,9 @@ pub(crate) fn be_the_proxy(upstream: &str, name: &str, [cert, key]: [&str; 2]) {
         });
         println!("{}", route.unwrap().listen);
     };
-    add("bench", None);
-    if upstream.starts_with("http:") {
+    let upstream = Upstream::parse(upstream).unwrap();
+    add("bench", upstream.clone(), None);
+    if upstream.protocol() == Protocol::Http {
         let main = CertificateFiles {
             cert: cert.into(),
             key: key.into(),
@@ -190,7 +243,15 @@ pub(crate) fn be_the_proxy(upstream: &str, name: &str, [cert, key]: [&str; 2]) {
         };
         let others = Vec::new();
         let tls = ListenerTls::load(ListenerTlsOptions::Files { main, others });
-        add("bench-tls", Some(tls.unwrap()));
+        add("bench-tls", upstream, Some(tls.unwrap()));
+        let options = UpstreamOptions {
+            http: HttpVersion::Http2,
+            ..UpstreamOptions::default()
+        };
+        if let Some(url) = http2_upstream {
+            let upstream = Upstream::parse(url).unwrap().with_options(options);
+            add("bench-http2", upstream.unwrap(), None);
+        }
     }
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
@@ -210,65 +271,82 @@ fn arm_all(writer: &mut FaultWriter, route: &str) {
     writer.arm(faults, now).unwrap();
 }
 
-fn haproxy(
-    upstream: SocketAddr,
-    protocol: &str,
-    certificate: &TestCertificate,
-) -> Option<Contender> {
+fn haproxy(backend: Backend, protocol: &str, certificate: &TestCertificate) -> Option<Contender> {
     let reuse = match protocol {
         "http" => " http-reuse always\n",
         _ => "",
     };
-    let address = free_address();
-    let tls = free_address();
+    let [plain, tls, http2_both] = [(); 3].map(|()| free_address());
     let both = [&certificate.cert, &certificate.key].map(|file| fs::read_to_string(file).unwrap());
     let both = write_config("haproxy.pem", &both.concat());
-    let bind_tls = match protocol {
-        "http" => format!(" bind {tls} ssl crt {} alpn http/1.1\n", both.display()),
-        _ => String::new(),
+    let is_http = protocol == "http";
+    let (bind_tls, with_http2) = match is_http {
+        true => (
+            format!(" bind {tls} ssl crt {} alpn h2,http/1.1\n", both.display()),
+            format!(
+                "frontend f2\n bind {http2_both}\n default_backend b2\nbackend b2\n server s {} proto h2\n",
+                backend.http2
+            ),
+        ),
+        false => (String::new(), String::new()),
     };
     let config = write_config(
         "haproxy.cfg",
         &format!(
             "global\n nbthread 1\n maxconn 4096\ndefaults\n mode {protocol}\n timeout connect 5s\n timeout client 60s\n \
-             timeout server 60s\n{reuse}frontend f\n bind {address}\n{bind_tls} default_backend b\n\
-             backend b\n server s {upstream}\n"
+             timeout server 60s\n{reuse}frontend f\n bind {plain}\n{bind_tls} default_backend b\n\
+             backend b\n server s {}\n{with_http2}",
+            backend.http1
         ),
     );
     let process = start("haproxy", &["-f", config.to_str()?])?;
-    wait_for(address);
+    wait_for(plain);
+    let entrances = match is_http {
+        true => Entrances {
+            plain,
+            tls: Some(tls),
+            http2: Some(plain),
+            http2_both: Some(http2_both),
+        },
+        false => Entrances::plain(plain),
+    };
     Some(Contender {
         name: "haproxy",
-        address,
-        tls: (protocol == "http").then_some(tls),
+        entrances,
         process: Some(process),
         worker: None,
     })
 }
 
-fn nginx(upstream: SocketAddr, certificate: &TestCertificate) -> Option<Contender> {
-    let address = free_address();
-    let tls = free_address();
+/// Asks its upstream with HTTP/1.1 only.
+fn nginx(backend: Backend, certificate: &TestCertificate) -> Option<Contender> {
+    let [plain, tls, http2] = [(); 3].map(|()| free_address());
     let (cert, key) = (certificate.cert.display(), certificate.key.display());
     let pid = std::env::temp_dir().join(format!("passthrough-{}-nginx.pid", std::process::id()));
     let config = write_config(
         "nginx.conf",
         &format!(
             "daemon off; worker_processes 1; pid {}; error_log /dev/null;\nevents {{ worker_connections 4096; }}\n\
-             http {{ access_log off; keepalive_requests 1000000; upstream b {{ server {upstream}; keepalive 512; \
-             keepalive_requests 1000000; }}\nserver {{ listen {address} backlog=4096; listen {tls} ssl backlog=4096; \
+             http {{ access_log off; keepalive_requests 1000000; upstream b {{ server {}; keepalive 512; \
+             keepalive_requests 1000000; }}\nserver {{ listen {plain} backlog=4096; listen {tls} ssl http2 backlog=4096; \
+             listen {http2} http2 backlog=4096; \
              ssl_certificate {cert}; ssl_certificate_key {key}; location / {{ proxy_pass http://b; \
              proxy_http_version 1.1; proxy_set_header Connection \"\"; }} }} }}\n",
-            pid.display()
+            pid.display(),
+            backend.http1
         ),
     );
     let process = start("nginx", &["-c", config.to_str()?])?;
-    wait_for(address);
+    wait_for(plain);
     let worker = only_child(process.id());
     Some(Contender {
         name: "nginx",
-        address,
-        tls: Some(tls),
+        entrances: Entrances {
+            plain,
+            tls: Some(tls),
+            http2: Some(http2),
+            http2_both: None,
+        },
         process: Some(process),
         worker: Some(worker),
     })

@@ -1,4 +1,7 @@
-//! A closed loop of connections, each sending its next request when it has the whole answer.
+//! A closed loop of connections, or of streams of HTTP/2 on them, each sending its next request when it has the whole answer.
+
+#[path = "http2_load.rs"]
+mod http2;
 
 use std::{
     cell::Cell,
@@ -27,6 +30,24 @@ pub(crate) struct Scenario {
     pub(crate) keep_alive: bool,
     /// In TLS 1.3, with a full handshake for each connection.
     pub(crate) tls: bool,
+    /// Requests at once on each connection, as streams of HTTP/2. 0: HTTP/1.1, one at a time.
+    pub(crate) streams: usize,
+    /// The contender asks its upstream with HTTP/2, too.
+    pub(crate) http2_upstream: bool,
+}
+
+impl Scenario {
+    /// 1 KiB with HTTP/1.1 over kept connections, in no TLS.
+    pub(crate) const USUAL: Self = Self {
+        name: "1 KiB, 32 connections",
+        path: "/1k",
+        fields: "",
+        connections: 32,
+        keep_alive: true,
+        tls: false,
+        streams: 0,
+        http2_upstream: false,
+    };
 }
 
 /// How TLS is spoken; set before there is load in TLS.
@@ -52,9 +73,16 @@ pub(crate) fn run(address: SocketAddr, scenario: Scenario, span: Duration) -> Ra
         let answered = Rc::new(Cell::new((0, Duration::ZERO)));
         let began = Instant::now();
         let until = began + span;
-        let workers: Vec<_> = (0..scenario.connections)
-            .map(|_| tokio::task::spawn_local(work(address, scenario, until, Rc::clone(&answered))))
-            .collect();
+        let workers = (0..scenario.connections).map(|_| {
+            let answered = Rc::clone(&answered);
+            tokio::task::spawn_local(async move {
+                match scenario.streams {
+                    0 => work(address, scenario, until, answered).await,
+                    _ => http2::work(address, scenario, until, answered).await,
+                }
+            })
+        });
+        let workers: Vec<_> = workers.collect();
         for worker in workers {
             worker.await.unwrap();
         }
@@ -87,7 +115,7 @@ async fn work(
     while Instant::now() < until {
         let connection = match &mut stream {
             Some(connection) => connection,
-            None => stream.insert(connect(address, scenario.tls).await),
+            None => stream.insert(connect(address, scenario).await),
         };
         let sent = Instant::now();
         connection.write_all(request.as_bytes()).await.unwrap();
@@ -106,13 +134,17 @@ trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
-async fn connect(address: SocketAddr, tls: bool) -> Box<dyn Stream> {
+async fn connect(address: SocketAddr, scenario: Scenario) -> Box<dyn Stream> {
     let stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
-    if !tls {
+    if !scenario.tls {
         return Box::new(stream);
     }
-    let connector = TlsConnector::from(Arc::clone(TLS.get().unwrap()));
+    let mut config = Arc::clone(TLS.get().unwrap());
+    if scenario.streams > 0 {
+        Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec()];
+    }
+    let connector = TlsConnector::from(config);
     let name = ServerName::try_from("bench.test").unwrap();
     Box::new(connector.connect(name, stream).await.unwrap())
 }

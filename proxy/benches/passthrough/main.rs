@@ -20,72 +20,66 @@ mod load;
 
 use load::Scenario;
 
-const SCENARIOS: [Scenario; 8] = [
-    Scenario {
-        name: "1 KiB, 32 connections",
-        path: "/1k",
-        fields: "",
-        connections: 32,
-        keep_alive: true,
-        tls: false,
-    },
+const SCENARIOS: [Scenario; 11] = [
+    Scenario::USUAL,
     Scenario {
         name: "1 KiB, 256 connections",
-        path: "/1k",
-        fields: "",
         connections: 256,
-        keep_alive: true,
-        tls: false,
+        ..Scenario::USUAL
     },
     Scenario {
         name: "64 KiB, 32 connections",
         path: "/64k",
-        fields: "",
-        connections: 32,
-        keep_alive: true,
-        tls: false,
+        ..Scenario::USUAL
     },
     Scenario {
         name: "1 MiB, 8 connections",
         path: "/1m",
-        fields: "",
         connections: 8,
-        keep_alive: true,
-        tls: false,
+        ..Scenario::USUAL
     },
     Scenario {
         name: "1 KiB, a new connection each",
-        path: "/1k",
-        fields: "",
-        connections: 32,
         keep_alive: false,
-        tls: false,
+        ..Scenario::USUAL
     },
     Scenario {
         name: "TLS 1.3, 1 KiB, 32 connections",
-        path: "/1k",
-        fields: "",
-        connections: 32,
-        keep_alive: true,
         tls: true,
+        ..Scenario::USUAL
     },
     Scenario {
         name: "TLS 1.3, 64 KiB, 32 connections",
         path: "/64k",
-        fields: "",
-        connections: 32,
-        keep_alive: true,
         tls: true,
+        ..Scenario::USUAL
     },
     Scenario {
         name: "TLS 1.3, 1 KiB, a new connection each",
-        path: "/1k",
-        fields: "",
-        connections: 32,
         keep_alive: false,
         tls: true,
+        ..Scenario::USUAL
+    },
+    HTTP2,
+    Scenario {
+        name: "HTTP/2 in TLS 1.3, 1 KiB, 2 connections with 100 streams each",
+        tls: true,
+        ..HTTP2
+    },
+    Scenario {
+        name: "HTTP/2 on both sides, 1 KiB, 2 connections with 100 streams each",
+        http2_upstream: true,
+        ..HTTP2
     },
 ];
+
+/// By prior knowledge, with HTTP/1.1 to the upstream.
+const HTTP2: Scenario = Scenario {
+    name: "HTTP/2, 1 KiB, 2 connections with 100 streams each",
+    connections: 2,
+    streams: 100,
+    ..Scenario::USUAL
+};
 
 /// The allocator of the brownout binary.
 #[global_allocator]
