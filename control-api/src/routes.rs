@@ -5,8 +5,10 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use brownout_proxy::{HostField, HttpVersion, Protocol as Carried, RouteStatus};
-use brownout_wire::{Protocol, RouteAnswer, RouteList, RoutePatch, RouteSpec};
+use brownout_proxy::{HostField, HttpVersion, Protocol as Carried, RouteStatus, ServerStatus};
+use brownout_wire::{
+    Protocol, RouteAnswer, RouteList, RoutePatch, RouteSpec, ServerAnswer, ServerState,
+};
 use serde_json::Value;
 
 use crate::{
@@ -137,6 +139,7 @@ fn answer(route: RouteStatus, faults: &[Armed]) -> RouteAnswer {
         name: route.name,
         listen: route.listen.to_string(),
         upstream: route.upstream,
+        servers: route.servers.into_iter().map(server).collect(),
         protocol: match (route.protocol, route.options.http) {
             (Carried::Http, HttpVersion::Http1) => Protocol::Http,
             (Carried::Http, HttpVersion::Http2) => Protocol::H2,
@@ -158,5 +161,16 @@ fn answer(route: RouteStatus, faults: &[Armed]) -> RouteAnswer {
         bytes_in: route.bytes_in,
         bytes_out: route.bytes_out,
         unanswered_syns: route.unanswered_syns,
+    }
+}
+
+fn server(server: ServerStatus) -> ServerAnswer {
+    ServerAnswer {
+        url: server.url,
+        state: match server.is_failing {
+            true => ServerState::Failing,
+            false => ServerState::Ok,
+        },
+        connect_failures: server.connect_failures,
     }
 }

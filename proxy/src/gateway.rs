@@ -392,6 +392,7 @@ impl Entry {
             listen: self.address.clone(),
             tls: self.route.tls().map(|served| served.tls.clone()),
             upstream: upstream.to_string(),
+            servers: upstream.server_states(),
             upstream_tls: upstream.tls().map(|tls| tls.options().clone()),
             host: upstream.host_field().clone(),
             options: upstream.options().clone(),

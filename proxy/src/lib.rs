@@ -52,6 +52,6 @@ pub use tls::{
     UpstreamTls, UpstreamTlsOptions,
 };
 pub use upstream::{
-    HostField, HttpVersion, InvalidUpstream, PoolOptions, Protocol, Resolver, Upstream,
-    UpstreamOptions,
+    HostField, HttpVersion, InvalidUpstream, PoolOptions, Protocol, Resolver, ServerStatus,
+    Upstream, UpstreamOptions,
 };

@@ -80,6 +80,9 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// When one address of an upstream has not accepted for so long, the next is tried as well (RFC 8305 §5).
 pub(crate) const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+/// A server of several that could not be connected to, or had not accepted for [`NEXT_ADDRESS_AFTER`], is tried last for so long.
+/// Then one request finds out whether it accepts again.
+pub(crate) const SERVER_TRIED_LAST_FOR: Duration = Duration::from_secs(10);
 /// So many addresses of a name are tried. Others are ignored.
 pub(crate) const ADDRESSES_MAX: usize = 64;
 /// What a name was looked up for holds for the new connections of so long.

@@ -20,11 +20,11 @@ use futures_util::task::AtomicWaker;
 
 use crate::{
     clock::Times,
-    error::{Chain, ErrorKind, UpstreamError},
+    error::ErrorKind,
     http1::{Fields, Refusal},
     proxy_protocol::NoHeader,
     tls::{ServerTls, TlsFailure},
-    upstream::{Protocol, Upstream},
+    upstream::{Protocol, ServerFailure, Upstream},
 };
 
 /// What the listeners of a route and the exchanges on it share, across all cores.
@@ -291,11 +291,12 @@ impl Route {
         self.warn_of(failure.cause.name(), &format!("with a client: {failure}"));
     }
 
-    /// Says in the log, once a minute at most, that a server cannot be connected to, and others get its requests.
-    pub(crate) fn server_failed(&self, server: &Upstream, error: &UpstreamError) {
-        let (server, why) = (server.shown(), Chain(error));
-        let detail = format!("the server {server} cannot be reached, others are tried: {why}");
-        self.warn_of("server", &detail);
+    /// Counts a server of several that cannot be connected to, and says so in the log, once a minute at most.
+    pub(crate) fn server_failed(&self, server: &Upstream, failure: &ServerFailure<'_>) {
+        let server = server.shown();
+        let failures = [self.name(), &server];
+        (self.series.counter(names::PROXY_SERVER_FAILURES, &failures)).add(1);
+        self.warn_of("server", &format!("the server {server} {failure}"));
     }
 
     /// Whether connections that are accepted now begin with a header of the PROXY protocol.

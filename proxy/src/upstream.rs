@@ -1,5 +1,6 @@
 //! Where requests go: an address, and each core's own connections to it.
 
+mod balance;
 mod dialing;
 mod names;
 mod options;
@@ -9,11 +10,13 @@ mod pool;
 mod tests;
 
 pub(crate) use self::{
-    dialing::{Dialed, Reached},
+    balance::Turn,
+    dialing::{Dialed, Reached, ServerFailure},
     names::{NamedAddress, Names},
     pool::{Place, Pool, SharedPool},
 };
 pub use self::{
+    dialing::ServerStatus,
     names::Resolver,
     options::{HttpVersion, PoolOptions, UpstreamOptions},
     parse::InvalidUpstream,
@@ -23,7 +26,7 @@ use std::{fmt, future::poll_fn, net::SocketAddr, path::Path, sync::Arc, time::Du
 
 use tokio::time::timeout;
 
-use self::{dialing::Turn, parse::Scheme};
+use self::{balance::Balance, parse::Scheme};
 use crate::{
     error::{Chain, UpstreamError},
     http1::{OutgoingHost, handshake},
@@ -85,8 +88,8 @@ pub struct Upstream {
     options: UpstreamOptions,
     /// Further servers that answer the same, each without some of its own.
     others: Arc<[Self]>,
-    /// Which of them is next.
-    turn: Turn,
+    /// Which of them is next, and which are tried last.
+    balance: Balance,
 }
 
 impl Upstream {

@@ -21,6 +21,7 @@ mod promise;
 mod requests;
 mod routes;
 mod schedules;
+mod servers;
 mod sharing;
 mod streams;
 mod tls;

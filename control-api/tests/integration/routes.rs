@@ -47,56 +47,6 @@ async fn a_route_is_made_shown_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_route_may_have_several_servers_and_get_others() {
-    let world = World::start().await;
-    let second = TestUpstream::replying("second").await;
-    let both = json!([world.upstream.url(), second.url()]);
-    let (status, made) = world
-        .call(
-            "POST",
-            "/routes",
-            json!({ "name": "two", "listen": "127.0.0.1:0", "upstream": both }),
-        )
-        .await;
-    assert_eq!(status, 201, "{made}");
-    let shown = format!("{},{}", world.upstream.url(), second.url());
-    assert_eq!(made["upstream"], json!(shown));
-    let listen = made["listen"].as_str().unwrap().parse().unwrap();
-    let mut client = RawClient::connect(listen).await;
-    for wanted in ["hello", "second", "hello"] {
-        client.get("/").await;
-        assert_eq!(client.response().await.text(), wanted);
-    }
-
-    let change = json!({ "upstream": [second.url()] });
-    let (status, patched) = world.call("PATCH", "/routes/two", change).await;
-
-    assert_eq!((status, &patched["upstream"]), (200, &json!(second.url())));
-    for _ in 0..2 {
-        client.get("/").await;
-        assert_eq!(client.response().await.text(), "second");
-    }
-}
-
-#[tokio::test]
-async fn servers_that_are_not_alike_are_refused_with_their_place() {
-    let world = World::start().await;
-
-    for (upstream, place, told) in [
-        (json!(["http://a:1", "tcp://b:2"]), "/upstream", "not alike"),
-        (json!(["http://a:1", "b:2"]), "/upstream/1", "a scheme"),
-        (json!([]), "/upstream", "empty list"),
-    ] {
-        let route = json!({ "name": "two", "listen": "127.0.0.1:0", "upstream": upstream });
-        let (status, problem) = world.call("POST", "/routes", route).await;
-        assert_eq!(status, 422, "{problem}");
-        let error = &problem["errors"][0];
-        assert_eq!(error["pointer"], place, "{problem}");
-        assert!(error["detail"].as_str().unwrap().contains(told), "{error}");
-    }
-}
-
-#[tokio::test]
 async fn the_proxy_protocol_is_switched_on_and_off_for_connections_that_come() {
     let world = World::start().await;
     let line = "PROXY TCP4 192.0.2.7 198.51.100.1 1000 443\r\n";
@@ -301,6 +251,21 @@ async fn what_a_route_cannot_carry_is_refused() {
             json!("`abort` acts on requests, and the route `db` carries bytes (tcp)")
         )
     );
+    for (kind, value) in [
+        ("goaway", json!({})),
+        ("refused_stream", json!({})),
+        ("settings", json!({ "max_concurrent_streams": 1 })),
+        ("ping_timeout", json!({})),
+        ("malformed", json!({ "how": "frame" })),
+        ("flow_control_stall", json!({})),
+    ] {
+        let (place, why) = refused("POST", "/faults", json!({ "route": "db", kind: value })).await;
+        assert_eq!(place, "/route");
+        let only = format!("`{kind}` acts on a request only if it comes over HTTP/2");
+        let why = why.as_str().unwrap();
+        assert!(why.starts_with(&only), "{why}");
+        assert!(why.ends_with("the route `db` carries bytes (tcp)"), "{why}");
+    }
     let http = json!({ "upstream": "http://127.0.0.1:9" });
     assert_eq!(
         refused("PATCH", "/routes/db", http).await.0,

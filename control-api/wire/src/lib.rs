@@ -32,6 +32,6 @@ pub use problem::{ErrorAnswer, ProblemAnswer};
 pub use request::{RequestEnd, RequestList, RequestPhase, RequestQuery, RequestRecord};
 pub use route::{
     CertificateSpec, ListenerTlsSpec, PoolSpec, Protocol, RouteAnswer, RouteList, RouteOptions,
-    RoutePatch, RouteSpec, UpstreamTlsSpec,
+    RoutePatch, RouteSpec, ServerAnswer, ServerState, UpstreamTlsSpec,
 };
 pub use tags::FaultTags;

@@ -84,7 +84,7 @@ async fn send_copy(
 ) -> Result<(), UpstreamError> {
     let clock = Clock::start(std::time::Instant::now());
     let wanted = Wanted {
-        server: upstream.next_server(),
+        turn: upstream.next_server(),
         is_new: true,
         client,
     };

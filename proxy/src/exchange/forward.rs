@@ -17,7 +17,7 @@ use crate::{
         BadBody, BodyLength, Input, Output, RequestHead, Source, UpstreamConnection, Wanted,
         write_request,
     },
-    upstream::Upstream,
+    upstream::{Turn, Upstream},
 };
 
 /// Content that is there already goes with the head, up to so many bytes.
@@ -28,7 +28,7 @@ pub(super) struct Outbound<'a> {
     pub(super) head: &'a mut RequestHead,
     upstream: Arc<Upstream>,
     /// The server whose turn it is.
-    server: u8,
+    turn: Turn,
     /// The head and what goes with it.
     bytes: Output,
     /// Where in `bytes` the content begins.
@@ -83,8 +83,8 @@ impl Exchange<'_> {
                 None => return After::Drop,
             }
         }
-        let server = upstream.next_server();
-        (self.record.borrow_mut()).sending(head, upstream.server(server), 0);
+        let turn = upstream.next_server();
+        (self.record.borrow_mut()).sending(head, &upstream, 0);
 
         let mut bytes = Output::new();
         write_request(head, bytes.bytes_mut());
@@ -113,7 +113,7 @@ impl Exchange<'_> {
         let outbound = Outbound {
             head,
             upstream,
-            server,
+            turn,
             bytes,
             content_at,
             is_repeatable,
@@ -169,9 +169,11 @@ impl Exchange<'_> {
         after: &mut Option<Box<ResponseFaults>>,
     ) -> After {
         let has_limit = (outbound.upstream.options().pool.max_connections).is_some();
-        let mut kept = match has_limit {
-            true => None, // It has to wait for its place.
-            false => self.scope.pool.take(&outbound.upstream, outbound.server),
+        let Turn { server, is_probe } = outbound.turn;
+        // Where there is a limit it has to wait for its place; and a probe connects.
+        let mut kept = match has_limit || is_probe {
+            true => None,
+            false => self.scope.pool.take(&outbound.upstream, server),
         };
         let mut is_repeated = false;
         loop {
@@ -182,10 +184,15 @@ impl Exchange<'_> {
                     let connect = self.connect(&outbound, body.input, is_repeated);
                     match Box::pin(connect).await {
                         Some(opened) => opened,
-                        None => return After::Drop,
+                        None => {
+                            self.goes_to(&outbound, server);
+                            return After::Drop;
+                        }
                     }
                 }
             };
+            let reached = connection.as_ref().map_or(server, |it| it.server);
+            self.goes_to(&outbound, reached);
             let attempt = match connection {
                 Ok(connection) => {
                     // Another attempt follows only one that took none of the content.
@@ -201,7 +208,7 @@ impl Exchange<'_> {
                     is_repeated = true;
                     let content = outbound.bytes.bytes()[outbound.content_at..].to_vec();
                     let mut record = self.record.borrow_mut();
-                    record.sending(outbound.head, outbound.upstream.server(outbound.server), 1);
+                    record.sending(outbound.head, &outbound.upstream, 1);
                     drop(record);
                     outbound.bytes = Output::new();
                     write_request(outbound.head, outbound.bytes.bytes_mut());
@@ -223,6 +230,14 @@ impl Exchange<'_> {
         }
     }
 
+    /// Tells the span of the attempt which of several servers it goes to.
+    fn goes_to(&self, outbound: &Outbound<'_>, server: u8) {
+        if outbound.upstream.has_others() {
+            let server = outbound.upstream.server(server);
+            self.record.borrow_mut().goes_to(outbound.head, server);
+        }
+    }
+
     /// Opens a connection to the upstream, or waits for a kept one where their number has a limit, unless it has to be a new
     /// one. `None` when the client leaves meanwhile.
     async fn connect(
@@ -233,7 +248,7 @@ impl Exchange<'_> {
     ) -> Option<Result<Box<UpstreamConnection>, UpstreamError>> {
         let upstream = &outbound.upstream;
         let wanted = Wanted {
-            server: outbound.server,
+            turn: outbound.turn,
             is_new,
             client: (upstream.options().send_proxy).and_then(|_| self.client.ends()),
         };

@@ -6,7 +6,7 @@ use super::GatewayHandle;
 use crate::{
     listener::ListenAddress,
     tls::{InvalidTls, ListenerTls, UpstreamTlsOptions},
-    upstream::{HostField, Protocol, Upstream, UpstreamOptions},
+    upstream::{HostField, Protocol, ServerStatus, Upstream, UpstreamOptions},
 };
 
 /// A route to be made.
@@ -73,6 +73,8 @@ pub struct RouteStatus {
     pub tls: Option<ListenerTls>,
     /// Where requests go.
     pub upstream: String,
+    /// Each of its servers, if there are several.
+    pub servers: Vec<ServerStatus>,
     /// How TLS is spoken with it, if it is.
     pub upstream_tls: Option<UpstreamTlsOptions>,
     /// The `Host` that requests have there.

@@ -16,7 +16,7 @@ use crate::{
     scope::Scope,
     tls::{HTTP2, TlsFailure},
     transport::{TlsTransport, Transport},
-    upstream::{Dialed, HttpVersion, NamedAddress, Place, Reached, Upstream},
+    upstream::{Dialed, HttpVersion, NamedAddress, Place, Reached, ServerFailure, Turn, Upstream},
 };
 
 /// A connection to an upstream. Dropping it closes it.
@@ -41,7 +41,7 @@ pub(crate) struct UpstreamConnection {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
     /// The server whose turn it is.
-    pub(crate) server: u8,
+    pub(crate) turn: Turn,
     /// Not a kept one.
     pub(crate) is_new: bool,
     /// For whom, if he has addresses.
@@ -87,7 +87,7 @@ impl UpstreamConnection {
         wanted: Wanted,
     ) -> Result<Box<Self>, UpstreamError> {
         let Wanted {
-            server,
+            turn: Turn { server, is_probe },
             is_new,
             client,
         } = wanted;
@@ -99,8 +99,9 @@ impl UpstreamConnection {
                 && !scope.pool.http2.speaks_http1(upstream)
             {
                 match scope.pool.http2.next(upstream, server).await {
-                    Next::Stream(transport) => {
-                        return Ok(Self::over(transport, upstream, !is_new));
+                    Next::Stream(transport, server) => {
+                        upstream.accepts(server);
+                        return Ok(Self::over(transport, upstream, server, !is_new));
                     }
                     Next::Open(opening) => turn = Some(opening),
                 }
@@ -110,7 +111,10 @@ impl UpstreamConnection {
                 Some(_) => None, // Of HTTP/2 connections there are few.
             };
             if place.is_some() {
-                if !is_new && let Some(mut kept) = scope.pool.take(upstream, server) {
+                if !is_new
+                    && !is_probe
+                    && let Some(mut kept) = scope.pool.take(upstream, server)
+                {
                     kept.place = place;
                     return Ok(kept);
                 }
@@ -120,12 +124,12 @@ impl UpstreamConnection {
             let speaks_http2 = turn.is_some();
             let kept = |server| match speaks_http2 {
                 true => (scope.pool.http2.take(upstream, Some(server)))
-                    .map(|stream| Self::over(stream, upstream, !is_new)),
+                    .map(|(stream, server)| Self::over(stream, upstream, server, !is_new)),
                 false if is_new => None,
                 false => scope.pool.take(upstream, server),
             };
-            let failed = |server: &Upstream, error: &UpstreamError| {
-                scope.route.server_failed(server, error);
+            let failed = |server: &Upstream, failure: &ServerFailure<'_>| {
+                scope.route.server_failed(server, failure);
             };
             let reached = upstream.reach(server, &scope.pool.names, kept, failed);
             let Dialed { tcp, server, named } = match reached.await? {
@@ -150,13 +154,13 @@ impl UpstreamConnection {
                     .adopt(upstream, server, named, transport)
                     .await?;
                 drop(turn);
-                return Ok(Self::over(stream, upstream, !is_new));
+                return Ok(Self::over(stream, upstream, server, !is_new));
             }
             if turn.is_some() {
                 scope.pool.http2.learn(upstream, true);
             }
-            let mut opened = Self::over(transport, upstream, false);
-            (opened.server, opened.named, opened.place) = (server, named, place);
+            let mut opened = Self::over(transport, upstream, server, false);
+            (opened.named, opened.place) = (named, place);
             Ok(opened)
         });
         opened.await.unwrap_or_else(|_| {
@@ -172,12 +176,17 @@ impl UpstreamConnection {
         })
     }
 
-    fn over(transport: Transport, upstream: &Arc<Upstream>, was_used: bool) -> Box<Self> {
+    fn over(
+        transport: Transport,
+        upstream: &Arc<Upstream>,
+        server: u8,
+        was_used: bool,
+    ) -> Box<Self> {
         Box::new(Self {
             transport,
             input: Input::default(),
             upstream: Arc::clone(upstream),
-            server: 0,
+            server,
             named: None,
             place: None,
             was_used,

@@ -64,8 +64,8 @@ pub(crate) struct Connection {
 
 /// What is done to get a stream.
 pub(crate) enum Next {
-    /// There is a place.
-    Stream(Transport),
+    /// There is a place, on a connection to this server.
+    Stream(Transport, u8),
     /// The caller opens a connection, and [adopts](Connections::adopt) it where it speaks HTTP/2.
     Open(Opening),
 }
@@ -102,8 +102,8 @@ impl Connections {
         let max = max.unwrap_or(POOL_CONNECTIONS_MAX);
         loop {
             let changed = self.changed.notified();
-            if let Some(stream) = self.take(upstream, Some(server)) {
-                return Next::Stream(stream);
+            if let Some((stream, server)) = self.take(upstream, Some(server)) {
+                return Next::Stream(stream, server);
             }
             let open = self
                 .open
@@ -113,9 +113,9 @@ impl Connections {
                 .count();
             if open >= max
                 && upstream.has_others()
-                && let Some(stream) = self.take(upstream, None)
+                && let Some((stream, server)) = self.take(upstream, None)
             {
-                return Next::Stream(stream);
+                return Next::Stream(stream, server);
             }
             if !self.is_opening.get() && open < max {
                 self.is_opening.set(true);
@@ -128,15 +128,19 @@ impl Connections {
         }
     }
 
-    /// A stream on a connection that has a place for it, to this server if one is said.
-    pub(crate) fn take(&self, upstream: &Arc<Upstream>, server: Option<u8>) -> Option<Transport> {
+    /// A stream on a connection that has a place for it, to this server if one is said, and to which server that is.
+    pub(crate) fn take(
+        &self,
+        upstream: &Arc<Upstream>,
+        server: Option<u8>,
+    ) -> Option<(Transport, u8)> {
         let mut open = self.open.borrow_mut();
         open.retain(|it| !it.has_ended.get() && it.is_fresh());
         let connection = open
             .iter()
             .find(|it| it.is_to(upstream, server) && it.has_place())?;
-        let stream = ToUpstream::new(connection);
-        Some(Transport::Stream(Stream::ToUpstream(Rc::new(stream))))
+        let stream = Stream::ToUpstream(Rc::new(ToUpstream::new(connection)));
+        Some((Transport::Stream(stream), connection.server))
     }
 
     /// Begins HTTP/2 on a connection that was just opened. A task of its own moves it until it ends.

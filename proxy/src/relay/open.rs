@@ -10,7 +10,7 @@ use crate::{
     proxy_protocol::{Endpoints, header, send},
     scope::Scope,
     transport::Transport,
-    upstream::{Place, Reached, Upstream},
+    upstream::{Place, Reached, ServerFailure, Turn, Upstream},
 };
 
 /// A connection to the upstream, with the place in the pool that it takes.
@@ -41,11 +41,11 @@ pub(super) async fn open(
     let opened = timeout(limit, async {
         let place = scope.pool.place(upstream).await;
         opening.set(Opening::Connecting);
-        let failed = |server: &Upstream, error: &UpstreamError| {
-            scope.route.server_failed(server, error);
+        let failed = |server: &Upstream, failure: &ServerFailure<'_>| {
+            scope.route.server_failed(server, failure);
         };
         let kept = |_| None::<Infallible>;
-        let server = upstream.next_server();
+        let Turn { server, .. } = upstream.next_server();
         let dialed = match (upstream.reach(server, &scope.pool.names, kept, failed)).await? {
             Reached::Opened(dialed) => dialed,
             Reached::Kept(never) => match never {},

@@ -1,34 +1,25 @@
 //! Connecting: to the one address there is, or to several of which each may be down.
 
 use std::{
-    io,
+    cell::Cell,
+    fmt, io,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    time::{Duration, Instant},
 };
 
+use brownout_fault::units::show_duration;
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::{net::TcpStream, time::sleep};
+use tokio::{net::TcpStream, time::sleep_until};
 
 use super::{
-    Upstream,
+    Turn, Upstream,
     names::{NamedAddress, Names},
 };
-use crate::{error::UpstreamError, limits::NEXT_ADDRESS_AFTER, transport::unix};
-
-/// Whose turn it is among the servers of an upstream. Two upstreams are the same whosever turn it is.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Turn(Arc<AtomicUsize>);
-
-impl PartialEq for Turn {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Turn {}
+use crate::{
+    error::{Chain, UpstreamError},
+    limits::NEXT_ADDRESS_AFTER,
+    transport::unix,
+};
 
 /// A connection that was just opened, without TLS.
 #[derive(Debug)]
@@ -46,6 +37,39 @@ pub(crate) enum Reached<K> {
     /// Over a connection that there was.
     Kept(K),
     Opened(Dialed),
+}
+
+/// One of several servers of an upstream, and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerStatus {
+    /// As it is written in the upstream.
+    pub url: String,
+    /// It could not be connected to when that was tried last. Others get its requests.
+    pub is_failing: bool,
+    /// How often it could not be connected to since the route has this upstream.
+    pub connect_failures: u64,
+}
+
+/// Why a server is tried last.
+#[derive(Debug)]
+pub(crate) enum ServerFailure<'a> {
+    Error(&'a UpstreamError),
+    /// It has not accepted for so long.
+    Slow(Duration),
+}
+
+impl fmt::Display for ServerFailure<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => {
+                write!(f, "cannot be reached, others are tried: {}", Chain(error))
+            }
+            Self::Slow(limit) => {
+                let limit = show_duration(*limit);
+                write!(f, "has not accepted for {limit}, others are tried")
+            }
+        }
+    }
 }
 
 impl Upstream {
@@ -68,46 +92,80 @@ impl Upstream {
     }
 
     /// The server that is to get the next request.
-    pub(crate) fn next_server(&self) -> u8 {
+    pub(crate) fn next_server(&self) -> Turn {
         match self.has_others() {
-            false => 0,
-            true => self.behind(0, self.turn.0.fetch_add(1, Ordering::Relaxed)),
+            false => Turn::ONLY,
+            true => self.balance.next(Instant::now()),
         }
     }
 
-    /// The server that comes so many turns behind another.
-    fn behind(&self, server: u8, turns: usize) -> u8 {
-        let index = turns.wrapping_add(server.into()) % (self.others.len() + 1);
-        u8::try_from(index).expect("there are few servers")
+    /// Notes that a server takes requests, however that was found.
+    pub(crate) fn accepts(&self, server: u8) {
+        self.balance.accepted(server);
+    }
+
+    /// Its servers, if there are several, and what is known of them.
+    pub(crate) fn server_states(&self) -> Vec<ServerStatus> {
+        let known = self.servers().zip(self.balance.failures());
+        let status = known.map(|(server, (is_failing, connect_failures))| ServerStatus {
+            url: server.shown(),
+            is_failing,
+            connect_failures,
+        });
+        status.collect()
+    }
+
+    /// How long a server may take to accept before the next is tried as well: not all of the time that there is.
+    fn next_after(&self) -> Duration {
+        NEXT_ADDRESS_AFTER.min(self.options.connect_timeout / 2)
     }
 
     /// Reaches a server or, where it cannot be connected to, one of the others. Before another is connected to, `kept` is
-    /// asked for a connection to it. Each failure is told to `failed`.
+    /// asked for a connection to it. Each server that refuses, or does not accept in time, is tried last from then on, and is told
+    /// to `failed`.
     pub(crate) async fn reach<K>(
         &self,
         first: u8,
         names: &Names,
         kept: impl Fn(u8) -> Option<K>,
-        failed: impl Fn(&Self, &UpstreamError),
+        failed: impl Fn(&Self, &ServerFailure<'_>),
     ) -> Result<Reached<K>, UpstreamError> {
         if !self.has_others() {
             return self.dial(0, names).await.map(Reached::Opened);
         }
         let (kept, failed) = (&kept, &failed);
-        let attempts = (0..=self.others.len()).map(|turn| async move {
-            let index = self.behind(first, turn);
-            if turn > 0
-                && let Some(kept) = kept(index)
-            {
-                return Ok(Reached::Kept(kept));
+        let next_after = self.next_after();
+        let order = self.balance.order(first);
+        // Those that were slow, by their turn: that they fail as well is not told again.
+        let slow = Cell::new(0_u64);
+        let tell = |index, failure: &ServerFailure<'_>| {
+            self.balance.failed(index, Instant::now());
+            failed(self.server(index), failure);
+        };
+        let attempts = order.iter().copied().enumerate().map(|(turn, index)| {
+            let (slow, tell) = (&slow, &tell);
+            async move {
+                if turn > 0
+                    && let Some(kept) = kept(index)
+                {
+                    return Ok(Reached::Kept(kept));
+                }
+                let dialed = self.server(index).dial(index, names).await;
+                match &dialed {
+                    Ok(_) => self.balance.accepted(index),
+                    Err(error) if slow.get() & (1 << turn) == 0 => {
+                        tell(index, &ServerFailure::Error(error));
+                    }
+                    Err(_) => {}
+                }
+                dialed.map(Reached::Opened)
             }
-            let server = self.server(index);
-            let dialed = server.dial(index, names).await;
-            dialed
-                .inspect_err(|error| failed(server, error))
-                .map(Reached::Opened)
         });
-        first_of(attempts).await
+        let is_slow = |turn: usize| {
+            slow.set(slow.get() | (1 << turn));
+            tell(order[turn], &ServerFailure::Slow(next_after));
+        };
+        first_of(attempts, next_after, is_slow).await
     }
 
     /// Connects to this server, which has this index among those of its upstream.
@@ -148,7 +206,10 @@ impl Upstream {
                 Err(io::Error::new(io::ErrorKind::NotFound, none))
             }
             [only] => TcpStream::connect(only).await,
-            several => first_of(several.iter().map(TcpStream::connect)).await,
+            several => {
+                let attempts = several.iter().map(TcpStream::connect);
+                first_of(attempts, NEXT_ADDRESS_AFTER, |_| {}).await
+            }
         };
         connected.map_err(|source| {
             names.forget(&self.host);
@@ -157,27 +218,38 @@ impl Upstream {
     }
 }
 
-/// The first attempt that comes off. The next begins when one has failed or has taken [`NEXT_ADDRESS_AFTER`]; others go on
-/// meanwhile.
+/// The first attempt that comes off. The next begins when one has failed or has taken `next_after`; others go on meanwhile. `is_slow`
+/// is told of each that has taken so long when it was the last one begun, by its number.
 ///
 /// There must be at least one. When none comes off, it is the last failure.
-async fn first_of<T, E, F>(attempts: impl Iterator<Item = F>) -> Result<T, E>
+async fn first_of<T, E, F>(
+    attempts: impl Iterator<Item = F>,
+    next_after: Duration,
+    is_slow: impl Fn(usize),
+) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
 {
-    let mut waiting = attempts.peekable();
+    let mut waiting = attempts.enumerate().peekable();
     let mut running = FuturesUnordered::new();
+    let mut latest = None;
     loop {
-        running.extend(waiting.next());
-        let has_more = waiting.peek().is_some();
+        if let Some((number, attempt)) = waiting.next() {
+            running.push(attempt);
+            latest = Some((number, Instant::now() + next_after));
+        }
+        let (number, slow_at) = latest.unwrap_or((0, Instant::now()));
         tokio::select! {
             biased;
             Some(done) = running.next() => match done {
                 Ok(done) => return Ok(done),
-                Err(error) if !has_more && running.is_empty() => return Err(error),
+                Err(error) if waiting.peek().is_none() && running.is_empty() => return Err(error),
                 Err(_) => {}
             },
-            () = sleep(NEXT_ADDRESS_AFTER), if has_more => {}
+            () = sleep_until(slow_at.into()), if latest.is_some() => {
+                latest = None;
+                is_slow(number);
+            }
         }
     }
 }
@@ -185,6 +257,7 @@ where
 #[cfg(test)]
 mod tests {
     use std::{
+        cell::RefCell,
         future::{pending, ready},
         pin::Pin,
     };
@@ -200,17 +273,39 @@ mod tests {
             Box::pin(ready(Err(1))),
             Box::pin(ready(Ok(2))),
         ];
-        let began = std::time::Instant::now();
+        let began = Instant::now();
+        let slow = RefCell::new(Vec::new());
 
-        assert_eq!(first_of(attempts.into_iter()).await, Ok(2));
+        let first = first_of(attempts.into_iter(), NEXT_ADDRESS_AFTER, |number| {
+            slow.borrow_mut().push(number);
+        });
 
+        assert_eq!(first.await, Ok(2));
         assert!(began.elapsed() >= NEXT_ADDRESS_AFTER);
+        assert_eq!(slow.into_inner(), [0], "before it was left");
     }
 
     #[tokio::test]
     async fn when_none_comes_off_the_last_failure_is_told() {
         let attempts = [Err::<u8, u8>(1), Err(2)].map(ready);
 
-        assert_eq!(first_of(attempts.into_iter()).await, Err(2));
+        let first = first_of(attempts.into_iter(), NEXT_ADDRESS_AFTER, |_| {});
+        assert_eq!(first.await, Err(2));
+    }
+
+    #[tokio::test]
+    async fn the_last_one_is_slow_as_well_and_its_failure_is_told() {
+        let fails_late = async {
+            sleep_until((Instant::now() + 2 * NEXT_ADDRESS_AFTER).into()).await;
+            Err::<u8, u8>(1)
+        };
+        let slow = RefCell::new(Vec::new());
+
+        let first = first_of(std::iter::once(fails_late), NEXT_ADDRESS_AFTER, |number| {
+            slow.borrow_mut().push(number);
+        });
+
+        assert_eq!(first.await, Err(1));
+        assert_eq!(slow.into_inner(), [0]);
     }
 }

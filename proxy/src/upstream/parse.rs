@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{HostField, Protocol, Upstream, UpstreamOptions, dialing::Turn, options};
+use super::{HostField, Protocol, Upstream, UpstreamOptions, balance::Balance, options};
 use crate::{
     listener::is_socket_path,
     tls::{InvalidTls, UpstreamTls, UpstreamTlsOptions},
@@ -137,6 +137,9 @@ impl Upstream {
         if others.len() >= Self::SERVERS_MAX || !others.iter().all(is_alike) {
             return Err(InvalidUpstream::Mixed);
         }
+        if !others.is_empty() {
+            first.balance = Balance::of(others.len() + 1);
+        }
         first.others = others.into();
         Ok(first)
     }
@@ -197,7 +200,7 @@ impl Upstream {
             tls,
             options: UpstreamOptions::default(),
             others: Arc::default(),
-            turn: Turn::default(),
+            balance: Balance::default(),
         })
     }
 
@@ -234,7 +237,7 @@ impl Upstream {
             tls: None,
             options: UpstreamOptions::default(),
             others: Arc::default(),
-            turn: Turn::default(),
+            balance: Balance::default(),
         })
     }
 

@@ -25,7 +25,7 @@ fn several_servers_are_alike() {
     let upstream = Upstream::parse("http://a:1/v1, http://b:2/v1/").unwrap();
     assert_eq!(upstream.to_string(), several);
     assert_eq!(upstream, Upstream::parse(several).unwrap());
-    let turns = [0; 3].map(|_| upstream.next_server());
+    let turns = [0; 3].map(|_| upstream.next_server().server);
     assert_eq!(turns, [0, 1, 0]);
     for text in [
         "http://a:1,tcp://b:2",

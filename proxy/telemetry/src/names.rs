@@ -96,6 +96,8 @@ table! {
         "Bytes sent to clients."
     Counter PROXY_UPSTREAM_RETRIES = "proxy.upstream_retries" ["route"] "requests"
         "Requests sent again because a pooled upstream connection had gone stale."
+    Counter PROXY_SERVER_FAILURES = "proxy.server_failures" ["route", "server"] "attempts"
+        "Attempts to connect to one of a route's several servers that failed, or were not accepted for 250 ms. The server is tried last then."
     Histogram PROXY_LATENCY = "proxy.latency" ["route"] "ms"
         "From the request's head to the end of the answer's body."
     Histogram PROXY_UPSTREAM_LATENCY = "proxy.upstream_latency" ["route"] "ms"

@@ -118,6 +118,41 @@ async fn a_request_is_a_server_span_with_a_client_span_that_the_upstream_hears_o
 }
 
 #[tokio::test]
+async fn of_several_servers_the_span_names_the_one_that_was_reached() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let refusing = free.local_addr().unwrap();
+    drop(free);
+    let upstream = TestUpstream::replying("hello").await;
+    let world = World::before(&format!("http://{refusing},{}", upstream.url()), &[]);
+
+    world.proxy.connect().await.exchange(GET).await;
+
+    let spans = world.spans(2).await;
+    let client = of(&spans, ReceivedKind::Client);
+    let url = format!("{}/books?q=1", upstream.url());
+    assert_eq!(client.text("url.full"), Some(url.as_str()));
+    let port = i64::from(upstream.address().port());
+    assert_eq!(client.number("server.port"), Some(port));
+    assert_eq!(client.text("server.address"), Some("127.0.0.1"));
+    assert_eq!(client.text("http.request.method"), Some("GET"));
+}
+
+#[tokio::test]
+async fn of_several_servers_that_refuse_the_span_names_the_one_whose_turn_it_was() {
+    let free = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let [one, two] = free.map(|it| it.local_addr().unwrap());
+    let world = World::before(&format!("http://{one},http://{two}"), &[]);
+
+    let answer = world.proxy.get("/").await;
+
+    assert_eq!(answer.status(), 502);
+    let spans = world.spans(2).await;
+    let client = of(&spans, ReceivedKind::Client);
+    assert_eq!(client.number("server.port"), Some(i64::from(one.port())));
+    assert_eq!(client.text("error.type"), Some("connection_refused"));
+}
+
+#[tokio::test]
 async fn a_tracestate_without_traceparent_does_not_go_out_with_the_new_trace() {
     let upstream = TestUpstream::replying("hello").await;
     let world = World::before(&upstream.url(), &[]);

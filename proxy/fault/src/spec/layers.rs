@@ -70,7 +70,10 @@ impl FaultSpec {
     pub fn check_stream(&self) -> Result<(), Problem> {
         let name = self.fault.name();
         if !self.fault.layers().contains(&Layer::Stream) {
-            return Err(Problem::here(format!("`{name}` acts on requests")));
+            return Err(Problem::here(match self.fault.condition() {
+                None => format!("`{name}` acts on requests"),
+                Some(condition) => format!("`{name}` acts on a request only {condition}"),
+            }));
         }
         if self.layer == Some(Layer::Request) {
             let detail = "a connection of a tcp route has no requests; write \"stream\"";

@@ -13,6 +13,7 @@ use crate::{
 
 impl Record {
     /// Notes that the request goes to the upstream: begins the span of the attempt and passes the trace on in `head`.
+    /// Of an upstream with several servers the span [is told](Self::goes_to) later to which one.
     /// `resend_count` is 1 when a kept connection was found closed and it is sent again, an attempt of its own.
     pub(crate) fn sending(
         &mut self,
@@ -32,13 +33,16 @@ impl Record {
         if !self.scope.tracer.is_on() {
             return;
         }
-        self.attempt = self.span.client(&ClientRequest {
-            method: head.method(),
-            scheme: scheme(upstream.tls().is_some()),
-            authority: upstream.authority(),
-            path: head.target(),
-            resend_count,
-        });
+        self.attempt = match upstream.has_others() {
+            true => self.span.client_of_several(head.method(), resend_count),
+            false => self.span.client(&ClientRequest {
+                method: head.method(),
+                scheme: scheme(upstream.tls().is_some()),
+                authority: upstream.authority(),
+                path: head.target(),
+                resend_count,
+            }),
+        };
         let (traceparent, tracestate) = {
             let states: SmallVec<[&[u8]; 2]> =
                 head.fields.all_kind(FieldKind::Tracestate).collect();
@@ -65,5 +69,10 @@ impl Record {
                 head.fields.remove_kind(FieldKind::Tracestate);
             }
         }
+    }
+    /// Notes which of several servers the attempt goes to, once.
+    pub(crate) fn goes_to(&mut self, head: &RequestHead, server: &Upstream) {
+        let scheme = scheme(server.tls().is_some());
+        (self.attempt).goes_to(scheme, server.authority(), head.target());
     }
 }

@@ -188,7 +188,11 @@ impl<'a> ClientRequest<'a> {
     }
 
     pub(super) fn span_name(&self) -> Cow<'static, str> {
-        known(self.method).unwrap_or("HTTP").into()
+        Self::name_of(self.method)
+    }
+
+    pub(super) fn name_of(method: &str) -> Cow<'static, str> {
+        known(method).unwrap_or("HTTP").into()
     }
 
     pub(super) fn describe(&self, span: &mut Span) {
@@ -199,15 +203,23 @@ impl<'a> ClientRequest<'a> {
             path,
             resend_count,
         } = *self;
+        Self::describe_attempt(method, resend_count, span);
+        Self::describe_target(scheme, authority, path, span);
+    }
+
+    pub(super) fn describe_attempt(method: &str, resend_count: u32, span: &mut Span) {
         describe_method(method, span);
-        let url = format!("{scheme}://{authority}{}", clipped(path));
-        set(span, semconv::URL_FULL, clip(&redact_url(&url)));
-        let host = authority.rsplit('@').next().unwrap_or(authority);
-        describe_server(host, scheme, span);
         if resend_count > 0 {
             let resend_count = i64::from(resend_count);
             set(span, semconv::HTTP_REQUEST_RESEND_COUNT, resend_count);
         }
+    }
+
+    pub(super) fn describe_target(scheme: &str, authority: &str, path: &str, span: &mut Span) {
+        let url = format!("{scheme}://{authority}{}", clipped(path));
+        set(span, semconv::URL_FULL, clip(&redact_url(&url)));
+        let host = authority.rsplit('@').next().unwrap_or(authority);
+        describe_server(host, scheme, span);
     }
 }
 

@@ -61,6 +61,24 @@ impl Span {
         child
     }
 
+    /// As [`client`](Self::client), for a request of which it is not known yet to which server it goes: that is said
+    /// with [`goes_to`](Self::goes_to), once.
+    #[must_use]
+    pub fn client_of_several(&self, method: &str, resend_count: u32) -> Self {
+        let mut child = self.child(SpanKind::Client, ClientRequest::name_of(method));
+        if let Some(span) = child.recording() {
+            ClientRequest::describe_attempt(method, resend_count, span);
+        }
+        child
+    }
+
+    /// Says where the request goes of [`client_of_several`](Self::client_of_several).
+    pub fn goes_to(&mut self, scheme: &str, authority: &str, path: &str) {
+        if let Some(span) = self.recording() {
+            ClientRequest::describe_target(scheme, authority, path, span);
+        }
+    }
+
     /// Begins a child for work inside the process, such as a call of several attempts, or for
     /// waiting.
     #[must_use]

@@ -4,8 +4,11 @@ use std::{
     time::Duration,
 };
 
-use brownout_proxy::Resolver;
+use brownout_proxy::{Resolver, RouteChange, ServerStatus, Upstream};
+use brownout_telemetry::names;
 use brownout_testkit::{How, TestProxy, TestUpstream, eventually};
+
+use tokio::task::JoinSet;
 
 use super::options;
 
@@ -17,6 +20,10 @@ fn both(one: SocketAddr, two: SocketAddr) -> String {
 fn refusing() -> SocketAddr {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     free.local_addr().unwrap()
+}
+
+fn servers(proxy: &TestProxy) -> Vec<ServerStatus> {
+    proxy.handle().route(proxy.route()).unwrap().servers
 }
 
 #[tokio::test]
@@ -84,6 +91,130 @@ async fn a_server_that_does_not_accept_costs_a_moment_and_not_the_whole_time_out
     for _ in 0..2 {
         assert_eq!(proxy.get("/").await.text(), "hello");
     }
+}
+
+#[tokio::test]
+async fn with_little_time_to_connect_there_is_still_some_for_the_next_server() {
+    let full = brownout_testkit::FullListener::new();
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to_url(&both(full.address(), upstream.address()))
+        .with_options(options(|it| {
+            it.connect_timeout = Duration::from_millis(200);
+        }))
+        .start();
+
+    for _ in 0..3 {
+        assert_eq!(proxy.get("/").await.text(), "hello");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_accept_is_tried_last_from_then_on() {
+    let full = brownout_testkit::FullListener::new();
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to_url(&both(full.address(), upstream.address())).start();
+
+    for _ in 0..30 {
+        assert_eq!(proxy.get("/").await.text(), "hello");
+    }
+
+    let servers = servers(&proxy);
+    assert_eq!(servers[0].url, format!("http://{}", full.address()));
+    assert!(servers[0].is_failing, "{servers:?}");
+    assert_eq!(servers[0].connect_failures, 1, "one request has waited");
+    assert_eq!(
+        (servers[1].is_failing, servers[1].connect_failures),
+        (false, 0)
+    );
+    let counted = (proxy.metrics()).counter(
+        names::PROXY_SERVER_FAILURES,
+        &[proxy.route(), &servers[0].url],
+    );
+    assert_eq!(counted.total(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_again_gets_its_turns_back() {
+    let address = refusing();
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to_url(&both(address, upstream.address())).start();
+    for _ in 0..2 {
+        assert_eq!(proxy.get("/").await.text(), "hello");
+    }
+    assert!(servers(&proxy)[0].is_failing);
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let mut answers = JoinSet::new();
+    answers.spawn(async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut connections = JoinSet::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            connections.spawn(async move {
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nback";
+                while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {
+                    stream.write_all(answer).await.unwrap();
+                }
+            });
+        }
+    });
+
+    let began = std::time::Instant::now();
+    while proxy.get("/").await.text() != "back" {
+        assert!(began.elapsed() < Duration::from_secs(30), "it is not asked");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    assert!(!servers(&proxy)[0].is_failing);
+    let mut next = Vec::new();
+    for _ in 0..4 {
+        next.push(proxy.get("/").await.text());
+    }
+    next.sort_unstable();
+    assert_eq!(next, ["back", "back", "hello", "hello"]);
+    answers.abort_all();
+}
+
+#[tokio::test]
+async fn when_all_servers_fail_each_is_still_tried() {
+    let (one, two) = (refusing(), refusing());
+    let proxy = TestProxy::to_url(&both(one, two)).start();
+
+    for _ in 0..3 {
+        assert_eq!(proxy.get("/").await.status(), 502);
+    }
+
+    let failures: Vec<u64> = servers(&proxy)
+        .iter()
+        .map(|it| it.connect_failures)
+        .collect();
+    assert_eq!(failures, [3, 3]);
+}
+
+#[tokio::test]
+async fn another_upstream_begins_without_marks() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to_url(&both(refusing(), upstream.address())).start();
+    for _ in 0..2 {
+        assert_eq!(proxy.get("/").await.text(), "hello");
+    }
+    let changed = |upstream| RouteChange {
+        upstream: Some(Upstream::parse(upstream).unwrap()),
+        ..RouteChange::default()
+    };
+    let other = TestUpstream::replying("other").await;
+    let url = both(upstream.address(), other.address());
+    let handle = proxy.handle();
+
+    handle.change_route(proxy.route(), changed(&url)).unwrap();
+
+    let fresh = servers(&proxy);
+    assert!(
+        fresh
+            .iter()
+            .all(|it| !it.is_failing && it.connect_failures == 0)
+    );
+    let one = upstream.url();
+    handle.change_route(proxy.route(), changed(&one)).unwrap();
+    assert_eq!(servers(&proxy), [], "there is one");
 }
 
 #[tokio::test]
