@@ -40,3 +40,9 @@ const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 
 /// So many bytes of a message wait for credit at most, on each stream: as a socket's send buffer would.
 const UNSENT_MAX: usize = 64 * 1024;
+
+/// So many bytes of frames of one turn of a connection go out together.
+const GATHERED_MAX: usize = 64 * 1024;
+
+/// So many bytes at once go out by themselves, without a copy.
+const NOT_GATHERED: usize = 8 * 1024;

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use crate::transport::Transport;
+use super::io::Sink;
 
 /// Bytes of a frame's head (RFC 9113 §4.1).
 const HEAD: usize = 9;
@@ -79,17 +79,13 @@ impl Frames {
     }
 
     /// Sends frames of ours, if none of `h2`'s is half sent. Ready when none is left that can go out now.
-    pub(super) fn poll_ours(
-        &self,
-        transport: &Transport,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    pub(super) fn poll_ours(&self, sink: &Sink<'_>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut out = self.out.borrow_mut();
         if !out.is_between_frames() {
             return Poll::Ready(Ok(()));
         }
         while out.ours_sent < out.ours.len() {
-            let sent = ready!(transport.poll_write(cx, &out.ours[out.ours_sent..]))?;
+            let sent = ready!(sink.poll_write_both(cx, &out.ours[out.ours_sent..], &[]))?;
             out.ours_sent += sent;
         }
         out.ours.clear();
@@ -100,12 +96,12 @@ impl Frames {
     /// Writes bytes of `h2`, or takes them over. `second` follows `first`.
     pub(super) fn poll_write(
         &self,
-        transport: &Transport,
+        sink: &Sink<'_>,
         cx: &mut Context<'_>,
         first: &[u8],
         second: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_ours(transport, cx))?;
+        ready!(self.poll_ours(sink, cx))?;
         let (first, second) = match self.looks_at_frames() {
             false => (first, second),
             true => {
@@ -117,7 +113,7 @@ impl Frames {
                 (first, &second[..second.len().min(most - first.len())])
             }
         };
-        let written = ready!(transport.poll_write_both(cx, first, second))?;
+        let written = ready!(sink.poll_write_both(cx, first, second))?;
         let of_first = written.min(first.len());
         let mut out = self.out.borrow_mut();
         out.follow(&first[..of_first]);

@@ -14,7 +14,7 @@ use tokio::{
     sync::Notify,
 };
 
-use super::frames::Frames;
+use super::{GATHERED_MAX, NOT_GATHERED, frames::Frames};
 use crate::{http1::Input, transport::Transport};
 
 /// Whoever owns a transport.
@@ -56,10 +56,10 @@ impl<T: HasTransport> Io<T> {
         first: &[u8],
         second: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let transport = self.of.transport();
+        let sink = self.turns.sink(self.of.transport());
         let written = match &self.frames {
-            None => transport.poll_write_both(cx, first, second),
-            Some(frames) => frames.poll_write(transport, cx, first, second),
+            None => sink.poll_write_both(cx, first, second),
+            Some(frames) => frames.poll_write(&sink, cx, first, second),
         };
         self.turns.is_blocked.set(written.is_pending());
         written
@@ -110,21 +110,72 @@ impl<T: HasTransport> AsyncWrite for Io<T> {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let transport = self.of.transport();
-        let ours = (self.frames.as_ref()).map_or(Poll::Ready(Ok(())), |frames| {
-            frames.poll_ours(transport, cx)
-        });
-        let flushed = match ours {
-            Poll::Ready(Ok(())) => transport.poll_flush(cx),
-            waits => waits,
-        };
-        self.turns.is_blocked.set(flushed.is_pending());
-        flushed
+    /// `h2` asks for it behind each DATA frame. What was written goes out when the connection's task [has its turn
+    /// behind it](Turns::poll_flush).
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.of.transport().poll_shutdown(cx)
+        let transport = self.of.transport();
+        ready!(self.turns.poll_flush(transport, self.frames.as_deref(), cx))?;
+        transport.poll_shutdown(cx)
+    }
+}
+
+/// Small frames that go out together: `h2` would write each DATA frame by itself.
+#[derive(Debug, Default)]
+struct Gathered(RefCell<Vec<u8>>);
+
+/// A transport, and what goes to it before anything else.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sink<'a> {
+    transport: &'a Transport,
+    gathered: &'a Gathered,
+}
+
+impl Sink<'_> {
+    /// Takes `first` and `second`, or a part: to be written together with what comes behind, or at once where that is much.
+    pub(super) fn poll_write_both(
+        self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let length = first.len() + second.len();
+        let is_much = length >= NOT_GATHERED;
+        if is_much || self.gathered.0.borrow().len() + length > GATHERED_MAX {
+            ready!(self.poll_write_out(cx))?;
+        }
+        if is_much {
+            return self.transport.poll_write_both(cx, first, second);
+        }
+        let mut gathered = self.gathered.0.borrow_mut();
+        gathered.extend_from_slice(first);
+        gathered.extend_from_slice(second);
+        Poll::Ready(Ok(length))
+    }
+
+    /// Ready once everything that was gathered is with the transport.
+    fn poll_write_out(self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut gathered = self.gathered.0.borrow_mut();
+        let mut sent = 0;
+        let written = loop {
+            if sent == gathered.len() {
+                break Poll::Ready(Ok(()));
+            }
+            match self.transport.poll_write(cx, &gathered[sent..]) {
+                Poll::Ready(Ok(written)) => sent += written,
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        match written {
+            // A connection that is idle keeps no buffer.
+            Poll::Ready(Ok(())) => *gathered = Vec::new(),
+            _ => drop(gathered.drain(..sent)),
+        }
+        written
     }
 }
 
@@ -138,6 +189,7 @@ pub(super) struct Turns {
     /// Wakes the connection's task.
     connection: RefCell<Option<Waker>>,
     written: Notify,
+    gathered: Gathered,
 }
 
 impl Turns {
@@ -149,9 +201,33 @@ impl Turns {
         }
     }
 
-    /// Whether the transport takes nothing now.
-    pub(super) fn set_blocked(&self, is_blocked: bool) {
-        self.is_blocked.set(is_blocked);
+    /// Where frames go.
+    fn sink<'a>(&'a self, transport: &'a Transport) -> Sink<'a> {
+        Sink {
+            transport,
+            gathered: &self.gathered,
+        }
+    }
+
+    /// Writes what was gathered in this turn, with frames of others between.
+    pub(super) fn poll_flush(
+        &self,
+        transport: &Transport,
+        frames: Option<&Frames>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let sink = self.sink(transport);
+        let ours = frames.map_or(Poll::Ready(Ok(())), |frames| frames.poll_ours(&sink, cx));
+        let written = match ours {
+            Poll::Ready(Ok(())) => sink.poll_write_out(cx),
+            waits => waits,
+        };
+        let flushed = match written {
+            Poll::Ready(Ok(())) => transport.poll_flush(cx),
+            waits => waits,
+        };
+        self.is_blocked.set(flushed.is_pending());
+        flushed
     }
 
     /// The connection's task has given all that it could to the transport.

@@ -179,11 +179,14 @@ impl Serving<'_> {
             }
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Pending => {
-                let frames = &self.shared.control.frames;
-                if frames.poll_ours(self.client.transport(), cx).is_pending() {
-                    self.shared.turns.set_blocked(true);
+                let frames = Some(&*self.shared.control.frames);
+                let turns = &self.shared.turns;
+                let flushed = turns.poll_flush(self.client.transport(), frames, cx);
+                if let Poll::Ready(Err(error)) = flushed {
+                    tracing::debug!(%error, peer = %self.client.peer(), "an HTTP/2 connection broke");
+                    return Poll::Ready(None);
                 }
-                self.shared.turns.ends();
+                turns.ends();
             }
         }
         self.poll_idle(scope, cx)

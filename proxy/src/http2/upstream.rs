@@ -6,6 +6,7 @@ use std::{
     pin::pin,
     rc::Rc,
     sync::Arc,
+    task::Poll,
     time::Instant,
 };
 
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 
 use super::{
     CONNECTION_WINDOW, STREAM_WINDOW, STREAMS_MAX, UNSENT_MAX,
+    body::to_io,
     io::{HasTransport, Io, Turns},
     stream::{Stream, ToUpstream},
     window::Windows,
@@ -155,7 +157,8 @@ impl Connections {
         transport: Transport,
     ) -> Result<Transport, UpstreamError> {
         let turns = Rc::new(Turns::default());
-        let io = Io::new(Owned(transport), Input::default(), &turns);
+        let transport = Rc::new(transport);
+        let io = Io::new(Owned(Rc::clone(&transport)), Input::default(), &turns);
         let handshake = Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -164,7 +167,7 @@ impl Connections {
             .enable_push(false)
             .handshake(io);
         let (requests, moves) = handshake.await.map_err(|error| UpstreamError::Broken {
-            source: super::body::to_io(error),
+            source: to_io(error),
         })?;
         let connection = Rc::new(Connection {
             upstream: Arc::clone(upstream),
@@ -192,10 +195,14 @@ impl Connections {
                     windows.tell(window);
                 }
                 let polled = moves.as_mut().poll(cx);
-                if polled.is_pending() {
-                    turns.ends();
+                if polled.is_ready() {
+                    return polled.map_err(to_io);
                 }
-                polled
+                if let Poll::Ready(Err(error)) = turns.poll_flush(&transport, None, cx) {
+                    return Poll::Ready(Err(error));
+                }
+                turns.ends();
+                Poll::Pending
             });
             if let Err(error) = ended.await {
                 tracing::debug!(%error, "an HTTP/2 connection to an upstream broke");
@@ -282,8 +289,8 @@ impl Connection {
     }
 }
 
-/// A transport that nobody else has.
-struct Owned(Transport);
+/// A transport of this connection alone: `h2` writes frames to it, and its task writes them out.
+struct Owned(Rc<Transport>);
 
 impl HasTransport for Owned {
     fn transport(&self) -> &Transport {
