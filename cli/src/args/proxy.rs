@@ -16,12 +16,13 @@ use crate::{control_settings::audit_bytes, process_settings::drain};
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ProxyArgs {
-    /// A listener and the upstream behind it, such as web=127.0.0.1:9100=http://127.0.0.1:9000; may be repeated
+    /// A listener and the upstream behind it, such as web=127.0.0.1:9100=http://127.0.0.1:9000; options stand behind it in the same word, such as
+    /// "web=:9100=http://a:9000,http://b:9000 host=upstream head_timeout=3s"; may be repeated
     #[arg(
         long = "route",
         env = "BROWNOUT_ROUTE",
         value_delimiter = ',',
-        value_name = "NAME=LISTEN=UPSTREAM"
+        value_name = "NAME=LISTEN=UPSTREAM [KEY=VALUE ...]"
     )]
     pub(crate) routes: Vec<String>,
 
@@ -55,7 +56,8 @@ pub(crate) struct ProxyArgs {
     pub(crate) command: Vec<String>,
 }
 
-fn control_tls(word: &str) -> Result<ListenerTlsSpec, String> {
+/// Reads `self`, `off`, or two files.
+pub(super) fn listener_tls(word: &str) -> Result<ListenerTlsSpec, String> {
     match (word, word.split_once(',')) {
         ("self", _) => Ok(ListenerTlsSpec::Own),
         ("off", _) => Ok(ListenerTlsSpec::Off),
@@ -85,7 +87,7 @@ pub(crate) struct ControlArgs {
 
     /// Speak TLS on the control API: self for certificates of the local authority (see: tls ca), or CERT,KEY for PEM files;
     /// SIGHUP reads them again
-    #[arg(long = "control-tls", env = "BROWNOUT_CONTROL_TLS", value_name = "self|CERT,KEY", value_parser = control_tls)]
+    #[arg(long = "control-tls", env = "BROWNOUT_CONTROL_TLS", value_name = "self|CERT,KEY", value_parser = listener_tls)]
     pub(crate) tls: Option<ListenerTlsSpec>,
 
     /// Let other machines call the control API without a token

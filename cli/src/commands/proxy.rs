@@ -1,17 +1,19 @@
 //! `brownout proxy`: stand between services and their upstreams.
 
 mod print_ready;
+mod route_words;
 
 use std::{
     hash::{BuildHasher, RandomState},
     net::SocketAddr,
 };
 
-use brownout_control_api::{ControlConfig, Reloaded, Wanted, new_route};
-use brownout_fault::{is_name, units::show_duration};
+use brownout_control_api::{ControlConfig, Reloaded, Wanted};
+use brownout_fault::units::show_duration;
 use brownout_proxy::{GatewayConfig, NewRoute};
-use brownout_wire::RouteSpec;
 use serde_json::json;
+
+pub(crate) use self::route_words::{one_route, parse_routes};
 
 use self::print_ready::reachable;
 use crate::{
@@ -232,105 +234,7 @@ pub(crate) fn route_variables(
     Ok(variables)
 }
 
-/// Reads the routes of a command line, which was split at its commas.
-pub(crate) fn parse_routes(words: &[String]) -> Result<Vec<NewRoute>, Failure> {
-    // `http://b` behind a comma is another server of the route before it.
-    let is_server = |word: &str| {
-        word.find(['=', ':'])
-            .is_some_and(|at| word[at..].starts_with(':'))
-    };
-    let mut whole: Vec<String> = Vec::new();
-    for word in words {
-        match whole.last_mut() {
-            Some(route) if is_server(word.trim_start()) => {
-                route.push(',');
-                route.push_str(word);
-            }
-            Some(_) | None => whole.push(word.clone()),
-        }
-    }
-    let routes: Result<Vec<NewRoute>, String> = whole.iter().map(|word| one_route(word)).collect();
-    routes.map_err(|why| Failure::new(Exit::Usage, why))
-}
-
 /// A seed of this process's own, short enough to be typed again.
 pub(crate) fn new_seed() -> u64 {
     RandomState::new().hash_one(std::process::id()) % 1_000_000
-}
-
-/// Reads `NAME=LISTEN=UPSTREAM`.
-pub(crate) fn one_route(word: &str) -> Result<NewRoute, String> {
-    let mut parts = word.splitn(3, '=');
-    let (Some(name), Some(listen), Some(upstream)) = (parts.next(), parts.next(), parts.next())
-    else {
-        return Err(format!(
-            "`--route {word}` is not of the form NAME=LISTEN=UPSTREAM, \
-             such as web=127.0.0.1:9100=http://127.0.0.1:9000"
-        ));
-    };
-    if !is_name(name) {
-        return Err(format!(
-            "`--route {word}`: `{name}` is not a route name: up to 64 of a-z, 0-9, `.`, `_` and `-`"
-        ));
-    }
-    new_route(&RouteSpec::new(name, listen, upstream)).map_err(|problems| {
-        let told: Vec<String> = problems
-            .iter()
-            .map(|problem| {
-                format!(
-                    "{} {}",
-                    problem.pointer.trim_start_matches('/'),
-                    problem.detail
-                )
-            })
-            .collect();
-        format!("`--route {word}`: {}", told.join("; "))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_route_is_a_name_an_address_and_an_upstream() {
-        let route = one_route("web=127.0.0.1:0=http://127.0.0.1:9000").unwrap();
-
-        assert_eq!(route.name, "web");
-        assert_eq!(route.upstream.to_string(), "http://127.0.0.1:9000");
-    }
-
-    #[test]
-    fn a_url_behind_a_comma_is_another_server_of_the_route() {
-        let words = ["web=:0=http://a:1/x,y", "http://b:2/x,y", "db=:0=tcp://c:3"];
-
-        let routes = parse_routes(&words.map(str::to_owned)).unwrap();
-
-        let upstreams: Vec<String> = routes.iter().map(|it| it.upstream.to_string()).collect();
-        assert_eq!(upstreams, ["http://a:1/x,y,http://b:2/x,y", "tcp://c:3"]);
-    }
-
-    #[test]
-    fn a_wrong_route_says_what_is_wrong_with_it() {
-        let cases = [
-            ("web", "is not of the form NAME=LISTEN=UPSTREAM"),
-            ("web=127.0.0.1:0", "is not of the form NAME=LISTEN=UPSTREAM"),
-            (
-                "We b=127.0.0.1:0=http://127.0.0.1:1",
-                "`We b` is not a route name",
-            ),
-            (
-                "web=nowhere=http://127.0.0.1:1",
-                "listen is not an address to listen on",
-            ),
-            (
-                "web=127.0.0.1:0=127.0.0.1:1",
-                "upstream is not the URL of an upstream",
-            ),
-        ];
-        for (word, wanted) in cases {
-            let why = one_route(word).unwrap_err();
-            assert!(why.contains(wanted), "{why}");
-        }
-    }
 }

@@ -1,10 +1,12 @@
 //! `brownout route`: make, see and delete routes.
 
-use brownout_client::Client;
+use brownout_client::{Client, ClientError};
+use brownout_fault::read::Problem;
 use brownout_wire::{
     ListenerTlsSpec, PoolSpec, RouteAnswer, RouteList, RouteOptions, RoutePatch, RouteSpec,
-    UpstreamTlsSpec,
+    ServerState, UpstreamTlsSpec,
 };
+use serde_json::json;
 
 use crate::{
     args::{AddRoute, ApiArgs, RouteArgs, RouteCommand},
@@ -16,8 +18,8 @@ pub(crate) async fn run(args: RouteArgs) -> Result<Exit, Failure> {
     let client = args.api.client()?;
     match args.command {
         RouteCommand::Add(add) => {
-            let spec = to_be_made(*add);
-            let route = client.add_route(&spec).await?;
+            let spec = to_be_made(*add)?;
+            let route = client.add_route(&spec).await.map_err(named_by_flags)?;
             args.api.print(&route, || {
                 println!("{}: {} -> {}", route.name, route.listen, route.upstream);
             });
@@ -48,46 +50,86 @@ pub(crate) async fn run(args: RouteArgs) -> Result<Exit, Failure> {
 }
 
 /// The route that the flags ask for.
-fn to_be_made(add: AddRoute) -> RouteSpec {
-    let AddRoute {
-        name,
-        listen,
-        upstream,
-        caller_faults,
-        host,
-        connect_timeout,
-        head_timeout,
-        pool_max,
-        path_prefix,
-        accept_proxy,
-        send_proxy,
-        tls,
-        upstream_ca,
-        upstream_insecure,
-    } = add;
-    let mut spec = RouteSpec::new(name, listen, upstream);
-    spec.caller_faults = caller_faults;
-    spec.accept_proxy = accept_proxy;
-    spec.host = host;
-    spec.options = RouteOptions {
-        connect_timeout,
-        head_timeout,
-        pool: pool_max.map(|max| PoolSpec {
-            max_connections: Some(max),
-            ..PoolSpec::default()
-        }),
-        path_prefix,
-        send_proxy,
+fn to_be_made(add: AddRoute) -> Result<RouteSpec, Failure> {
+    let pool = PoolSpec {
+        max_connections: add.pool_max,
+        max_idle: add.pool_max_idle,
+        idle_timeout: add.pool_idle_timeout,
     };
-    spec.tls = tls.then_some(ListenerTlsSpec::Own);
-    if upstream_ca.is_some() || upstream_insecure {
-        spec.upstream_tls = Some(UpstreamTlsSpec {
-            ca: upstream_ca,
-            insecure: upstream_insecure,
-            ..UpstreamTlsSpec::default()
-        });
+    let upstream_tls = UpstreamTlsSpec {
+        ca: add.upstream_ca,
+        cert: add.upstream_cert,
+        key: add.upstream_key,
+        server_name: add.upstream_server_name,
+        insecure: add.upstream_insecure,
+        alpn: (!add.upstream_alpn.is_empty()).then_some(add.upstream_alpn),
+    };
+    let mut spec = RouteSpec::new(add.name, add.listen, add.upstream);
+    spec.caller_faults = add.caller_faults;
+    spec.accept_proxy = add.accept_proxy;
+    spec.enabled = !add.disabled;
+    spec.host = add.host;
+    spec.options = RouteOptions {
+        connect_timeout: add.connect_timeout,
+        head_timeout: add.head_timeout,
+        pool: (pool != PoolSpec::default()).then_some(pool),
+        path_prefix: add.path_prefix,
+        send_proxy: add.send_proxy,
+    };
+    spec.upstream_tls = (upstream_tls != UpstreamTlsSpec::default()).then_some(upstream_tls);
+    spec.tls = add.tls;
+    if !add.tls_certificate.is_empty() {
+        let Some(ListenerTlsSpec::Files { others, .. }) = &mut spec.tls else {
+            let why = "`--tls-certificate` stands beside `--tls=CERT,KEY`, which is shown to clients that ask for no name";
+            return Err(Failure::new(Exit::Usage, why));
+        };
+        *others = add.tls_certificate;
     }
-    spec
+    let mut route = spec.to_value();
+    if let Some(protocol) = add.protocol {
+        route["protocol"] = json!(protocol);
+    }
+    RouteSpec::read(&route).map_err(|problems| {
+        let told = problems.into_iter().map(|Problem { pointer, detail }| {
+            let place = flag_of(&pointer).unwrap_or(pointer);
+            format!("{place}: {detail}")
+        });
+        Failure::new(Exit::Usage, told.collect::<Vec<_>>().join("\n"))
+    })
+}
+
+/// The flag or word that sets the member at `pointer` of the route.
+fn flag_of(pointer: &str) -> Option<String> {
+    let mut parts = pointer.trim_start_matches('/').split('/');
+    let (first, second) = (parts.next()?, parts.next());
+    Some(match (first, second) {
+        ("name" | "listen" | "upstream", _) => first.to_uppercase(),
+        ("enabled", _) => "--disabled".to_owned(),
+        ("tls", Some("certificates")) => "--tls-certificate".to_owned(),
+        ("tls", _) => "--tls".to_owned(),
+        ("pool", Some("max_connections")) => "--pool-max".to_owned(),
+        ("pool", Some(member)) => format!("--pool-{}", member.replace('_', "-")),
+        ("upstream_tls", Some(member)) => format!("--upstream-{}", member.replace('_', "-")),
+        (
+            "protocol" | "host" | "path_prefix" | "connect_timeout" | "head_timeout"
+            | "accept_proxy" | "send_proxy" | "caller_faults",
+            _,
+        ) => format!("--{}", first.replace('_', "-")),
+        _ => return None,
+    })
+}
+
+/// A refusal whose places are the flags of the command line.
+fn named_by_flags(error: ClientError) -> Failure {
+    let ClientError::Refused(mut problem) = error else {
+        return error.into();
+    };
+    for error in &mut problem.errors {
+        if let Some(flag) = flag_of(&error.pointer) {
+            error.pointer = flag;
+        }
+    }
+    ClientError::Refused(problem).into()
 }
 
 /// Enables or disables routes, each for itself.
@@ -136,7 +178,7 @@ fn print_routes(routes: &[RouteAnswer]) {
                 route.name.clone(),
                 route.listen.clone(),
                 route.upstream.clone(),
-                if route.enabled { "enabled" } else { "disabled" }.to_owned(),
+                state(route),
                 route.connections.to_string(),
                 route.requests.to_string(),
                 if route.faults.is_empty() {
@@ -147,4 +189,15 @@ fn print_routes(routes: &[RouteAnswer]) {
             ]
         }),
     );
+}
+
+/// Whether it accepts connections, and whether some of its servers do not.
+fn state(route: &RouteAnswer) -> String {
+    let failing = route.servers.iter();
+    let failing = failing.filter(|it| it.state == ServerState::Failing);
+    match (route.enabled, failing.count()) {
+        (false, _) => "disabled".to_owned(),
+        (true, 0) => "enabled".to_owned(),
+        (true, failing) => format!("enabled, {failing} of {} servers fail", route.servers.len()),
+    }
 }

@@ -25,6 +25,7 @@ mod logging;
 mod policy_command;
 mod proxy_command;
 mod requests_command;
+mod route_options;
 mod run_command;
 mod settings;
 mod signals;
