@@ -97,6 +97,52 @@ async fn a_listener_gets_tls_and_loses_it() {
 }
 
 #[tokio::test]
+async fn a_tcp_route_gets_tls_on_both_sides_and_loses_it() {
+    let world = World::start().await;
+    let authority = TestAuthority::new();
+    let issued = authority.issue(&["db.test"]);
+    let behind = authority.issue(&["127.0.0.1"]);
+    let front = TlsFront::before(world.upstream.address(), &behind).await;
+    let plain = format!("tcp://{}", world.upstream.address());
+    let route = json!({ "name": "db", "listen": "127.0.0.1:0", "upstream": plain });
+    let (_, made) = world.call("POST", "/routes", route).await;
+    let listen = made["listen"].clone();
+    let patch = |body: Value| world.call("PATCH", "/routes/db", body);
+    assert_eq!(get(&listen).await.text(), "hello");
+
+    let tls = json!({ "cert": issued.cert, "key": issued.key });
+    let (status, patched) = patch(json!({ "tls": tls })).await;
+
+    assert_eq!((status, &patched["tls"]), (200, &tls), "{patched}");
+    let address = listen.as_str().unwrap().parse().unwrap();
+    let tunnel = TlsTunnel::to(address, "db.test", &authority).await;
+    let through = json!(tunnel.address().to_string());
+    assert_eq!(get(&through).await.text(), "hello");
+
+    let encrypted = front.url().replace("https://", "tls://");
+    let upstream_tls = json!({ "ca": authority.file() });
+    let change = json!({ "upstream": encrypted, "upstream_tls": upstream_tls });
+    let (status, patched) = patch(change).await;
+    assert_eq!((status, &patched["tls"]), (200, &tls), "{patched}");
+    assert_eq!(patched["upstream_tls"], upstream_tls);
+    assert_eq!(patched["protocol"], "tcp");
+    assert_eq!(get(&through).await.text(), "hello");
+
+    let (status, refused) =
+        patch(json!({ "tls": { "cert": issued.cert, "key": behind.key } })).await;
+    assert_eq!(
+        (status, &refused["errors"][0]["pointer"]),
+        (422, &json!("/tls/key"))
+    );
+    assert_eq!(get(&through).await.text(), "hello", "it stays as it was");
+
+    let (status, patched) = patch(json!({ "tls": "off", "upstream": plain })).await;
+    assert_eq!((status, &patched["tls"]), (200, &Value::Null), "{patched}");
+    assert_eq!(patched["upstream_tls"], Value::Null);
+    assert_eq!(get(&listen).await.text(), "hello");
+}
+
+#[tokio::test]
 async fn what_cannot_be_used_is_refused_with_its_place_and_the_file() {
     let world = World::start().await;
     let authority = TestAuthority::new();

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use brownout_fault::FaultSpec;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -89,6 +89,14 @@ impl RouteTls {
             listener: generator.subschema_for::<ListenerTlsSpec>(),
             upstream: generator.subschema_for::<UpstreamTlsSpec>(),
         }
+    }
+
+    /// Themselves, for a schema that has no place for them.
+    #[must_use]
+    pub fn inline() -> Self {
+        let mut settings = SchemaSettings::draft2020_12();
+        settings.inline_subschemas = true;
+        Self::new(&mut settings.into_generator())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The JSON Schema of an experiment's file.
 
 use brownout_fault::FaultSpec;
+use brownout_wire::schema::RouteTls;
 use serde_json::{Value, json};
 
 use super::VerdictRule;
@@ -55,16 +56,7 @@ pub fn schema() -> Value {
             "routes": {
                 "type": "object",
                 "propertyNames": name,
-                "additionalProperties": {
-                    "type": "object", "additionalProperties": false, "required": ["upstream"],
-                    "properties": {
-                        "listen": { "type": "string", "description": "HOST:PORT; default 127.0.0.1:0" },
-                        "upstream": { "type": "string", "description": "http://HOST:PORT or tcp://HOST:PORT" },
-                        "protocol": { "enum": ["http", "tcp"] },
-                        "enabled": { "type": "boolean" },
-                        "caller_faults": { "type": "boolean" },
-                    },
-                },
+                "additionalProperties": route(),
             },
             "demo": {
                 "type": "object", "additionalProperties": false, "required": ["system"],
@@ -190,6 +182,17 @@ pub fn schema() -> Value {
             },
         },
     })
+}
+
+/// A route of `[routes]`: as that of `POST /routes`, but named by its key, and on a free port where it says nothing.
+fn route() -> Value {
+    let mut route = brownout_wire::schema::route(&RouteTls::inline());
+    if let Some(properties) = route["properties"].as_object_mut() {
+        properties.remove("name");
+        properties["listen"]["default"] = json!("127.0.0.1:0");
+    }
+    route["required"] = json!(["upstream"]);
+    route
 }
 
 /// Every key of a fault: those that all kinds share, `pages` and `for`, and one for each kind with its own schema.

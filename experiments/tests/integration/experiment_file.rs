@@ -236,6 +236,40 @@ fn others_may_make_the_load() {
 }
 
 #[test]
+fn the_schema_knows_every_key_of_a_route() {
+    let mut schemas = boon::Schemas::new();
+    let mut compiler = boon::Compiler::new();
+    compiler.add_resource("experiment.json", schema()).unwrap();
+    let compiled = compiler.compile("experiment.json", &mut schemas).unwrap();
+    let every_key = r#"web = { upstream = ["https://127.0.0.1:9000/v1", "https://127.0.0.1:9001/v1"], listen = "127.0.0.1:9100",
+        protocol = "auto", host = "upstream", path_prefix = "/api", connect_timeout = "250ms", head_timeout = "3s",
+        pool = { max_connections = 32, max_idle = 8, idle_timeout = "20s" }, accept_proxy = true, send_proxy = "none",
+        tls = { cert = "c.pem", key = "k.pem", certificates = [{ cert = "d.pem", key = "l.pem", names = ["b.test"] }] },
+        upstream_tls = { ca = "ca.pem", server_name = "api.test", alpn = ["h2"] }, caller_faults = true, enabled = false }"#;
+    let plain = "web = { upstream = \"http://127.0.0.1:9000\" }";
+    let valid = |route: &str| {
+        let text = SMALL.replace(plain, route);
+        let table: toml::Table = toml::from_str(&text).unwrap();
+        let value = serde_json::to_value(table).unwrap();
+        (schemas.validate(&value, compiled).is_ok(), text)
+    };
+
+    let (is_valid, text) = valid(every_key);
+
+    assert!(is_valid);
+    let route = &read(&text).routes[0];
+    assert_eq!(route.options.head_timeout.as_deref(), Some("3s"));
+    for wrong in [
+        "web = { upstream = \"http://127.0.0.1:9000\", name = \"web\" }",
+        "web = { upstream = \"http://127.0.0.1:9000\", head_timout = \"3s\" }",
+        "web = { upstream = \"http://127.0.0.1:9000\", pool = { max = 3 } }",
+        "web = { listen = \"127.0.0.1:0\" }",
+    ] {
+        assert!(!valid(wrong).0, "{wrong}");
+    }
+}
+
+#[test]
 fn the_schema_takes_what_the_reader_takes_and_refuses_unknown_keys() {
     let mut schemas = boon::Schemas::new();
     let mut compiler = boon::Compiler::new();
