@@ -1,6 +1,7 @@
 //! Answers that the proxy gives itself: about an upstream that failed, about a request that it refuses, or for a fault.
 
 use std::{
+    fmt::Write as _,
     net::SocketAddr,
     time::{Duration, SystemTime},
 };
@@ -82,6 +83,11 @@ impl Exchange<'_> {
         detail: &str,
         body: Option<&mut Source<'_>>,
     ) -> After {
+        if self.asked.is_grpc {
+            self.record.borrow_mut().answered(200);
+            let message = format!("route {}: {detail}", self.scope.route.name());
+            return self.answer_grpc(status, &message, None, body).await;
+        }
         self.record.borrow_mut().answered(status);
         let content = problem(self.scope.route.name(), status, detail);
         let mut answer = OwnAnswer::new(status);
@@ -107,8 +113,14 @@ impl Exchange<'_> {
         body: Option<&mut Source<'_>>,
     ) -> After {
         let status = made.status.as_u16();
-        if self.client.is_stream() && is_grpc(asked) {
-            return self.answer_grpc(by, status, body).await;
+        if self.asked.is_grpc {
+            let marker = {
+                let mut record = self.record.borrow_mut();
+                record.changed_by_fault(200);
+                record.fired(by).marker().map(ToOwned::to_owned)
+            };
+            let message = format!("a fault answered {status}");
+            return (self.answer_grpc(status, &message, marker.as_deref(), body)).await;
         }
         let mut answer = OwnAnswer::new(status);
         {
@@ -146,18 +158,19 @@ impl Exchange<'_> {
     }
 
     /// Ends a gRPC call in the upstream's place with trailers alone, as gRPC maps the status of HTTP.
-    async fn answer_grpc(&self, by: usize, status: u16, body: Option<&mut Source<'_>>) -> After {
+    async fn answer_grpc(
+        &self,
+        status: u16,
+        message: &str,
+        marker: Option<&str>,
+        body: Option<&mut Source<'_>>,
+    ) -> After {
         let mut answer = OwnAnswer::new(200);
-        {
-            let mut record = self.record.borrow_mut();
-            record.changed_by_fault(200);
-            answer.field("content-type", b"application/grpc");
-            answer.field("grpc-status", grpc_status(status).to_string().as_bytes());
-            let message = format!("a fault answered {status}");
-            answer.field("grpc-message", message.as_bytes());
-            if let Some(marker) = record.fired(by).marker() {
-                answer.field(FAULT_FIELD, marker.as_bytes());
-            }
+        answer.field("content-type", b"application/grpc");
+        answer.field("grpc-status", grpc_status(status).to_string().as_bytes());
+        answer.field("grpc-message", grpc_message(message).as_bytes());
+        if let Some(marker) = marker {
+            answer.field(FAULT_FIELD, marker.as_bytes());
         }
         // A head that says chunked, and nothing behind it, ends its stream.
         answer.field("transfer-encoding", b"chunked");
@@ -208,9 +221,23 @@ impl Exchange<'_> {
 }
 
 /// Whether a request with these fields is a gRPC call.
-fn is_grpc(asked: &Fields) -> bool {
+pub(super) fn is_grpc(asked: &Fields) -> bool {
     let content_type = asked.get("content-type");
     content_type.is_some_and(|it| it.starts_with(b"application/grpc"))
+}
+
+/// A message as a field has it: all but printable ASCII as %XX ("gRPC over HTTP2", Responses).
+fn grpc_message(message: &str) -> String {
+    let mut encoded = String::with_capacity(message.len());
+    for byte in message.bytes() {
+        match byte {
+            b'%' => encoded.push_str("%25"),
+            b' '..=b'~' => encoded.push(char::from(byte)),
+            // It never fails on a String.
+            _ => drop(write!(encoded, "%{byte:02X}")),
+        }
+    }
+    encoded
 }
 
 /// The status of gRPC that clients make of a status of HTTP ("HTTP to gRPC Status Code Mapping").

@@ -490,6 +490,29 @@ async fn a_call_of_grpc_is_aborted_with_trailers_alone() {
 }
 
 #[tokio::test]
+async fn a_call_of_grpc_without_an_upstream_is_unavailable() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    let proxy = spoken(&url, HttpVersion::Http2).start();
+    let mut client = Client::connect(proxy.address()).await;
+    let request = client
+        .request("POST", "/pkg.Service/Method")
+        .header("content-type", "application/grpc");
+
+    let (answer, _) = client.send(request, true).await;
+    let answer = within("an answer", answer).await.unwrap();
+    let other = client.get("/").await;
+
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["grpc-status"], "14");
+    let message = answer.headers()["grpc-message"].to_str().unwrap();
+    assert!(message.starts_with("route "), "{message}");
+    assert!(answer.body().is_end_stream());
+    assert_eq!(other.status, 502);
+}
+
+#[tokio::test]
 async fn faults_act_on_streams_to_both_sides() {
     let upstream = Upstream::start().await;
     let proxy = upstream
