@@ -1,32 +1,35 @@
-"""python_client.py LIBRARY URL TIMES: the last of TIMES requests, by requests or httpx, as a programmer sees it."""
+"""python_client.py LIBRARY URL TIMES BYTES: the last of TIMES requests, by requests or httpx, as a programmer sees it.
+
+httpx-http2 is httpx that speaks HTTP/2 alone. With BYTES above 0 it posts so many.
+"""
 
 import sys
 
-library, url, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
+library, url, times, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+options = {"content": bytes(size)} if size else {}
+method = "POST" if size else "GET"
 
 if library == "requests":
     import requests
 
     client = requests.Session()
 
-    def get():
-        answer = client.get(url, timeout=2)
-        return answer.status_code, answer.content
+    def ask():
+        return client.request(method, url, timeout=2)
 
 else:
     import httpx
 
-    client = httpx.Client(timeout=2)
+    client = httpx.Client(http1=library == "httpx", http2=library == "httpx-http2", timeout=2)
 
-    def get():
-        answer = client.get(url)
-        return answer.status_code, answer.content
+    def ask():
+        return client.request(method, url, **options)
 
 
 for _ in range(times - 1):
-    get()
+    ask()
 try:
-    status, content = get()
-    print(f"{status}, {len(content)} bytes")
+    answer = ask()
+    print(f"{answer.status_code}, {len(answer.content)} bytes")
 except Exception as error:  # Whatever it is: that is what is asked.
-    print(f"{library}.{type(error).__name__}: {error}")
+    print(f"{library.split('-')[0]}.{type(error).__name__}: {error}")

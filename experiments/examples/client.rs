@@ -1,4 +1,6 @@
-//! What a Rust programmer sees of the last of TIMES requests: `client reqwest|hyper URL TIMES`.
+//! What a Rust programmer sees of the last of TIMES requests: `client reqwest|hyper|hyper-http2 URL TIMES BYTES`.
+//!
+//! With BYTES above 0 hyper posts so many.
 //!
 //! One of the clients of `experiments/clients/matrix`, which breaks the answers.
 #![expect(clippy::print_stdout, reason = "the line is what it is for")]
@@ -6,7 +8,7 @@
 use std::{error::Error, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -23,13 +25,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut next = || {
         arguments
             .next()
-            .ok_or("usage: client reqwest|hyper URL TIMES")
+            .ok_or("usage: client reqwest|hyper|hyper-http2 URL TIMES BYTES")
     };
-    let (library, url, times) = (next()?, next()?, next()?.parse()?);
+    let (library, url, times, bytes) = (next()?, next()?, next()?.parse()?, next()?.parse()?);
     let seen = match library.as_str() {
         "reqwest" => by_reqwest(&url, times).await,
-        "hyper" => by_hyper(&url, times).await,
-        other => return Err(format!("unknown client `{other}`: reqwest or hyper").into()),
+        "hyper" => by_hyper(&url, times, bytes, Http2::Never).await,
+        "hyper-http2" => by_hyper(&url, times, bytes, Http2::Only).await,
+        other => return Err(format!("unknown client `{other}`").into()),
     };
     match seen {
         Ok(answer) => println!("{answer}"),
@@ -51,11 +54,22 @@ async fn by_reqwest(url: &str, times: u32) -> Seen {
     get().await
 }
 
-async fn by_hyper(url: &str, times: u32) -> Seen {
-    let client: Client<HttpConnector, Empty<Bytes>> =
-        Client::builder(TokioExecutor::new()).build_http();
+/// Whether hyper speaks HTTP/2, which it does by prior knowledge.
+#[derive(Clone, Copy, PartialEq)]
+enum Http2 {
+    Never,
+    Only,
+}
+
+async fn by_hyper(url: &str, times: u32, bytes: usize, http2: Http2) -> Seen {
+    let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new())
+        .http2_only(http2 == Http2::Only)
+        .build_http();
+    let method = if bytes == 0 { "GET" } else { "POST" };
     let get = async || -> Seen {
-        let answer = client.get(url.parse()?).await?;
+        let request = http::Request::builder().method(method).uri(url);
+        let request = request.body(Full::new(Bytes::from(vec![0; bytes])))?;
+        let answer = client.request(request).await?;
         let status = answer.status().as_u16();
         let content = answer.into_body().collect().await?.to_bytes();
         Ok(format!("{status}, {} bytes", content.len()))
