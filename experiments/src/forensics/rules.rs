@@ -408,7 +408,7 @@ impl Trial {
     }
 
     /// Calls for each page in the last part of the fault: its last third, so that a breaker had time.
-    fn late_calls_per_page(&self) -> Option<f64> {
+    pub(crate) fn late_calls_per_page(&self) -> Option<f64> {
         let end = self.fault_end();
         let third = end.saturating_sub(self.armed) / 3;
         self.calls_per_page(end - third, end)

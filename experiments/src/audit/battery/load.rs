@@ -21,6 +21,12 @@ const WATCH_MIN: Duration = Duration::from_secs(11);
 /// breakers stay open where nobody says anything else (resilience4j, pybreaker).
 const SILENT_MAX: Duration = Duration::from_secs(65);
 
+/// How long calls must go on in an outage before it is said that nothing stops them.
+const GOES_ON: Duration = Duration::from_secs(4);
+/// The same where a breaker may look at a share of failures over time, which the good calls before the outage keep low:
+/// more than the 10 s over which opossum looks, and with the outage before it most of the 30 s of Polly.
+const GOES_ON_LONG: Duration = Duration::from_secs(16);
+
 /// What an outage is like, from the starts of attempts.
 #[derive(Debug, Clone, Copy)]
 struct Silences {
@@ -178,21 +184,39 @@ impl Experiments<'_, '_> {
 
     /// S15, S16 and S17: outages of 503s and of resets, for as long as it takes to see how the client waits, and the return
     /// from each.
+    ///
+    /// A breaker may look at the share of failures in the last seconds. Good calls before the first outage keep that low, and
+    /// the first outage makes it high for the second one. So where calls go on in the first, the second is longer; where they stop
+    /// in the second alone, the first is tried again.
     pub(super) async fn outages(&mut self) -> Result<(), Stop> {
-        let faults = self.on_all(&json!({ "abort": 503 }));
-        let trial = self.outage("S15", "503", &faults, OPEN_MAX).await?;
+        let of_503s = self.on_all(&json!({ "abort": 503 }));
+        let trial = (self.outage("S15", "503", &of_503s, OPEN_MAX, GOES_ON)).await?;
         let comes_back = trial.comes_back().is_some();
+        let goes_on = self.goes_on(&trial);
         self.battery.outage_503 = Some(trial);
-        let faults = self.on_all(&json!({ "reset": {} }));
+        let resets = self.on_all(&json!({ "reset": {} }));
         // Who does not come back from the first need not be waited for as long again.
         let longest = if comes_back { OPEN_MAX } else { WATCH_MIN };
-        let trial = self.outage("S16", "reset", &faults, longest).await?;
+        let long = if goes_on { GOES_ON_LONG } else { GOES_ON };
+        let trial = (self.outage("S16", "reset", &resets, longest, long)).await?;
         let is_used_up = comes_back && trial.struck > Some(0) && trial.comes_back().is_none();
+        let stops = !self.goes_on(&trial) && trial.comes_back().is_some();
         self.battery.outage_reset = Some(trial);
+        if goes_on && stops && self.wants(&[Id::BreakerIgnores5xx, Id::NoEffectiveBreaker]) {
+            let again = self.outage("S15", "503 again", &of_503s, OPEN_MAX, GOES_ON_LONG);
+            self.battery.outage_503 = Some(again.await?);
+        }
         if is_used_up && self.wants(&[Id::PoolLeak]) {
             self.pool_places().await?;
         }
         Ok(())
+    }
+
+    /// Whether each page calls, and calls came late in an outage about as often as in calm.
+    fn goes_on(&self, trial: &Trial) -> bool {
+        let scale = &self.calm.scale;
+        let late = trial.late_calls_per_page().unwrap_or(0.0);
+        !scale.background && scale.calls_per_page >= 0.9 && late >= scale.calls_per_page * 0.8
     }
 
     /// S27: resets one at a time, with good pages between, until no call is made any more: the places of the pool.
@@ -245,6 +269,7 @@ impl Experiments<'_, '_> {
         form: &str,
         faults: &[Value],
         longest: Duration,
+        goes_on: Duration,
     ) -> Result<Trial, Stop> {
         const BEFORE: Duration = Duration::from_millis(700);
         if !self.calm.scale.background {
@@ -255,7 +280,7 @@ impl Experiments<'_, '_> {
         let load = self.lab.load(&mut probe, rate);
         sleep(BEFORE).await;
         self.lab.arm(&mut probe, faults).await?;
-        self.watch_outage(&probe, rate, longest).await?;
+        self.watch_outage(&probe, rate, longest, goes_on).await?;
         self.lab.disarm(&mut probe).await?;
         let is_back = self.watch_return(&probe, rate, longest).await?;
         self.lab.end_load(&mut probe, load).await;
@@ -269,14 +294,15 @@ impl Experiments<'_, '_> {
         Ok(trial)
     }
 
-    /// Until it is plain how the client waits: calls go on, or it is silent again and again for as long, or for ever longer.
+    /// Until it is plain how the client waits: calls go on for so long, or it is silent again and again for as long, or for
+    /// ever longer.
     async fn watch_outage(
         &mut self,
         probe: &Probe,
         rate: f64,
         longest: Duration,
+        goes_on: Duration,
     ) -> Result<(), Stop> {
-        const LEAST: Duration = Duration::from_secs(4);
         const DOUBLING: Duration = Duration::from_secs(20);
         let began = Instant::now();
         loop {
@@ -288,12 +314,12 @@ impl Experiments<'_, '_> {
                 self.open_time = self.open_time.max(seen.first);
             }
             let is_plain = match seen.count {
-                0 => seen.now < Duration::from_millis(500),
+                0 => elapsed >= goes_on && seen.now < Duration::from_millis(500),
                 1 => false,
                 // Ever longer ones are watched until there are enough of them.
                 _ => seen.doublings == 0 || seen.doublings >= 3 || elapsed >= DOUBLING,
             };
-            if (elapsed >= LEAST && is_plain) || elapsed >= longest {
+            if (elapsed >= GOES_ON && is_plain) || elapsed >= longest {
                 return Ok(());
             }
         }
