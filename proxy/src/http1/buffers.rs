@@ -131,11 +131,13 @@ thread_local! {
 impl Output {
     /// More memory than this is not kept for the next borrower.
     const KEPT_MAX: usize = 64 * 1024;
+    /// What most heads need: so they grow only once.
+    const USUAL: usize = 512;
 
     pub(crate) fn new() -> Self {
         let spare = SPARE_OUTPUTS.with_borrow_mut(Vec::pop);
         Self {
-            bytes: spare.unwrap_or_default(),
+            bytes: spare.unwrap_or_else(|| Vec::with_capacity(Self::USUAL)),
         }
     }
 

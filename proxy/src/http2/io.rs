@@ -151,6 +151,10 @@ impl Sink<'_> {
             return self.transport.poll_write_both(cx, first, second);
         }
         let mut gathered = self.gathered.0.borrow_mut();
+        if gathered.capacity() == 0 {
+            // It lasts for a turn, and does not grow: that would copy it.
+            gathered.reserve_exact(GATHERED_MAX);
+        }
         gathered.extend_from_slice(first);
         gathered.extend_from_slice(second);
         Poll::Ready(Ok(length))

@@ -215,7 +215,10 @@ impl State {
 
 /// The head of an answer as HTTP/1.1.
 fn head(status: StatusCode, headers: &HeaderMap, framing: &str) -> Vec<u8> {
-    let mut text = format!("HTTP/1.1 {} \r\n", status.as_str()).into_bytes();
+    let mut text = Vec::with_capacity(512);
+    for part in ["HTTP/1.1 ", status.as_str(), " \r\n"] {
+        text.extend_from_slice(part.as_bytes());
+    }
     fields::write(headers, &mut text);
     text.extend_from_slice(framing.as_bytes());
     text.extend_from_slice(b"\r\n");
