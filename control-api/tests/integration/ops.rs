@@ -73,7 +73,7 @@ async fn every_fault_that_comes_changes_or_goes_is_counted_whoever_did_it() {
     let changes = world.metrics.counter(names::CONTROL_FAULT_CHANGES, &[]);
     let aborts = json!([
         { "id": "a", "route": "web", "abort": 503 },
-        { "id": "b", "route": "web", "abort": 503, "ttl": "50ms" },
+        { "id": "b", "route": "web", "abort": 503, "ttl": "2s" },
         { "id": "c", "route": "web", "abort": 503 },
         { "id": "d", "route": "web", "abort": 503 },
     ]);
