@@ -41,7 +41,7 @@ pub fn proxy_route(
         upstream: upstream.map_err(|error| format!("upstream {error}"))?,
         tls: None,
         enabled,
-        caller_faults: false,
+        caller_faults: false.into(),
         accept_proxy: false,
     })
 }

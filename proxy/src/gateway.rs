@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use brownout_fault::FaultReader;
+use brownout_fault::{FaultReader, MayAsk};
 use brownout_telemetry::{Metrics, Tracer};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -202,13 +202,13 @@ impl GatewayHandle {
         if routes.len() >= Self::ROUTES_MAX {
             return Err(RouteError::TooMany);
         }
-        routes::check_caller_faults(new.caller_faults, &new.upstream)?;
+        routes::check_caller_faults(Some(&new.caller_faults), &new.upstream)?;
         let bound = self.0.bind(new.listen)?;
         let address = bound.listening.address().clone();
         self.0
             .check_leads_on(&routes, &new.name, &new.upstream, &address)?;
         let callers = self.0.faults.caller_faults(&new.name);
-        callers.set_on(new.caller_faults);
+        callers.set(new.caller_faults);
         let route = Route::new(
             &new.name,
             new.upstream,
@@ -270,7 +270,8 @@ impl GatewayHandle {
                 upstream: Box::new(upstream.clone()),
             });
         }
-        routes::check_caller_faults(change.caller_faults == Some(true), &entry.route.upstream())?;
+        let upstream = entry.route.upstream();
+        routes::check_caller_faults(change.caller_faults.as_ref(), &upstream)?;
 
         // What may fail: new sockets. Clients wait in the kernel's queue until they are handed to the cores.
         let enable = change.enabled.unwrap_or(entry.open.is_some());
@@ -293,8 +294,8 @@ impl GatewayHandle {
         if let Some(upstream) = change.upstream {
             entry.route.set_upstream(upstream);
         }
-        if let Some(is_on) = change.caller_faults {
-            entry.route.callers.set_on(is_on);
+        if let Some(may_ask) = change.caller_faults {
+            entry.route.callers.set(may_ask);
         }
         if let Some(tls) = tls {
             entry.route.set_tls(tls);
@@ -324,7 +325,7 @@ impl GatewayHandle {
         let mut routes = self.0.lock();
         let removed = routes.remove(name);
         if let Some(entry) = &removed {
-            entry.route.callers.set_on(false);
+            entry.route.callers.set(MayAsk::Nobody);
         }
         self.0.publish(&routes);
         removed.is_some()
@@ -399,7 +400,7 @@ impl Entry {
             protocol: upstream.protocol(),
             enabled: self.open.is_some(),
             revision: self.revision,
-            caller_faults: self.route.callers.is_on(),
+            caller_faults: (*self.route.callers.may_ask()).clone(),
             accept_proxy: self.route.accepts_proxy(),
             connections: u64::try_from(self.route.connections.value()).unwrap_or(0),
             requests: self.route.requests.total(),

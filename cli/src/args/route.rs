@@ -112,6 +112,9 @@ pub(crate) struct AddRoute {
     /// Let callers ask for faults with header fields, such as x-brownout-fault: latency=300ms
     #[arg(long)]
     pub(crate) caller_faults: bool,
+    /// Let those callers ask for faults that come from these addresses, such as 10.0.0.0/8; may be repeated
+    #[arg(long, value_name = "RANGE", conflicts_with = "caller_faults")]
+    pub(crate) caller_faults_from: Vec<String>,
     /// Refuse connections until the route is enabled
     #[arg(long)]
     pub(crate) disabled: bool,

@@ -65,7 +65,7 @@ fn to_be_made(add: AddRoute) -> Result<RouteSpec, Failure> {
         alpn: (!add.upstream_alpn.is_empty()).then_some(add.upstream_alpn),
     };
     let mut spec = RouteSpec::new(add.name, add.listen, add.upstream);
-    spec.caller_faults = add.caller_faults;
+    spec.caller_faults = add.caller_faults.into();
     spec.accept_proxy = add.accept_proxy;
     spec.enabled = !add.disabled;
     spec.host = add.host;
@@ -89,6 +89,9 @@ fn to_be_made(add: AddRoute) -> Result<RouteSpec, Failure> {
     if let Some(protocol) = add.protocol {
         route["protocol"] = json!(protocol);
     }
+    if !add.caller_faults_from.is_empty() {
+        route["caller_faults"] = json!(add.caller_faults_from);
+    }
     RouteSpec::read(&route).map_err(|problems| {
         let told = problems.into_iter().map(|Problem { pointer, detail }| {
             let place = flag_of(&pointer).unwrap_or(pointer);
@@ -107,6 +110,7 @@ fn flag_of(pointer: &str) -> Option<String> {
         ("enabled", _) => "--disabled".to_owned(),
         ("tls", Some("certificates")) => "--tls-certificate".to_owned(),
         ("tls", _) => "--tls".to_owned(),
+        ("caller_faults", Some(_)) => "--caller-faults-from".to_owned(),
         ("pool", Some("max_connections")) => "--pool-max".to_owned(),
         ("pool", Some(member)) => format!("--pool-{}", member.replace('_', "-")),
         ("upstream_tls", Some(member)) => format!("--upstream-{}", member.replace('_', "-")),

@@ -145,6 +145,70 @@ async fn what_a_file_says_of_the_process_is_what_flags_say() {
 }
 
 #[test]
+fn which_callers_may_ask_for_faults_is_said_by_flags_and_by_keys() {
+    let folder = Folder::new();
+    let file = |allowed: &str| {
+        let route =
+            "[[route]]\nname = 'web'\nlisten = '127.0.0.1:0'\nupstream = 'http://127.0.0.1:9'\n";
+        folder.write(
+            "brownout.toml",
+            &format!("{route}caller_faults = {allowed}\n"),
+        )
+    };
+    let server = Server::on_a_free_port(&["proxy", "--config", &file("['10.0.0.0/8', '::1']")]);
+    let control = server.control();
+    let add = |name: &str, flags: &[&str]| {
+        let route = ["route", "add", name, "127.0.0.1:0", "http://127.0.0.1:9"];
+        run(&[&route[..], flags, &["--control", &control]].concat())
+    };
+    let from = [
+        "--caller-faults-from",
+        "10.0.0.0/8",
+        "--caller-faults-from",
+        "::1",
+    ];
+    add("some", &from).ok();
+    add("all", &["--caller-faults"]).ok();
+    add("none", &[]).ok();
+
+    let listed = run(&["route", "ls", "--output", "json", "--control", &control]).ok();
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let routes = listed["routes"].as_array().unwrap().iter();
+    let allowed: Vec<_> = routes
+        .map(|route| {
+            (
+                route["name"].as_str().unwrap(),
+                route["caller_faults"].clone(),
+            )
+        })
+        .collect();
+
+    let some = json!(["10.0.0.0/8", "::1/128"]);
+    let wanted = [
+        ("all", json!(true)),
+        ("none", json!(false)),
+        ("some", some.clone()),
+        ("web", some),
+    ];
+    assert_eq!(allowed, wanted);
+    let refused = add("wrong", &["--caller-faults-from", "nowhere"]);
+    assert_eq!(refused.code(), 2);
+    assert!(
+        refused.err().contains("--caller-faults-from"),
+        "{}",
+        refused.err()
+    );
+    let refused = run(&["check", &file("['nowhere']")]);
+    assert!(
+        refused
+            .err()
+            .contains("line 5: `nowhere` is no range of addresses"),
+        "{}",
+        refused.err()
+    );
+}
+
+#[test]
 fn wrong_words_of_a_file_for_the_process_are_told_with_their_line() {
     let folder = Folder::new();
     let config = folder.write(

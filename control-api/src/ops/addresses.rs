@@ -51,7 +51,7 @@ pub fn new_route(spec: &RouteSpec) -> Result<NewRoute, InvalidRoute> {
             Some(ListenerTlsChange::Off) | None => None,
         },
         enabled: spec.enabled,
-        caller_faults: spec.caller_faults,
+        caller_faults: spec.caller_faults.clone(),
         accept_proxy: spec.accept_proxy,
     })
 }
@@ -108,7 +108,7 @@ fn change(
         upstream,
         tls,
         enabled: patch.enabled,
-        caller_faults: patch.caller_faults,
+        caller_faults: patch.caller_faults.clone(),
         accept_proxy: patch.accept_proxy,
         of_revision: now.map(|now| now.revision),
     })

@@ -54,7 +54,12 @@ impl Ops {
             .iter()
             .any(|name| request.headers.contains_key(*name));
         if asks {
-            let asked = (state.writer).explain_callers(&request.headers, route.caller_faults, now);
+            let asked = state.writer.explain_callers(
+                &request.headers,
+                request.client,
+                &route.caller_faults,
+                now,
+            );
             explained.extend(asked);
         }
         Ok(explained)

@@ -278,7 +278,7 @@ impl Change<'_> {
                         upstream: change.upstream.as_ref().map(|_| route.upstream.clone()),
                         tls: change.tls.as_ref().map(|_| status.tls.into()),
                         enabled: change.enabled.map(|_| status.enabled),
-                        caller_faults: change.caller_faults.map(|_| status.caller_faults),
+                        caller_faults: change.caller_faults.as_ref().map(|_| status.caller_faults),
                         accept_proxy: change.accept_proxy.map(|_| status.accept_proxy),
                         of_revision: None,
                     };
@@ -358,7 +358,7 @@ fn difference(from: &NewRoute, to: &NewRoute) -> RouteChange {
         upstream: (from.upstream != to.upstream).then(|| to.upstream.clone()),
         tls: (from.tls != to.tls).then(|| to.tls.clone().into()),
         enabled: (from.enabled != to.enabled).then_some(to.enabled),
-        caller_faults: (from.caller_faults != to.caller_faults).then_some(to.caller_faults),
+        caller_faults: (from.caller_faults != to.caller_faults).then(|| to.caller_faults.clone()),
         accept_proxy: (from.accept_proxy != to.accept_proxy).then_some(to.accept_proxy),
         of_revision: None,
     }

@@ -89,7 +89,7 @@ impl Ops {
         if let Some(enabled) = wanted.enabled {
             shown.insert("enabled".to_owned(), json!(enabled));
         }
-        if let Some(caller_faults) = wanted.caller_faults {
+        if let Some(caller_faults) = &wanted.caller_faults {
             shown.insert("caller_faults".to_owned(), json!(caller_faults));
         }
         if let Some(accept_proxy) = wanted.accept_proxy {

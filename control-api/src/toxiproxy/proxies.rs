@@ -318,7 +318,7 @@ async fn resolved(control: &Shared, wanted: Wanted) -> Result<Proxy, ToxicError>
                 upstream: upstream(&to.unwrap_or_default())?,
                 tls: None,
                 enabled,
-                caller_faults: false,
+                caller_faults: false.into(),
                 accept_proxy: false,
             };
             Ok(Proxy {

@@ -51,6 +51,45 @@ async fn a_route_is_made_with_it_unless_it_carries_bytes() {
 }
 
 #[tokio::test]
+async fn a_route_lets_those_ask_who_come_from_its_ranges() {
+    let world = World::start().await;
+    for (allowed, shown, status) in [
+        (json!(["127.0.0.0/8"]), json!(["127.0.0.0/8"]), 418),
+        (json!("127.0.0.1"), json!(["127.0.0.1/32"]), 418),
+        (
+            json!(["10.0.0.0/8", "::1"]),
+            json!(["10.0.0.0/8", "::1/128"]),
+            200,
+        ),
+    ] {
+        let patch = json!({ "caller_faults": allowed });
+        let (answered, route) = world.call("PATCH", "/routes/web", patch).await;
+        assert_eq!(
+            (answered, &route["caller_faults"]),
+            (200, &shown),
+            "{route}"
+        );
+        assert_eq!(asking(&world).await, status, "{allowed}");
+    }
+    let asked = json!({ "route": "web", "headers": { "x-brownout-fault": "abort=503" } });
+    let (_, told) = world.call("POST", "/explain", asked).await;
+    let why = told["faults"][0]["why"].as_str().unwrap();
+    assert!(why.contains("the route allows that to others"), "{why}");
+
+    for (wrong, pointer) in [
+        (json!([]), "/caller_faults"),
+        (json!(["10.0.0.0/8", "nowhere"]), "/caller_faults/1"),
+        (json!(["10.0.0.1/8"]), "/caller_faults/0"),
+        (json!(7), "/caller_faults"),
+    ] {
+        let patch = json!({ "caller_faults": wrong });
+        let (status, problem) = world.call("PATCH", "/routes/web", patch).await;
+        assert_eq!(status, 422, "{wrong}: {problem}");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{wrong}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_given_while_arming_is_locked() {
     let world = World::start().await;
     let allow = json!({ "caller_faults": true });

@@ -11,7 +11,7 @@ pub use self::{
 };
 
 use brownout_fault::{
-    is_name,
+    MayAsk, is_name,
     read::{Object, Problem, boolean, one_or_many, text, unknown},
 };
 use schemars::JsonSchema;
@@ -82,8 +82,8 @@ pub struct RouteSpec {
     pub options: RouteOptions,
     /// Whether it accepts connections at once.
     pub enabled: bool,
-    /// Whether its callers may ask for faults by header fields; for HTTP alone.
-    pub caller_faults: bool,
+    /// Which of its callers may ask for faults by header fields; for HTTP alone.
+    pub caller_faults: MayAsk,
     /// Whether its connections begin with a header of the PROXY protocol.
     pub accept_proxy: bool,
 }
@@ -119,7 +119,7 @@ impl RouteSpec {
             host: None,
             options: RouteOptions::default(),
             enabled: true,
-            caller_faults: false,
+            caller_faults: MayAsk::Nobody,
             accept_proxy: false,
         }
     }
@@ -143,7 +143,10 @@ impl RouteSpec {
             options,
         } = Beside::read(&object, &mut problems);
         let enabled = keep(&mut problems, object.optional("enabled", boolean));
-        let caller_faults = keep(&mut problems, object.optional("caller_faults", boolean));
+        let caller_faults = keep(
+            &mut problems,
+            object.optional("caller_faults", MayAsk::read),
+        );
         let accept_proxy = keep(&mut problems, object.optional("accept_proxy", boolean));
         match (name, listen, upstream) {
             (Some(name), Some(listen), Some(upstream)) if problems.is_empty() => Ok(Self {
@@ -156,7 +159,7 @@ impl RouteSpec {
                 host,
                 options,
                 enabled: enabled.flatten().unwrap_or(true),
-                caller_faults: caller_faults.flatten().unwrap_or(false),
+                caller_faults: caller_faults.flatten().unwrap_or_default(),
                 accept_proxy: accept_proxy.flatten().unwrap_or(false),
             }),
             _ => Err(problems),
@@ -184,8 +187,8 @@ impl RouteSpec {
         if let Some(host) = &self.host {
             value["host"] = json!(host);
         }
-        if self.caller_faults {
-            value["caller_faults"] = json!(true);
+        if !self.caller_faults.is_nobody() {
+            value["caller_faults"] = self.caller_faults.to_value();
         }
         if self.accept_proxy {
             value["accept_proxy"] = json!(true);
@@ -236,8 +239,8 @@ pub struct RoutePatch {
     pub options: RouteOptions,
     /// Whether it shall accept connections; `None` keeps it.
     pub enabled: Option<bool>,
-    /// Whether its callers may ask for faults.
-    pub caller_faults: Option<bool>,
+    /// Which of its callers may ask for faults.
+    pub caller_faults: Option<MayAsk>,
     /// Whether connections that are accepted from then on begin with a header of the PROXY protocol.
     pub accept_proxy: Option<bool>,
 }
@@ -280,7 +283,10 @@ impl RoutePatch {
             options,
         } = Beside::read(&object, &mut problems);
         let enabled = keep(&mut problems, object.optional("enabled", boolean));
-        let caller_faults = keep(&mut problems, object.optional("caller_faults", boolean));
+        let caller_faults = keep(
+            &mut problems,
+            object.optional("caller_faults", MayAsk::read),
+        );
         let accept_proxy = keep(&mut problems, object.optional("accept_proxy", boolean));
         if !problems.is_empty() {
             return Err(problems);
@@ -320,8 +326,8 @@ impl RoutePatch {
         if let Some(enabled) = self.enabled {
             map.insert("enabled".into(), json!(enabled));
         }
-        if let Some(caller_faults) = self.caller_faults {
-            map.insert("caller_faults".into(), json!(caller_faults));
+        if let Some(caller_faults) = &self.caller_faults {
+            map.insert("caller_faults".into(), caller_faults.to_value());
         }
         if let Some(accept_proxy) = self.accept_proxy {
             map.insert("accept_proxy".into(), json!(accept_proxy));

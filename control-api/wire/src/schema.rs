@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use brownout_fault::FaultSpec;
+use brownout_fault::{FaultSpec, MayAsk};
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
@@ -170,10 +170,7 @@ pub fn route(tls: &RouteTls) -> Value {
                 "description": "the Host at the upstream: keep, upstream, or a host",
             },
             "enabled": { "type": "boolean", "default": true },
-            "caller_faults": {
-                "type": "boolean", "default": false,
-                "description": "whether its callers may ask for faults by header fields; for HTTP alone",
-            },
+            "caller_faults": may_ask(),
             "accept_proxy": {
                 "type": "boolean", "default": false,
                 "description": "whether its connections begin with a header of the PROXY protocol",
@@ -181,6 +178,19 @@ pub fn route(tls: &RouteTls) -> Value {
         }),
         &["name", "listen", "upstream"],
     ))
+}
+
+/// Which callers of a route may ask for faults.
+fn may_ask() -> Value {
+    let range = json!({ "type": "string", "description": "an address, or a range of them such as 10.0.0.0/8" });
+    json!({
+        "anyOf": [
+            { "type": "boolean" },
+            range,
+            { "type": "array", "items": range, "minItems": 1, "maxItems": MayAsk::NETWORKS_MAX },
+        ],
+        "description": "whether its callers may ask for faults by header fields, or from where; left out nobody may. For HTTP alone",
+    })
 }
 
 /// A change of a route.
@@ -194,7 +204,7 @@ pub fn route_patch(tls: &RouteTls) -> Value {
             "upstream_tls": tls.upstream,
             "host": { "type": "string" },
             "enabled": { "type": "boolean" },
-            "caller_faults": { "type": "boolean" },
+            "caller_faults": may_ask(),
             "accept_proxy": { "type": "boolean" },
         }),
         &[],

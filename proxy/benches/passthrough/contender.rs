@@ -228,7 +228,7 @@ pub(crate) fn be_the_proxy(
             upstream,
             tls,
             enabled: true,
-            caller_faults: false,
+            caller_faults: false.into(),
             accept_proxy: false,
         });
         println!("{}", route.unwrap().listen);

@@ -135,7 +135,7 @@ pub(crate) fn be_the_proxy(upstream: &str, mode: &[String]) {
         upstream: Upstream::parse(upstream).unwrap(),
         tls: None,
         enabled: true,
-        caller_faults: false,
+        caller_faults: false.into(),
         accept_proxy: false,
     });
     println!("{}", route.unwrap().listen);

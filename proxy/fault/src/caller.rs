@@ -5,6 +5,7 @@
 
 mod asked;
 mod explain;
+mod may_ask;
 
 use std::{
     sync::{
@@ -16,9 +17,9 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-pub use self::asked::CALLER_FIELDS;
 use self::asked::{Asked, KINDS, Reading};
 pub(crate) use self::explain::{CallersAllowed, explain_callers};
+pub use self::{asked::CALLER_FIELDS, may_ask::MayAsk};
 use crate::{
     counters::{Counters, FaultCounters},
     faults::Decision,
@@ -70,6 +71,7 @@ impl Callers {
     pub(crate) fn on_route(self: &Arc<Self>, route: &str) -> Arc<CallerFaults> {
         let faults = Arc::new(CallerFaults {
             is_on: AtomicBool::new(false),
+            may_ask: ArcSwap::default(),
             kinds: KINDS.map(|kind| CallerKind::new(kind, route, self)),
             callers: Arc::clone(self),
         });
@@ -88,10 +90,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The faults that callers may ask for on one route. Off until it is [switched on](Self::set_on).
+/// The faults that callers may ask for on one route. Nobody may until it is [said](Self::set) who may.
 #[derive(Debug)]
 pub struct CallerFaults {
+    /// Whether anybody may.
     is_on: AtomicBool,
+    may_ask: ArcSwap<MayAsk>,
     /// In the order of [`KINDS`].
     kinds: [CallerKind; KINDS.len()],
     callers: Arc<Callers>,
@@ -161,15 +165,24 @@ impl CallerFaults {
     /// The most requests of one kind that are held on one route; over it they pass and count as overflow.
     pub const HELD_MAX: u64 = FaultSpec::MAX_ACTIVE;
 
-    /// Whether callers are given what they ask for.
+    /// Whether any callers are given what they ask for.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.is_on.load(Ordering::Relaxed)
     }
 
-    /// Gives callers what they ask for from now on, or no longer. Switched off, what is held is released.
-    pub fn set_on(&self, is_on: bool) {
-        if self.is_on.swap(is_on, Ordering::SeqCst) && !is_on {
+    /// Who is given what he asks for.
+    #[must_use]
+    pub fn may_ask(&self) -> Arc<MayAsk> {
+        self.may_ask.load_full()
+    }
+
+    /// Says who is given what he asks for from now on. If those are others than before, what is held is released.
+    pub fn set(&self, may_ask: MayAsk) {
+        let is_on = !may_ask.is_nobody();
+        let before = self.may_ask.swap(Arc::new(may_ask));
+        let was_on = self.is_on.swap(is_on, Ordering::SeqCst);
+        if was_on && *before != **self.may_ask.load() {
             self.release();
         }
     }
@@ -200,7 +213,10 @@ impl CallerFaults {
             // Taken before anybody is asked: a halt, or a route that is switched off, says so first and then releases what
             // these hold. Whoever misses the word has identities that hold nothing any more.
             let identities = self.identities();
-            if self.callers.are_halted(now) || !self.is_on.load(Ordering::SeqCst) {
+            let may_ask = || {
+                self.is_on.load(Ordering::SeqCst) && self.may_ask.load().includes(subject.peer.ip())
+            };
+            if self.callers.are_halted(now) || !may_ask() {
                 was_ignored = true;
             } else {
                 for asked in &asked {
@@ -303,7 +319,7 @@ mod tests {
     fn a_request_that_begins_while_somebody_halts_is_not_held() {
         let callers = Arc::new(Callers::new(1, Arc::default()));
         let faults = callers.on_route("web");
-        faults.set_on(true);
+        faults.set(MayAsk::Anybody);
         let mut fields = HeaderMap::new();
         fields.insert("x-brownout-fault", HeaderValue::from_static("latency=30s"));
         let subject = Subject {
@@ -338,10 +354,10 @@ mod tests {
     fn a_request_that_begins_while_its_route_is_switched_off_is_not_held() {
         let callers = Arc::new(Callers::new(1, Arc::default()));
         let faults = callers.on_route("web");
-        faults.set_on(true);
+        faults.set(MayAsk::Anybody);
         let before = faults.identities();
 
-        faults.set_on(false);
+        faults.set(MayAsk::Nobody);
 
         assert!(before.iter().all(|one| one.hold.enter(1).is_none()));
     }

@@ -65,7 +65,7 @@ mod told;
 mod wait;
 mod written;
 
-pub use caller::{CALLER_FIELDS, CallerAsked, CallerFaults};
+pub use caller::{CALLER_FIELDS, CallerAsked, CallerFaults, MayAsk};
 pub use counters::{Counters, Delays, Effects, Magnitude, RouteCounters};
 pub use edits::{EditFields, Field, FieldEdit, FieldName, apply};
 pub use faults::{

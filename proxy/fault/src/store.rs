@@ -14,6 +14,7 @@ pub use self::{
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Instant,
 };
@@ -22,7 +23,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    caller::{CallerFaults, Callers, CallersAllowed, explain_callers},
+    caller::{CallerFaults, Callers, CallersAllowed, MayAsk, explain_callers},
     counters::{Counters, FaultCounters, Magnitude, RouteCounters},
     faults::Fault,
     fields::Fields,
@@ -365,13 +366,15 @@ impl FaultWriter {
     pub fn explain_callers(
         &self,
         fields: &dyn Fields,
-        route_allows: bool,
+        client: IpAddr,
+        may_ask: &MayAsk,
         now: Instant,
     ) -> Vec<Explained> {
-        let allowed = match (route_allows, self.callers.are_halted(now)) {
-            (false, _) => CallersAllowed::NotOnRoute,
-            (true, true) => CallersAllowed::Halted,
-            (true, false) => CallersAllowed::Yes,
+        let allowed = match may_ask {
+            MayAsk::Nobody => CallersAllowed::NotOnRoute,
+            from if !from.includes(client) => CallersAllowed::NotFromThere,
+            _ if self.callers.are_halted(now) => CallersAllowed::Halted,
+            MayAsk::Anybody | MayAsk::From(_) => CallersAllowed::Yes,
         };
         explain_callers(fields, allowed)
     }

@@ -2,6 +2,8 @@
 
 use std::{io, net::SocketAddr};
 
+use brownout_fault::MayAsk;
+
 use super::GatewayHandle;
 use crate::{
     listener::ListenAddress,
@@ -22,8 +24,8 @@ pub struct NewRoute {
     pub tls: Option<ListenerTls>,
     /// Whether it accepts connections at once.
     pub enabled: bool,
-    /// Whether its callers may ask for faults by header fields; for HTTP alone.
-    pub caller_faults: bool,
+    /// Which of its callers may ask for faults by header fields; for HTTP alone.
+    pub caller_faults: MayAsk,
     /// Whether its connections begin with a header of the PROXY protocol.
     pub accept_proxy: bool,
 }
@@ -39,8 +41,8 @@ pub struct RouteChange {
     pub tls: Option<ListenerTlsChange>,
     /// Whether it accepts connections.
     pub enabled: Option<bool>,
-    /// Whether its callers may ask for faults.
-    pub caller_faults: Option<bool>,
+    /// Which of its callers may ask for faults. If those are others than before, requests that callers hold are released.
+    pub caller_faults: Option<MayAsk>,
     /// Whether connections that are accepted from now on begin with a header of the PROXY protocol.
     pub accept_proxy: Option<bool>,
     /// Only if the route is still at this [revision](RouteStatus::revision): the change was worked out from it.
@@ -85,8 +87,8 @@ pub struct RouteStatus {
     pub protocol: Protocol,
     /// Whether it accepts connections.
     pub enabled: bool,
-    /// Whether its callers may ask for faults.
-    pub caller_faults: bool,
+    /// Which of its callers may ask for faults.
+    pub caller_faults: MayAsk,
     /// Whether its connections begin with a header of the PROXY protocol.
     pub accept_proxy: bool,
     /// Another number after each change of it; a route that is made anew under its name has another, too.
@@ -201,8 +203,12 @@ pub enum RouteError {
     ShuttingDown,
 }
 
-pub(super) fn check_caller_faults(wanted: bool, upstream: &Upstream) -> Result<(), RouteError> {
-    match wanted && upstream.protocol() != Protocol::Http {
+pub(super) fn check_caller_faults(
+    wanted: Option<&MayAsk>,
+    upstream: &Upstream,
+) -> Result<(), RouteError> {
+    let is_wanted = wanted.is_some_and(|wanted| !wanted.is_nobody());
+    match is_wanted && upstream.protocol() != Protocol::Http {
         true => Err(RouteError::NoCallerFaults),
         false => Ok(()),
     }

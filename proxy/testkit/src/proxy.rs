@@ -387,7 +387,7 @@ impl TestProxyBuilder {
                 .expect("tests give good upstreams"),
             tls: self.tls,
             enabled: true,
-            caller_faults: self.caller_faults,
+            caller_faults: self.caller_faults.into(),
             accept_proxy: self.accept_proxy,
         };
         let status = gateway

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use brownout_fault::MayAsk;
 use brownout_proxy::{JournalQuery, RouteChange};
 use brownout_telemetry::{Telemetry, TelemetryConfig, names};
 use brownout_testkit::{
@@ -219,6 +220,35 @@ async fn it_is_told_in_the_span_as_any_fault() {
 }
 
 #[tokio::test]
+async fn only_callers_from_where_the_route_allows_it_are_given_what_they_ask_for() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).with_caller_faults().start();
+    let allow = |ranges: &[&str]| {
+        let change = RouteChange {
+            caller_faults: Some(MayAsk::read(&json!(ranges)).unwrap()),
+            ..RouteChange::default()
+        };
+        proxy
+            .handle()
+            .change_route(TestProxy::ROUTE, change)
+            .unwrap();
+    };
+    let asks = ["x-brownout-fault: abort=503"];
+
+    allow(&["10.0.0.0/8", "::1"]);
+    let whole = get(&proxy, &asks).await;
+    allow(&["10.0.0.0/8", "127.0.0.0/8"]);
+    let broken = get(&proxy, &asks).await;
+
+    assert_eq!((whole.status(), broken.status()), (200, 503));
+    let received = &upstream.received()[0].headers;
+    assert!(!received.contains_key("x-brownout-fault"), "{received:?}");
+    let metrics = proxy.metrics();
+    let ignored = metrics.counter(names::FAULT_CALLER_IGNORED, &[TestProxy::ROUTE]);
+    assert_eq!(ignored.total(), 1);
+}
+
+#[tokio::test]
 async fn what_is_armed_goes_first() {
     let upstream = TestUpstream::replying("hello").await;
     let proxy = TestProxy::to(&upstream)
@@ -235,19 +265,19 @@ async fn what_is_armed_goes_first() {
 async fn switching_it_off_or_halting_lets_go_what_callers_hold() {
     let upstream = TestUpstream::replying("hello").await;
     let proxy = TestProxy::to(&upstream).with_caller_faults().start();
-    let switch = |on| {
+    let switch = |on: bool| {
         let change = RouteChange {
-            caller_faults: Some(on),
+            caller_faults: Some(on.into()),
             ..RouteChange::default()
         };
         let route = proxy.handle().change_route(TestProxy::ROUTE, change);
-        assert_eq!(route.unwrap().caller_faults, on);
+        assert_eq!(route.unwrap().caller_faults, MayAsk::from(on));
     };
     let active = || {
         let tags = &[TestProxy::ROUTE, "latency"];
         proxy.metrics().gauge(names::FAULT_ACTIVE, tags).value()
     };
-    for step in ["off", "halt"] {
+    for step in ["off", "elsewhere", "halt"] {
         let mut client = proxy.connect().await;
         let began = Instant::now();
         client
@@ -257,6 +287,16 @@ async fn switching_it_off_or_halting_lets_go_what_callers_hold() {
 
         match step {
             "off" => switch(false),
+            "elsewhere" => {
+                let change = RouteChange {
+                    caller_faults: Some(MayAsk::read(&json!("10.0.0.0/8")).unwrap()),
+                    ..RouteChange::default()
+                };
+                proxy
+                    .handle()
+                    .change_route(TestProxy::ROUTE, change)
+                    .unwrap();
+            }
             _ => proxy.faults().halt_callers(None),
         }
 
@@ -288,7 +328,7 @@ async fn a_route_of_bytes_cannot_allow_it() {
     let upstream = TestUpstream::replying("hello").await;
     let proxy = TestProxy::to_tcp(&upstream).start();
     let change = RouteChange {
-        caller_faults: Some(true),
+        caller_faults: Some(true.into()),
         ..RouteChange::default()
     };
 

@@ -106,7 +106,7 @@ fn as_a_process_of_its_own() {
         upstream: Upstream::parse(config["upstream"].as_str().unwrap()).unwrap(),
         tls: None,
         enabled: true,
-        caller_faults: false,
+        caller_faults: false.into(),
         accept_proxy: false,
     });
     println!("\n{READY}{}", route.unwrap().listen);

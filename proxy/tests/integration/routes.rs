@@ -14,7 +14,7 @@ fn new(name: &str, listen: &str, upstream: &TestUpstream) -> NewRoute {
         upstream: Upstream::parse(&upstream.url()).unwrap(),
         tls: None,
         enabled: true,
-        caller_faults: false,
+        caller_faults: false.into(),
         accept_proxy: false,
     }
 }
@@ -399,7 +399,7 @@ fn by_name(name: &str, listen: &str, upstream: &str) -> NewRoute {
         upstream: Upstream::parse(upstream).unwrap(),
         tls: None,
         enabled: true,
-        caller_faults: false,
+        caller_faults: false.into(),
         accept_proxy: false,
     }
 }

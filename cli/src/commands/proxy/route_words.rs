@@ -17,7 +17,7 @@ const SWITCHES: [&str; 4] = [
 ];
 const NUMBERS: [&str; 2] = ["pool.max_connections", "pool.max_idle"];
 /// Options that may be said more than once.
-const LISTS: [&str; 1] = ["upstream_tls.alpn"];
+const LISTS: [&str; 2] = ["upstream_tls.alpn", "caller_faults"];
 
 /// Reads the routes of a command line, which was split at its commas.
 pub(crate) fn parse_routes(words: &[String]) -> Result<Vec<NewRoute>, Failure> {
@@ -137,6 +137,7 @@ fn shown(problem: &Problem) -> String {
 mod tests {
     use std::time::Duration;
 
+    use brownout_fault::MayAsk;
     use brownout_proxy::{HostField, ListenerTlsOptions, ProxyVersion};
 
     use super::*;
@@ -171,7 +172,8 @@ mod tests {
         assert!(tls.insecure);
         assert_eq!(tls.server_name.as_deref(), Some("shop.test"));
         assert_eq!(route.tls.unwrap().options(), &ListenerTlsOptions::Own);
-        assert!(route.accept_proxy && route.caller_faults && !route.enabled);
+        assert!(route.accept_proxy && !route.enabled);
+        assert_eq!(route.caller_faults, MayAsk::Anybody);
     }
 
     #[test]

@@ -1,9 +1,14 @@
 //! Routes as the API shows them.
 
-use schemars::JsonSchema;
+use brownout_fault::MayAsk;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{ListenerTlsSpec, Protocol, RouteOptions, UpstreamTlsSpec};
+
+fn schema_of_may_ask(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "anyOf": [{ "type": "boolean" }, { "type": "array", "items": { "type": "string" } }] })
+}
 
 /// A route as the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -33,9 +38,10 @@ pub struct RouteAnswer {
     pub options: RouteOptions,
     /// Whether it accepts connections; a route that is disabled refuses them.
     pub enabled: bool,
-    /// Whether its callers may ask for faults by header fields.
+    /// Whether its callers may ask for faults by header fields, or the ranges of addresses from which they may.
     #[serde(default)]
-    pub caller_faults: bool,
+    #[schemars(schema_with = "schema_of_may_ask")]
+    pub caller_faults: MayAsk,
     /// Whether its connections begin with a header of the PROXY protocol.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accept_proxy: bool,

@@ -20,6 +20,8 @@ pub(crate) enum CallersAllowed {
     Yes,
     /// The route does not allow it.
     NotOnRoute,
+    /// The route allows it to requests from other addresses.
+    NotFromThere,
     /// Somebody has halted, and nothing may be armed yet.
     Halted,
 }
@@ -53,6 +55,11 @@ fn explain(Asked { fault, percent }: &Asked, allowed: CallersAllowed) -> Explain
             Verdict::Passes,
             0.0,
             "the request asks for it, and the route does not allow that (`caller_faults`)",
+        ),
+        (CallersAllowed::NotFromThere, _) => (
+            Verdict::Passes,
+            0.0,
+            "the request asks for it, and the route allows that to others (`caller_faults`)",
         ),
         (CallersAllowed::Halted, _) => (
             Verdict::Passes,

@@ -108,11 +108,7 @@ mod tests {
 
     #[test]
     fn it_is_written_as_it_is_read() {
-        for value in [
-            json!(true),
-            json!(false),
-            json!(["10.0.0.0/8", "::1/128"]),
-        ] {
+        for value in [json!(true), json!(false), json!(["10.0.0.0/8", "::1/128"])] {
             assert_eq!(MayAsk::read(&value).unwrap().to_value(), value);
         }
         let one = MayAsk::read(&json!("127.0.0.1")).unwrap();

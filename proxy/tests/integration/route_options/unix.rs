@@ -263,7 +263,7 @@ async fn a_socket_that_a_killed_process_left_is_replaced_but_no_other_file() {
             upstream: Upstream::parse(&upstream.url()).unwrap(),
             tls: None,
             enabled: true,
-            caller_faults: false,
+            caller_faults: false.into(),
             accept_proxy: false,
         })
     };
@@ -292,7 +292,7 @@ async fn a_route_that_leads_back_to_its_own_socket_is_refused() {
         upstream: Upstream::parse(&listen(&here)).unwrap(),
         tls: None,
         enabled: true,
-        caller_faults: false,
+        caller_faults: false.into(),
         accept_proxy: false,
     });
 
