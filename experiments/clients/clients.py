@@ -64,7 +64,7 @@ def same_each_time(text, host):
     """Without addresses, ports, times and bytes by chance; safe in a table."""
     name, port = host.split(":")
     text = text.replace(host, "HOST").replace(f"127.0.0.1:{port}", "HOST").replace(f"port {port}", "port PORT")
-    text = text.replace("127.0.0.1", "HOST").replace(name, "HOST")
+    text = re.sub(r"HOST:\d+", "HOST", text.replace("127.0.0.1", "HOST").replace(name, "HOST"))
     text = re.sub(r"port=\d+", "port=PORT", text)
     text = re.sub(r"object at 0x[0-9a-f]+", "object", text)
     text = re.sub(r"after \d+ m(illi)?s(econds)?", "after TIME", text)
