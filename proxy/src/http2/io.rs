@@ -272,3 +272,72 @@ impl Turns {
         .await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::AsyncReadExt,
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+
+    async fn connected() -> (Transport, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let (far, _) = listener.accept().await.unwrap();
+        (Transport::Plain(near.unwrap()), far)
+    }
+
+    async fn write(turns: &Turns, transport: &Transport, bytes: &[u8]) {
+        let written = poll_fn(|cx| turns.sink(transport).poll_write_both(cx, bytes, &[])).await;
+        assert_eq!(written.unwrap(), bytes.len());
+    }
+
+    #[tokio::test]
+    async fn small_frames_go_out_together_at_the_end_of_a_turn() {
+        let (turns, (transport, mut far)) = (Turns::default(), connected().await);
+        for frame in ["one", "two", "three"] {
+            write(&turns, &transport, frame.as_bytes()).await;
+        }
+        assert_eq!(*turns.gathered.0.borrow(), b"onetwothree");
+
+        let flushed = poll_fn(|cx| turns.poll_flush(&transport, None, cx)).await;
+
+        flushed.unwrap();
+        let mut came = [0; 11];
+        far.read_exact(&mut came).await.unwrap();
+        assert_eq!(&came, b"onetwothree");
+        assert_eq!(turns.gathered.0.borrow().capacity(), 0, "no buffer is kept");
+    }
+
+    #[tokio::test]
+    async fn much_at_once_goes_behind_what_was_gathered() {
+        let (turns, (transport, mut far)) = (Turns::default(), connected().await);
+        write(&turns, &transport, b"small").await;
+
+        write(&turns, &transport, &[b'x'; NOT_GATHERED]).await;
+
+        let mut came = vec![0; 5 + NOT_GATHERED];
+        far.read_exact(&mut came).await.unwrap();
+        assert!(came.starts_with(b"smallxxx"));
+        assert!(turns.gathered.0.borrow().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_is_owed_no_more_than_is_gathered() {
+        let (turns, (transport, _far)) = (Turns::default(), connected().await);
+        let sink = turns.sink(&transport);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut taken = 0;
+        while let Poll::Ready(written) = sink.poll_write_both(&mut cx, &[b'x'; 1024], &[]) {
+            taken += written.unwrap();
+            assert!(taken < 1 << 30, "it is never held up");
+        }
+
+        let owed = turns.gathered.0.borrow().len();
+        assert!(owed > 0 && owed <= GATHERED_MAX, "{owed}");
+        assert!(turns.poll_flush(&transport, None, &mut cx).is_pending());
+        assert!(turns.is_blocked.get());
+    }
+}

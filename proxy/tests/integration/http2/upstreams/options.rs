@@ -34,6 +34,25 @@ async fn an_upstream_that_does_not_accept_in_the_routes_time_is_a_504() {
 }
 
 #[tokio::test]
+async fn a_server_that_does_not_accept_is_tried_last_from_then_on() {
+    let full = FullListener::new();
+    let upstream = Upstream::start().await;
+    let url = format!("http://{},http://{}", full.address(), upstream.address);
+    let proxy = spoken(&url, HttpVersion::Http2).start();
+
+    for _ in 0..10 {
+        assert_eq!(proxy.get("/").await.status(), 200);
+    }
+
+    let servers = proxy.handle().route(proxy.route()).unwrap().servers;
+    assert!(
+        servers[0].is_failing && !servers[1].is_failing,
+        "{servers:?}"
+    );
+    assert_eq!(servers[0].connect_failures, 1, "one request has waited");
+}
+
+#[tokio::test]
 async fn an_answer_that_does_not_begin_in_time_is_a_504_and_its_connection_is_used_on() {
     let upstream = Upstream::start().await;
     let proxy = (upstream.proxy())
