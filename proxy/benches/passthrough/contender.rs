@@ -16,7 +16,10 @@ use brownout_proxy::{
     ListenerTlsOptions, NewRoute, Protocol, Upstream, UpstreamOptions,
 };
 use brownout_testkit::{TestAuthority, TestCertificate};
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    thread::{CpuSet, sched_setaffinity},
+};
 use rustls::client::Resumption;
 use serde_json::json;
 
@@ -101,6 +104,13 @@ impl Drop for Contender {
             {
                 println!("could not end {}: {ended}", self.name);
             }
+        }
+        // It outlives the process that started it, which could not end it any more.
+        let worker = (self.worker).and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        if let Some(worker) = worker
+            && let Err(error) = kill_process(worker, Signal::KILL)
+        {
+            println!("could not end {}: {error}", self.name);
         }
     }
 }
