@@ -410,6 +410,21 @@ impl<'b, 'l> Experiments<'b, 'l> {
         !is_known || known.iter().any(|it| it.has_late_starts())
     }
 
+    /// Waits until nothing comes any more of pages that are over, where the client works on for those: it would be taken for
+    /// what it does for the next page.
+    pub(super) async fn settle_before(&mut self) -> Result<(), Stop> {
+        const CALM: Duration = Duration::from_millis(300);
+        const CALM_MAX: Duration = Duration::from_secs(2);
+        if self.calm.scale.background || !self.works_after_pages() {
+            return Ok(());
+        }
+        let known = self.battery.hang.iter().chain(&self.battery.all_503);
+        let calm = Duration::from_micros(known.map(Trial::longest_wait).max().unwrap_or(0));
+        let calm = calm.mul_f64(1.2).clamp(CALM, CALM_MAX);
+        self.lab.settle(calm, calm * 3).await?;
+        Ok(())
+    }
+
     /// Ends an experiment and tells of it.
     pub(super) async fn finish(
         &mut self,

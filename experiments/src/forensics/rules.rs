@@ -346,6 +346,18 @@ impl Trial {
         })
     }
 
+    /// The longest time between the starts of two attempts for one page, in µs.
+    pub(crate) fn longest_wait(&self) -> u64 {
+        let Ok(pages) = self.by_page() else { return 0 };
+        let waits = pages.iter().flat_map(|(_, attempts)| {
+            let mut starts: Vec<u64> = attempts.iter().map(|it| it.t_head).collect();
+            starts.sort_unstable();
+            let waits = starts.windows(2).map(|pair| pair[1] - pair[0]).max();
+            waits
+        });
+        waits.max().unwrap_or(0)
+    }
+
     /// The longest page, open ones until the records end.
     pub(crate) fn longest_page(&self) -> u64 {
         let took = self.pages.iter().map(|it| {

@@ -66,7 +66,7 @@ impl AuditTerminal {
         for (verdict, heading, label, tone) in [
             (
                 Verdict::Undetermined,
-                "Could not be told",
+                "Undetermined",
                 "  ?",
                 Tone::Unsure,
             ),

@@ -44,6 +44,7 @@ impl Experiments<'_, '_> {
             false => (3, Duration::from_secs(4)),
         };
         for round in 1..=rounds {
+            self.settle_before().await?;
             let trial = self.serial("S22", form, faults, 1, patience).await?;
             let is_enough = !self.may_retry_more(&trial);
             self.battery.caller_leaves.push(trial);

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::{Experiments, Probe, Stop, duration};
 use crate::{
     audit::caller::Patience,
-    forensics::{FindingId as Id, rules::Trial},
+    forensics::{FindingId as Id, derive::quantile, rules::Trial},
 };
 
 /// Between two looks at the journal.
@@ -36,6 +36,8 @@ struct Silences {
     longest: Duration,
     /// How often one was about twice as long as the one before.
     doublings: usize,
+    /// Whether the last one was clearly longer than the first, and than the one before.
+    is_growing: bool,
     /// How long the one that has not ended lasts.
     now: Duration,
 }
@@ -271,14 +273,18 @@ impl Experiments<'_, '_> {
         longest: Duration,
         goes_on: Duration,
     ) -> Result<Trial, Stop> {
-        const BEFORE: Duration = Duration::from_millis(700);
+        // Of calls that do not come of pages it is seen how far apart they are.
+        let before = match self.calm.scale.background {
+            true => Duration::from_millis(2_500),
+            false => Duration::from_millis(700),
+        };
         if !self.calm.scale.background {
             self.prove(id).await?;
         }
         let rate = self.rate(30.0);
         let mut probe = self.lab.begin(form).await?;
         let load = self.lab.load(&mut probe, rate);
-        sleep(BEFORE).await;
+        sleep(before).await;
         self.lab.arm(&mut probe, faults).await?;
         self.watch_outage(&probe, rate, longest, goes_on).await?;
         self.lab.disarm(&mut probe).await?;
@@ -316,8 +322,9 @@ impl Experiments<'_, '_> {
             let is_plain = match seen.count {
                 0 => elapsed >= goes_on && seen.now < Duration::from_millis(500),
                 1 => false,
-                // Ever longer ones are watched until there are enough of them.
-                _ => seen.doublings == 0 || seen.doublings >= 3 || elapsed >= DOUBLING,
+                // Ever longer ones are watched until there are enough of them: one more than three, which may be the way to an
+                // upper bound.
+                _ => !seen.is_growing || seen.doublings >= 4 || elapsed >= DOUBLING,
             };
             if (elapsed >= GOES_ON && is_plain) || elapsed >= longest {
                 return Ok(());
@@ -370,8 +377,14 @@ impl Experiments<'_, '_> {
     fn silences(&self, probe: &Probe, rate: f64) -> Silences {
         let starts: Vec<u64> = self.lab.starts(probe);
         let armed = probe.trial.armed;
-        let pause = 1.0 / (rate * self.calm.scale.calls_per_page).max(0.5);
-        let least = Duration::from_secs_f64(pause * 6.0).max(Duration::from_millis(250));
+        let least = match self.calm.scale.background {
+            true => usual_pause(&starts, armed).mul_f64(1.5),
+            false => {
+                let pause = 1.0 / (rate * self.calm.scale.calls_per_page).max(0.5);
+                Duration::from_secs_f64(pause * 6.0)
+            }
+        };
+        let least = least.max(Duration::from_millis(250));
         let mut lengths: Vec<Duration> = Vec::new();
         for pair in starts.windows(2).filter(|pair| pair[1] >= armed) {
             let length = Duration::from_micros(pair[1] - pair[0].max(armed));
@@ -381,8 +394,15 @@ impl Experiments<'_, '_> {
         }
         let is_double = |pair: &&[Duration]| pair[1] > pair[0].mul_f64(1.6);
         let last = starts.last().copied().unwrap_or(armed).max(armed);
+        let longer = |than: Option<&Duration>, by: f64| match (lengths.last(), than) {
+            (Some(last), Some(than)) => *last >= than.mul_f64(by),
+            _ => false,
+        };
+        let before = lengths.len().checked_sub(2);
         Silences {
             count: lengths.len(),
+            is_growing: longer(lengths.first(), 1.3)
+                && longer(before.and_then(|it| lengths.get(it)), 1.2),
             first: lengths.first().copied().unwrap_or_default(),
             longest: lengths.iter().copied().max().unwrap_or_default(),
             doublings: lengths.windows(2).filter(is_double).count(),
@@ -438,4 +458,13 @@ impl Experiments<'_, '_> {
         self.battery.half_open = Some(trial);
         Ok(())
     }
+}
+
+/// How far apart calls are that do not come of pages: the median of the pauses between them before the fault.
+fn usual_pause(starts: &[u64], armed: u64) -> Duration {
+    /// Where too few came.
+    const UNKNOWN_US: u64 = 1_000_000;
+    let calm = starts.windows(2).filter(|pair| pair[1] < armed);
+    let pauses: Vec<u64> = calm.map(|pair| pair[1] - pair[0]).collect();
+    Duration::from_micros(quantile(&pauses, 0.5).unwrap_or(UNKNOWN_US))
 }

@@ -250,6 +250,7 @@ impl Experiments<'_, '_> {
         ] {
             let abort = json!({ "abort": { "status": status, "retry_after": value } });
             let faults = self.on_paths(&abort);
+            self.settle_before().await?;
             let trial = self.serial("S9", form, &faults, 1, patience).await?;
             self.battery.retry_after.push(trial);
         }

@@ -222,23 +222,17 @@ fn uncapped(case: &Case<'_>) -> Outcome {
     let outage = trial.fault_end().saturating_sub(trial.armed);
     // Shorter ones are the pauses between pages.
     let least = case.scale.page_p95.max(outage / 50);
+    let during = trial.armed..trial.fault_end();
     let lengths: Vec<u64> = silences(&trial.attempts, least)
         .iter()
-        .filter(|it| it.from >= trial.armed)
+        .filter(|it| during.contains(&it.from))
         .map(super::super::derive::Silence::length)
         .collect();
-    let doubling = lengths
-        .windows(2)
-        .map(|pair| pair[1] as f64 / pair[0].max(1) as f64);
-    let in_a_row = doubling.fold((0, 0), |(best, now), factor| {
-        let now = if factor >= 1.6 { now + 1 } else { 0 };
-        (best.max(now), now)
-    });
     let evidence = json!({ "silences_us": lengths, "outage_us": outage });
     if lengths.is_empty() {
         return Outcome::not_applicable(id, "calls never paused");
     }
-    if in_a_row.0 >= 3 {
+    if pauses_double(&lengths) {
         let longest = lengths.iter().copied().max().unwrap_or(0);
         return Outcome::defect(
             id,
@@ -258,6 +252,16 @@ fn uncapped(case: &Case<'_>) -> Outcome {
         ),
         evidence,
     )
+}
+
+/// Whether pauses grow until the last one, at least three times in a row, and nearly double each time; jitter moves single
+/// steps. Pauses that stay the same in the end have an upper bound.
+pub(super) fn pauses_double(lengths: &[u64]) -> bool {
+    let factor = |pair: &[u64]| pair[1] as f64 / pair[0].max(1) as f64;
+    let growing = lengths.windows(2).rev().take_while(|it| factor(it) >= 1.2);
+    let factors: Vec<f64> = growing.map(factor).collect();
+    let whole: f64 = factors.iter().product();
+    factors.len() >= 3 && whole.powf(1.0 / factors.len() as f64) >= 1.6
 }
 
 /// The most attempts of one page with one method, path and fingerprint; for trials of one page at a time.

@@ -354,3 +354,21 @@ fn a_page_that_ends_before_its_last_attempt_begins_has_late_starts() {
     assert!(trial(None).has_late_starts());
     assert_eq!(trial(Some(400)).attempts_of_a_page(), 2);
 }
+
+#[test]
+fn pauses_double_where_they_grow_to_the_end() {
+    use super::retries::pauses_double;
+    let ms =
+        |pauses: &[u64]| pauses_double(&pauses.iter().map(|it| it * 1_000).collect::<Vec<_>>());
+
+    assert!(ms(&[250, 500, 1_000, 2_000]));
+    // Jitter of a fifth: single steps are smaller and larger.
+    assert!(ms(&[348, 500, 1_399, 2_673, 4_216]));
+    // An upper bound of two seconds, and of one and a half with jitter.
+    assert!(!ms(&[250, 500, 1_000, 2_000, 2_000]));
+    assert!(!ms(&[300, 620, 1_250, 1_480, 1_290]));
+    // A breaker that stays open for about as long each time.
+    assert!(!ms(&[2_000, 2_010, 1_990, 2_005]));
+    assert!(!ms(&[800, 1_000, 1_210]));
+    assert!(!ms(&[500, 1_000, 2_000]));
+}
