@@ -377,7 +377,7 @@ pub(crate) struct HaltArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct HealthArgs {
     /// Where a control API or a demo service listens, HOST:PORT or a URL
-    #[arg(default_value = ControlConfig::LISTEN, value_name = "ADDR")]
+    #[arg(env = "BROWNOUT_CONTROL", default_value = ControlConfig::LISTEN, value_name = "ADDR")]
     pub(crate) address: String,
 
     #[command(flatten)]

@@ -3,7 +3,7 @@ use std::{fs, io::Write, net::TcpStream};
 use brownout_testkit::{How, RawClient, StatsdReceiver, TestUpstream, eventually};
 use serde_json::json;
 
-use crate::{Server, run};
+use crate::{Ran, Server, brownout, run};
 
 async fn get(server: &Server, route: &str, path: &str) -> u16 {
     let mut client = RawClient::connect(server.route(route)).await;
@@ -422,6 +422,9 @@ fn health_asks_a_proxy_or_a_service_and_tells_by_its_exit_code() {
 
     assert_eq!(run(&["health", &proxy.control()]).ok(), "ok\n");
     assert_eq!(run(&["health", &listen]).ok(), "ok\n");
+    let mut by_variable = brownout(&["health"]);
+    by_variable.env("BROWNOUT_CONTROL", proxy.control());
+    assert_eq!(Ran(by_variable.output().unwrap()).ok(), "ok\n");
 
     drop(service);
     let gone = run(&["health", &listen]);

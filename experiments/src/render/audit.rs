@@ -64,12 +64,7 @@ impl AuditTerminal {
         // With one dependency its name would be noise.
         let several = report.calm.len() > 1;
         for (verdict, heading, label, tone) in [
-            (
-                Verdict::Undetermined,
-                "Undetermined",
-                "  ?",
-                Tone::Unsure,
-            ),
+            (Verdict::Undetermined, "Undetermined", "  ?", Tone::Unsure),
             (Verdict::NotApplicable, "Does not apply", "  -", Tone::Plain),
             (Verdict::Ok, "Holds", "  ok", Tone::Plain),
         ] {
