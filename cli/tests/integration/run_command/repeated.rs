@@ -118,9 +118,10 @@ fn a_watched_endpoint_tells_whether_a_slow_dependency_takes_the_service_along() 
     };
     let html = world.path("it.html");
     let file = world.file(
-        "watch = \"/healthz\"\n[steady]\nduration = \"2s\"\nexpect = [\"watch.p50 < 50ms\"]\n\
-         [[phase]]\nname = \"slow\"\nduration = \"3s\"\nfaults = [{ route = \"up\", latency = \"100ms\" }]\n\
-         expect = [\"watch.p50 < 10x baseline\", \"up.requests >= 1\"]\n",
+        // On a busy machine the calm is slower, and of a queue that grows few ends are seen: one is enough.
+        "watch = \"/healthz\"\n[verdict]\nmin_samples = 1\n[steady]\nduration = \"2s\"\nexpect = [\"watch.p50 < 2s\"]\n\
+         [[phase]]\nname = \"slow\"\nduration = \"5s\"\nfaults = [{ route = \"up\", latency = \"100ms\" }]\n\
+         expect = [\"watch.p50 < 4x baseline\", \"up.requests >= 1\"]\n",
     );
     let json = world.path("it.json");
 
@@ -135,7 +136,7 @@ fn a_watched_endpoint_tells_whether_a_slow_dependency_takes_the_service_along() 
     );
     let result: Value = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
     assert_eq!(
-        judged(&result, "watch.p50 < 10x baseline")["verdict"],
+        judged(&result, "watch.p50 < 4x baseline")["verdict"],
         "failed"
     );
     let page = fs::read_to_string(html).unwrap();
