@@ -209,6 +209,13 @@ async fn audit(
         }
         let mut experiments = Experiments::new(&mut lab, &calm, tell, deadline);
         let stopped = experiments.do_all().await;
+        // The next dependency is not looked at while the client still keeps away from this one.
+        if stopped.is_ok() && options.routes.len() > 1 {
+            match experiments.prove("").await {
+                Err(Stop::Error(error)) => return Err(error),
+                Ok(()) | Err(Stop::NotWell(_)) => {}
+            }
+        }
         let Experiments {
             scale,
             battery,
@@ -235,7 +242,7 @@ async fn audit(
             .map(|it| match left_out.contains(&it.id) {
                 true => it.left_out(&options.left_out()),
                 false if options.fast && did_all && it.why == rules::NOT_TRIED => {
-                    it.untold("it takes load, which --fast leaves out")
+                    it.untold(report::LEFT_OUT_BY_FAST)
                 }
                 false => it,
             });

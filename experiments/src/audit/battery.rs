@@ -75,6 +75,8 @@ pub(super) struct Experiments<'b, 'l> {
     pub(super) tell: &'b mut (dyn FnMut(AuditEvent) + Send),
     /// How long its breaker stays open, once that was seen.
     pub(super) open_time: Duration,
+    /// Whether a short outage did not open it, as good calls before it weigh more.
+    pub(super) opens_late: bool,
     /// Attempts of a page whose calls all hang, and all fail.
     pub(super) hung_attempts: u64,
     /// What was done last, for what is said of a client that does not come back.
@@ -116,6 +118,7 @@ impl<'b, 'l> Experiments<'b, 'l> {
             records: Vec::new(),
             tell,
             open_time: Duration::ZERO,
+            opens_late: false,
             hung_attempts: 1,
             last: String::new(),
             restarts: 0,
@@ -206,6 +209,20 @@ impl<'b, 'l> Experiments<'b, 'l> {
     pub(super) fn on_paths(&self, fault: &Value) -> Vec<Value> {
         let paths = self.calm.paths.iter().filter(|it| !it.scale.background);
         paths.map(|it| on_path(fault, it)).collect()
+    }
+
+    /// A fault for the calls of one path after the other: a page may not come to the second where the first has failed. In a hurry,
+    /// or with more paths than a few, for all of them at once.
+    pub(super) fn each_alone(&self, fault: &Value) -> Vec<(Option<String>, Vec<Value>)> {
+        const PATHS_MAX: usize = 4;
+        let paths = self.page_paths();
+        if self.lab.options.fast || !(2..=PATHS_MAX).contains(&paths.len()) {
+            return vec![(None, self.on_paths(fault))];
+        }
+        let alone = paths.iter();
+        alone
+            .map(|it| (Some(it.path.clone()), vec![on_path(fault, it)]))
+            .collect()
     }
 
     /// A fault that strikes every call that pages make, also of paths that calm pages do not ask for; but no order.
@@ -408,21 +425,6 @@ impl<'b, 'l> Experiments<'b, 'l> {
         let known: Vec<&Trial> = hangs.chain(&self.battery.all_503).collect();
         let is_known = self.battery.all_503.is_some() && !self.battery.hang.is_empty();
         !is_known || known.iter().any(|it| it.has_late_starts())
-    }
-
-    /// Waits until nothing comes any more of pages that are over, where the client works on for those: it would be taken for
-    /// what it does for the next page.
-    pub(super) async fn settle_before(&mut self) -> Result<(), Stop> {
-        const CALM: Duration = Duration::from_millis(300);
-        const CALM_MAX: Duration = Duration::from_secs(2);
-        if self.calm.scale.background || !self.works_after_pages() {
-            return Ok(());
-        }
-        let known = self.battery.hang.iter().chain(&self.battery.all_503);
-        let calm = Duration::from_micros(known.map(Trial::longest_wait).max().unwrap_or(0));
-        let calm = calm.mul_f64(1.2).clamp(CALM, CALM_MAX);
-        self.lab.settle(calm, calm * 3).await?;
-        Ok(())
     }
 
     /// Ends an experiment and tells of it.

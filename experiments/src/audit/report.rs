@@ -60,6 +60,9 @@ pub enum AuditVerdict {
     Inconclusive,
 }
 
+/// Why a check was not made with `--fast`.
+pub(super) const LEFT_OUT_BY_FAST: &str = "it takes load, which --fast leaves out";
+
 /// What was seen of a dependency in calm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CalmRecord {
@@ -171,7 +174,9 @@ impl AuditReport {
         for record in &mut self.experiments {
             record.at_ms -= first;
         }
-        let wanted = self.findings.iter().filter(|it| self.wants(it));
+        // What --fast leaves out is told as undetermined, and counts for nothing.
+        let looked_at = |it: &&Finding| self.wants(it) && it.why != LEFT_OUT_BY_FAST;
+        let wanted = self.findings.iter().filter(looked_at);
         let is = |wanted: Verdict| move |it: &&Finding| it.verdict == wanted;
         let all = wanted.clone().count();
         let untold = wanted.clone().filter(is(Verdict::Undetermined)).count();

@@ -243,6 +243,10 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
+    pub(super) fn is_defect(&self) -> bool {
+        self.verdict == Verdict::Defect
+    }
+
     pub(super) fn defect(id: FindingId, sentence: impl Into<String>, evidence: Value) -> Self {
         Self::new(id, Verdict::Defect, sentence, evidence)
     }

@@ -1,4 +1,4 @@
-//! S22: a caller leaves while its page waits.
+//! S22: a caller leaves while its page waits. What a client still does for pages that are over.
 
 use std::time::Duration;
 
@@ -87,5 +87,22 @@ impl Experiments<'_, '_> {
             }
             self.lab.spare_page().await;
         }
+    }
+
+    /// Waits until nothing comes any more of pages that are over, where the client works on for those: it would be taken for
+    /// what it does for the next page.
+    pub(super) async fn settle_before(&mut self) -> Result<(), Stop> {
+        const CALM: Duration = Duration::from_millis(300);
+        const CALM_MAX: Duration = Duration::from_secs(2);
+        let known = self.battery.hang.iter().chain(&self.battery.all_503);
+        let late: Vec<&Trial> = known.filter(|it| it.has_late_starts()).collect();
+        let longest = late.iter().map(|it| it.longest_wait()).max();
+        let (false, Some(longest)) = (self.calm.scale.background, longest) else {
+            return Ok(());
+        };
+        let calm = Duration::from_micros(longest);
+        let calm = calm.mul_f64(1.2).clamp(CALM, CALM_MAX);
+        self.lab.settle(calm, calm * 3).await?;
+        Ok(())
     }
 }

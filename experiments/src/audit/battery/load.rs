@@ -125,16 +125,38 @@ impl Experiments<'_, '_> {
         length: Duration,
     ) -> Result<Trial, Stop> {
         self.prove(id).await?;
+        let longest = match self.opens_late {
+            true => length.max(GOES_ON_LONG),
+            false => length,
+        };
         let mut probe = self.lab.begin(form).await?;
         let load = self.lab.load(&mut probe, rate);
         self.lab.arm(&mut probe, faults).await?;
+        let began = Instant::now();
         sleep(length).await;
+        while began.elapsed() < longest && self.calls_go_on(&probe, rate).await? {
+            sleep(LOOK).await;
+        }
+        let took = began.elapsed();
+        if took > length + LOOK && took < longest {
+            // What pages are like late in the outage is looked at, in its last third.
+            sleep(took.mul_f64(0.6)).await;
+        }
         probe.trial.removed = Some(self.lab.clock.now());
         self.lab.end_load(&mut probe, load).await;
         let removed = probe.trial.removed;
         let mut trial = self.finish(id, probe, faults).await?;
         trial.removed = removed;
         Ok(trial)
+    }
+
+    /// Whether pages called in the last second as they do in calm.
+    async fn calls_go_on(&mut self, probe: &Probe, rate: f64) -> Result<bool, Stop> {
+        const SECOND_US: u64 = 1_000_000;
+        self.lab.read().await?;
+        let since = self.lab.clock.now().saturating_sub(SECOND_US);
+        let lately = self.lab.starts(probe).into_iter().filter(|it| *it >= since);
+        Ok(lately.count() as f64 >= rate * self.calm.scale.calls_per_page * 0.8)
     }
 
     /// S20: calls are slow, and below the time-out; more of them than a client has places. Another endpoint is watched.
@@ -202,9 +224,9 @@ impl Experiments<'_, '_> {
         let long = if goes_on { GOES_ON_LONG } else { GOES_ON };
         let trial = (self.outage("S16", "reset", &resets, longest, long)).await?;
         let is_used_up = comes_back && trial.struck > Some(0) && trial.comes_back().is_none();
-        let stops = !self.goes_on(&trial) && trial.comes_back().is_some();
+        self.opens_late = goes_on && !self.goes_on(&trial) && trial.comes_back().is_some();
         self.battery.outage_reset = Some(trial);
-        if goes_on && stops && self.wants(&[Id::BreakerIgnores5xx, Id::NoEffectiveBreaker]) {
+        if self.opens_late && self.wants(&[Id::BreakerIgnores5xx, Id::NoEffectiveBreaker]) {
             let again = self.outage("S15", "503 again", &of_503s, OPEN_MAX, GOES_ON_LONG);
             self.battery.outage_503 = Some(again.await?);
         }

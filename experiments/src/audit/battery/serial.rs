@@ -201,10 +201,12 @@ impl Experiments<'_, '_> {
     pub(super) async fn client_errors(&mut self) -> Result<(), Stop> {
         let patience = Patience::of(self.lab.patience());
         for status in [404, 400, 401, 409, 422] {
-            let faults = self.on_paths(&json!({ "abort": status }));
             let form = status.to_string();
-            let trial = self.serial("S8", &form, &faults, 1, patience).await?;
-            self.battery.client_errors.push(trial);
+            for (path, faults) in self.each_alone(&json!({ "abort": status })) {
+                let mut trial = self.serial("S8", &form, &faults, 1, patience).await?;
+                trial.path = path;
+                self.battery.client_errors.push(trial);
+            }
         }
         Ok(())
     }
@@ -218,6 +220,7 @@ impl Experiments<'_, '_> {
         let patience = Patience::of(self.lab.patience());
         let mut all = Trial::default();
         for round in 1..=ROUNDS {
+            self.settle_before().await?;
             all.append(self.serial("S11", "503", &faults, 1, patience).await?);
             let chains = all.chains();
             let (first, second) = (gaps(&chains, 1).len(), gaps(&chains, 2).len());
@@ -249,10 +252,12 @@ impl Experiments<'_, '_> {
             ("503 with a date", 503, format!("date:{}s", seconds + 1.0)),
         ] {
             let abort = json!({ "abort": { "status": status, "retry_after": value } });
-            let faults = self.on_paths(&abort);
-            self.settle_before().await?;
-            let trial = self.serial("S9", form, &faults, 1, patience).await?;
-            self.battery.retry_after.push(trial);
+            for (path, faults) in self.each_alone(&abort) {
+                self.settle_before().await?;
+                let mut trial = self.serial("S9", form, &faults, 1, patience).await?;
+                trial.path = path;
+                self.battery.retry_after.push(trial);
+            }
         }
         Ok(())
     }
@@ -405,7 +410,7 @@ impl Experiments<'_, '_> {
         Ok(())
     }
 
-    fn page_paths(&self) -> Vec<PathCalm> {
+    pub(super) fn page_paths(&self) -> Vec<PathCalm> {
         let paths = self.calm.paths.iter().filter(|it| !it.scale.background);
         paths.cloned().collect()
     }

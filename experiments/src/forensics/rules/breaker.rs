@@ -190,7 +190,13 @@ fn on_4xx(case: &Case<'_>) -> Outcome {
             "hardly a call was made, as another one failed before it",
         );
     }
+    // What stops for good after failures of every kind is no breaker: places of a pool, for one.
+    let outages = [&case.battery.outage_503, &case.battery.outage_reset];
+    let comes_back = (outages.into_iter().flatten()).all(|it| it.comes_back().is_some());
     match stopped(case, trial) {
+        Some(true) if trial.comes_back().is_none() && !comes_back => {
+            Outcome::unknown(id, "calls do not come back, after other failures either")
+        }
         Some(true) => Outcome::defect(id, "calls stop when the answers are 404", evidence),
         Some(false) => Outcome::ok(id, "calls go on when the answers are 404", evidence),
         None => Outcome::unknown(id, "calls went on at a part of their rate"),

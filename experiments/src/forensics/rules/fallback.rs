@@ -172,7 +172,7 @@ fn slow(case: &Case<'_>) -> Outcome {
 }
 
 /// More than one call for each page, where nothing fails.
-fn hedge(case: &Case<'_>) -> Outcome {
+pub(super) fn hedge(case: &Case<'_>) -> Outcome {
     let id = Id::PermanentHedge;
     if case.scale.background {
         return Outcome::not_applicable(id, "calls do not come of pages");

@@ -11,7 +11,7 @@ use self::{
     layers::{layers_of, nested},
     orders::orders,
 };
-use super::{Case, Trial, time, usable, usable_of};
+use super::{Case, Trial, fallback, time, usable, usable_of};
 use crate::forensics::{
     derive::{Chain, amplification, early_returns, gaps, middle_spread, quantile, silences},
     finding::{FindingId as Id, Outcome},
@@ -59,6 +59,12 @@ fn single_failures(case: &Case<'_>) -> Vec<Outcome> {
     if waits.is_empty() {
         return ids
             .map(|id| Outcome::not_applicable(id, "it retries neither a 503 nor a reset"))
+            .into();
+    }
+    // The second call of a hedge comes where nothing failed as well.
+    if fallback::hedge(case).is_defect() {
+        return ids
+            .map(|id| Outcome::not_applicable(id, "permanent-hedge tells it"))
             .into();
     }
     if waits.len() < WAITS_MIN {
