@@ -352,8 +352,7 @@ impl Trial {
         let waits = pages.iter().flat_map(|(_, attempts)| {
             let mut starts: Vec<u64> = attempts.iter().map(|it| it.t_head).collect();
             starts.sort_unstable();
-            let waits = starts.windows(2).map(|pair| pair[1] - pair[0]).max();
-            waits
+            starts.windows(2).map(|pair| pair[1] - pair[0]).max()
         });
         waits.max().unwrap_or(0)
     }
