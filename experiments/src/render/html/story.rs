@@ -115,7 +115,7 @@ fn seen_by_users(record: &RunRecord, outage: &Outage) -> String {
         (false, false) => String::new(),
     };
     format!(
-        "{readers}. In all {} {}, from {}{longer}.",
+        "{readers}. In total: {} {}, from {}{longer}.",
         kinds.join(" and "),
         match effect.failed + effect.fallback + effect.slow {
             1 => "page",

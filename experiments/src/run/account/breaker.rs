@@ -203,10 +203,10 @@ fn still_without(asked_for: &[u64], since: u64) -> String {
     };
     let pages = asked_for.len();
     format!(
-        " {} for after that still {} no call, the last one {} later.",
+        " {} asked for after it began still {} no call, the last one {} later.",
         match pages {
-            1 => "1 page that is asked".to_owned(),
-            some => format!("{some} pages that are asked"),
+            1 => "1 page".to_owned(),
+            some => format!("{some} pages"),
         },
         if pages == 1 { "makes" } else { "make" },
         seconds(last - since)

@@ -152,7 +152,7 @@ fn pages_without_a_call_while_a_breaker_is_about_to_close_are_told() {
     let account = made.account(true, 7_000_000);
 
     let closed = &moment(&account.outages[0], "breaker_closed").text;
-    let told = "2 pages that are asked for after that still make no call, the last one 98ms later.";
+    let told = "2 pages asked for after it began still make no call, the last one 98ms later.";
     assert!(closed.contains(told), "{closed}");
 }
 
