@@ -3,6 +3,7 @@
 use brownout_testkit::{RawClient, TestProxy, TestUpstream, eventually, within};
 use bytes::Bytes;
 use h2::client::Builder;
+use serde_json::json;
 use tokio::{net::TcpStream, task::JoinSet};
 
 use super::client::{Client, piece, send_all, whole};
@@ -54,6 +55,43 @@ async fn a_thousand_requests_at_once_over_four_connections_are_all_answered() {
     while let Some(answer) = answers.join_next().await {
         assert_eq!(answer.unwrap().unwrap().body, b"hello");
     }
+}
+
+#[tokio::test]
+async fn the_process_holds_ten_thousand_requests_and_lets_the_next_ones_pass() {
+    const CONNECTIONS: u64 = 40;
+    const STREAMS: u64 = 250;
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).start();
+    let holds = |path: &str| json!({ "latency": "1h", "ttl": "none", "max_active": 10_000, "match": { "path": path } });
+    let (one, other) = (proxy.arm(&holds("/one")), proxy.arm(&holds("/other")));
+    let active = |id: &str| proxy.fault(id).counters.active;
+    let mut clients = Vec::new();
+    let mut held = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut client = Client::connect(proxy.address()).await;
+        for number in 0..STREAMS {
+            let path = if number % 2 == 0 { "/one" } else { "/other" };
+            held.push(client.send(client.request("GET", path), true).await);
+        }
+        clients.push(client);
+    }
+    eventually("all places to be taken", || {
+        active(&one) + active(&other) == CONNECTIONS * STREAMS
+    })
+    .await;
+
+    let mut next = Client::connect(proxy.address()).await;
+
+    assert_eq!(next.get("/one").await.body, b"hello");
+    assert_eq!(proxy.fault(&one).counters.overflow, 1);
+    // Those of a fault that is gone are free again.
+    proxy.disarm(&other);
+    let _waits = next.send(next.request("GET", "/one"), true).await;
+    eventually("one more to be held", || {
+        active(&one) == CONNECTIONS * STREAMS / 2 + 1
+    })
+    .await;
 }
 
 #[tokio::test]
