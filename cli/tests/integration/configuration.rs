@@ -29,16 +29,7 @@ async fn status(address: std::net::SocketAddr) -> u16 {
 }
 
 fn faults(server: &Server) -> Vec<Value> {
-    let listed = run(&[
-        "fault",
-        "ls",
-        "--output",
-        "json",
-        "--control",
-        &server.control(),
-    ])
-    .ok();
-    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let listed = server.listed("fault");
     listed["faults"].as_array().unwrap().clone()
 }
 
@@ -220,16 +211,7 @@ async fn sighup_applies_all_or_nothing() {
             told["error"].as_str().unwrap().contains(why)
         });
         assert!(faults(&server).is_empty());
-        let routes = run(&[
-            "route",
-            "ls",
-            "--output",
-            "json",
-            "--control",
-            &server.control(),
-        ])
-        .ok();
-        let routes: Value = serde_json::from_str(&routes).unwrap();
+        let routes = server.listed("route");
         let names: Vec<&Value> = routes["routes"]
             .as_array()
             .unwrap()

@@ -310,14 +310,7 @@ impl World {
             wanted.push((format!("fault.injected.{ROUTE}.{kind}"), traced(&of_kind)));
         }
         // The last counts come in several packets, in no order.
-        let counted = |name: &String| -> f64 {
-            daemon
-                .totals()
-                .counters
-                .get(name)
-                .copied()
-                .unwrap_or_default()
-        };
+        let counted = |name: &String| daemon.counter(name);
         eventually("the last packets", || {
             wanted.iter().all(|(name, traced)| counted(name) >= *traced)
         })

@@ -155,6 +155,12 @@ impl Server {
         self.ready["control"].as_str().unwrap().to_owned()
     }
 
+    /// What `brownout WHAT ls --output json` says of it: of `route` or `fault`.
+    fn listed(&self, what: &str) -> serde_json::Value {
+        let listed = run(&[what, "ls", "--output", "json", "--control", &self.control()]).ok();
+        serde_json::from_str(&listed).unwrap()
+    }
+
     fn route(&self, name: &str) -> SocketAddr {
         self.ready["routes"][name]
             .as_str()

@@ -287,14 +287,7 @@ async fn after_sigterm_under_load_the_statsd_totals_are_what_clients_saw() {
 
     assert_eq!(status.code(), Some(0));
     assert!(seen > 500);
-    let counted = |name: &str| {
-        statsd
-            .totals()
-            .counters
-            .get(name)
-            .copied()
-            .unwrap_or_default()
-    };
+    let counted = |name: &str| statsd.counter(name);
     eventually("the last packets", || {
         counted("proxy.responses.web.2xx") >= seen as f64
             && counted("proxy.requests.web") >= upstream.received().len() as f64

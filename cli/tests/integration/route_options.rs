@@ -15,16 +15,7 @@ async fn get(server: &Server, route: &str, path: &str) -> RawMessage {
 
 /// A route as the API shows it, without what is counted.
 fn shown(server: &Server, name: &str) -> Value {
-    let listed = run(&[
-        "route",
-        "ls",
-        "--output",
-        "json",
-        "--control",
-        &server.control(),
-    ])
-    .ok();
-    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let listed = server.listed("route");
     let routes = listed["routes"].as_array().unwrap();
     let mut route = routes.iter().find(|it| it["name"] == name).unwrap().clone();
     let counted = [

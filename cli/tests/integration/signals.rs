@@ -19,16 +19,7 @@ async fn through(server: &Server) -> u16 {
 }
 
 fn faults(server: &Server) -> Value {
-    let listed = run(&[
-        "fault",
-        "ls",
-        "--output",
-        "json",
-        "--control",
-        &server.control(),
-    ])
-    .ok();
-    serde_json::from_str::<Value>(&listed).unwrap()["faults"].clone()
+    server.listed("fault")["faults"].clone()
 }
 
 #[tokio::test]

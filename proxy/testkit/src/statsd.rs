@@ -83,6 +83,13 @@ impl StatsdReceiver {
         self.state.totals().clone()
     }
 
+    /// What came so far of one counter; 0 where nothing did.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> f64 {
+        let totals = self.state.totals();
+        totals.counters.get(name).copied().unwrap_or_default()
+    }
+
     /// Waits until what came satisfies `condition`, and gives it.
     ///
     /// # Panics
