@@ -75,7 +75,8 @@ pub(super) struct Experiments<'b, 'l> {
     pub(super) tell: &'b mut (dyn FnMut(AuditEvent) + Send),
     /// How long its breaker stays open, once that was seen.
     pub(super) open_time: Duration,
-    /// Whether a short outage did not open it, as good calls before it weigh more.
+    /// Whether its breaker opened in a long outage and not in a short one, as one does that looks at the share of failures in
+    /// the last seconds.
     pub(super) opens_late: bool,
     /// Attempts of a page whose calls all hang, and all fail.
     pub(super) hung_attempts: u64,
@@ -211,8 +212,8 @@ impl<'b, 'l> Experiments<'b, 'l> {
         paths.map(|it| on_path(fault, it)).collect()
     }
 
-    /// A fault for the calls of one path after the other: a page may not come to the second where the first has failed. In a hurry,
-    /// or with more paths than a few, for all of them at once.
+    /// The fault for each path alone, with the path: a page whose first call fails may not make its second call. With `--fast`, or
+    /// with more than four paths, the fault for all paths at once.
     pub(super) fn each_alone(&self, fault: &Value) -> Vec<(Option<String>, Vec<Value>)> {
         const PATHS_MAX: usize = 4;
         let paths = self.page_paths();

@@ -89,8 +89,8 @@ impl Experiments<'_, '_> {
         }
     }
 
-    /// Waits until nothing comes any more of pages that are over, where the client works on for those: it would be taken for
-    /// what it does for the next page.
+    /// Waits until the client makes no more calls for pages that have ended, if it was seen to make such calls: they would be
+    /// counted as calls of the next page.
     pub(super) async fn settle_before(&mut self) -> Result<(), Stop> {
         const CALM: Duration = Duration::from_millis(300);
         const CALM_MAX: Duration = Duration::from_secs(2);

@@ -371,7 +371,7 @@ fn checks(page: &mut Page, record: &RunRecord) {
     }
 }
 
-/// The place on the page that tells most of a phase; none where nothing does.
+/// The id of the section that a link to a phase leads to; none for a name that is no phase.
 pub(super) fn place_of(record: &RunRecord, phase: &str) -> Option<String> {
     let index = fault_phases(record).position(|it| it.name == phase);
     let is_known = record.phases.iter().any(|it| it.name == phase);

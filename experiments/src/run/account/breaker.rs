@@ -8,7 +8,7 @@ const PAGES_MIN: usize = 5;
 /// A shorter time without a call is no sign of anything, in µs.
 const SILENCE_MIN: u64 = 400_000;
 
-/// From so many calls a page on, a page without a call is a sign of something.
+/// Where pages make at least so many calls in calm, a page without a call shows that the breaker let none through.
 const CALLS_ALWAYS: f64 = 0.98;
 
 /// What a breaker did on one route.

@@ -1,4 +1,4 @@
-//! What is looked at again and again while a run goes on: seconds that are over, faults that struck, guards, the clock.
+//! What a run checks ten times a second: seconds that are over, faults that were injected, guards, the deadline.
 
 use std::{collections::BTreeMap, time::Duration};
 
