@@ -113,9 +113,11 @@ impl ControlApi {
         let invalid = || StartError::Address {
             listen: config.listen.clone(),
         };
-        // As a route's: `:8474` is every address of the machine.
-        let address = brownout_proxy::ListenAddress::parse(&config.listen);
-        let address = address.ok().and_then(|it| it.tcp()).ok_or_else(invalid)?;
+        // `:8474` is every address of the machine and names are looked up, as for a route; `0.0.0.0:8474` is IPv4 alone.
+        let address = (config.listen.parse()).or_else(|_| {
+            let read = brownout_proxy::ListenAddress::parse(&config.listen);
+            read.ok().and_then(|it| it.tcp()).ok_or_else(invalid)
+        })?;
         if config.token.is_none() && config.read_token.is_some() {
             return Err(StartError::ReadTokenAlone);
         }

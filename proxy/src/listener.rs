@@ -202,10 +202,15 @@ impl Accepts {
         })
     }
 
-    /// A connection, with the address of its client. One on a Unix socket is of this machine, and has no port.
+    /// A connection, with the address of its client. To a socket that takes IPv6 as well, one of IPv4 comes as `::ffff:1.2.3.4`,
+    /// which only the kernel calls it. One on a Unix socket is of this machine, and has no port.
     async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         match self {
-            Self::Tcp(tcp) => tcp.accept().await,
+            Self::Tcp(tcp) => {
+                let (tcp, peer) = tcp.accept().await?;
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                Ok((tcp, peer))
+            }
             Self::Unix(unix) => {
                 let (unix, _) = unix.accept().await?;
                 Ok((as_tcp(unix)?, (Ipv4Addr::LOCALHOST, 0).into()))

@@ -11,6 +11,9 @@ use socket2::{Domain, Socket, Type};
 
 /// Where a route listens: `HOST:PORT`, `:PORT` for every address of the machine, or `unix:/PATH` for a Unix socket. Port 0 asks
 /// for a free one.
+///
+/// `0.0.0.0:PORT` and `[::]:PORT` are `:PORT` in other words, as they are for Go and so for Toxiproxy: one socket takes IPv6 and
+/// IPv4. On a machine without IPv6 all three are every address of IPv4.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenAddress {
     /// A TCP socket.
@@ -48,8 +51,11 @@ impl ListenAddress {
             let port = port.parse().map_err(|_| InvalidListenAddress)?;
             return Ok(Self::Tcp(everywhere(port, has_ipv6())));
         }
-        if let Ok(address) = text.parse() {
-            return Ok(Self::Tcp(address));
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(Self::Tcp(match address.ip().is_unspecified() {
+                true => everywhere(address.port(), has_ipv6()),
+                false => address,
+            }));
         }
         let mut resolved = text.to_socket_addrs().map_err(|_| InvalidListenAddress)?;
         resolved.next().map(Self::Tcp).ok_or(InvalidListenAddress)
@@ -66,23 +72,15 @@ impl ListenAddress {
 
     /// Whether a socket bound to `bound` already listens where this asks for.
     ///
-    /// `[::]:p` listens on IPv4 as well, so `0.0.0.0:p` asks for nothing new there. Port 0 always does. A Unix socket is at its
-    /// path, whatever its permissions.
+    /// Port 0 always asks for another. A Unix socket is at its path, whatever its permissions.
     #[must_use]
     pub fn is_served_by(&self, bound: &Self) -> bool {
         match (self, bound) {
-            (Self::Tcp(wanted), Self::Tcp(bound)) => is_served_by(*wanted, *bound),
+            (Self::Tcp(wanted), Self::Tcp(bound)) => wanted == bound,
             (Self::Unix(wanted), Self::Unix(bound)) => wanted.path == bound.path,
             (Self::Tcp(_), Self::Unix(_)) | (Self::Unix(_), Self::Tcp(_)) => false,
         }
     }
-}
-
-fn is_served_by(wanted: SocketAddr, bound: SocketAddr) -> bool {
-    let all = |ip: std::net::IpAddr| ip.is_unspecified();
-    let wider = bound.ip() == Ipv6Addr::UNSPECIFIED && wanted.ip() == Ipv4Addr::UNSPECIFIED;
-    let same_ip = wanted.ip() == bound.ip() || (all(wanted.ip()) && wider);
-    same_ip && wanted.port() == bound.port()
 }
 
 impl UnixAddress {
@@ -172,21 +170,24 @@ mod tests {
 
     #[test]
     fn addresses_are_compared_by_meaning() {
-        let dual = address("[::]:80");
-        let v4 = address("0.0.0.0:80");
+        let everywhere = ["0.0.0.0:80", "[::]:80", ":80"].map(address);
 
-        assert!(address(":80").is_served_by(&dual));
-        assert!(address("0.0.0.0:80").is_served_by(&dual));
-        assert!(!address(":80").is_served_by(&v4), "IPv6 would be new");
-        assert!(
-            !address("127.0.0.1:80").is_served_by(&dual),
-            "fewer is not the same"
-        );
-        assert!(!address(":81").is_served_by(&dual));
+        for (wanted, bound) in everywhere
+            .iter()
+            .flat_map(|it| everywhere.iter().map(move |at| (it, at)))
+        {
+            assert!(wanted.is_served_by(bound), "{wanted} by {bound}");
+        }
+        let all = &everywhere[0];
+        for fewer in ["127.0.0.1:80", "[::1]:80"] {
+            assert!(!address(fewer).is_served_by(all), "{fewer} is not the same");
+            assert!(!all.is_served_by(&address(fewer)), "{fewer} is not all");
+        }
+        assert!(!address(":81").is_served_by(all));
         let unix = address("unix:/run/a.sock");
         assert!(address("unix:/run/a.sock:0600").is_served_by(&unix));
         assert!(!address("unix:/run/b.sock").is_served_by(&unix));
-        assert!(!dual.is_served_by(&unix));
+        assert!(!all.is_served_by(&unix));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
 };
 
 use serde_json::json;
@@ -166,12 +166,11 @@ fn from_elsewhere(
     lines
 }
 
-/// An address that can be called, of one that listens everywhere.
+/// An address that can be called, of one that listens everywhere: by IPv4, as `[::]` takes it too, and more callers can write it.
 pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
-    match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, listen.port()).into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, listen.port()).into(),
-        IpAddr::V4(_) | IpAddr::V6(_) => listen,
+    match listen.ip().is_unspecified() {
+        true => (Ipv4Addr::LOCALHOST, listen.port()).into(),
+        false => listen,
     }
 }
 
@@ -217,7 +216,8 @@ mod tests {
     fn what_listens_everywhere_is_called_on_loopback() {
         for (listen, url) in [
             ("0.0.0.0:1", "127.0.0.1:1"),
-            ("[::]:1", "[::1]:1"),
+            ("[::]:1", "127.0.0.1:1"),
+            ("[::1]:1", "[::1]:1"),
             ("127.0.0.2:1", "127.0.0.2:1"),
         ] {
             assert_eq!(reachable(listen.parse().unwrap()).to_string(), url);

@@ -1,5 +1,7 @@
 //! Where routes listen: addresses that are taken, moved, written otherwise, or lead back to the proxy.
 
+use std::net::SocketAddr;
+
 use super::*;
 
 #[tokio::test]
@@ -101,12 +103,12 @@ async fn a_route_is_moved_and_an_unchanged_listen_never_rebinds() {
     let upstream = world.upstream.url();
     let new = json!({ "name": "two", "listen": "127.0.0.1:0", "upstream": upstream });
     let (_, made) = world.call("POST", "/routes", new).await;
-    let first: std::net::SocketAddr = made["listen"].as_str().unwrap().parse().unwrap();
+    let first: SocketAddr = made["listen"].as_str().unwrap().parse().unwrap();
 
     let (status, moved) = patch("0.0.0.0:0".to_owned()).await;
 
     assert_eq!(status, 200, "{moved}");
-    let moved: std::net::SocketAddr = moved["listen"].as_str().unwrap().parse().unwrap();
+    let moved: SocketAddr = moved["listen"].as_str().unwrap().parse().unwrap();
     let port = moved.port();
     assert!(port != 0 && moved.ip().is_unspecified());
     assert!(std::net::TcpStream::connect(first).is_err());
@@ -131,35 +133,76 @@ async fn a_route_is_moved_and_an_unchanged_listen_never_rebinds() {
     }
 }
 
+/// What `:PORT`, `0.0.0.0:PORT` and `[::]:PORT` all ask for: every address of this machine, of IPv4 and of IPv6.
+const EVERYWHERE: [&str; 3] = ["", "0.0.0.0", "[::]"];
+
+/// The addresses of loopback on this machine; some machines have no IPv6.
+fn loopback(port: u16) -> Vec<SocketAddr> {
+    let mut addresses = vec![SocketAddr::from(([127, 0, 0, 1], port))];
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        addresses.push((std::net::Ipv6Addr::LOCALHOST, port).into());
+    }
+    addresses
+}
+
 #[tokio::test]
 async fn every_address_is_one_address_however_it_is_written() {
     let world = World::start().await;
-    let upstream = world.upstream.url();
-    let new = json!({ "name": "two", "listen": ":0", "upstream": upstream });
-    let (_, made) = world.call("POST", "/routes", new).await;
-    let port = made["listen"].as_str().unwrap().rsplit_once(':').unwrap().1;
-    let mut warm = RawClient::connect(format!("127.0.0.1:{port}").parse().unwrap()).await;
-    for host in ["", "0.0.0.0", "[::]"] {
-        let change = json!({ "listen": format!("{host}:{port}") });
-
-        let (status, shown) = world.call("PATCH", "/routes/two", change).await;
-
-        assert_eq!(
-            (status, &shown["listen"]),
-            (200, &made["listen"]),
-            "{shown}"
-        );
+    let web = world.upstream.url();
+    let bytes = web.replace("http://", "tcp://");
+    for (first, upstream) in EVERYWHERE.iter().flat_map(|it| [(it, &web), (it, &bytes)]) {
+        let new = json!({ "name": "two", "listen": format!("{first}:0"), "upstream": upstream });
+        let (status, made) = world.call("POST", "/routes", new).await;
+        assert_eq!(status, 201, "{first}: {made}");
+        let listen: SocketAddr = made["listen"].as_str().unwrap().parse().unwrap();
+        let mut warm = RawClient::connect(loopback(listen.port())[0]).await;
         warm.get("/").await;
-        assert_eq!(warm.response().await.text(), "hello", "{host}");
+        assert_eq!(warm.response().await.text(), "hello");
+
+        for (from, to) in EVERYWHERE
+            .iter()
+            .flat_map(|it| EVERYWHERE.map(|to| (it, to)))
+        {
+            for host in [from, to] {
+                let change = json!({ "listen": format!("{host}:{}", listen.port()) });
+                let (status, shown) = world.call("PATCH", "/routes/two", change).await;
+                let told = (status, shown["listen"].as_str().unwrap_or_default());
+                assert_eq!(
+                    told,
+                    (200, &*listen.to_string()),
+                    "{upstream} {from} to {to}: {shown}"
+                );
+            }
+            warm.get("/").await;
+            assert_eq!(warm.response().await.text(), "hello", "{from} to {to}");
+        }
+        for address in loopback(listen.port()) {
+            let mut client = RawClient::connect(address).await;
+            client.get("/").await;
+            assert_eq!(
+                client.response().await.text(),
+                "hello",
+                "{first} at {address}"
+            );
+        }
+        assert_eq!(world.delete("/routes/two").await.0, 204);
     }
-    // From IPv4 alone to both is another address, which its own route has: nothing changes.
-    let new = json!({ "name": "four", "listen": "0.0.0.0:0", "upstream": upstream });
-    let (_, four) = world.call("POST", "/routes", new).await;
-    let port = four["listen"].as_str().unwrap().rsplit_once(':').unwrap().1;
-    let change = json!({ "listen": format!(":{port}") });
-    assert_eq!(world.call("PATCH", "/routes/four", change).await.0, 409);
-    let (_, shown) = world.get("/routes/four").await;
-    assert_eq!(shown["listen"], four["listen"]);
+}
+
+#[tokio::test]
+async fn a_client_that_comes_by_ipv4_to_every_address_is_told_as_one_of_ipv4() {
+    let world = World::start().await;
+    let new = json!({ "name": "two", "listen": "0.0.0.0:0", "upstream": world.upstream.url() });
+    let (_, made) = world.call("POST", "/routes", new).await;
+    let listen: SocketAddr = made["listen"].as_str().unwrap().parse().unwrap();
+
+    let mut client = RawClient::connect(loopback(listen.port())[0]).await;
+    client.get("/").await;
+    assert_eq!(client.response().await.text(), "hello");
+
+    let (_, told) = world.get("/connections?route=two").await;
+    let peer = told["connections"][0]["peer"].as_str().unwrap();
+    assert!(peer.starts_with("127.0.0.1:"), "{told}");
 }
 
 #[tokio::test]

@@ -87,6 +87,42 @@ async fn update_with_what_there_is_already_drops_nothing() {
 }
 
 #[tokio::test]
+async fn every_address_written_otherwise_drops_no_connection_and_no_toxic() {
+    let toxi = Toxi::start().await;
+    let upstream = toxi.echo.address().to_string();
+    for first in ["0.0.0.0", "", "[::]"] {
+        let name = format!("p{first}");
+        let body = json!({ "name": name, "listen": format!("{first}:0"), "upstream": upstream });
+        let (status, made) = toxi.call("POST /proxies", body).await;
+        assert_eq!(status, 201, "{made}");
+        toxi.toxic(&name, json!({ "type": "noop" })).await;
+        let port = listen_of(&made).port();
+        let mut client = RawClient::connect(([127, 0, 0, 1], port).into()).await;
+        said_back(&mut client, b"ping").await;
+
+        for host in ["0.0.0.0", "", "[::]", "0.0.0.0", "[::]", "", "0.0.0.0"] {
+            let listen = format!("{host}:{port}");
+            let update = json!({ "listen": listen, "upstream": upstream, "enabled": true });
+            let (status, changed) = toxi.call(&format!("POST /proxies/{name}"), update).await;
+            assert_eq!(
+                (status, &changed["listen"]),
+                (200, &made["listen"]),
+                "{listen}"
+            );
+            let again = json!([{ "name": name, "listen": listen, "upstream": upstream }]);
+            let (status, told) = toxi.call("POST /populate", again).await;
+            assert_eq!(status, 201, "{listen}: {told}");
+            assert_eq!(told["proxies"][0]["toxics"].as_array().unwrap().len(), 1);
+            said_back(&mut client, b"pong").await;
+        }
+        if TcpListener::bind("[::1]:0").is_ok() {
+            let address = (std::net::Ipv6Addr::LOCALHOST, port).into();
+            said_back(&mut RawClient::connect(address).await, b"ping").await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn update_to_an_address_that_is_taken_is_500_and_the_proxy_goes_on_where_it_was() {
     let toxi = Toxi::start().await;
     let listen = toxi.proxy("a").await;
