@@ -4,6 +4,7 @@
 
 mod leaving;
 mod load;
+mod outages;
 mod serial;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -52,9 +53,14 @@ const OUTAGES: &[Id] = &[
 /// Does a step if it is wanted. One that does not end before the deadline leaves nothing behind but that it was left out.
 macro_rules! step {
     ($own:ident, $ids:expr, $step:ident) => {
-        if $own.wants($ids) && Instant::now() >= $own.deadline {
+        step!($own, $ids, also & [], $step)
+    };
+    // `also` are ids that use what is seen, and are told without it.
+    ($own:ident, $ids:expr, also $also:expr, $step:ident) => {
+        let is_wanted = $own.wants($ids) || $own.wants($also);
+        if is_wanted && Instant::now() >= $own.deadline {
             $own.left_out.extend($ids);
-        } else if $own.wants($ids) {
+        } else if is_wanted {
             let before = $own.battery.clone();
             let deadline = $own.deadline;
             match timeout_at(deadline, $own.$step()).await {
@@ -179,7 +185,13 @@ impl<'b, 'l> Experiments<'b, 'l> {
         }
         step!(self, OUTAGES, outages);
         step!(self, &[Id::HalfOpenStampede], half_open);
-        step!(self, &[Id::SlowFallback], hang_under_load);
+        // Whether a breaker is needed where calls hang is seen there as well; what outages tell of it holds without.
+        step!(
+            self,
+            &[Id::SlowFallback],
+            also & [Id::NoEffectiveBreaker],
+            hang_under_load
+        );
         Ok(())
     }
 

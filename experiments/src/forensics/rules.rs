@@ -8,48 +8,20 @@ mod connections;
 mod fallback;
 mod retries;
 mod timeouts;
+mod trial;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use connections::looks_held;
+pub(crate) use timeouts::gives_up_each;
+pub use trial::Trial;
+
 use super::{
-    derive::{self, quantile},
+    derive::quantile,
     finding::{Finding, FindingId, Outcome},
-    join::{JoinedBy, join},
-    record::{AttemptRecord, PageRecord},
     scale::{Calm, Scale},
 };
-
-/// What one stock experiment recorded of one dependency.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Trial {
-    /// What was tried, such as `503` or `content-length, fin`, where an experiment has several forms.
-    pub form: String,
-    /// The path that alone was struck, where it was one.
-    pub path: Option<String>,
-    /// How long calls took after the outage of S18.
-    pub slow: Option<u64>,
-    /// The caller's pages.
-    pub pages: Vec<PageRecord>,
-    /// Attempts on the route, open ones included.
-    pub attempts: Vec<AttemptRecord>,
-    /// Attempts on the second source, where there is one.
-    pub second: Vec<AttemptRecord>,
-    /// Pages of another endpoint of the client, asked at the same time.
-    pub watched: Vec<PageRecord>,
-    /// When the fault was armed; 0 without one.
-    pub armed: u64,
-    /// When it was removed; none if it was there until the end.
-    pub removed: Option<u64>,
-    /// Until when records were kept.
-    pub until: u64,
-    /// How often the fault struck; none where there was no fault.
-    pub struck: Option<u64>,
-    /// Whether the client was well again once nobody had asked for a while, though it was not under load.
-    pub back_after_a_pause: bool,
-    /// Whether this machine was too busy to trust what was measured.
-    pub busy: bool,
-}
 
 /// The stock experiments of one dependency, as far as they were done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -90,6 +62,8 @@ pub struct Battery {
     pub outage_reset: Option<Trial>,
     /// S27: how many single resets it took until no call was made; none where calls went on.
     pub pool_places: Option<u64>,
+    /// S27: how many single answers of 503 it took until no call was made; none where calls went on, or it was not tried.
+    pub pool_places_503: Option<u64>,
     /// S18: an outage, then slow.
     pub half_open: Option<Trial>,
     /// S19: no answer, under load.
@@ -156,7 +130,11 @@ pub fn findings_by_path(
         })
         .collect();
     let worst = whole.into_iter().enumerate().map(|(index, whole)| {
-        if whole.id == FindingId::FallbackSameDependency {
+        // What a fallback asks for is on another path, and what a page sends may be on one path of several.
+        if matches!(
+            whole.id,
+            FindingId::FallbackSameDependency | FindingId::RetriesPost
+        ) {
             return whole;
         }
         let of_paths = each
@@ -209,6 +187,11 @@ struct Case<'r> {
 }
 
 impl Case<'_> {
+    /// How long a page takes whose call hangs.
+    fn hang(&self) -> Option<u64> {
+        self.battery.hang.first().map(Trial::longest_page)
+    }
+
     /// Whether one failure was enough for calls to end.
     fn never_asks_again(&self) -> bool {
         usable(self.battery.after_failure.as_ref()).is_ok_and(|it| it.comes_back().is_none())
@@ -277,6 +260,7 @@ impl Battery {
             outage_503: one(&self.outage_503),
             outage_reset: one(&self.outage_reset),
             pool_places: self.pool_places,
+            pool_places_503: self.pool_places_503,
             half_open: one(&self.half_open),
             hang_under_load: one(&self.hang_under_load),
             slow_under_load: all(&self.slow_under_load),
@@ -285,199 +269,6 @@ impl Battery {
             truncated: all(&self.truncated),
             damaged: all(&self.damaged),
         }
-    }
-}
-
-impl Trial {
-    fn of_path(&self, path: &str) -> Self {
-        let mut trial = self.clone();
-        trial.attempts.retain(|it| it.path == path);
-        trial
-    }
-
-    /// Puts another round of the same experiment behind this one.
-    pub(crate) fn append(&mut self, mut next: Self) {
-        if self.pages.is_empty() {
-            *self = next;
-            return;
-        }
-        self.pages.append(&mut next.pages);
-        self.attempts.append(&mut next.attempts);
-        self.second.append(&mut next.second);
-        self.removed = next.removed;
-        self.until = next.until;
-        self.busy |= next.busy;
-        self.struck = match (self.struck, next.struck) {
-            (Some(one), Some(other)) => Some(one + other),
-            (one, other) => one.or(other),
-        };
-    }
-
-    /// After how long the client itself ended attempts that got no byte of an answer. Those that ended because the caller
-    /// had left are not its own doing.
-    pub(crate) fn own_timeouts(&self) -> Vec<u64> {
-        /// What a client needs to pass on that its caller has gone.
-        const SLACK_US: u64 = 5_000;
-        let left = self.pages.iter().filter_map(|it| it.left).min();
-        let own = self
-            .attempts
-            .iter()
-            .filter(|it| left.is_none_or(|left| it.ended() < left.saturating_sub(SLACK_US)));
-        derive::client_timeouts(own)
-    }
-
-    /// The most attempts of one page, as far as they can be told apart; else all of them.
-    pub(crate) fn attempts_of_a_page(&self) -> u64 {
-        let most = match self.by_page() {
-            Ok(pages) => pages.iter().map(|(_, attempts)| attempts.len()).max(),
-            Err(_) => Some(self.attempts.len()),
-        };
-        most.unwrap_or(0).max(1) as u64
-    }
-
-    /// Whether an attempt began after its page had ended, or a page did not end.
-    pub(crate) fn has_late_starts(&self) -> bool {
-        let Ok(pages) = self.by_page() else {
-            return true;
-        };
-        pages.iter().any(|(page, attempts)| {
-            let ended = page.ended;
-            ended.is_none_or(|ended| attempts.iter().any(|it| it.t_head > ended))
-        })
-    }
-
-    /// The longest time between the starts of two attempts for one page, in µs.
-    pub(crate) fn longest_wait(&self) -> u64 {
-        let Ok(pages) = self.by_page() else { return 0 };
-        let waits = pages.iter().flat_map(|(_, attempts)| {
-            let mut starts: Vec<u64> = attempts.iter().map(|it| it.t_head).collect();
-            starts.sort_unstable();
-            starts.windows(2).map(|pair| pair[1] - pair[0]).max()
-        });
-        waits.max().unwrap_or(0)
-    }
-
-    /// The longest page, open ones until the records end.
-    pub(crate) fn longest_page(&self) -> u64 {
-        let took = self.pages.iter().map(|it| {
-            it.duration()
-                .unwrap_or(self.until.saturating_sub(it.intended))
-        });
-        took.max().unwrap_or(0)
-    }
-
-    /// Attempts that began in a time.
-    fn starts(&self, from: u64, to: u64) -> usize {
-        self.attempts
-            .iter()
-            .filter(|it| (from..to).contains(&it.t_head))
-            .count()
-    }
-
-    /// Pages that were to be sent in a time.
-    fn pages_in(&self, from: u64, to: u64) -> Vec<&PageRecord> {
-        self.pages
-            .iter()
-            .filter(|it| (from..to).contains(&it.intended))
-            .collect()
-    }
-
-    /// Calls for each page in a time; none without pages.
-    fn calls_per_page(&self, from: u64, to: u64) -> Option<f64> {
-        let pages = self.pages_in(from, to).len();
-        (pages > 0).then(|| self.starts(from, to) as f64 / pages as f64)
-    }
-
-    /// The attempts of each page, or that they cannot be told apart.
-    fn by_page(&self) -> Result<Vec<(&PageRecord, Vec<&AttemptRecord>)>, String> {
-        let joined = join(&self.pages, &self.attempts);
-        match joined.by {
-            JoinedBy::Id | JoinedBy::Serial => Ok(joined.pages),
-            JoinedBy::Totals => {
-                Err("pages overlapped, and no id joins attempts to them".to_owned())
-            }
-        }
-    }
-
-    /// Attempts of each logical request: within each page where pages can be told apart, as the next page may ask for
-    /// the same; else by fingerprint and time.
-    pub(crate) fn chains(&self) -> Vec<derive::Chain<'_>> {
-        match self.by_page() {
-            Ok(pages) => {
-                let chains = pages
-                    .into_iter()
-                    .flat_map(|(_, attempts)| derive::chains(attempts, u64::MAX));
-                chains.collect()
-            }
-            Err(_) => derive::chains(&self.attempts, derive::CHAIN_GAP_US),
-        }
-    }
-
-    /// When the fault went away, or the records end.
-    fn fault_end(&self) -> u64 {
-        self.removed.unwrap_or(self.until)
-    }
-
-    /// Calls for each page in the last part of the fault: its last third, so that a breaker had time.
-    pub(crate) fn late_calls_per_page(&self) -> Option<f64> {
-        let end = self.fault_end();
-        let third = end.saturating_sub(self.armed) / 3;
-        self.calls_per_page(end - third, end)
-    }
-
-    /// Whether calls came back as they were after the fault was removed, and when: a second with half of them.
-    fn is_as_before(&self, calls_per_page: f64) -> Option<u64> {
-        const SECOND_US: u64 = 1_000_000;
-        let removed = self.removed?;
-        // Where a cache stands in front, one call is all that is needed.
-        if calls_per_page < 0.9 {
-            return self.comes_back();
-        }
-        let mut after: Vec<u64> = self
-            .attempts
-            .iter()
-            .map(|it| it.t_head)
-            .filter(|it| *it >= removed)
-            .collect();
-        after.sort_unstable();
-        let is_back = |first: &&u64| {
-            let to = **first + SECOND_US;
-            let pages = self.pages_in(**first, to).len() as f64;
-            self.starts(**first, to) as f64 >= (pages * calls_per_page * 0.5).max(1.0)
-        };
-        after.iter().find(is_back).map(|first| first - removed)
-    }
-
-    /// Whether calls came back after the fault was removed.
-    pub(crate) fn comes_back(&self) -> Option<u64> {
-        let removed = self.removed?;
-        let after = self
-            .attempts
-            .iter()
-            .map(|it| it.t_head)
-            .filter(|it| *it >= removed);
-        after.min().map(|first| first - removed)
-    }
-
-    /// The longest page's median over the last part of a time.
-    fn late_page_p50(&self) -> Option<u64> {
-        let end = self.fault_end();
-        let third = end.saturating_sub(self.armed) / 3;
-        let took: Vec<u64> = self
-            .pages_in(end - third, end)
-            .iter()
-            .filter_map(|it| it.duration())
-            .collect();
-        quantile(&took, 0.5)
-    }
-
-    /// The most attempts in flight at once.
-    fn most_in_flight(&self) -> usize {
-        let at = self
-            .attempts
-            .iter()
-            .map(|it| derive::open_at(&self.attempts, it.t_head));
-        at.max().unwrap_or(0)
     }
 }
 

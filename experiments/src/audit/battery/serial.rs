@@ -11,7 +11,7 @@ use crate::{
     forensics::{
         PathCalm,
         derive::{gaps, quantile},
-        rules::Trial,
+        rules::{Trial, gives_up_each},
     },
 };
 
@@ -341,15 +341,16 @@ impl Experiments<'_, '_> {
         Ok(())
     }
 
-    /// S6 and S7, for each path whose hang the client survives in time.
+    /// S6 and S7, for each path at which the client gives up each attempt that hangs in time.
     pub(super) async fn slow_bodies(&mut self) -> Result<(), Stop> {
         let limit = self.scale.page_limit();
         let patience = Patience::of(self.lab.patience());
         for path in self.page_paths() {
             let of_path = |it: &&Trial| it.path.as_deref() == Some(&path.path);
             let hang = self.battery.hang.iter().find(of_path);
-            let in_time = hang.is_some_and(|it| it.longest_page() <= limit);
-            if !in_time {
+            let ends =
+                hang.is_some_and(|it| it.longest_page() <= limit || gives_up_each(&self.scale, it));
+            if !ends {
                 continue;
             }
             let length = path.bytes;

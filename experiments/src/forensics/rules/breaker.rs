@@ -1,11 +1,12 @@
 //! Does it stop calling what fails, and come back?
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Case, Trial, time, usable};
+use super::{Case, Trial, connections, time, timeouts, usable};
 use crate::forensics::{
     derive::{burst_after_silence, silences},
     finding::{FindingId as Id, Outcome},
+    record::PageRecord,
 };
 
 pub(super) fn outcomes(case: &Case<'_>) -> Vec<Outcome> {
@@ -75,16 +76,16 @@ fn effective(case: &Case<'_>) -> Vec<Outcome> {
         "late_in_503s": errors.late_calls_per_page(),
         "late_in_resets": resets.late_calls_per_page(),
     });
+    if connections::used_up_by_answers(case).is_some() {
+        let why = "no call comes back after error answers: pool-leak tells it";
+        return ids.map(|id| Outcome::not_applicable(id, why)).into();
+    }
     let (on_errors, on_resets) = (stopped(case, errors), stopped(case, resets));
     let none = match (on_errors, on_resets) {
         (Some(false), Some(false))
             if does_no_harm(case, errors) && pages_are_served(case, resets) =>
         {
-            Outcome::ok(
-                Id::NoEffectiveBreaker,
-                "it has no breaker in effect and needs none: one call a page, and every page is answered in time",
-                evidence.clone(),
-            )
+            where_calls_hang(case, evidence.clone())
         }
         // Failures that come at once make no single call late: that is this machine.
         (Some(false), Some(false))
@@ -136,6 +137,73 @@ fn effective(case: &Case<'_>) -> Vec<Outcome> {
         ),
     };
     vec![none, ignores]
+}
+
+/// Of a service without a breaker whose pages survive 503s and resets: what calls that hang do to them.
+///
+/// Why a single page is late then is told by a time-out's id: with a shorter one no breaker would be needed.
+fn where_calls_hang(case: &Case<'_>, mut evidence: Value) -> Outcome {
+    let id = Id::NoEffectiveBreaker;
+    if let Some(root) = timeouts::root(case) {
+        let why = format!(
+            "pages whose call hangs are late: {} tells it",
+            root.as_str()
+        );
+        return Outcome::not_applicable(id, why);
+    }
+    let trial = match usable(case.battery.hang_under_load.as_ref()) {
+        Ok(trial) => trial,
+        Err(why) => {
+            let why = format!(
+                "pages are answered in time while calls fail at once; of calls that hang under load, {why}"
+            );
+            return Outcome::unknown(id, why);
+        }
+    };
+    let (late, pages) = late_pages(case, trial);
+    evidence["late_in_hangs"] = json!(trial.late_calls_per_page());
+    evidence["pages_late_in_hangs"] = json!(late);
+    evidence["pages_in_hangs"] = json!(pages);
+    if pages == 0 {
+        return Outcome::unknown(id, "no page came late in the time when calls hung");
+    }
+    if late * 20 <= pages {
+        return Outcome::ok(
+            id,
+            "it has no breaker in effect and needs none: one call a page, and every page is answered in time, also while \
+             calls hang",
+            evidence,
+        );
+    }
+    if late * 2 > pages && stopped(case, trial) == Some(false) {
+        let limit = time(case.scale.budget);
+        return Outcome::defect(
+            id,
+            format!(
+                "no breaker is in effect: while calls hang they go on at full rate, and {late} of {pages} pages take longer than {limit}"
+            ),
+            evidence,
+        );
+    }
+    Outcome::unknown(
+        id,
+        format!(
+            "while calls hang, {late} of {pages} pages are late under load, and one alone is in time: pages may wait for \
+             places, which no-bulkhead is about"
+        ),
+    )
+}
+
+/// The pages of the last third of a fault's time that were late, and all of them.
+fn late_pages(case: &Case<'_>, trial: &Trial) -> (usize, usize) {
+    let limit = case.scale.page_limit();
+    let pages = trial.pages_in(trial.late(), trial.fault_end());
+    let is_late = |it: &&&PageRecord| match it.duration() {
+        Some(took) => took > limit,
+        // One that was cut off before it was late tells nothing.
+        None => it.left.unwrap_or(trial.until).saturating_sub(it.intended) > limit,
+    };
+    (pages.iter().filter(is_late).count(), pages.len())
 }
 
 /// By design is no defect: one call a page, no retries, and every page answered inside its budget: a breaker would change
@@ -193,7 +261,23 @@ fn on_4xx(case: &Case<'_>) -> Outcome {
     // What stops for good after failures of every kind is no breaker: places of a pool, for one.
     let outages = [&case.battery.outage_503, &case.battery.outage_reset];
     let comes_back = (outages.into_iter().flatten()).all(|it| it.comes_back().is_some());
+    if connections::used_up_by_answers(case).is_some() {
+        return Outcome::not_applicable(
+            id,
+            "no call comes back after error answers: pool-leak tells it",
+        );
+    }
     match stopped(case, trial) {
+        Some(true)
+            if trial
+                .waits_without_call(case.scale, case.hang(), trial.late(), trial.fault_end())
+                .is_some() =>
+        {
+            Outcome::unknown(
+                id,
+                "pages wait without a call, as for a place in a pool: no breaker does that",
+            )
+        }
         Some(true) if trial.comes_back().is_none() && !comes_back => {
             Outcome::unknown(id, "calls do not come back, after other failures either")
         }
@@ -236,6 +320,9 @@ fn never_closes(case: &Case<'_>) -> Outcome {
     let (Some(first), Some(second)) = (watched(errors), watched(resets)) else {
         return Outcome::unknown(id, "the fault was not removed");
     };
+    if connections::used_up_by_answers(case).is_some() {
+        return Outcome::not_applicable(id, "pool-leak tells it");
+    }
     let usual = case.scale.calls_per_page;
     let (after_errors, after_resets) = (errors.is_as_before(usual), resets.is_as_before(usual));
     let calls_after = |it: &Trial| it.removed.map(|removed| it.starts(removed, it.until));
@@ -319,6 +406,9 @@ fn stampede(case: &Case<'_>) -> Outcome {
                 id,
                 "calls never paused: there is no breaker in effect",
             );
+        }
+        Err(_) if connections::used_up_by_answers(case).is_some() => {
+            return Outcome::not_applicable(id, "calls do not come back: pool-leak tells it");
         }
         Err(why) => return Outcome::unknown(id, why),
     };

@@ -106,8 +106,27 @@ fn reset(case: &Case<'_>) -> Outcome {
         !page.is_good() && page.status != Some(503) && attempts.len() == 1
     });
     let failed = failed.count();
-    let evidence = json!({ "resets_of_kept_connections": hit.len(), "failed_pages": failed });
+    let refused = hit
+        .iter()
+        .filter(|(page, _)| page.status == Some(503))
+        .count();
+    let evidence = json!({
+        "resets_of_kept_connections": hit.len(), "failed_pages": failed, "answered_with_503": refused,
+    });
     match failed {
+        0 if refused == hit.len() => Outcome::ok(
+            id,
+            "a page whose kept connection is reset says 503",
+            evidence,
+        ),
+        0 if refused > 0 => Outcome::ok(
+            id,
+            format!(
+                "a page survives the reset of a kept connection, or says 503: {refused} of {}",
+                hit.len()
+            ),
+            evidence,
+        ),
         0 => Outcome::ok(
             id,
             "a page survives the reset of a kept connection",
@@ -202,9 +221,37 @@ fn pinned(case: &Case<'_>) -> Outcome {
     }
 }
 
-/// Resets end all calls, 503s and one hang do not.
+/// Whether error answers, each with good pages between, end all calls, and pages wait then; none where that was not seen.
+///
+/// No breaker does so: few failures among many good calls do not open it, and an open one makes no page wait.
+pub(super) fn used_up_by_answers(case: &Case<'_>) -> Option<UsedUp> {
+    let trial = usable(case.battery.outage_503.as_ref()).ok()?;
+    let waits = trial.waits_without_call_after(case.scale, case.hang())?;
+    let answers = case.battery.pool_places_503?;
+    Some(UsedUp { answers, waits })
+}
+
+/// What is known of a pool that error answers have used up.
+pub(super) struct UsedUp {
+    answers: u64,
+    /// How long a page waits then, in µs.
+    waits: u64,
+}
+
+/// Failures end all calls: resets where 503s and one hang do not, or error answers whose body is not read.
 fn leak(case: &Case<'_>) -> Outcome {
     let id = Id::PoolLeak;
+    if let Some(UsedUp { answers, waits }) = used_up_by_answers(case) {
+        return Outcome::defect(
+            id,
+            format!(
+                "{answers} answers of 503, with good pages between, are enough: then no call is made, and pages wait {} for a \
+                 place",
+                time(waits)
+            ),
+            json!({ "error_answers_until_none": answers, "page_waits_us": waits }),
+        );
+    }
     let after_resets = match returns(case.battery.outage_reset.as_ref()) {
         Ok(it) => it,
         Err(why) => return Outcome::unknown(id, why),
@@ -247,63 +294,7 @@ fn shared(case: &Case<'_>) -> Vec<Outcome> {
         Ok(trials) => trials,
         Err(why) => return ids.map(|id| Outcome::unknown(id, why.clone())).into(),
     };
-    // The median of the later half, as places fill up first; and single late answers are the machine's.
-    let median = |trial: &Trial, slow: bool| {
-        let chosen = trial
-            .watched
-            .iter()
-            .filter(|it| (it.intended >= trial.armed) == slow);
-        let took: Vec<u64> = chosen
-            .map(|it| {
-                it.duration()
-                    .unwrap_or(trial.until.saturating_sub(it.intended))
-            })
-            .collect();
-        quantile(&took[took.len() / 2..], 0.5)
-    };
-    let worst = trials
-        .iter()
-        .filter_map(|it| Some((median(it, true)?, *it)))
-        .max_by_key(|(median, _)| *median);
-    let bulkhead = match worst {
-        None => Outcome::unknown(Id::NoBulkhead, "no other endpoint was watched"),
-        Some((late, trial)) => {
-            // Another endpoint has nothing to do with the dependency: it may take what a calm page takes.
-            // As many pages without the fault tell what this machine makes of them.
-            let before = median(trial, false).unwrap_or(0);
-            let usual = case.scale.page_p95.max(20_000).max(before);
-            let in_flight = trial.most_in_flight();
-            let evidence = json!({ "other_endpoint_us": late, "before_us": before, "in_flight": in_flight, "latency": trial.form });
-            if late <= usual * 3 {
-                Outcome::ok(
-                    Id::NoBulkhead,
-                    format!(
-                        "another endpoint takes {} while the dependency is slow",
-                        time(late)
-                    ),
-                    evidence,
-                )
-            } else if late >= usual * 6 && late >= (case.scale.budget / 8).max(100_000) {
-                Outcome::defect(
-                    Id::NoBulkhead,
-                    format!(
-                        "while the dependency takes {}, another endpoint takes {}: {in_flight} calls hold all places",
-                        trial.form,
-                        time(late)
-                    ),
-                    evidence,
-                )
-            } else {
-                Outcome::unknown(
-                    Id::NoBulkhead,
-                    format!(
-                        "another endpoint took {}, which may be the machine",
-                        time(late)
-                    ),
-                )
-            }
-        }
-    };
+    let bulkhead = bulkhead(case, &trials);
     let most = trials
         .iter()
         .map(|it| it.most_in_flight())
@@ -351,4 +342,98 @@ fn shared(case: &Case<'_>) -> Vec<Outcome> {
         ),
     };
     vec![bulkhead, serialised]
+}
+
+/// Another endpoint has nothing to do with the dependency: it may take what a calm page takes, or what it took before the fault.
+///
+/// A machine that is busy for a second holds it up as well. So what looks like a defect is tried again, and all trials of a
+/// latency must say so.
+fn bulkhead(case: &Case<'_>, trials: &[&Trial]) -> Outcome {
+    let id = Id::NoBulkhead;
+    let seen = trials.iter().filter_map(|it| Watched::of(case, it));
+    let seen: Vec<Watched<'_>> = seen.collect();
+    let Some(worst) = seen.iter().max_by_key(|it| it.late) else {
+        return Outcome::unknown(id, "no other endpoint was watched");
+    };
+    let same = seen.iter().filter(|it| it.trial.form == worst.trial.form);
+    let same: Vec<&Watched<'_>> = same.collect();
+    let in_flight = worst.trial.most_in_flight();
+    let evidence = json!({
+        "other_endpoint_us": worst.late, "before_us": worst.before, "in_flight": in_flight, "latency": worst.trial.form,
+        "trials": same.len(),
+    });
+    if worst.is_fine() {
+        let sentence = format!(
+            "another endpoint takes {} while the dependency is slow",
+            time(worst.late)
+        );
+        return Outcome::ok(id, sentence, evidence);
+    }
+    if same.iter().any(|it| !it.is_held(case)) {
+        let took: Vec<String> = same.iter().map(|it| time(it.late)).collect();
+        let why = format!(
+            "another endpoint took {}, which may be the machine",
+            took.join(" and then ")
+        );
+        return Outcome::unknown(id, why);
+    }
+    Outcome::defect(
+        id,
+        format!(
+            "while the dependency takes {}, another endpoint takes {}: {in_flight} calls hold all places",
+            worst.trial.form,
+            time(worst.late)
+        ),
+        evidence,
+    )
+}
+
+/// How long another endpoint takes while a dependency is slow, in µs.
+struct Watched<'r> {
+    trial: &'r Trial,
+    /// The median in the later half of the fault's time, as places fill up first; single late answers are the machine's.
+    late: u64,
+    /// The same before the fault.
+    before: u64,
+    /// What is usual: a calm page, 20 ms at least, or what it took before.
+    usual: u64,
+}
+
+impl<'r> Watched<'r> {
+    fn of(case: &Case<'_>, trial: &'r Trial) -> Option<Self> {
+        let median = |slow: bool| {
+            let chosen = trial.watched.iter();
+            let chosen = chosen.filter(|it| (it.intended >= trial.armed) == slow);
+            // From when it was sent: what held it up before that is this machine.
+            let took: Vec<u64> = chosen
+                .map(|it| it.ended.unwrap_or(trial.until).saturating_sub(it.sent))
+                .collect();
+            quantile(&took[took.len() / 2..], 0.5)
+        };
+        let before = median(false).unwrap_or(0);
+        Some(Self {
+            trial,
+            late: median(true)?,
+            before,
+            usual: case.scale.page_p95.max(20_000).max(before),
+        })
+    }
+
+    fn is_fine(&self) -> bool {
+        self.late <= self.usual * 3
+    }
+
+    fn is_held(&self, case: &Case<'_>) -> bool {
+        self.late >= self.usual * 6 && self.late >= (case.scale.budget / 8).max(100_000)
+    }
+}
+
+/// Whether a trial looks as if one dependency held all places, so that it is worth another look.
+pub(crate) fn looks_held(scale: &Scale, trial: &Trial) -> bool {
+    let battery = super::Battery::default();
+    let case = Case {
+        scale,
+        battery: &battery,
+    };
+    Watched::of(&case, trial).is_some_and(|it| it.is_held(&case))
 }

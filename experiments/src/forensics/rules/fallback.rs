@@ -90,28 +90,20 @@ fn sticky(case: &Case<'_>) -> Outcome {
         .count();
     let evidence = json!({ "pages": pages, "primary": trial.starts(removed, trial.until), "second_source": second });
     if let Some(after) = trial.comes_back() {
-        return Outcome::ok(
-            id,
-            format!(
-                "the primary is asked again {} after one failure",
-                time(after)
-            ),
-            evidence,
-        );
+        let sentence = format!("it is called again {} after one failure", time(after));
+        return Outcome::ok(id, sentence, evidence);
     }
     if pages == 0 {
         return Outcome::unknown(id, "there was no page after the failure");
     }
     let watched = time(trial.until.saturating_sub(removed));
-    let secondly = match second {
-        0 => String::new(),
-        count => format!("; the second source got {count} calls"),
+    let sentence = match second {
+        0 => format!("after one failure it is not called within {watched}"),
+        count => format!(
+            "after one failure the primary is not asked within {watched}; the second source got {count} calls"
+        ),
     };
-    Outcome::defect(
-        id,
-        format!("after one failure the primary is not asked within {watched}{secondly}"),
-        evidence,
-    )
+    Outcome::defect(id, sentence, evidence)
 }
 
 /// Every page waits for the whole time-out, for as long as the outage lasts.
@@ -147,7 +139,7 @@ fn slow(case: &Case<'_>) -> Outcome {
                 ),
                 false => Outcome::not_applicable(
                     id,
-                    "no breaker is in effect: no-effective-breaker tells it",
+                    "no breaker is in effect that could spare pages the wait",
                 ),
             };
         }

@@ -69,7 +69,7 @@ fn single_failures(case: &Case<'_>) -> Vec<Outcome> {
     }
     if waits.len() < WAITS_MIN {
         let why = format!(
-            "{} waits are fewer than {WAITS_MIN}: it retries seldom, as with a small retry budget",
+            "too few failures were followed by another attempt: {}, and {WAITS_MIN} are needed",
             waits.len()
         );
         return ids.map(|id| Outcome::unknown(id, why.clone())).into();

@@ -2,13 +2,19 @@
 
 mod answers;
 mod follows;
+mod hangs;
 mod load;
+mod pools;
 mod serial;
 
 use super::*;
 use brownout_wire::RequestEnd;
 
-use crate::forensics::{Content, Usual, Verdict, finding::FindingId as Id, record::tests::attempt};
+use crate::forensics::{
+    Content, Usual, Verdict,
+    finding::FindingId as Id,
+    record::{AttemptRecord, PageRecord, tests::attempt},
+};
 
 const MS: u64 = 1_000;
 
@@ -318,6 +324,37 @@ fn each_path_is_judged_by_itself() {
     let told = told.into_iter().find(|it| it.id == Id::NoTimeout).unwrap();
     assert_eq!(told.verdict, Verdict::Defect);
     assert!(told.sentence.starts_with("calls of /prices: "), "{told:?}");
+}
+
+/// Seen of a page that sends an event by POST beside its GET (n16): of the other path it was said that no order was named.
+#[test]
+fn what_a_page_sends_is_told_though_another_of_its_paths_sends_nothing() {
+    let client = CLIENTS[0];
+    let page = |records: &mut Records, at: u64, ends: Ends| {
+        records.page(at, Some(client.page), 200, false);
+        records.attempt(at + 1, client.call, Ends::With(200), 1);
+        let event = records.attempt(at + 1, client.call, ends, 2);
+        (event.path, event.method) = ("/events".to_owned(), "POST".to_owned());
+    };
+    let mut calm = Records::default();
+    for number in 0..20 {
+        page(&mut calm, number * 1_000, Ends::With(200));
+    }
+    let calm = Calm::of(client.budget * MS, &calm.until(20_000)).unwrap();
+    let mut failing = Records::armed(0);
+    page(&mut failing, 0, Ends::With(503));
+    let battery = Battery {
+        all_503: Some(failing.until(2_000)),
+        ..Battery::default()
+    };
+
+    let told = findings_by_path("up", &calm, &calm.scale, &battery);
+
+    let told = told
+        .into_iter()
+        .find(|it| it.id == Id::RetriesPost)
+        .unwrap();
+    assert_eq!(told.verdict, Verdict::Ok, "{told:?}");
 }
 
 #[test]

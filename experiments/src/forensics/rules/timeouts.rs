@@ -2,10 +2,11 @@
 
 use serde_json::json;
 
-use super::{Case, Trial, time, usable};
+use super::{Battery, Case, Trial, time, usable};
 use crate::forensics::{
     derive::quantile,
     finding::{FindingId as Id, Outcome},
+    scale::Scale,
 };
 
 pub(super) fn outcomes(case: &Case<'_>) -> Vec<Outcome> {
@@ -66,6 +67,12 @@ fn root_of(hang: Hang, is_connect_only: bool) -> Option<Id> {
         Hang::LongAttempt(_) => Some(Id::TimeoutOverBudget),
         Hang::LongSum(..) => Some(Id::NoTotalTimeout),
     }
+}
+
+/// Which id tells why a page whose call hangs is late; none where it is not, or was not tried.
+pub(super) fn root(case: &Case<'_>) -> Option<Id> {
+    let hang = look(case, usable(case.battery.hang.first()).ok()?);
+    root_of(hang, is_connect_only(case, hang))
 }
 
 fn hang(case: &Case<'_>) -> Vec<Outcome> {
@@ -169,13 +176,17 @@ fn hang(case: &Case<'_>) -> Vec<Outcome> {
 }
 
 /// A time-out that does not cover the whole answer.
+///
+/// Where several attempts take longer together than the page has, a single one is looked at: its own time-out should end it.
 fn slow_body(case: &Case<'_>, id: Id, trial: Option<&Trial>, what: &str) -> Outcome {
     if case.scale.background {
         return Outcome::not_applicable(id, "pages do not wait for this dependency");
     }
     let hang = usable(case.battery.hang.first()).map(|it| look(case, it));
+    let one_attempt = matches!(hang, Ok(Hang::LongSum(..)));
     if let Ok(hang) = &hang
         && let Some(root) = root_of(*hang, is_connect_only(case, *hang))
+        && !one_attempt
     {
         return Outcome::not_applicable(id, format!("{} tells it", root.as_str()));
     }
@@ -186,28 +197,54 @@ fn slow_body(case: &Case<'_>, id: Id, trial: Option<&Trial>, what: &str) -> Outc
     if let Err(why) = hang {
         return Outcome::unknown(id, format!("of the hang, {why}"));
     }
+    let held = |trial: &Trial| match one_attempt {
+        true => trial.longest_attempt(),
+        false => trial.longest_page(),
+    };
+    let is_held = |trial: &Trial| held(trial) > case.scale.page_limit();
     // A time-out that ends with the head covers no body, however it comes.
     let stalls = usable(case.battery.stall_in_body.first());
-    if id == Id::PerReadTimeout && stalls.is_ok_and(|it| look(case, it) != Hang::InTime) {
+    if id == Id::PerReadTimeout && stalls.is_ok_and(is_held) {
         return Outcome::not_applicable(id, "head-only-timeout tells it");
     }
-    let page = trial.longest_page();
-    let evidence = json!({ "page_us": page, "budget_us": case.scale.budget });
-    if page <= case.scale.page_limit() {
+    let who = if one_attempt { "an attempt" } else { "a page" };
+    let evidence = match one_attempt {
+        true => json!({ "attempt_us": held(trial), "budget_us": case.scale.budget }),
+        false => json!({ "page_us": held(trial), "budget_us": case.scale.budget }),
+    };
+    if !is_held(trial) {
         return Outcome::ok(
             id,
-            format!("a page with an answer {what} takes {}", time(page)),
+            format!("{who} with an answer {what} takes {}", time(held(trial))),
             evidence,
         );
     }
-    let hang = case.battery.hang.first().map_or(0, Trial::longest_page);
+    let given_up = match one_attempt {
+        true => case.battery.hang.first().map(Trial::longest_attempt),
+        false => case.hang(),
+    };
+    let holds = if one_attempt {
+        "the attempt"
+    } else {
+        "the page"
+    };
     Outcome::defect(
         id,
         format!(
-            "an answer {what} holds the page for {}, though one that does not come at all is given up after {}",
-            time(page),
-            time(hang)
+            "an answer {what} holds {holds} for {}, though one that does not come at all is given up after {}",
+            time(held(trial)),
+            time(given_up.unwrap_or(0))
         ),
         evidence,
     )
+}
+
+/// Whether each attempt of a page whose calls hang is given up inside the budget, and only all of them together are not.
+pub(crate) fn gives_up_each(scale: &Scale, trial: &Trial) -> bool {
+    let battery = Battery::default();
+    let case = Case {
+        scale,
+        battery: &battery,
+    };
+    matches!(look(&case, trial), Hang::LongSum(..))
 }

@@ -7,7 +7,7 @@ const REMOVED: u64 = 8_000;
 const UNTIL: u64 = 24_000;
 
 /// Pages over an outage; `calls` says when a page calls, and each call of the outage ends so.
-fn outage(ends: Ends, status: u16, calls: impl Fn(u64) -> bool) -> Trial {
+pub(super) fn outage(ends: Ends, status: u16, calls: impl Fn(u64) -> bool) -> Trial {
     let mut records = Records::armed(1_000);
     for page in 0..UNTIL / 50 {
         let at = page * 50;
@@ -30,7 +30,7 @@ fn breaker(open: u64) -> impl Fn(u64) -> bool {
     }
 }
 
-fn outages(errors: Trial, resets: Trial) -> Battery {
+pub(super) fn outages(errors: Trial, resets: Trial) -> Battery {
     Battery {
         outage_503: Some(errors),
         outage_reset: Some(resets),
@@ -78,10 +78,13 @@ fn calls_that_go_on_are_a_defect_where_pages_suffer() {
         twice(outage(Ends::With(503), 200, always)),
         twice(outage(Ends::Reset, 200, always)),
     );
-    let serves = outages(
-        outage(Ends::With(503), 200, always),
-        outage(Ends::Reset, 200, always),
-    );
+    let serves = Battery {
+        hang_under_load: Some(outage(Ends::ByClient, 200, always)),
+        ..outages(
+            outage(Ends::With(503), 200, always),
+            outage(Ends::Reset, 200, always),
+        )
+    };
     let ignores = outages(
         outage(Ends::With(503), 200, always),
         outage(Ends::Reset, 200, breaker(1_500)),
@@ -440,10 +443,13 @@ fn single_calls_whose_pages_are_late_now_and_then_are_no_defect() {
             trial
         };
         let always = |_: u64| true;
-        outages(
-            late(outage(Ends::With(503), 200, always)),
-            late(outage(Ends::Reset, 200, always)),
-        )
+        Battery {
+            hang_under_load: Some(outage(Ends::ByClient, 200, always)),
+            ..outages(
+                late(outage(Ends::With(503), 200, always)),
+                late(outage(Ends::Reset, 200, always)),
+            )
+        }
     };
     let told_of = |share| told(CLIENTS[0], &late(share), Id::NoEffectiveBreaker).verdict;
 

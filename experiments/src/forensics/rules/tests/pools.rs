@@ -1,0 +1,117 @@
+//! Places that are used up: in a pool by error answers, in the service by slow calls.
+
+use super::{
+    load::{outage, outages},
+    serial::{hanging, with_hang},
+    *,
+};
+
+/// An outage of 503s after which no call is made, and pages take so long.
+fn no_call_after_503s(page: u64) -> Trial {
+    let mut trial = outage(Ends::With(503), 503, |at| at < 1_300);
+    for it in trial
+        .pages
+        .iter_mut()
+        .filter(|it| it.intended >= 1_300 * MS)
+    {
+        it.ended = Some(it.intended + page * MS);
+        it.status = Some(503);
+    }
+    trial
+}
+
+/// Seen of httpx with `stream=True` and six connections, whose error answers are never closed (p9): calls come back after
+/// resets, and never after 503s.
+#[test]
+fn a_pool_that_unread_error_answers_use_up_leaks() {
+    for client in CLIENTS {
+        let leaks = |page: u64, places: Option<u64>| Battery {
+            pool_places_503: places,
+            storm_404: Some(outage(Ends::With(404), 503, |at| at < 1_300)),
+            hang: vec![hanging(client, 1, Some(client.timeout))],
+            ..outages(no_call_after_503s(page), outage(Ends::Reset, 503, |_| true))
+        };
+        let page = client.timeout.max(client.page * 7);
+
+        let found = told(client, &leaks(page, Some(6)), Id::PoolLeak);
+
+        assert_eq!(found.verdict, Verdict::Defect, "{found:?}");
+        assert!(found.sentence.starts_with("6 answers of 503"), "{found:?}");
+        for id in [
+            Id::NoEffectiveBreaker,
+            Id::BreakerIgnores5xx,
+            Id::BreakerNeverCloses,
+            Id::BreakerOpensOn4xx,
+        ] {
+            let found = told(client, &leaks(page, Some(6)), id);
+            assert_eq!(found.verdict, Verdict::NotApplicable, "{found:?}");
+            assert!(found.why.contains("pool-leak"), "{found:?}");
+        }
+        // Pages that are refused at once are those of a breaker; and where single failures do not end all calls, it is no pool.
+        for other in [leaks(client.page.min(20), Some(6)), leaks(page, None)] {
+            let verdict = told(client, &other, Id::PoolLeak).verdict;
+            assert_ne!(verdict, Verdict::Defect);
+        }
+    }
+}
+
+/// Pages of another endpoint, at 10 a second, 12 of them before the dependency is slow.
+fn watched(before: u64, slow: u64) -> Trial {
+    let mut records = Records::armed(1_200).form("200ms");
+    for page in 0..60 {
+        records.page(page * 50, Some(220), 200, false);
+        records.attempt(page * 50, 200, Ends::With(200), page);
+    }
+    let mut trial = records.until(20_000);
+    let pages = (0..42).map(|number| {
+        let took = if number < 12 { before } else { slow };
+        PageRecord {
+            number,
+            intended: number * 100 * MS,
+            sent: number * 100 * MS,
+            ended: Some((number * 100 + took) * MS),
+            status: Some(200),
+            ..PageRecord::default()
+        }
+    });
+    trial.watched = pages.collect();
+    trial
+}
+
+/// Seen on a machine with a load of 14 (p23): the other endpoint took 220 ms in one trial, and 3 ms a minute later.
+#[test]
+fn other_endpoints_must_be_held_up_twice_to_lack_a_bulkhead() {
+    let client = CLIENTS[0];
+    let battery = |trials: Vec<Trial>| Battery {
+        slow_under_load: trials,
+        ..with_hang(hanging(client, 1, Some(client.timeout)))
+    };
+    let id = Id::NoBulkhead;
+
+    let once = battery(vec![watched(3, 450), watched(3, 3)]);
+    let twice = battery(vec![watched(3, 450), watched(3, 420)]);
+
+    let found = told(client, &once, id);
+    assert_eq!(found.verdict, Verdict::Undetermined, "{found:?}");
+    assert_eq!(
+        found.why,
+        "another endpoint took 450ms and then 3.0ms, which may be the machine"
+    );
+    assert_told(client, &twice, id, Verdict::Defect);
+}
+
+/// What held a page up before it was sent is this machine, not the service.
+#[test]
+fn our_own_lateness_is_no_lack_of_a_bulkhead() {
+    let client = CLIENTS[0];
+    let mut late = watched(3, 450);
+    for page in &mut late.watched {
+        page.sent = page.ended.unwrap() - 3 * MS;
+    }
+    let battery = Battery {
+        slow_under_load: vec![late],
+        ..Battery::default()
+    };
+
+    assert_told(client, &battery, Id::NoBulkhead, Verdict::Ok);
+}
