@@ -26,7 +26,7 @@ pub use self::{
     terminal::{Line, Terminal, Tone},
 };
 
-use crate::run::{PhaseKind, PlannedPhase};
+use crate::run::{PhaseKind, PlannedPhase, RunRecord};
 
 /// `20s`, or what counts instead.
 fn length(phase: &PlannedPhase) -> String {
@@ -53,6 +53,34 @@ fn phase_title(name: &str, kind: PhaseKind) -> String {
         PhaseKind::Fault => format!("phase {name}"),
         PhaseKind::After | PhaseKind::Recovery => name.to_owned(),
     }
+}
+
+/// Of each time after the faults in which pages were fallbacks though no expectation asks about that: how many. Green rows do
+/// not say so.
+fn fallbacks_afterwards(record: &RunRecord) -> Vec<String> {
+    /// A smaller share may be the pages that were under way.
+    const SHARE_MIN: f64 = 0.05;
+    let after = record
+        .phases
+        .iter()
+        .filter(|it| matches!(it.kind, PhaseKind::After | PhaseKind::Recovery));
+    let told = after.filter_map(|phase| {
+        let load = record.run.load_name.as_deref();
+        let hop = phase.hops.iter().find(|it| Some(it.hop.as_str()) == load)?;
+        let share = hop.degraded_rate.filter(|it| *it >= SHARE_MIN)?;
+        let is_asked = record
+            .deciding()
+            .any(|it| it.phase == phase.name && it.text.contains("fallback"));
+        (!is_asked).then(|| {
+            format!(
+                "{}: {} of {} pages were still fallbacks. No expectation of it asks about fallbacks.",
+                phase.name,
+                markdown::percent(share),
+                hop.requests
+            )
+        })
+    });
+    told.collect()
 }
 
 fn kind_word(kind: PhaseKind) -> &'static str {

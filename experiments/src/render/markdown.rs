@@ -73,6 +73,9 @@ fn one(page: &mut String, record: &RunRecord) {
             ),
         );
     }
+    for line in super::fallbacks_afterwards(record) {
+        put(page, format_args!("\n{}\n", escape(&line)));
+    }
     phases(page, record);
     put(
         page,

@@ -4,15 +4,42 @@
 /// `DasGupta` 2001): `hits` of `all` at `confidence`. It never leaves 0 to 1, and is honest for few samples and shares near 0.
 #[must_use]
 pub(crate) fn wilson(hits: u64, all: u64, confidence: f64) -> Option<(f64, f64)> {
-    if all == 0 {
-        return None;
-    }
+    (all > 0).then(|| of_share(hits as f64 / all as f64, all as f64, confidence))
+}
+
+/// The same of a share of `n` requests.
+fn of_share(p: f64, n: f64, confidence: f64) -> (f64, f64) {
     let z = normal_quantile(0.5 + confidence / 2.0);
-    let (n, p) = (all as f64, hits as f64 / all as f64);
     let denominator = 1.0 + z * z / n;
     let centre = (p + z * z / (2.0 * n)) / denominator;
     let half = z / denominator * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
-    Some(((centre - half).max(0.0), (centre + half).min(1.0)))
+    ((centre - half).max(0.0), (centre + half).min(1.0))
+}
+
+/// About how many requests would tell a share from `threshold` if it stayed as it was seen: rounded up to two digits. None where
+/// a hundred million would not.
+#[must_use]
+pub(crate) fn needed(hits: u64, all: u64, threshold: f64, confidence: f64) -> Option<u64> {
+    const MOST: u64 = 100_000_000;
+    let share = hits as f64 / all.max(1) as f64;
+    let is_told = |n: u64| {
+        let (low, high) = of_share(share, n as f64, confidence);
+        threshold < low || high < threshold
+    };
+    let (mut few, mut enough) = (0, all.max(1));
+    while !is_told(enough) {
+        few = enough;
+        enough = enough.checked_mul(2).filter(|it| *it <= MOST)?;
+    }
+    while enough - few > 1 {
+        let between = few + (enough - few) / 2;
+        match is_told(between) {
+            true => enough = between,
+            false => few = between,
+        }
+    }
+    let unit = 10_u64.pow(enough.ilog10().saturating_sub(1));
+    Some(enough.div_ceil(unit) * unit)
 }
 
 /// The quantile of the standard normal distribution, by Acklam's rational approximation (relative error below 1.2e-9).
@@ -84,5 +111,19 @@ mod tests {
         let (low, high) = wilson(0, 1_000, 0.95).unwrap();
         assert!(low == 0.0 && (high - 0.003_83).abs() < 1e-4, "{low} {high}");
         assert_eq!(wilson(0, 0, 0.95), None);
+    }
+
+    #[test]
+    fn requests_that_prove_a_share_are_as_many_as_the_interval_says() {
+        // None of 500 failed: 0 lies below 0.1 % from 3,838 on.
+        assert_eq!(needed(0, 500, 0.001, 0.95), Some(3_900));
+        let (_, high) = wilson(0, 3_838, 0.95).unwrap();
+        assert!(high < 0.001, "{high}");
+        // 2 % against 1 %: 7 of 350 do not tell them apart, 8 of 400 do.
+        assert_eq!(needed(2, 100, 0.01, 0.95), Some(390));
+        let at = |hits: u64, all: u64| wilson(hits, all, 0.95).unwrap().0;
+        assert!(at(7, 350) < 0.01 && at(8, 400) > 0.01);
+        // No number of requests tells a share from itself.
+        assert_eq!(needed(1, 100, 0.01, 0.95), None);
     }
 }

@@ -15,7 +15,7 @@ use super::{
     account::CallLog,
     control::FaultState,
     event::{Judgement, JudgementKind, JudgementVerdict as Told},
-    interval::wilson,
+    interval::{needed, wilson},
     journal::{JournalError, JournalPage},
     recording::{Recording, SECOND, Span},
 };
@@ -179,10 +179,22 @@ impl View<'_> {
             && !is_certain(op, threshold)
         {
             verdict = Told::Inconclusive;
+            let limit = unit.show(threshold);
+            let samples = measured.samples;
+            why = Some(match self.needed(measured, threshold) {
+                Some(needed) => format!(
+                    "{samples} requests are too few to tell it from {limit}; about {needed} with the same share would"
+                ),
+                None => format!("{samples} requests are too few to tell it from {limit}"),
+            });
+        }
+        let proven = interval
+            .filter(|_| verdict == Told::Passed)
+            .map(|(low, high)| is_certain(op, threshold) || threshold < low || high < threshold);
+        if let (Some(false), Some(needed)) = (proven, self.needed(measured, threshold)) {
             why = Some(format!(
-                "{} requests are too few to tell it from {}",
-                measured.samples,
-                unit.show(threshold)
+                "{} requests are too few to prove it; about {needed} with the same share would",
+                measured.samples
             ));
         }
         Ok(Found {
@@ -194,13 +206,14 @@ impl View<'_> {
             samples: measured.samples,
             interval: interval
                 .map(|(low, high)| format!("{} to {}", unit.show(low), unit.show(high))),
-            proven: interval
-                .filter(|_| verdict == Told::Passed)
-                .map(|(low, high)| {
-                    is_certain(op, threshold) || threshold < low || high < threshold
-                }),
+            proven,
             why,
         })
+    }
+
+    /// How many requests would tell a share from a threshold.
+    fn needed(&self, measured: Measured, threshold: f64) -> Option<u64> {
+        needed(measured.hits?, measured.samples, threshold, self.confidence)
     }
 
     /// Why there are too few samples for this measure.

@@ -153,6 +153,40 @@ fn a_column_in_which_nothing_stands_is_left_out() {
 }
 
 #[test]
+fn routes_without_a_fault_are_folded_up_behind_the_one_that_has_it() {
+    let mut record = record();
+    for phase in &mut record.phases {
+        let own = phase.hops.iter().find(|it| it.hop == "recommendations");
+        let other = own.map(|it| HopSummary {
+            hop: "popular-items".to_owned(),
+            ..it.clone()
+        });
+        phase.hops.extend(other);
+    }
+
+    let page = html(&record);
+
+    let folded = "<summary>Routes without a fault: popular-items</summary>";
+    let (open, folded) = page.split_once(folded).expect(folded);
+    let row = |route: &str| format!("<td class=\"head\">{route}</td><td data-label=\"phase\">");
+    assert!(open.contains(&row("recommendations")) && !open.contains(&row("popular-items")));
+    assert!(folded.contains(&row("popular-items")));
+}
+
+#[test]
+fn fallbacks_after_the_fault_are_told_where_no_expectation_asks_about_them() {
+    let mut record = record();
+    let told = "recovery: 82.17% of 600 pages were still fallbacks.";
+
+    assert!(html(&record).contains(told));
+    let asked = record.judgements.iter_mut();
+    for judgement in asked.filter(|it| it.phase == "recovery") {
+        judgement.text = "edge.fallback_rate < 100%".to_owned();
+    }
+    assert!(!html(&record).contains(told));
+}
+
+#[test]
 fn every_cell_of_a_table_has_its_name_on_a_phone() {
     let page = html(&record());
     let tables: Vec<&str> = page.split("<table class=\"stack").skip(1).collect();

@@ -144,6 +144,7 @@ impl Experiments<'_, '_> {
     pub(super) async fn slow_under_load(&mut self) -> Result<(), Stop> {
         /// More than a client should give to one dependency.
         const PLACES: f64 = 24.0;
+        let mut is_sure = false;
         for share in [0.4, 0.8] {
             let latency = self.timeout().mul_f64(share).min(Duration::from_secs(2));
             let told = self.lab.options.rate.unwrap_or(150.0);
@@ -153,10 +154,13 @@ impl Experiments<'_, '_> {
                 continue;
             };
             // A second look tells the service from a machine that was busy for a moment.
-            let is_held = looks_held(&self.scale, &trial) || trial.busy;
+            let is_doubted = trial.busy || looks_held(&self.scale, &trial);
             self.battery.slow_under_load.push(trial);
-            if is_held && self.wants(&[Id::NoBulkhead]) {
+            if is_doubted && !is_sure && self.wants(&[Id::NoBulkhead]) {
                 let again = self.slow_at(latency, rate).await?;
+                is_sure = again
+                    .as_ref()
+                    .is_some_and(|it| !it.busy && looks_held(&self.scale, it));
                 self.battery.slow_under_load.extend(again);
             }
         }

@@ -187,7 +187,7 @@ impl Experiments<'_, '_> {
                 // No breaker makes pages wait: no probe is to come.
                 0 if seen.now >= WATCH_MIN => self.pages_wait(load),
                 0 => elapsed >= goes_on && seen.now < Duration::from_millis(500),
-                1 => false,
+                1 => elapsed >= goes_on && self.goes_on_since(probe, rate, GOES_ON),
                 // Ever longer ones are watched until there are enough of them: one more than three, which may be the way to an
                 // upper bound.
                 _ => !seen.is_growing || seen.doublings >= 4 || elapsed >= DOUBLING,
@@ -196,6 +196,16 @@ impl Experiments<'_, '_> {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether calls came for so long as they do in calm: a silence before was no breaker's, which opens again.
+    fn goes_on_since(&self, probe: &Probe, rate: f64, span: Duration) -> bool {
+        let usual = rate * self.calm.scale.calls_per_page * span.as_secs_f64();
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        let since = self.lab.clock.now().saturating_sub(micros);
+        let starts = self.lab.starts(probe).into_iter();
+        let lately = starts.filter(|it| *it >= since.max(probe.trial.armed));
+        !self.calm.scale.background && lately.count() as f64 >= usual * 0.9
     }
 
     /// Until calls come as they did in calm for a second, or for long enough that they will not.

@@ -175,6 +175,10 @@ fn where_calls_hang(case: &Case<'_>, mut evidence: Value) -> Outcome {
             evidence,
         );
     }
+    if connections::lacks_bulkhead(case) {
+        let why = "pages wait for places while calls hang: no-bulkhead tells it";
+        return Outcome::not_applicable(id, why);
+    }
     if late * 2 > pages && stopped(case, trial) == Some(false) {
         let limit = time(case.scale.budget);
         return Outcome::defect(
@@ -189,7 +193,7 @@ fn where_calls_hang(case: &Case<'_>, mut evidence: Value) -> Outcome {
         id,
         format!(
             "while calls hang, {late} of {pages} pages are late under load, and one alone is in time: pages may wait for \
-             places, which no-bulkhead is about"
+             places"
         ),
     )
 }

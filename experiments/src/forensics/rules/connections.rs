@@ -68,7 +68,7 @@ fn accepts(case: &Case<'_>, id: Id, trials: &[Trial], what: &str) -> Outcome {
     match taken.is_empty() {
         true => Outcome::ok(
             id,
-            format!("{what} is repeated, or the page says that something is missing"),
+            format!("{what} is never served as a whole one"),
             evidence,
         ),
         false => Outcome::defect(
@@ -342,6 +342,12 @@ fn shared(case: &Case<'_>) -> Vec<Outcome> {
         ),
     };
     vec![bulkhead, serialised]
+}
+
+/// Whether it was seen, twice, that one dependency holds all places.
+pub(super) fn lacks_bulkhead(case: &Case<'_>) -> bool {
+    let trials = usable_of(&case.battery.slow_under_load).unwrap_or_default();
+    bulkhead(case, &trials).is_defect()
 }
 
 /// Another endpoint has nothing to do with the dependency: it may take what a calm page takes, or what it took before the fault.

@@ -326,7 +326,7 @@ fn each_path_is_judged_by_itself() {
     assert!(told.sentence.starts_with("calls of /prices: "), "{told:?}");
 }
 
-/// Seen of a page that sends an event by POST beside its GET (n16): of the other path it was said that no order was named.
+/// Seen of a page that sends an event by POST beside its GET: of the other path it was said that no order was named.
 #[test]
 fn what_a_page_sends_is_told_though_another_of_its_paths_sends_nothing() {
     let client = CLIENTS[0];

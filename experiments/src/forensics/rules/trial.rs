@@ -118,7 +118,7 @@ impl Trial {
 
     /// The longest attempt, open ones as long as they were seen.
     pub(super) fn longest_attempt(&self) -> u64 {
-        let took = self.attempts.iter().map(|it| it.duration());
+        let took = self.attempts.iter().map(AttemptRecord::duration);
         took.max().unwrap_or(0)
     }
 

@@ -1,7 +1,7 @@
 //! Who calls whom, and where brownout stands.
 
 use super::{Page, escape};
-use crate::run::{Account, RouteAccount, RunRecord};
+use crate::run::{Account, FaultTruth, RouteAccount, RunRecord};
 
 /// Deeper than this no call is followed.
 const DEPTH_MAX: usize = 8;
@@ -110,11 +110,7 @@ fn place(record: &RunRecord, name: &str, calls: &str) -> String {
     let Some(route) = record.run.routes.iter().find(|it| it.name == name) else {
         return format!("route <strong>{}</strong>", escape(name));
     };
-    let faults = record.faults.iter().filter(|it| {
-        let on = it.what.rsplit_once(" on ").map_or("", |(_, on)| on);
-        let on = on.split(" for ").next().unwrap_or_default();
-        on.split(", ").any(|it| it == name)
-    });
+    let faults = record.faults.iter().filter(|it| strikes(it, name));
     let mut ids: Vec<&str> = faults.map(|it| it.id.as_str()).collect();
     ids.dedup();
     let hit = match ids.is_empty() {
@@ -131,4 +127,11 @@ fn place(record: &RunRecord, name: &str, calls: &str) -> String {
         escape(&route.upstream),
         escape(calls)
     )
+}
+
+/// Whether a fault is on a route, by what its record says in words.
+pub(super) fn strikes(fault: &FaultTruth, route: &str) -> bool {
+    let on = fault.what.rsplit_once(" on ").map_or("", |(_, on)| on);
+    let on = on.split(" for ").next().unwrap_or_default();
+    on.split(", ").any(|it| it == route)
 }

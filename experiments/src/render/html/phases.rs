@@ -1,6 +1,6 @@
 //! The phases of a run and the times between them: pages, and calls on routes.
 
-use super::{Page, escape, story::moment};
+use super::{Page, escape, map::strikes, story::moment};
 use crate::{
     expectation::Unit,
     render::markdown::at,
@@ -201,7 +201,7 @@ impl Sum {
     }
 }
 
-/// What routes counted.
+/// What routes counted. Those without a fault stand behind the others, folded up.
 pub(super) fn calls(page: &mut Page, record: &RunRecord) {
     let mut parts = parts(record);
     let rows = |parts: &[Part<'_>]| -> usize {
@@ -214,21 +214,48 @@ pub(super) fn calls(page: &mut Page, record: &RunRecord) {
     if rows(&parts) == 0 {
         return;
     }
-    page.put(format_args!(
-        "<h3 id=\"routes\">Calls on the routes</h3>\n<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"routes\"><table class=\"stack\">\n<thead><tr><th scope=\"col\">route</th>\
-         <th scope=\"col\">phase</th><th scope=\"col\" class=\"n\">calls</th><th scope=\"col\" class=\"n\">a second</th>\
-         <th scope=\"col\" class=\"n\">failed</th><th scope=\"col\" class=\"n\">mean</th></tr></thead>\n<tbody>\n"
-    ));
     let mut routes: Vec<&str> = Vec::new();
     for hop in parts.iter().flat_map(|it| it.hops).filter(|it| !it.is_load) {
         if !routes.contains(&hop.hop.as_str()) {
             routes.push(&hop.hop);
         }
     }
+    let has_fault = |route: &&str| record.faults.iter().any(|it| strikes(it, route));
+    let (hit, others): (Vec<&str>, Vec<&str>) = routes.into_iter().partition(has_fault);
+    page.put(format_args!("<h3 id=\"routes\">Calls on the routes</h3>\n"));
+    if hit.is_empty() {
+        calls_of(page, &parts, &others);
+    } else {
+        calls_of(page, &parts, &hit);
+    }
+    page.put(format_args!(
+        "<p class=\"note\">A call counts in the phase in which it began. So a phase may have a call more or less \
+         than pages: a page that is sent just before a phase begins makes its call in it. \
+         Calls that had not ended when the load did are in no chart.</p>\n"
+    ));
+    if !hit.is_empty() && !others.is_empty() {
+        page.put(format_args!(
+            "<details>\n<summary>Routes without a fault: {}</summary>\n",
+            escape(&others.join(", "))
+        ));
+        calls_of(page, &parts, &others);
+        page.put(format_args!("</details>\n"));
+    }
+}
+
+fn calls_of(page: &mut Page, parts: &[Part<'_>], routes: &[&str]) {
+    page.put(format_args!(
+        "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"routes\"><table class=\"stack\">\n<thead><tr><th scope=\"col\">route</th>\
+         <th scope=\"col\">phase</th><th scope=\"col\" class=\"n\">calls</th><th scope=\"col\" class=\"n\">a second</th>\
+         <th scope=\"col\" class=\"n\">failed</th><th scope=\"col\" class=\"n\">mean</th></tr></thead>\n<tbody>\n"
+    ));
     for route in routes {
         let mut all = 0;
-        for part in &parts {
-            let own = part.hops.iter().filter(|it| !it.is_load && it.hop == route);
+        for part in parts {
+            let own = part
+                .hops
+                .iter()
+                .filter(|it| !it.is_load && it.hop == *route);
             for hop in own.filter(|it| part.is_phase || it.requests > 0) {
                 all += hop.requests;
                 call_row(page, part, hop);
@@ -242,11 +269,7 @@ pub(super) fn calls(page: &mut Page, record: &RunRecord) {
             ));
         }
     }
-    page.put(format_args!(
-        "</tbody></table></div>\n<p class=\"note\">A call counts in the phase in which it began. So a phase may have a call more or less \
-         than pages: a page that is sent just before a phase begins makes its call in it. \
-         Calls that had not ended when the load did are in no chart.</p>\n"
-    ));
+    page.put(format_args!("</tbody></table></div>\n"));
 }
 
 fn call_row(page: &mut Page, part: &Part<'_>, hop: &HopSummary) {

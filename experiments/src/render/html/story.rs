@@ -42,6 +42,9 @@ pub(super) fn headline(page: &mut Page, record: &RunRecord) {
         }
         page.put(format_args!("</dl>\n"));
     }
+    for line in crate::render::fallbacks_afterwards(record) {
+        page.put(format_args!("<p>{}</p>\n", escape(&line)));
+    }
 }
 
 /// The faults of a phase, as markup.

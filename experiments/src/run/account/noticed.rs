@@ -109,7 +109,7 @@ fn callers_of(
     }
     if let Some(lost) = lost {
         let why = match cause(routes, phase, route) {
-            Some(caller) => format!(", because {caller} calls it and was itself not reached"),
+            Some(caller) => format!("; {caller}, which calls it, had the fault"),
             None => String::new(),
         };
         parts.push(format!("{lost}{why}"));
@@ -169,12 +169,12 @@ fn users(seen: &Seen<'_>, phase: &FaultPhase) -> (Option<String>, String) {
         let hit = phase.routes.join(", ");
         let why = match (seen.calls.is_known(), without) {
             (true, some) if some * 2 > pages.len() => {
-                format!("because {some} of them did not wait for {hit}")
+                format!("{some} of them made no call to {hit}")
             }
-            (true, _) => "and pages and calls do not tell why".to_owned(),
-            (false, _) => "and without single calls it is not known why".to_owned(),
+            (true, _) => "pages and calls do not tell why".to_owned(),
+            (false, _) => "without single calls it is not known why".to_owned(),
         };
-        told = format!("{told} The median is lower than before, {why}.");
+        told = format!("{told} The median is lower than before; {why}.");
     }
     let by_fallback = format!("{} of pages were fallbacks", percent(fallback, pages.len()));
     let some_failed = format!("{failed} of {} failed", count_of(pages.len(), "page"));

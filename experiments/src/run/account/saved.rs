@@ -228,9 +228,7 @@ fn breaker(
             count_of(all, "page")
         ),
     };
-    let text = format!(
-        "{cut} That kept load away from {hit}, but it is not shown that it kept the page up: {why}."
-    );
+    let text = format!("{cut} It is not shown that this kept the page up: {why}.");
     Some(told("breaker_seen", text))
 }
 

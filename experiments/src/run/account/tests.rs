@@ -387,7 +387,7 @@ fn a_route_behind_the_fault_loses_its_traffic() {
     let noticed = &told.outages[0].noticed;
     assert!(
         noticed.iter().any(|it| it
-            == "Calls of the service behind reco to deep: 0 calls came in the phase, 0 a second (before: 20.0), because reco calls it and was itself not reached."),
+            == "Calls of the service behind reco to deep: 0 calls came in the phase, 0 a second (before: 20.0); reco, which calls it, had the fault."),
         "{noticed:#?}"
     );
     assert!(
@@ -397,7 +397,7 @@ fn a_route_behind_the_fault_loses_its_traffic() {
 }
 
 #[test]
-fn pages_that_got_faster_get_the_reason() {
+fn of_pages_that_got_faster_it_is_told_how_many_made_no_call() {
     let mut made = with_breaker();
     for page in &mut made.pages {
         if page.is_fallback() {
@@ -410,9 +410,7 @@ fn pages_that_got_faster_get_the_reason() {
     let users = outage.noticed.last().unwrap();
     assert!(
         users.contains("median 10ms (before: 30ms)")
-            && users.ends_with(
-                "The median is lower than before, because 49 of them did not wait for reco."
-            ),
+            && users.ends_with("The median is lower than before; 49 of them made no call to reco."),
         "{users}"
     );
 }

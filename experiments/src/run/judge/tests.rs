@@ -139,7 +139,7 @@ fn what_a_few_requests_cannot_tell_is_inconclusive() {
     assert_eq!(near.verdict, Told::Inconclusive);
     assert_eq!(
         near.why.as_deref(),
-        Some("102 requests are too few to tell it from 1%")
+        Some("102 requests are too few to tell it from 1%; about 420 with the same share would")
     );
     let quantile = run.judge("edge.p99.9 < 1s");
     assert_eq!(quantile.verdict, Told::Inconclusive);

@@ -44,7 +44,7 @@ fn no_breaker_is_needed_where_one_call_that_hangs_ends_in_time() {
     }
 }
 
-/// Seen of a Ruby service whose Net::HTTP repeats each GET (r2), and of one with a time-out for connecting alone (p13).
+/// Seen of a Ruby service whose `Net::HTTP` repeats each GET, and of one with a time-out for connecting alone.
 #[test]
 fn where_pages_that_hang_are_late_a_time_out_tells_why_and_the_missing_breaker_is_not_ok() {
     let client = CLIENTS[0];
@@ -63,7 +63,7 @@ fn where_pages_that_hang_are_late_a_time_out_tells_why_and_the_missing_breaker_i
     }
 }
 
-/// Seen of a service with four threads (p7): one page that hangs is in time, and many wait for each other.
+/// Seen of a service with four threads: one page that hangs is in time, and many wait for each other.
 #[test]
 fn pages_that_wait_for_each_other_while_calls_hang_are_not_ok() {
     let client = CLIENTS[0];

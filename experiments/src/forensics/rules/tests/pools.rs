@@ -20,7 +20,7 @@ fn no_call_after_503s(page: u64) -> Trial {
     trial
 }
 
-/// Seen of httpx with `stream=True` and six connections, whose error answers are never closed (p9): calls come back after
+/// Seen of httpx with `stream=True` and six connections, whose error answers are never closed: calls come back after
 /// resets, and never after 503s.
 #[test]
 fn a_pool_that_unread_error_answers_use_up_leaks() {
@@ -78,7 +78,7 @@ fn watched(before: u64, slow: u64) -> Trial {
     trial
 }
 
-/// Seen on a machine with a load of 14 (p23): the other endpoint took 220 ms in one trial, and 3 ms a minute later.
+/// Seen on a machine with a load of 14: the other endpoint took 220 ms in one trial, and 3 ms a minute later.
 #[test]
 fn other_endpoints_must_be_held_up_twice_to_lack_a_bulkhead() {
     let client = CLIENTS[0];

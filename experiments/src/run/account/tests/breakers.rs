@@ -63,7 +63,7 @@ fn a_breaker_is_credited_only_where_failed_calls_cost_something() {
     assert_eq!(savers(&quick), ["fallback", "breaker_seen"]);
     assert!(
         saver(&quick, "breaker_seen").contains(
-            "it is not shown that it kept the page up: 0 of 10 pages that did call failed"
+            "It is not shown that this kept the page up: 0 of 10 pages that did call failed"
         ),
         "{quick:#?}"
     );
