@@ -115,6 +115,9 @@ pub(crate) struct AddRoute {
     /// Let those callers ask for faults that come from these addresses, such as 10.0.0.0/8; may be repeated
     #[arg(long, value_name = "RANGE", conflicts_with = "caller_faults")]
     pub(crate) caller_faults_from: Vec<String>,
+    /// Give faults to at most so many percent of the requests that ask for them, or to a ratio such as 1/1000
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) caller_faults_percent: Option<String>,
     /// Refuse connections until the route is enabled
     #[arg(long)]
     pub(crate) disabled: bool,

@@ -6,7 +6,7 @@ use brownout_wire::{
     ListenerTlsSpec, PoolSpec, RouteAnswer, RouteList, RouteOptions, RoutePatch, RouteSpec,
     ServerState, UpstreamTlsSpec,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     args::{AddRoute, ApiArgs, RouteArgs, RouteCommand},
@@ -89,8 +89,15 @@ fn to_be_made(add: AddRoute) -> Result<RouteSpec, Failure> {
     if let Some(protocol) = add.protocol {
         route["protocol"] = json!(protocol);
     }
-    if !add.caller_faults_from.is_empty() {
-        route["caller_faults"] = json!(add.caller_faults_from);
+    match (add.caller_faults_percent, add.caller_faults_from) {
+        (None, from) if from.is_empty() => {}
+        (None, from) => route["caller_faults"] = json!(from),
+        (Some(percent), from) => {
+            route["caller_faults"] = json!({ "percent": number(&percent) });
+            if !from.is_empty() {
+                route["caller_faults"]["from"] = json!(from);
+            }
+        }
     }
     RouteSpec::read(&route).map_err(|problems| {
         let told = problems.into_iter().map(|Problem { pointer, detail }| {
@@ -99,6 +106,14 @@ fn to_be_made(add: AddRoute) -> Result<RouteSpec, Failure> {
         });
         Failure::new(Exit::Usage, told.collect::<Vec<_>>().join("\n"))
     })
+}
+
+/// A number as JSON has it, or the text if it is none.
+fn number(text: &str) -> Value {
+    let read = serde_json::from_str(text);
+    read.ok()
+        .filter(Value::is_number)
+        .unwrap_or_else(|| json!(text))
 }
 
 /// The flag or word that sets the member at `pointer` of the route.
@@ -110,6 +125,7 @@ fn flag_of(pointer: &str) -> Option<String> {
         ("enabled", _) => "--disabled".to_owned(),
         ("tls", Some("certificates")) => "--tls-certificate".to_owned(),
         ("tls", _) => "--tls".to_owned(),
+        ("caller_faults", Some("percent")) => "--caller-faults-percent".to_owned(),
         ("caller_faults", Some(_)) => "--caller-faults-from".to_owned(),
         ("pool", Some("max_connections")) => "--pool-max".to_owned(),
         ("pool", Some(member)) => format!("--pool-{}", member.replace('_', "-")),

@@ -169,6 +169,9 @@ fn which_callers_may_ask_for_faults_is_said_by_flags_and_by_keys() {
     ];
     add("some", &from).ok();
     add("all", &["--caller-faults"]).ok();
+    add("few", &["--caller-faults-percent", "0.5"]).ok();
+    let share = ["--caller-faults-percent", "1/1000"];
+    add("part", &[&from[..2], &share].concat()).ok();
     add("none", &[]).ok();
 
     let listed = run(&["route", "ls", "--output", "json", "--control", &control]).ok();
@@ -186,7 +189,12 @@ fn which_callers_may_ask_for_faults_is_said_by_flags_and_by_keys() {
     let some = json!(["10.0.0.0/8", "::1/128"]);
     let wanted = [
         ("all", json!(true)),
+        ("few", json!({ "percent": 0.5 })),
         ("none", json!(false)),
+        (
+            "part",
+            json!({ "percent": "1/1000", "from": ["10.0.0.0/8"] }),
+        ),
         ("some", some.clone()),
         ("web", some),
     ];
@@ -197,6 +205,17 @@ fn which_callers_may_ask_for_faults_is_said_by_flags_and_by_keys() {
         refused.err().contains("--caller-faults-from"),
         "{}",
         refused.err()
+    );
+    let refused = add("wrong", &["--caller-faults-percent", "101"]).err();
+    assert!(
+        refused.contains("--caller-faults-percent: 101 is outside 0 to 100"),
+        "{refused}"
+    );
+    run(&["check", &file("{ percent = 20, from = ['10.0.0.0/8'] }")]).ok();
+    let refused = run(&["check", &file("{ percnt = 20 }")]).err();
+    assert!(
+        refused.contains("line 5: ") && refused.contains("did you mean `percent`?"),
+        "{refused}"
     );
     let refused = run(&["check", &file("['nowhere']")]);
     assert!(

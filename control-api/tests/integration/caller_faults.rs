@@ -81,11 +81,148 @@ async fn a_route_lets_those_ask_who_come_from_its_ranges() {
         (json!(["10.0.0.0/8", "nowhere"]), "/caller_faults/1"),
         (json!(["10.0.0.1/8"]), "/caller_faults/0"),
         (json!(7), "/caller_faults"),
+        (json!({}), "/caller_faults"),
+        (json!({ "percent": 101 }), "/caller_faults/percent"),
+        (json!({ "percnt": 5 }), "/caller_faults/percnt"),
+        (
+            json!({ "from": ["::1", "nowhere"] }),
+            "/caller_faults/from/1",
+        ),
     ] {
         let patch = json!({ "caller_faults": wrong });
         let (status, problem) = world.call("PATCH", "/routes/web", patch).await;
         assert_eq!(status, 422, "{wrong}: {problem}");
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{wrong}");
+    }
+}
+
+/// Which of the next 400 requests with these fields got what they asked for, all on one connection.
+async fn given(world: &World, fields: &[&str]) -> Vec<bool> {
+    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+    let mut client = RawClient::connect(world.proxy).await;
+    let mut given = Vec::new();
+    for _ in 0..400 {
+        client
+            .send(format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n"))
+            .await;
+        given.push(client.response().await.status() == 418);
+    }
+    given
+}
+
+fn hits(given: &[bool]) -> usize {
+    given.iter().filter(|it| **it).count()
+}
+
+#[tokio::test]
+async fn a_route_gives_faults_to_so_many_of_those_that_ask_and_never_to_more() {
+    let world = World::start().await;
+    let cap = json!({ "percent": 20, "from": ["127.0.0.0/8"] });
+    let patch = json!({ "caller_faults": cap });
+    let (status, route) = world.call("PATCH", "/routes/web", patch).await;
+    assert_eq!((status, &route["caller_faults"]), (200, &cap), "{route}");
+    let counted = |name| world.metrics.counter(name, &["web", "abort"]).total();
+
+    // A request may ask for less in our words and in Envoy's. More is cut to what the route gives.
+    let envoys = "x-envoy-fault-abort-request: 418";
+    for (fields, least, most) in [
+        (&["x-brownout-fault: abort=418"][..], 40, 125),
+        (&["x-brownout-fault: abort=418;percent=90"], 40, 125),
+        (&[envoys], 40, 125),
+        (
+            &[envoys, "x-envoy-fault-abort-request-percentage: 100"],
+            40,
+            125,
+        ),
+        (&["x-brownout-fault: abort=418;percent=5"], 4, 45),
+        (
+            &[envoys, "x-envoy-fault-abort-request-percentage: 5"],
+            4,
+            45,
+        ),
+        (&[envoys, "x-envoy-fault-abort-request-percentage: 0"], 0, 0),
+    ] {
+        let before = [names::FAULT_INJECTED, names::FAULT_SKIPPED].map(counted);
+        let got = hits(&given(&world, fields).await);
+
+        assert!((least..=most).contains(&got), "{fields:?}: {got} of 400");
+        let after = [names::FAULT_INJECTED, names::FAULT_SKIPPED].map(counted);
+        assert_eq!(after[0] - before[0], got as u64, "{fields:?}");
+        assert_eq!(after[1] - before[1], 400 - got as u64, "{fields:?}");
+    }
+    let ignored = world.metrics.counter(names::FAULT_CALLER_IGNORED, &["web"]);
+    assert_eq!(ignored.total(), 0);
+}
+
+#[tokio::test]
+async fn which_callers_are_given_what_they_ask_for_is_drawn_by_the_seed() {
+    let mut draws = Vec::new();
+    for _ in 0..2 {
+        let world = World::start().await;
+        let patch = json!({ "caller_faults": { "percent": 30 } });
+        assert_eq!(world.call("PATCH", "/routes/web", patch).await.0, 200);
+        draws.push(given(&world, &["x-brownout-fault: abort=418"]).await);
+    }
+
+    assert_eq!(draws[0], draws[1]);
+    assert!((60..=180).contains(&hits(&draws[0])));
+}
+
+#[tokio::test]
+async fn what_a_route_gives_to_some_of_those_that_ask_is_explained() {
+    let world = World::start().await;
+    for (caller_faults, asked, verdict, percent, why) in [
+        (
+            json!({ "percent": 20 }),
+            "abort",
+            "by_chance",
+            20.0,
+            "the route gives it to some of those that ask",
+        ),
+        (
+            json!({ "percent": 20 }),
+            "abort;percent=5",
+            "by_chance",
+            5.0,
+            "the request asks for it, by chance",
+        ),
+        (
+            json!({ "percent": 0 }),
+            "abort",
+            "passes",
+            0.0,
+            "the route gives it to 0 percent",
+        ),
+        (
+            json!({ "percent": 20, "from": "10.0.0.0/8" }),
+            "abort",
+            "passes",
+            0.0,
+            "the route allows that to others",
+        ),
+        (
+            json!({ "percent": 100 }),
+            "abort",
+            "acts",
+            100.0,
+            "the request asks for it",
+        ),
+    ] {
+        let patch = json!({ "caller_faults": caller_faults });
+        assert_eq!(world.call("PATCH", "/routes/web", patch).await.0, 200);
+        let request = json!({ "route": "web", "headers": { "x-brownout-fault": asked } });
+
+        let (_, told) = world.call("POST", "/explain", request).await;
+
+        let fault = &told["faults"][0];
+        assert_eq!(fault["verdict"], verdict, "{caller_faults}: {fault}");
+        assert_eq!(
+            fault["percent"].as_f64().unwrap_or(percent),
+            percent,
+            "{fault}"
+        );
+        let told = fault["why"].as_str().unwrap();
+        assert!(told.contains(why), "{caller_faults}: {told}");
     }
 }
 

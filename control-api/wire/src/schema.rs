@@ -183,13 +183,34 @@ pub fn route(tls: &RouteTls) -> Value {
 /// Which callers of a route may ask for faults.
 fn may_ask() -> Value {
     let range = json!({ "type": "string", "description": "an address, or a range of them such as 10.0.0.0/8" });
+    let ranges =
+        json!({ "type": "array", "items": range, "minItems": 1, "maxItems": MayAsk::NETWORKS_MAX });
+    let percent = json!({
+        "anyOf": [
+            { "type": "number", "minimum": 0, "maximum": 100 },
+            { "type": "string", "pattern": "^[0-9]+/[0-9]+$" },
+        ],
+        "default": 100,
+        "description": "of the requests that ask for one kind of fault, at most so many in a hundred are given it, or \"1/1000\"; a request may ask \
+                        for less itself, not for more",
+    });
     json!({
         "anyOf": [
             { "type": "boolean" },
             range,
-            { "type": "array", "items": range, "minItems": 1, "maxItems": MayAsk::NETWORKS_MAX },
+            ranges,
+            {
+                "type": "object",
+                "additionalProperties": false,
+                "minProperties": 1,
+                "properties": {
+                    "percent": percent,
+                    "from": { "anyOf": [range, ranges], "description": "from where; left out from everywhere" },
+                },
+            },
         ],
-        "description": "whether its callers may ask for faults by header fields, or from where; left out nobody may. For HTTP alone",
+        "description": "whether its callers may ask for faults by header fields, or from where, and at most how many of those that ask are \
+                        given what they ask for; left out nobody may. For HTTP alone",
     })
 }
 

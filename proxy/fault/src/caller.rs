@@ -213,15 +213,19 @@ impl CallerFaults {
             // Taken before anybody is asked: a halt, or a route that is switched off, says so first and then releases what
             // these hold. Whoever misses the word has identities that hold nothing any more.
             let identities = self.identities();
-            let may_ask = || {
-                self.is_on.load(Ordering::SeqCst) && self.may_ask.load().includes(subject.peer.ip())
+            let most = || {
+                let is_on = self.is_on.load(Ordering::SeqCst);
+                let may_ask = self.may_ask.load();
+                (is_on && may_ask.includes(subject.peer.ip())).then(|| may_ask.percent())
             };
-            if self.callers.are_halted(now) || !may_ask() {
-                was_ignored = true;
-            } else {
-                for asked in &asked {
-                    self.consider(asked, &identities, subject, now, into);
+            match most() {
+                Some(most) if !self.callers.are_halted(now) => {
+                    for mut asked in asked {
+                        asked.percent = asked.percent.at_most(most);
+                        self.consider(&asked, &identities, subject, now, into);
+                    }
                 }
+                Some(_) | None => was_ignored = true,
             }
         }
         CallerAsked {

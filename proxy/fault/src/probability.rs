@@ -93,13 +93,27 @@ impl Percent {
         }
     }
 
+    /// The smaller of two shares.
+    #[must_use]
+    pub fn at_most(self, most: Self) -> Self {
+        let ((hits, of), (most_hits, most_of)) = (self.ratio(), most.ratio());
+        match u128::from(hits) * u128::from(most_of) > u128::from(most_hits) * u128::from(of) {
+            true => most,
+            false => self,
+        }
+    }
+
+    fn ratio(self) -> (u64, u64) {
+        match self.0 {
+            Share::PartsPerMillion(parts) => (u64::from(parts), 1_000_000),
+            Share::Ratio { hits, of } => (hits, of),
+        }
+    }
+
     /// Whether a draw, uniform over all of `u64`, hits.
     #[must_use]
     pub fn hits(self, draw: u64) -> bool {
-        let (hits, of) = match self.0 {
-            Share::PartsPerMillion(parts) => (u64::from(parts), 1_000_000),
-            Share::Ratio { hits, of } => (hits, of),
-        };
+        let (hits, of) = self.ratio();
         // draw / 2^64 < hits / of, in whole numbers.
         u128::from(draw) * u128::from(of) < u128::from(hits) << 64
     }
@@ -167,6 +181,21 @@ mod tests {
         assert_eq!(share(Percent::ALL, 0.25), 250);
         assert_eq!(share(percent(json!(50)), 0.5), 250);
         assert_eq!(share(Percent::ALL, 0.0), 0);
+    }
+
+    #[test]
+    fn of_two_shares_the_smaller_one_is_exact() {
+        for (one, other, smaller) in [
+            (json!(20), json!(50), json!(20)),
+            (json!(50), json!(20), json!(20)),
+            (json!("1/1000"), json!(0.1001), json!("1/1000")),
+            (json!("1/1000"), json!(0.0999), json!(0.0999)),
+            (json!("1/3"), json!(33.3334), json!("1/3")),
+            (json!(0), json!(100), json!(0)),
+        ] {
+            let found = percent(one.clone()).at_most(percent(other.clone()));
+            assert_eq!(found.to_value(), smaller, "{one} and {other}");
+        }
     }
 
     #[test]

@@ -374,7 +374,9 @@ impl FaultWriter {
             MayAsk::Nobody => CallersAllowed::NotOnRoute,
             from if !from.includes(client) => CallersAllowed::NotFromThere,
             _ if self.callers.are_halted(now) => CallersAllowed::Halted,
-            MayAsk::Anybody | MayAsk::From(_) => CallersAllowed::Yes,
+            MayAsk::Anybody | MayAsk::From(_) | MayAsk::Share { .. } => {
+                CallersAllowed::Yes(may_ask.percent())
+            }
         };
         explain_callers(fields, allowed)
     }

@@ -249,6 +249,31 @@ async fn only_callers_from_where_the_route_allows_it_are_given_what_they_ask_for
 }
 
 #[tokio::test]
+async fn a_request_that_the_route_gives_nothing_goes_on_whole_and_is_told_as_one_without_a_fault() {
+    let upstream = TestUpstream::replying("hello").await;
+    let proxy = TestProxy::to(&upstream).with_caller_faults().start();
+    let change = RouteChange {
+        caller_faults: Some(MayAsk::read(&json!({ "percent": 0 })).unwrap()),
+        ..RouteChange::default()
+    };
+    let handle = proxy.handle();
+    handle.change_route(TestProxy::ROUTE, change).unwrap();
+
+    let whole = get(&proxy, &["x-brownout-fault: latency=30s, abort=503"]).await;
+
+    assert_eq!(whole.text(), "hello");
+    let received = &upstream.received()[0].headers;
+    assert!(!received.contains_key("x-brownout-fault"), "{received:?}");
+    let query = JournalQuery {
+        limit: 10,
+        ..JournalQuery::default()
+    };
+    let kept = || handle.journal().unwrap().attempts(&query).ended;
+    eventually("the record", || kept().len() == 1).await;
+    assert!(kept()[0].faults.is_empty(), "{:?}", kept()[0].faults);
+}
+
+#[tokio::test]
 async fn what_is_armed_goes_first() {
     let upstream = TestUpstream::replying("hello").await;
     let proxy = TestProxy::to(&upstream)

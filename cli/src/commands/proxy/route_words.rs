@@ -15,9 +15,13 @@ const SWITCHES: [&str; 4] = [
     "enabled",
     "upstream_tls.insecure",
 ];
-const NUMBERS: [&str; 2] = ["pool.max_connections", "pool.max_idle"];
+const NUMBERS: [&str; 3] = [
+    "pool.max_connections",
+    "pool.max_idle",
+    "caller_faults.percent",
+];
 /// Options that may be said more than once.
-const LISTS: [&str; 2] = ["upstream_tls.alpn", "caller_faults"];
+const LISTS: [&str; 3] = ["upstream_tls.alpn", "caller_faults", "caller_faults.from"];
 
 /// Reads the routes of a command line, which was split at its commas.
 pub(crate) fn parse_routes(words: &[String]) -> Result<Vec<NewRoute>, Failure> {
@@ -84,8 +88,10 @@ fn add(route: &mut Map<String, Value>, option: &str) -> Result<(), String> {
         Some("true") if SWITCHES.contains(&key) => json!(true),
         Some("false") if SWITCHES.contains(&key) => json!(false),
         Some(said) if NUMBERS.contains(&key) => {
-            let number: Result<u64, _> = said.parse();
-            number.map_or_else(|_| json!(said), |number| json!(number))
+            let number = serde_json::from_str(said).ok();
+            number
+                .filter(Value::is_number)
+                .unwrap_or_else(|| json!(said))
         }
         Some(said) if LISTS.contains(&key) => json!([said]),
         Some(said) => json!(said),
@@ -174,6 +180,26 @@ mod tests {
         assert_eq!(route.tls.unwrap().options(), &ListenerTlsOptions::Own);
         assert!(route.accept_proxy && !route.enabled);
         assert_eq!(route.caller_faults, MayAsk::Anybody);
+    }
+
+    #[test]
+    fn how_many_callers_are_given_what_they_ask_for_is_said_with_dots() {
+        let behind = "web=:0=http://127.0.0.1:9000 caller_faults.percent=";
+        for (said, wanted) in [
+            (
+                "12.5 caller_faults.from=10.0.0.0/8 caller_faults.from=::1",
+                json!({ "percent": 12.5, "from": ["10.0.0.0/8", "::1/128"] }),
+            ),
+            ("1/1000", json!({ "percent": "1/1000" })),
+        ] {
+            let route = one_route(&format!("{behind}{said}")).unwrap();
+            assert_eq!(route.caller_faults.to_value(), wanted);
+        }
+        let refused = one_route(&format!("{behind}101")).unwrap_err();
+        assert!(
+            refused.contains("caller_faults.percent 101 is outside 0 to 100"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -10,14 +10,15 @@ use crate::{
     fields::Fields,
     phase::Phase,
     plan::{Explained, Verdict},
+    probability::Percent,
     read::shorten,
 };
 
 /// Whether callers are given what they ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallersAllowed {
-    /// They are.
-    Yes,
+    /// They are, at most so many of those that ask.
+    Yes(Percent),
     /// The route does not allow it.
     NotOnRoute,
     /// The route allows it to requests from other addresses.
@@ -49,7 +50,15 @@ pub(crate) fn explain_callers(fields: &dyn Fields, allowed: CallersAllowed) -> V
 }
 
 fn explain(Asked { fault, percent }: &Asked, allowed: CallersAllowed) -> Explained {
-    let share = percent.share();
+    let most = match allowed {
+        CallersAllowed::Yes(most) => most,
+        CallersAllowed::NotOnRoute | CallersAllowed::NotFromThere | CallersAllowed::Halted => {
+            Percent::ALL
+        }
+    };
+    let given = percent.at_most(most);
+    let is_cut = given != *percent;
+    let share = given.share();
     let (verdict, share, why) = match (allowed, share) {
         (CallersAllowed::NotOnRoute, _) => (
             Verdict::Passes,
@@ -66,13 +75,23 @@ fn explain(Asked { fault, percent }: &Asked, allowed: CallersAllowed) -> Explain
             0.0,
             "the request asks for it, and everything was halted: nothing may be asked for yet",
         ),
-        (CallersAllowed::Yes, 0.0) => (
+        (CallersAllowed::Yes(_), 0.0) if is_cut => (
+            Verdict::Passes,
+            share,
+            "the request asks for it, and the route gives it to 0 percent of those that ask (`caller_faults`)",
+        ),
+        (CallersAllowed::Yes(_), 0.0) => (
             Verdict::Passes,
             share,
             "the request asks for 0 percent of it",
         ),
-        (CallersAllowed::Yes, 1.0) => (Verdict::Acts, share, "the request asks for it"),
-        (CallersAllowed::Yes, _) => (
+        (CallersAllowed::Yes(_), 1.0) => (Verdict::Acts, share, "the request asks for it"),
+        (CallersAllowed::Yes(_), _) if is_cut => (
+            Verdict::ByChance,
+            share,
+            "the request asks for it, and the route gives it to some of those that ask, by chance (`caller_faults`)",
+        ),
+        (CallersAllowed::Yes(_), _) => (
             Verdict::ByChance,
             share,
             "the request asks for it, by chance",
