@@ -6,6 +6,7 @@ mod attacks;
 mod caller_faults;
 mod calling;
 mod control_tls;
+mod counters;
 mod ended;
 mod events;
 mod explaining;

@@ -112,6 +112,10 @@ impl FaultKind for Bandwidth {
         true
     }
 
+    fn rate(&self) -> Option<u64> {
+        Some(self.rate)
+    }
+
     fn check_stream(&self) -> Result<(), Problem> {
         match self.side {
             Side::Response => Ok(()),
