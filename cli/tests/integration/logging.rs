@@ -112,3 +112,44 @@ async fn text_is_for_people() {
     );
     assert!(!log.contains("secret") && !log.contains('\u{1b}'), "{log}");
 }
+
+#[tokio::test]
+async fn a_refused_call_is_logged_as_every_call_is() {
+    let mut command = brownout(&[
+        "proxy",
+        "--control",
+        "127.0.0.1:0",
+        "--output",
+        "json",
+        "--log",
+        "debug",
+    ]);
+    command.stderr(Stdio::piped());
+    let mut server = Server::spawn(command).ready();
+    let mut stderr = server.process.stderr.take().unwrap();
+
+    let mut control = RawClient::connect(server.control().parse().unwrap()).await;
+    for (call, host, status) in [
+        ("POST /halt", "evil.example", 403),
+        ("GET /routes", "localhost", 200),
+    ] {
+        let request = format!("{call} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(control.exchange(request).await.0.status(), status, "{call}");
+    }
+    server.signal("-TERM");
+    server.ended().await;
+
+    let mut log = String::new();
+    stderr.read_to_string(&mut log).unwrap();
+    let lines: Vec<Value> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    let calls = lines
+        .iter()
+        .filter(|line| line["message"] == "a call of the control API");
+    let told: Vec<String> = calls
+        .map(|it| format!("{} {} {}", it["method"], it["path"], it["status"]).replace('"', ""))
+        .collect();
+    assert_eq!(told, ["POST /halt 403", "GET /routes 200"]);
+}

@@ -2,7 +2,9 @@
 
 use std::{fs::File, process::Stdio, time::Duration};
 
-use brownout_testkit::{Ended, How, RawClient, TestUpstream, eventually, within};
+use brownout_testkit::{
+    Ended, How, OtlpReceiver, RawClient, ReceivedKind, TestUpstream, eventually, within,
+};
 use serde_json::Value;
 
 use crate::{Server, brownout, run};
@@ -284,4 +286,58 @@ async fn with_few_descriptors_data_flows_beside_idle_control_clients() {
         assert_eq!(through(&server).await, 200);
         assert_eq!(faults(&server).as_array().unwrap().len(), 0);
     }
+}
+
+#[tokio::test]
+async fn a_restart_begins_anew_with_what_the_file_says() {
+    let upstream = TestUpstream::replying("hello").await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("brownout.toml");
+    let text = format!(
+        "[[route]]\nname = 'web'\nlisten = '127.0.0.1:0'\nupstream = '{}'\n[[fault]]\nid = 'own'\nroute = 'web'\nabort = 503\nlimit = 1\n",
+        upstream.url()
+    );
+    std::fs::write(&config, text).unwrap();
+    let start = || Server::on_a_free_port(&["proxy", "--config", config.to_str().unwrap()]);
+    let server = start();
+    let control = server.control();
+    assert_eq!(through(&server).await, 503);
+    let add = ["route", "add", "two", "127.0.0.1:0", "http://127.0.0.1:9"];
+    run(&[&add[..], &["--control", &control]].concat()).ok();
+    let add = ["fault", "add", "reset", "web", "--id", "late"];
+    run(&[&add[..], &["--control", &control]].concat()).ok();
+    run(&["halt", "--rearm-after", "1h", "--control", &control]).ok();
+    server.signal("-TERM");
+    assert!(server.ended().await.1.success());
+
+    let server = start();
+
+    let armed = faults(&server);
+    assert_eq!(armed.as_array().unwrap().len(), 1, "{armed}");
+    let own = (&armed[0]["id"], &armed[0]["state"]);
+    assert_eq!(own, (&"own".into(), &"active".into()), "it is not spent");
+    let routes = server.listed("route");
+    assert_eq!(routes["routes"].as_array().unwrap().len(), 1, "{routes}");
+    assert_eq!(through(&server).await, 503);
+}
+
+#[tokio::test]
+async fn sigterm_sends_the_spans_that_wait_before_the_process_ends() {
+    let collector = OtlpReceiver::start();
+    let upstream = TestUpstream::replying("hello").await;
+    let route = format!("web=127.0.0.1:0={}", upstream.url());
+    let args = ["proxy", "--route", &route, "--otlp", &collector.url()];
+    let server = Server::on_a_free_port(&args);
+    assert_eq!(through(&server).await, 200);
+
+    server.signal("-TERM");
+    let (_, status) = server.ended().await;
+
+    // The process is gone: what has not come by now never will.
+    assert!(status.success());
+    let spans = collector.spans();
+    let of_proxy = spans
+        .iter()
+        .filter(|span| span.kind == ReceivedKind::Server);
+    assert_eq!(of_proxy.count(), 1, "{spans:#?}");
 }
