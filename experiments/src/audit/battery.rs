@@ -12,6 +12,7 @@ use std::{collections::BTreeSet, time::Duration};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use self::outages::OUTAGES;
 use super::{
     AuditError, AuditEvent, ExperimentRecord,
     caller::Patience,
@@ -26,7 +27,6 @@ use crate::forensics::{
 
 /// So long a client may take until it is well again, besides the time for which its breaker stays open.
 const RECOVERY: Duration = Duration::from_secs(8);
-
 /// Of a client that did not come back twice nothing else is expected.
 const RECOVERY_KNOWN: Duration = Duration::from_secs(2);
 /// What the experiment with a whole page of 503s is for: itself, and the doses and bounds of others.
@@ -38,18 +38,6 @@ const ALL_503: &[Id] = &[
     Id::AcceptsCorrupt,
     Id::AcceptsTruncated,
 ];
-/// What outages are for: themselves, and how long a breaker stays open.
-const OUTAGES: &[Id] = &[
-    Id::NoEffectiveBreaker,
-    Id::BreakerIgnores5xx,
-    Id::BreakerNeverCloses,
-    Id::HalfOpenStampede,
-    Id::UncappedBackoff,
-    Id::PoolLeak,
-    Id::FallbackSameDependency,
-    Id::SlowFallback,
-];
-
 /// Does a step if it is wanted. One that does not end before the deadline leaves nothing behind but that it was left out.
 macro_rules! step {
     ($own:ident, $ids:expr, $step:ident) => {
@@ -139,7 +127,8 @@ impl<'b, 'l> Experiments<'b, 'l> {
         let slow = !self.lab.options.fast;
         if self.calm.scale.background {
             if slow {
-                step!(self, OUTAGES, outages);
+                step!(self, OUTAGES, outage_of_503s);
+                step!(self, OUTAGES, outage_of_resets);
             }
             return Ok(());
         }
@@ -183,7 +172,9 @@ impl<'b, 'l> Experiments<'b, 'l> {
             // What comes after an outage is what comes after one failure: nothing.
             return Ok(());
         }
-        step!(self, OUTAGES, outages);
+        step!(self, OUTAGES, outage_of_503s);
+        step!(self, &[Id::PoolLeak], places_of_answers);
+        step!(self, OUTAGES, outage_of_resets);
         step!(self, &[Id::HalfOpenStampede], half_open);
         // Whether a breaker is needed where calls hang is seen there as well; what outages tell of it holds without.
         step!(
@@ -247,7 +238,7 @@ impl<'b, 'l> Experiments<'b, 'l> {
         vec![fault]
     }
 
-    /// Proves that the client is well: pages that are good, in time, and call the dependency as they do in calm.
+    /// Proves that the client is well: pages that are good, in time, and call as they do in calm.
     pub(super) async fn prove(&mut self, before: &str) -> Result<(), Stop> {
         let usual = RECOVERY + self.open_time.mul_f64(2.5);
         let limit = match self.restarts {

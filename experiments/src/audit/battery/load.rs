@@ -113,22 +113,41 @@ impl Experiments<'_, '_> {
         let mut probe = self.lab.begin(form).await?;
         let load = self.lab.load(&mut probe, rate);
         self.lab.arm(&mut probe, faults).await?;
-        let began = Instant::now();
-        sleep(length).await;
-        while began.elapsed() < longest && self.calls_go_on(&probe, rate).await? {
-            sleep(LOOK).await;
-        }
-        let took = began.elapsed();
-        if took > length + LOOK && took < longest {
-            // What pages are like late in the outage is looked at, in its last third.
-            sleep(took.mul_f64(0.6)).await;
-        }
+        self.watch_calls_stop(&probe, rate, length, longest).await?;
         probe.trial.removed = Some(self.lab.clock.now());
         self.lab.end_load(&mut probe, load).await;
         let removed = probe.trial.removed;
         let mut trial = self.finish(id, probe, faults).await?;
         trial.removed = removed;
         Ok(trial)
+    }
+
+    /// For `length`, and while calls go on for `longest`. Once they stop, until the last third of the whole time lies behind that:
+    /// there it is looked at what pages are like then.
+    async fn watch_calls_stop(
+        &mut self,
+        probe: &Probe,
+        rate: f64,
+        length: Duration,
+        longest: Duration,
+    ) -> Result<(), Stop> {
+        let began = Instant::now();
+        let mut stopped = None;
+        loop {
+            sleep(LOOK).await;
+            let took = began.elapsed();
+            stopped = match self.calls_go_on(probe, rate).await? {
+                true => None,
+                false => stopped.or(Some(took)),
+            };
+            let enough = match stopped {
+                Some(at) => length.max(at.mul_f64(1.6)),
+                None => longest,
+            };
+            if took >= enough {
+                return Ok(());
+            }
+        }
     }
 
     /// Whether pages called in the last second as they do in calm.

@@ -14,6 +14,18 @@ use crate::{
     forensics::{FindingId as Id, derive::quantile, rules::Trial},
 };
 
+/// What outages are for: themselves, and how long a breaker stays open.
+pub(super) const OUTAGES: &[Id] = &[
+    Id::NoEffectiveBreaker,
+    Id::BreakerIgnores5xx,
+    Id::BreakerNeverCloses,
+    Id::HalfOpenStampede,
+    Id::UncappedBackoff,
+    Id::PoolLeak,
+    Id::FallbackSameDependency,
+    Id::SlowFallback,
+];
+
 /// How long a breaker may stay open; longer is not waited for.
 const OPEN_MAX: Duration = Duration::from_secs(35);
 /// So long a client must have been silent before it is said that it never calls again: longer than the minute for which
@@ -39,18 +51,28 @@ pub(super) struct Silences {
 }
 
 impl Experiments<'_, '_> {
-    /// S15, S16 and S17: outages of 503s and of resets, for as long as it takes to see how the client waits, and the return
-    /// from each.
+    /// S15 and S17: an outage of 503s, for as long as it takes to see how the client waits, and the return from it.
+    pub(super) async fn outage_of_503s(&mut self) -> Result<(), Stop> {
+        let faults = self.on_all(&json!({ "abort": 503 }));
+        let trial = self
+            .outage("S15", "503", &faults, OPEN_MAX, GOES_ON)
+            .await?;
+        self.battery.outage_503 = Some(trial);
+        Ok(())
+    }
+
+    /// S16 and S17: the same with resets. A pool that 503s use up needs no further proof.
     ///
     /// A breaker may look at the share of failures in the last seconds. Good calls before the first outage keep that low, and
-    /// the first outage makes it high for the second one. So where calls go on in the first, the second is longer; where they stop
-    /// in the second alone, the first is tried again.
-    pub(super) async fn outages(&mut self) -> Result<(), Stop> {
-        let of_503s = self.on_all(&json!({ "abort": 503 }));
-        let trial = (self.outage("S15", "503", &of_503s, OPEN_MAX, GOES_ON)).await?;
-        let comes_back = trial.comes_back().is_some();
-        let goes_on = self.goes_on(&trial);
-        self.battery.outage_503 = Some(trial);
+    /// the first outage makes it high for this one. So where calls go on in the first, this one is longer; where they stop
+    /// in this one alone, the first is tried again.
+    pub(super) async fn outage_of_resets(&mut self) -> Result<(), Stop> {
+        if self.battery.pool_places_503.is_some() {
+            return Ok(());
+        }
+        let first = self.battery.outage_503.as_ref();
+        let comes_back = first.is_some_and(|it| it.comes_back().is_some());
+        let goes_on = first.is_some_and(|it| self.goes_on(it));
         let resets = self.on_all(&json!({ "reset": {} }));
         // Who does not come back from the first need not be waited for as long again.
         let longest = if comes_back { OPEN_MAX } else { WATCH_MIN };
@@ -60,15 +82,24 @@ impl Experiments<'_, '_> {
         self.opens_late = goes_on && !self.goes_on(&trial) && trial.comes_back().is_some();
         self.battery.outage_reset = Some(trial);
         if self.opens_late && self.wants(&[Id::BreakerIgnores5xx, Id::NoEffectiveBreaker]) {
+            let of_503s = self.on_all(&json!({ "abort": 503 }));
             let again = self.outage("S15", "503 again", &of_503s, OPEN_MAX, GOES_ON_LONG);
             self.battery.outage_503 = Some(again.await?);
         }
-        let page = self.battery.hang.first().map(Trial::longest_page);
-        let errors = self.battery.outage_503.as_ref();
-        let waits = errors.and_then(|it| it.waits_without_call_after(&self.scale, page));
         if is_used_up && self.wants(&[Id::PoolLeak]) {
             self.battery.pool_places = self.pool_places(&json!({ "reset": {} })).await?;
-        } else if waits.is_some() {
+        }
+        Ok(())
+    }
+
+    /// S27 with answers of 503, where no call comes back after an outage of them: a pool whose places they keep, or a breaker that never
+    /// closes.
+    pub(super) async fn places_of_answers(&mut self) -> Result<(), Stop> {
+        let errors = self.battery.outage_503.as_ref();
+        let never_back = errors.is_some_and(|it| {
+            it.struck > Some(0) && it.comes_back().is_none() && !it.back_after_a_pause
+        });
+        if never_back && self.calm.scale.calls_per_page >= 0.9 {
             self.battery.pool_places_503 = self.pool_places(&json!({ "abort": 503 })).await?;
         }
         Ok(())
@@ -87,6 +118,8 @@ impl Experiments<'_, '_> {
         /// More places than that are not looked for.
         const RESETS_MAX: u64 = 64;
         const LIMIT: Duration = Duration::from_secs(30);
+        /// So many pages go well after each failure that no breaker opens.
+        const GOOD_PAGES: usize = 4;
         /// A breaker lets calls through again; a pool does not.
         const CALM: Duration = Duration::from_millis(2_500);
         self.prove("S27").await?;
@@ -102,7 +135,7 @@ impl Experiments<'_, '_> {
             self.lab.arm(&mut probe, &faults).await?;
             self.lab.one_page(&mut probe, patience).await;
             self.lab.disarm(&mut probe).await?;
-            if self.calls(&mut probe, 2).await? > 0 {
+            if self.calls(&mut probe, GOOD_PAGES).await? > 0 {
                 continue;
             }
             sleep(calm).await;
@@ -185,7 +218,7 @@ impl Experiments<'_, '_> {
             }
             let is_plain = match seen.count {
                 // No breaker makes pages wait: no probe is to come.
-                0 if seen.now >= WATCH_MIN => self.pages_wait(load),
+                0 if seen.now >= GOES_ON => self.pages_wait(load),
                 0 => elapsed >= goes_on && seen.now < Duration::from_millis(500),
                 1 => elapsed >= goes_on && self.goes_on_since(probe, rate, GOES_ON),
                 // Ever longer ones are watched until there are enough of them: one more than three, which may be the way to an

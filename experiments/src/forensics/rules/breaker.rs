@@ -65,6 +65,10 @@ fn effective(case: &Case<'_>) -> Vec<Outcome> {
     if let Some(why) = pages_seldom_call(case) {
         return ids.map(|id| Outcome::not_applicable(id, why)).into();
     }
+    if connections::used_up_by_answers(case).is_some() {
+        let why = "no call comes back after error answers: pool-leak tells it";
+        return ids.map(|id| Outcome::not_applicable(id, why)).into();
+    }
     let both = usable(case.battery.outage_503.as_ref())
         .and_then(|first| Ok((first, usable(case.battery.outage_reset.as_ref())?)));
     let (errors, resets) = match both {
@@ -76,10 +80,6 @@ fn effective(case: &Case<'_>) -> Vec<Outcome> {
         "late_in_503s": errors.late_calls_per_page(),
         "late_in_resets": resets.late_calls_per_page(),
     });
-    if connections::used_up_by_answers(case).is_some() {
-        let why = "no call comes back after error answers: pool-leak tells it";
-        return ids.map(|id| Outcome::not_applicable(id, why)).into();
-    }
     let (on_errors, on_resets) = (stopped(case, errors), stopped(case, resets));
     let none = match (on_errors, on_resets) {
         (Some(false), Some(false))
@@ -314,6 +314,9 @@ fn last_start(trial: &Trial) -> u64 {
 
 fn never_closes(case: &Case<'_>) -> Outcome {
     let id = Id::BreakerNeverCloses;
+    if connections::used_up_by_answers(case).is_some() {
+        return Outcome::not_applicable(id, "pool-leak tells it");
+    }
     let both = usable(case.battery.outage_503.as_ref())
         .and_then(|first| Ok((first, usable(case.battery.outage_reset.as_ref())?)));
     let (errors, resets) = match both {
@@ -324,9 +327,6 @@ fn never_closes(case: &Case<'_>) -> Outcome {
     let (Some(first), Some(second)) = (watched(errors), watched(resets)) else {
         return Outcome::unknown(id, "the fault was not removed");
     };
-    if connections::used_up_by_answers(case).is_some() {
-        return Outcome::not_applicable(id, "pool-leak tells it");
-    }
     let usual = case.scale.calls_per_page;
     let (after_errors, after_resets) = (errors.is_as_before(usual), resets.is_as_before(usual));
     let calls_after = |it: &Trial| it.removed.map(|removed| it.starts(removed, it.until));

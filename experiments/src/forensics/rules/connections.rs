@@ -221,33 +221,37 @@ fn pinned(case: &Case<'_>) -> Outcome {
     }
 }
 
-/// Whether error answers, each with good pages between, end all calls, and pages wait then; none where that was not seen.
+/// Whether error answers, each with good pages between, end all calls; none where that was not seen.
 ///
-/// No breaker does so: few failures among many good calls do not open it, and an open one makes no page wait.
+/// No breaker does so: few failures among many good calls do not open it. Nor does it make pages wait.
 pub(super) fn used_up_by_answers(case: &Case<'_>) -> Option<UsedUp> {
     let trial = usable(case.battery.outage_503.as_ref()).ok()?;
-    let waits = trial.waits_without_call_after(case.scale, case.hang())?;
-    let answers = case.battery.pool_places_503?;
-    Some(UsedUp { answers, waits })
+    let never_back = trial.comes_back().is_none() && !trial.back_after_a_pause;
+    let answers = case.battery.pool_places_503.filter(|_| never_back)?;
+    Some(UsedUp {
+        answers,
+        waits: trial.waits_without_call_after(case.scale, case.hang()),
+    })
 }
 
 /// What is known of a pool that error answers have used up.
 pub(super) struct UsedUp {
     answers: u64,
-    /// How long a page waits then, in µs.
-    waits: u64,
+    /// How long a page waits then, in µs; none where it does not.
+    waits: Option<u64>,
 }
 
-/// Failures end all calls: resets where 503s and one hang do not, or error answers whose body is not read.
+/// Failures end all calls: resets where 503s and one hang do not, or error answers whose place is not given back.
 fn leak(case: &Case<'_>) -> Outcome {
     let id = Id::PoolLeak;
     if let Some(UsedUp { answers, waits }) = used_up_by_answers(case) {
+        let waiting = waits.map_or_else(String::new, |it| {
+            format!(", and pages wait {} for a place", time(it))
+        });
         return Outcome::defect(
             id,
             format!(
-                "{answers} answers of 503, with good pages between, are enough: then no call is made, and pages wait {} for a \
-                 place",
-                time(waits)
+                "{answers} answers of 503, with good pages between, are enough: then no call is made{waiting}"
             ),
             json!({ "error_answers_until_none": answers, "page_waits_us": waits }),
         );

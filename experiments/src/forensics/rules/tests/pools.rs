@@ -47,11 +47,30 @@ fn a_pool_that_unread_error_answers_use_up_leaks() {
             assert_eq!(found.verdict, Verdict::NotApplicable, "{found:?}");
             assert!(found.why.contains("pool-leak"), "{found:?}");
         }
-        // Pages that are refused at once are those of a breaker; and where single failures do not end all calls, it is no pool.
-        for other in [leaks(client.page.min(20), Some(6)), leaks(page, None)] {
-            let verdict = told(client, &other, Id::PoolLeak).verdict;
-            assert_ne!(verdict, Verdict::Defect);
-        }
+        // A semaphore that is not waited for leaks as well.
+        let at_once = leaks(client.page.min(20), Some(6));
+        assert_told(client, &at_once, Id::PoolLeak, Verdict::Defect);
+    }
+}
+
+/// Where single failures among good pages do not end all calls, it is a breaker that does not close; so it is if calls come back once
+/// nobody asks.
+#[test]
+fn what_single_failures_do_not_use_up_is_no_pool() {
+    let client = CLIENTS[0];
+    let never = |pause: bool| Trial {
+        back_after_a_pause: pause,
+        ..no_call_after_503s(client.page)
+    };
+    let battery = |pause, places| Battery {
+        pool_places_503: places,
+        after_failure: Some(outage(Ends::With(503), 200, |_| true)),
+        ..outages(never(pause), never(pause))
+    };
+
+    for battery in [battery(false, None), battery(true, Some(6))] {
+        assert_told(client, &battery, Id::PoolLeak, Verdict::NotApplicable);
+        assert_told(client, &battery, Id::BreakerNeverCloses, Verdict::Defect);
     }
 }
 
