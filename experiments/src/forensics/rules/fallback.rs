@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{
     Case, Trial,
     breaker::{does_no_harm, stopped},
-    time, usable, usable_of,
+    connections, time, usable, usable_of,
 };
 use crate::forensics::{
     finding::{FindingId as Id, Outcome},
@@ -111,6 +111,9 @@ fn slow(case: &Case<'_>) -> Outcome {
     let id = Id::SlowFallback;
     if case.scale.background {
         return Outcome::not_applicable(id, "pages do not wait for this dependency");
+    }
+    if connections::used_up_by_answers(case).is_some() {
+        return Outcome::not_applicable(id, "pages wait for places: pool-leak tells it");
     }
     let trial = match usable(case.battery.hang_under_load.as_ref()) {
         Ok(trial) => trial,

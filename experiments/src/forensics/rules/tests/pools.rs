@@ -42,6 +42,7 @@ fn a_pool_that_unread_error_answers_use_up_leaks() {
             Id::BreakerIgnores5xx,
             Id::BreakerNeverCloses,
             Id::BreakerOpensOn4xx,
+            Id::SlowFallback,
         ] {
             let found = told(client, &leaks(page, Some(6)), id);
             assert_eq!(found.verdict, Verdict::NotApplicable, "{found:?}");
