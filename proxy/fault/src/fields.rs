@@ -35,6 +35,12 @@ pub trait Fields: fmt::Debug {
     }
 }
 
+/// Whether a request with these fields is a call of gRPC: its content type is `application/grpc`, maybe with more behind.
+pub(crate) fn is_grpc(fields: &dyn Fields) -> bool {
+    let content_type = fields.first("content-type");
+    content_type.is_some_and(|value| value.starts_with(b"application/grpc"))
+}
+
 impl dyn Fields + '_ {
     /// Whether the value of some field of this name passes `test`.
     pub fn any<'f>(&'f self, name: &str, mut test: impl FnMut(&'f [u8]) -> bool) -> bool {

@@ -16,7 +16,7 @@ mod shape;
 
 pub(crate) use self::answer::has_no_body;
 pub use self::{
-    answer::{Answer, Content, RetryDate},
+    answer::{Answer, Content, GrpcStatus, RetryDate},
     bucket::{Bucket, Buckets, Reservation},
     change::{BodyChange, Change},
     copies::{COPIED_BYTES_MAX, Copies},

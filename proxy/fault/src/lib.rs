@@ -76,9 +76,9 @@ pub use hold::Released;
 pub use injection::{
     Answer, BodyChange, Break, Bucket, Buckets, COPIED_BYTES_MAX, Change, Considered, Content,
     Copies, Corruption, Cut, CutAt, CutFraming, Delay, Dribble, ErrorCode, Fired, ForwardFaults,
-    GoAway, How, Http2Fault, Http2Settings, Injection, Keep, LastStream, Malformed, MatchOutcome,
-    RequestEnding, RequestFaults, Reservation, ResetScope, ResponseCache, ResponseEnding,
-    ResponseFaults, RetryDate, Shape, Since, Stall, Then,
+    GoAway, GrpcStatus, How, Http2Fault, Http2Settings, Injection, Keep, LastStream, Malformed,
+    MatchOutcome, RequestEnding, RequestFaults, Reservation, ResetScope, ResponseCache,
+    ResponseEnding, ResponseFaults, RetryDate, Shape, Since, Stall, Then,
 };
 pub use json_text::inexact_number;
 pub use matcher::{

@@ -86,7 +86,8 @@ impl Exchange<'_> {
         if self.asked.is_grpc {
             self.record.borrow_mut().answered(200);
             let message = format!("route {}: {detail}", self.scope.route.name());
-            return self.answer_grpc(status, &message, None, body).await;
+            let code = grpc_status(status);
+            return self.answer_grpc(code, &message, None, body).await;
         }
         self.record.borrow_mut().answered(status);
         let content = problem(self.scope.route.name(), status, detail);
@@ -119,8 +120,11 @@ impl Exchange<'_> {
                 record.changed_by_fault(200);
                 record.fired(by).marker().map(ToOwned::to_owned)
             };
-            let message = format!("a fault answered {status}");
-            return (self.answer_grpc(status, &message, marker.as_deref(), body)).await;
+            let (code, message) = match made.grpc_status {
+                Some(asked) => (asked.number(), format!("a fault answered {}", asked.name())),
+                None => (grpc_status(status), format!("a fault answered {status}")),
+            };
+            return (self.answer_grpc(code, &message, marker.as_deref(), body)).await;
         }
         let mut answer = OwnAnswer::new(status);
         {
@@ -157,17 +161,17 @@ impl Exchange<'_> {
         self.send_own(answer, content.as_deref(), body).await
     }
 
-    /// Ends a gRPC call in the upstream's place with trailers alone, as gRPC maps the status of HTTP.
+    /// Ends a gRPC call in the upstream's place with trailers alone, which say this status of gRPC.
     async fn answer_grpc(
         &self,
-        status: u16,
+        code: usize,
         message: &str,
         marker: Option<&str>,
         body: Option<&mut Source<'_>>,
     ) -> After {
         let mut answer = OwnAnswer::new(200);
         answer.field("content-type", b"application/grpc");
-        answer.field("grpc-status", grpc_status(status).to_string().as_bytes());
+        answer.field("grpc-status", code.to_string().as_bytes());
         answer.field("grpc-message", grpc_message(message).as_bytes());
         if let Some(marker) = marker {
             answer.field(FAULT_FIELD, marker.as_bytes());
@@ -241,13 +245,13 @@ fn grpc_message(message: &str) -> String {
 }
 
 /// The status of gRPC that clients make of a status of HTTP ("HTTP to gRPC Status Code Mapping").
-const fn grpc_status(status: u16) -> u16 {
-    const UNKNOWN: u16 = 2;
-    const PERMISSION_DENIED: u16 = 7;
-    const UNIMPLEMENTED: u16 = 12;
-    const INTERNAL: u16 = 13;
-    const UNAVAILABLE: u16 = 14;
-    const UNAUTHENTICATED: u16 = 16;
+const fn grpc_status(status: u16) -> usize {
+    const UNKNOWN: usize = 2;
+    const PERMISSION_DENIED: usize = 7;
+    const UNIMPLEMENTED: usize = 12;
+    const INTERNAL: usize = 13;
+    const UNAVAILABLE: usize = 14;
+    const UNAUTHENTICATED: usize = 16;
     match status {
         400 => INTERNAL,
         401 => UNAUTHENTICATED,

@@ -7,7 +7,8 @@ use smallvec::SmallVec;
 
 use crate::{
     faults::Fault,
-    fields::Fields,
+    fields::{Fields, is_grpc},
+    injection::GrpcStatus,
     phase::Phase,
     probability::Percent,
     units::{parse_duration, show_duration},
@@ -116,7 +117,7 @@ pub(super) fn read(fields: &dyn Fields) -> Reading {
         }
         ControlFlow::Continue(())
     });
-    reading.envoy(&envoy);
+    reading.envoy(&envoy, fields);
     let place = |asked: &Asked| {
         KINDS
             .iter()
@@ -148,7 +149,7 @@ impl Reading {
         }
     }
 
-    fn envoy(&mut self, envoy: &Envoy<'_>) {
+    fn envoy(&mut self, envoy: &Envoy<'_>, fields: &dyn Fields) {
         if let Some(text) = envoy.delay {
             let millis = whole(text).map(|millis| format!("{millis}ms"));
             let value = millis.and_then(|millis| latency(&millis));
@@ -162,8 +163,13 @@ impl Reading {
             let rate = whole(text).map(|rate| json!(format!("{rate}KiB/s")));
             self.add_envoy("bandwidth", rate, envoy.rate_percent);
         }
-        // It is still to come.
-        self.was_ignored |= envoy.abort_grpc.is_some();
+        if let Some(text) = envoy.abort_grpc {
+            // For a call of gRPC alone; and a status of HTTP that is asked for beside it goes first, as there.
+            let status = whole(text).and_then(GrpcStatus::numbered);
+            let status = status.filter(|_| is_grpc(fields));
+            let status = status.map(|status| json!({ "grpc_status": status.name() }));
+            self.add_envoy("abort", status, envoy.abort_percent);
+        }
     }
 
     fn add_envoy(&mut self, kind: &str, value: Option<Value>, percent: Option<&str>) {
@@ -306,6 +312,23 @@ mod tests {
 
             assert!(reading.asked.is_empty(), "{name}: {value}");
             assert!(reading.has_fields && reading.was_ignored, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn a_status_of_grpc_is_for_a_call_of_grpc() {
+        let call = ("content-type", "application/grpc+proto");
+        let asked = reading(&[call, (ABORT_GRPC, "8"), (ABORT_PERCENT, "40")]);
+        let of_http = reading(&[call, (ABORT_GRPC, "8"), (ABORT, "418")]);
+
+        assert_eq!(kinds(&asked), [("abort", json!(40))]);
+        let written = asked.asked[0].fault.to_value();
+        assert_eq!(written["grpc_status"], "RESOURCE_EXHAUSTED");
+        assert!(!asked.was_ignored);
+        assert_eq!(of_http.asked[0].fault.to_value()["status"], 418);
+        for wrong in ["0", "17", "UNAVAILABLE", ""] {
+            let asked = reading(&[call, (ABORT_GRPC, wrong)]);
+            assert!(asked.was_ignored && asked.asked.is_empty(), "{wrong}");
         }
     }
 

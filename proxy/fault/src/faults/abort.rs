@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     edits::Field,
-    injection::{Answer, Injection, RequestEnding, ResponseEnding, has_no_body},
+    injection::{Answer, GrpcStatus, Injection, RequestEnding, ResponseEnding, has_no_body},
     read::{Object, Problem, one_of, text, whole},
 };
 
@@ -24,7 +24,8 @@ use crate::{
 /// With `at` "before" the upstream never sees the request; its body is read and discarded, up to 1 MiB. With
 /// "after" the upstream does its work and its answer is replaced, which is how a client finds out whether it may
 /// repeat a request. Without a body of its own the answer names the status, as problem+json (RFC 9457) when the
-/// request's `Accept` names JSON, as text otherwise.
+/// request's `Accept` names JSON, as text otherwise. A call of gRPC gets trailers alone, with `grpc_status` or else the
+/// status that gRPC makes of that of HTTP.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Abort {
     statuses: Statuses,
@@ -32,6 +33,7 @@ pub struct Abort {
     content_type: Option<String>,
     headers: FieldValues,
     retry_after: Option<RetryAfter>,
+    grpc_status: Option<GrpcStatus>,
     after: bool,
     /// All of the above, made ready once: weights that add up, and the answers.
     answers: Vec<(u64, Arc<Answer>)>,
@@ -68,6 +70,7 @@ impl Abort {
             .optional("headers", headers(OWN_FIELDS))?
             .unwrap_or_default();
         let retry_after = object.optional("retry_after", RetryAfter::read)?;
+        let grpc_status = object.optional("grpc_status", one_of("status of gRPC", GrpcStatus::NAMES))?;
         let at = object.optional("at", one_of("moment", &["before", "after"]))?;
 
         if body.as_ref().is_some_and(|body| body.len() > BODY_BYTES_MAX) {
@@ -82,6 +85,7 @@ impl Abort {
             content_type,
             headers,
             retry_after,
+            grpc_status: grpc_status.and_then(GrpcStatus::named),
             after: at == Some("after"),
             answers: Vec::new(),
         };
@@ -123,7 +127,8 @@ impl Abort {
             .iter()
             .map(|(status, weight)| {
                 upto += weight;
-                Ok((upto, Arc::new(answer(*status)?.with_retry_date(retry_date))))
+                let answer = answer(*status)?.with_retry_date(retry_date);
+                Ok((upto, Arc::new(answer.with_grpc_status(self.grpc_status))))
             })
             .collect()
     }
@@ -165,6 +170,7 @@ impl FaultKind for Abort {
         Param::new("content_type", Accepts::Text, "text/plain; charset=utf-8", "of the body given"),
         Param::new("headers", Accepts::Fields, "{}", "further header fields of the answer"),
         Param::new("retry_after", Accepts::Any(&[Accepts::Seconds, Accepts::Date]), "", "the answer's Retry-After, in seconds or as a date; with \"-\" a date that has passed"),
+        Param::new("grpc_status", Accepts::Words(GrpcStatus::NAMES), "what gRPC makes of `status`", "the status that a call of gRPC gets, which is trailers alone; other requests get `status`"),
         Param::new("at", Accepts::Words(&["before", "after"]), "before", "before the upstream sees the request, or after it did the work"),
     ];
     const SHORTHAND: &'static str = "status";
@@ -198,6 +204,7 @@ impl FaultKind for Abort {
             ("content_type", self.content_type.as_ref().map(|name| json!(name))),
             ("headers", Some(headers_value(&self.headers))),
             ("retry_after", self.retry_after.map(|after| json!(after.to_text()))),
+            ("grpc_status", self.grpc_status.map(|status| json!(status.name()))),
             ("at", Some(json!(at))),
         ])
     }
@@ -255,6 +262,7 @@ mod tests {
             "content_type": "application/json",
             "headers": { "x-reason": ["a", "b"] },
             "retry_after": "2m",
+            "grpc_status": "RESOURCE_EXHAUSTED",
             "at": "after",
         });
 
@@ -263,6 +271,7 @@ mod tests {
         assert_eq!(abort.to_value(), spec);
         let answer = &abort.answers[0].1;
         assert_eq!(answer.fields[2], Field::new("retry-after", "120"));
+        assert_eq!(answer.grpc_status.unwrap().number(), 8);
         let content = answer.body(&http::HeaderMap::new()).unwrap();
         assert_eq!(content.content_type.unwrap(), "application/json");
         assert_eq!(content.bytes, "{\"code\":17}");
@@ -329,6 +338,8 @@ mod tests {
             (json!({ "retry_after": "-10s" }), "/retry_after"),
             (json!({ "retry_after": "date:--10s" }), "/retry_after"),
             (json!({ "retry_after": "date:1500ms" }), "/retry_after"),
+            (json!({ "grpc_status": 14 }), "/grpc_status"),
+            (json!({ "grpc_status": "OK" }), "/grpc_status"),
             (json!({ "at": "during" }), "/at"),
         ];
         for (value, pointer) in cases {

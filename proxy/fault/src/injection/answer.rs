@@ -16,7 +16,58 @@ pub struct Answer {
     pub fields: Vec<Field>,
     /// Its `Retry-After`, if it has one that is a date.
     pub retry_date: Option<RetryDate>,
+    /// What a call of gRPC gets in place of the status that gRPC makes of [`status`](Self::status).
+    pub grpc_status: Option<GrpcStatus>,
     body: AnswerBody,
+}
+
+/// A status of gRPC that is an error ("Status codes and their use in gRPC").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GrpcStatus(usize);
+
+impl GrpcStatus {
+    /// The names, in the order of their numbers, which begin with 1: 0 is OK.
+    pub(crate) const NAMES: &'static [&'static str] = &[
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ];
+
+    /// The one of this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::NAMES.iter().position(|it| *it == name).map(Self)
+    }
+
+    /// The one of this number.
+    pub(crate) fn numbered(number: u64) -> Option<Self> {
+        let index = usize::try_from(number).ok()?.checked_sub(1)?;
+        (index < Self::NAMES.len()).then_some(Self(index))
+    }
+
+    /// Its number, 1 to 16.
+    #[must_use]
+    pub fn number(self) -> usize {
+        self.0 + 1
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self.0]
+    }
 }
 
 /// A date in whole seconds, seen from when it is told.
@@ -52,6 +103,7 @@ impl Answer {
             status,
             fields,
             retry_date: None,
+            grpc_status: None,
             body: AnswerBody::Given(content_type, body),
         }
     }
@@ -62,6 +114,7 @@ impl Answer {
             status,
             fields,
             retry_date: None,
+            grpc_status: None,
             body: AnswerBody::Whole(body),
         }
     }
@@ -76,6 +129,14 @@ impl Answer {
     /// The same with a `Retry-After` that is this date; `None` for none.
     pub(crate) fn with_retry_date(self, retry_date: Option<RetryDate>) -> Self {
         Self { retry_date, ..self }
+    }
+
+    /// The same with another status for calls of gRPC.
+    pub(crate) fn with_grpc_status(self, grpc_status: Option<GrpcStatus>) -> Self {
+        Self {
+            grpc_status,
+            ..self
+        }
     }
 
     /// An answer whose body names the status, as problem+json or text; none where a status has no body.
@@ -96,6 +157,7 @@ impl Answer {
             status,
             fields,
             retry_date: None,
+            grpc_status: None,
             body,
         }
     }

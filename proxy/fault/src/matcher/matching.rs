@@ -4,7 +4,7 @@ use super::{
     FieldMatch, MatchSpec, Pattern,
     members::{Member, any_baggage, any_cookie, host_of, members},
 };
-use crate::subject::Subject;
+use crate::{fields::is_grpc, subject::Subject};
 
 impl<N> FieldMatch<N> {
     fn fits(&self, value: &[u8]) -> bool {
@@ -72,8 +72,7 @@ impl MatchSpec {
 
     /// gRPC's path is `/package.Service/Method`, its content type `application/grpc`, maybe with more behind.
     fn is_grpc_method(&self, subject: &Subject<'_>) -> bool {
-        let content_type = subject.fields.first("content-type");
-        let is_grpc = content_type.is_some_and(|value| value.starts_with(b"application/grpc"));
+        let is_grpc = is_grpc(subject.fields);
         let path = subject.path.as_bytes();
         let method = path.strip_prefix(b"/").unwrap_or(path);
         is_grpc && self.grpc_method.iter().any(|one| one.matches(method))

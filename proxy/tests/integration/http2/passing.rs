@@ -7,6 +7,7 @@ use brownout_testkit::{RawClient, TestAuthority, TestProxy, TestUpstream, eventu
 use bytes::Bytes;
 use http::HeaderMap;
 use rustls::pki_types::ServerName;
+use serde_json::json;
 use tokio::{net::TcpStream, sync::mpsc};
 use tokio_rustls::TlsConnector;
 
@@ -100,6 +101,45 @@ async fn content_and_trailers_pass_both_ways_with_interim_answers_before() {
         request.ends_with("\r\n\r\n7\r\ncontent\r\n0\r\nx-sum: 7\r\n\r\n"),
         "{request}"
     );
+}
+
+#[tokio::test]
+async fn an_abort_of_a_call_of_grpc_says_the_status_that_is_asked_for() {
+    let upstream = TestUpstream::replying("hello").await;
+    let exhausted =
+        json!({ "abort": { "grpc_status": "RESOURCE_EXHAUSTED" }, "match": { "path": "/armed" } });
+    let proxy = TestProxy::to(&upstream)
+        .with_caller_faults()
+        .with_fault(&exhausted)
+        .start();
+    let mut client = Client::connect(proxy.address()).await;
+    let by_caller = "x-envoy-fault-abort-grpc-request";
+
+    for (path, asked, code) in [
+        ("/armed", None, "8"),
+        ("/", Some("5"), "5"),
+        ("/", Some("14"), "14"),
+    ] {
+        let mut request = client
+            .request("POST", path)
+            .header("content-type", "application/grpc");
+        if let Some(asked) = asked {
+            request = request.header(by_caller, asked);
+        }
+        let answer = whole(client.send(request, true).await.0).await.unwrap();
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.headers["grpc-status"], code);
+        assert!(answer.body.is_empty() && answer.trailers.is_none());
+    }
+    assert_eq!(upstream.received().len(), 0);
+    // Who does not speak gRPC gets the status of HTTP that is armed, and nothing of what he asks for in words of gRPC.
+    assert_eq!(client.get("/armed").await.status, 503);
+    let request = client.request("GET", "/").header(by_caller, "5");
+    let passed = whole(client.send(request, true).await.0).await.unwrap();
+    assert_eq!(passed.status, 200);
+    assert!(!passed.headers.contains_key("grpc-status"));
+    let received = &upstream.received()[0].headers;
+    assert!(!received.contains_key(by_caller), "{received:?}");
 }
 
 #[tokio::test]
