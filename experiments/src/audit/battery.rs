@@ -177,12 +177,8 @@ impl<'b, 'l> Experiments<'b, 'l> {
         step!(self, OUTAGES, outage_of_resets);
         step!(self, &[Id::HalfOpenStampede], half_open);
         // Whether a breaker is needed where calls hang is seen there as well; what outages tell of it holds without.
-        step!(
-            self,
-            &[Id::SlowFallback],
-            also & [Id::NoEffectiveBreaker],
-            hang_under_load
-        );
+        let uses = &[Id::NoEffectiveBreaker, Id::PoolLeak];
+        step!(self, &[Id::SlowFallback], also uses, hang_under_load);
         Ok(())
     }
 
@@ -424,7 +420,7 @@ impl<'b, 'l> Experiments<'b, 'l> {
     }
 
     /// Whether attempts began after their page had ended, when calls hung or failed; as far as is known they may.
-    fn works_after_pages(&self) -> bool {
+    pub(super) fn works_after_pages(&self) -> bool {
         let hangs = self.battery.hang.iter();
         let known: Vec<&Trial> = hangs.chain(&self.battery.all_503).collect();
         let is_known = self.battery.all_503.is_some() && !self.battery.hang.is_empty();

@@ -68,6 +68,8 @@ pub struct Battery {
     pub half_open: Option<Trial>,
     /// S19: no answer, under load.
     pub hang_under_load: Option<Trial>,
+    /// Whether pages made no call any more long after S19.
+    pub lost_after_hangs: bool,
     /// S20: slow, under load; one for each latency of the sweep, in µs as its form.
     pub slow_under_load: Vec<Trial>,
     /// S21: 404 under load.
@@ -263,6 +265,7 @@ impl Battery {
             pool_places_503: self.pool_places_503,
             half_open: one(&self.half_open),
             hang_under_load: one(&self.hang_under_load),
+            lost_after_hangs: self.lost_after_hangs,
             slow_under_load: all(&self.slow_under_load),
             storm_404: one(&self.storm_404),
             caller_leaves: all(&self.caller_leaves),

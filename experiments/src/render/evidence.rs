@@ -55,6 +55,7 @@ fn label(key: &str) -> String {
         "late_in_hangs" => "calls for each page late in the time when calls hang",
         "pages_late_in_hangs" => "pages over the budget then",
         "pages_in_hangs" => "all pages then",
+        "calls_that_hung" => "calls that hung",
         "trials" => "tried so often",
         "first_call_us" => "first call afterwards",
         "resets_until_none" => "resets that use the pool up",

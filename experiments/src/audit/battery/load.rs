@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Experiments, Probe, Stop, duration};
+use super::{Experiments, Probe, RECOVERY, Stop, duration};
 use crate::{
     audit::caller::Patience,
     forensics::{
@@ -94,7 +94,22 @@ impl Experiments<'_, '_> {
             .under_load("S19", "no answer", &faults, rate, length)
             .await?;
         self.battery.hang_under_load = Some(trial);
+        let limit = RECOVERY + self.open_time.mul_f64(2.5);
+        // What was seen while calls hung holds also where there is no time for this.
+        if let Ok(is_lost) = timeout_at(self.deadline, self.is_lost_after(limit)).await {
+            self.battery.lost_after_hangs = is_lost?;
+        }
         Ok(())
+    }
+
+    /// Whether the client is not well within a time, and its pages make no call.
+    async fn is_lost_after(&mut self, limit: Duration) -> Result<bool, Stop> {
+        const PAGES: usize = 3;
+        if self.calm.scale.calls_per_page < 0.9 || self.is_well_within(limit).await? {
+            return Ok(false);
+        }
+        let mut probe = self.lab.begin("").await?;
+        Ok(self.calls(&mut probe, PAGES).await? == 0)
     }
 
     async fn under_load(

@@ -149,7 +149,7 @@ impl Experiments<'_, '_> {
     }
 
     /// How many calls so many pages make.
-    async fn calls(&mut self, probe: &mut Probe, pages: usize) -> Result<usize, Stop> {
+    pub(super) async fn calls(&mut self, probe: &mut Probe, pages: usize) -> Result<usize, Stop> {
         self.lab.read().await?;
         let before = self.lab.starts(probe).len();
         let patience = Patience::of(self.lab.patience());

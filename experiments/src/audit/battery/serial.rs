@@ -254,9 +254,15 @@ impl Experiments<'_, '_> {
             let abort = json!({ "abort": { "status": status, "retry_after": value } });
             for (path, faults) in self.each_alone(&abort) {
                 self.settle_before().await?;
+                let began = Instant::now();
                 let mut trial = self.serial("S9", form, &faults, 1, patience).await?;
                 trial.path = path;
                 self.battery.retry_after.push(trial);
+                if self.works_after_pages() {
+                    // What waits for its time behind a page that has ended would be taken for an early retry of the next one.
+                    let told = Duration::from_secs_f64(seconds + 1.2);
+                    sleep(told.saturating_sub(began.elapsed())).await;
+                }
             }
         }
         Ok(())

@@ -260,6 +260,19 @@ fn leak(case: &Case<'_>) -> Outcome {
         Ok(it) => it,
         Err(why) => return Outcome::unknown(id, why),
     };
+    let after_hang = returns(case.battery.after_hang.as_ref());
+    if case.battery.lost_after_hangs
+        && after_resets.is_some()
+        && matches!(after_hang, Ok(Some(_)))
+        && matches!(returns(case.battery.outage_503.as_ref()), Ok(Some(_)))
+    {
+        let hung = case.battery.hang_under_load.as_ref();
+        return Outcome::defect(
+            id,
+            "after many calls that hung no call is made, though one that hung is survived, and so are 503s and resets",
+            json!({ "calls_that_hung": hung.and_then(|it| it.struck) }),
+        );
+    }
     if let Some(after) = after_resets {
         let evidence = json!({ "first_call_us": after });
         return Outcome::ok(

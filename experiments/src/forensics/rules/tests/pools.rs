@@ -75,6 +75,29 @@ fn what_single_failures_do_not_use_up_is_no_pool() {
     }
 }
 
+/// As where a place is given back on every error but not when a time-out cancels the call.
+#[test]
+fn a_pool_that_calls_that_hang_use_up_leaks() {
+    let client = CLIENTS[0];
+    let comes = |ends| outage(ends, 200, |_| true);
+    let battery = |lost: bool, after_one: bool| Battery {
+        after_hang: Some(outage(Ends::ByClient, 200, move |at| {
+            at < 1_100 || (after_one && at >= 8_000)
+        })),
+        after_failure: Some(comes(Ends::With(503))),
+        lost_after_hangs: lost,
+        ..outages(comes(Ends::With(503)), comes(Ends::Reset))
+    };
+
+    let id = Id::PoolLeak;
+    assert_told(client, &battery(true, true), id, Verdict::Defect);
+    assert_told(client, &battery(false, true), id, Verdict::Ok);
+    // One is enough: that is a connection, not a pool.
+    assert_told(client, &battery(true, false), id, Verdict::Ok);
+    let pinned = Id::PinnedConnection;
+    assert_told(client, &battery(true, false), pinned, Verdict::Defect);
+}
+
 /// Pages of another endpoint, at 10 a second, 12 of them before the dependency is slow.
 fn watched(before: u64, slow: u64) -> Trial {
     let mut records = Records::armed(1_200).form("200ms");
