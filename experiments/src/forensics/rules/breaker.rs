@@ -80,6 +80,10 @@ fn effective(case: &Case<'_>) -> Vec<Outcome> {
         "late_in_503s": errors.late_calls_per_page(),
         "late_in_resets": resets.late_calls_per_page(),
     });
+    if never_closes(case).is_defect() {
+        let why = "calls stop, and do not come back: breaker-never-closes tells it";
+        return ids.map(|id| Outcome::not_applicable(id, why)).into();
+    }
     let (on_errors, on_resets) = (stopped(case, errors), stopped(case, resets));
     let none = match (on_errors, on_resets) {
         (Some(false), Some(false))
@@ -413,6 +417,12 @@ fn stampede(case: &Case<'_>) -> Outcome {
         }
         Err(_) if connections::used_up_by_answers(case).is_some() => {
             return Outcome::not_applicable(id, "calls do not come back: pool-leak tells it");
+        }
+        Err(_) if never_closes(case).is_defect() => {
+            return Outcome::not_applicable(
+                id,
+                "calls do not come back: breaker-never-closes tells it",
+            );
         }
         Err(why) => return Outcome::unknown(id, why),
     };

@@ -132,7 +132,14 @@ fn what_never_comes_back_is_told_by_kind_and_dose() {
         Id::BreakerNeverCloses,
         Verdict::Defect,
     );
-    assert_told(client, &breaker_stays, Id::PoolLeak, Verdict::NotApplicable);
+    for follows in [
+        Id::PoolLeak,
+        Id::NoEffectiveBreaker,
+        Id::BreakerIgnores5xx,
+        Id::HalfOpenStampede,
+    ] {
+        assert_told(client, &breaker_stays, follows, Verdict::NotApplicable);
+    }
     assert_told(client, &breaker_stays, Id::StickyFallback, Verdict::Ok);
 
     let leaks = outages(
