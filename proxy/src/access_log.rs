@@ -76,6 +76,8 @@ impl RequestLine {
 pub(crate) struct ConnectionLine {
     /// The request that asked for another protocol.
     request: Option<RequestLine>,
+    /// Of its answer.
+    status: Option<u16>,
     began: Instant,
     trace_id: Option<TraceId>,
     span_id: Option<SpanId>,
@@ -99,6 +101,7 @@ impl ConnectionLine {
     pub(crate) fn of_tcp(began: Instant) -> Self {
         Self {
             request: None,
+            status: None,
             began,
             trace_id: None,
             span_id: None,
@@ -107,12 +110,14 @@ impl ConnectionLine {
 
     pub(crate) fn of_upgrade(
         request: RequestLine,
+        status: Option<u16>,
         began: Instant,
         trace_id: Option<TraceId>,
         span_id: Option<SpanId>,
     ) -> Self {
         Self {
             request: Some(request),
+            status,
             began,
             trace_id,
             span_id,
@@ -127,7 +132,7 @@ impl ConnectionLine {
             method = request.map(|request| request.method.as_str()),
             path = request.map(|request| request.path.as_str()),
             http_version = request.map(|request| request.version),
-            status = request.map(|_| 101_u16),
+            status = self.status,
             ending = end.ending,
             peer = %end.peer,
             bytes = end.bytes_out,

@@ -38,6 +38,10 @@ pub(crate) enum UpstreamError {
         "does not speak HTTP/2: it did not agree on `h2` (RFC 9113 §3.2); the route's `protocol` may be \"auto\""
     )]
     NoHttp2,
+    #[error(
+        "does not take extended CONNECT on this connection: its SETTINGS do not announce it (RFC 8441 §3)"
+    )]
+    NoTunnels,
     #[error("broke the connection before it answered")]
     Broken { source: io::Error },
     #[error("sent what is not an HTTP answer: {}", bad.detail)]
@@ -114,6 +118,7 @@ impl UpstreamError {
             Self::Resolve { .. }
             | Self::Connect { .. }
             | Self::NoHttp2
+            | Self::NoTunnels
             | Self::Tls { .. }
             | Self::Broken { .. }
             | Self::Protocol { .. } => 502,
@@ -128,7 +133,7 @@ impl UpstreamError {
             Self::PoolFull { .. } => ErrorKind::PoolFull,
             Self::Tls { failure } => ErrorKind::Tls(failure.cause),
             Self::Broken { .. } => ErrorKind::Reset,
-            Self::NoHttp2 | Self::Protocol { .. } => ErrorKind::Protocol,
+            Self::NoHttp2 | Self::NoTunnels | Self::Protocol { .. } => ErrorKind::Protocol,
         }
     }
 
@@ -147,7 +152,7 @@ impl UpstreamError {
             Self::Loop => "loop_detected",
             Self::Tls { failure } => failure.cause.name(),
             Self::Broken { .. } => "connection_reset",
-            Self::NoHttp2 | Self::Protocol { .. } => "protocol_error",
+            Self::NoHttp2 | Self::NoTunnels | Self::Protocol { .. } => "protocol_error",
         }
     }
 }

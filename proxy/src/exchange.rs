@@ -66,6 +66,8 @@ struct Asked {
     expects_continue: bool,
     /// It asks for another protocol on its connection (RFC 9110 §7.8).
     upgrades: bool,
+    /// It asks for another protocol on its stream (RFC 8441).
+    tunnels: bool,
     /// A call of gRPC on a stream: answers of the proxy's own are trailers alone.
     is_grpc: bool,
 }
@@ -106,6 +108,7 @@ pub(crate) async fn exchange(
         keeps_alive: request_keeps_alive(head),
         expects_continue: length != BodyLength::Empty && expects_continue(head),
         upgrades: false,
+        tunnels: client.is_stream() && head.method() == "CONNECT",
         is_grpc: client.is_stream() && own_answer::is_grpc(&head.fields),
     };
     head.use_origin_form();

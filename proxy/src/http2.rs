@@ -14,6 +14,7 @@ mod io;
 mod request;
 mod server;
 mod stream;
+mod tunnel;
 mod upstream;
 mod window;
 

@@ -73,6 +73,14 @@ impl Transport {
         matches!(self, Self::Stream(_))
     }
 
+    /// The stream that it is, if it is one.
+    pub(crate) fn as_stream(&self) -> Option<&Stream> {
+        match self {
+            Self::Stream(stream) => Some(stream),
+            Self::Plain(_) | Self::Layered(_) | Self::Tls(_) => None,
+        }
+    }
+
     /// The socket with the stream layer on it, if there is one.
     pub(crate) fn layered(&self) -> Option<&LayeredTcp> {
         match self {

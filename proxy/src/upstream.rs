@@ -8,6 +8,7 @@ mod parse;
 mod pool;
 #[cfg(test)]
 mod tests;
+mod tunnels;
 
 pub(crate) use self::{
     balance::Turn,
@@ -26,7 +27,7 @@ use std::{fmt, future::poll_fn, net::SocketAddr, path::Path, sync::Arc, time::Du
 
 use tokio::time::timeout;
 
-use self::{balance::Balance, parse::Scheme};
+use self::{balance::Balance, parse::Scheme, tunnels::Tunnels};
 use crate::{
     error::{Chain, UpstreamError},
     http1::{OutgoingHost, handshake},
@@ -90,6 +91,8 @@ pub struct Upstream {
     others: Arc<[Self]>,
     /// Which of them is next, and which are tried last.
     balance: Balance,
+    /// Whether they take extended CONNECT.
+    tunnels: Tunnels,
 }
 
 impl Upstream {
@@ -178,6 +181,26 @@ impl Upstream {
     /// `HOST:PORT`, for people and spans, and for `Host` when a client sent none.
     pub(crate) fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// Notes whether the SETTINGS of a server announce extended CONNECT (RFC 8441 §3).
+    pub(crate) fn notes_tunnels(&self, server: u8, are_announced: bool) {
+        self.tunnels.note(server, are_announced);
+    }
+
+    /// Whether clients are told that extended CONNECT passes.
+    pub(crate) fn announces_tunnels(&self) -> bool {
+        self.tunnels.are_announced()
+    }
+
+    /// Whether the caller is to find out whether it takes extended CONNECT. [`has_asked`](Self::has_asked) follows.
+    pub(crate) fn asks_for_tunnels(&self) -> bool {
+        self.tunnels.asks()
+    }
+
+    /// Whoever was to find out has done so, or has failed.
+    pub(crate) fn has_asked(&self) {
+        self.tunnels.has_asked();
     }
 
     /// Connects as a request would, and begins TLS where that is spoken; then leaves. For a check before there is traffic.

@@ -4,6 +4,7 @@ use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use brownout_fault::{ForwardFaults, ResponseFaults};
 use bytes::Bytes;
+use tokio::time::timeout;
 
 use super::{
     After, Exchange,
@@ -147,7 +148,12 @@ impl Exchange<'_> {
         if !pace.is_empty() && length != BodyLength::Empty {
             changed.paced = Some(self.pace(pace, length));
         }
-        if let Some((by, copies)) = copies {
+        if let Some((by, _)) = &copies
+            && self.asked.tunnels
+        {
+            // What follows such a head on its stream has no copies.
+            self.record.borrow_mut().skipped(*by);
+        } else if let Some((by, copies)) = copies {
             let content = self.gather_request(body).await?;
             head.fields.remove("transfer-encoding");
             if length != BodyLength::Empty {
@@ -282,6 +288,30 @@ impl Exchange<'_> {
         After::Close
     }
 
+    /// Waits until it is known whether the upstream takes extended CONNECT. How the attempt ends if it does not.
+    async fn takes_tunnels(
+        &self,
+        connection: &UpstreamConnection,
+        input: &mut Input,
+    ) -> Option<Attempt> {
+        let Some(stream) = connection.transport.as_stream() else {
+            return Some(Attempt::Failed(UpstreamError::NoTunnels));
+        };
+        let limit = connection.upstream.options().connect_timeout;
+        self.clock.enter(Part::Upstream);
+        let takes = tokio::select! {
+            biased;
+            takes = timeout(limit, stream.takes_tunnels()) => takes,
+            () = self.client.left(input) => return Some(Attempt::Over(After::Drop)),
+        };
+        self.clock.enter(Part::Own);
+        match takes {
+            Ok(true) => None,
+            Ok(false) => Some(Attempt::Failed(UpstreamError::NoTunnels)),
+            Err(_) => Some(Attempt::Failed(UpstreamError::HeadTimeout { limit })),
+        }
+    }
+
     /// Sends the request on `connection` and passes the answer on. Both directions move at once: neither waits for the
     /// other.
     async fn attempt(
@@ -292,6 +322,13 @@ impl Exchange<'_> {
         paced: Option<&mut Paced>,
         after: &mut Option<Box<ResponseFaults>>,
     ) -> Attempt {
+        if self.asked.tunnels {
+            // Boxed, as every exchange would have to keep room for it.
+            let takes = Box::pin(self.takes_tunnels(&connection, body.input)).await;
+            if let Some(ends) = takes {
+                return ends;
+            }
+        }
         let is_kept = connection.was_used;
         let expects = self.asked.expects_continue && !body.decoder.is_ended();
         let upload = Upload::new(expects);

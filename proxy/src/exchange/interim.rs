@@ -73,7 +73,8 @@ impl Exchange<'_> {
                         Box::pin(self.informational(from.upload, &mut head, holds, held)).await;
                     }
                 }
-                101 if self.asked.upgrades => return Ok(head),
+                // A stream never switches so (RFC 9113 §8.6).
+                101 if self.asked.upgrades && !from.transport.is_stream() => return Ok(head),
                 101 => {
                     return Err(NoAnswer::of(BadAnswer::UNASKED_SWITCH));
                 }

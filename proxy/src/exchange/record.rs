@@ -423,6 +423,7 @@ impl Record {
         let (trace_id, span_id) = (self.span.trace_id(), self.span.span_id());
         Some(ConnectionLine::of_upgrade(
             *access,
+            self.status,
             self.clock.started(),
             trace_id,
             span_id,

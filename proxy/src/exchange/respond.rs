@@ -112,7 +112,7 @@ impl Exchange<'_> {
             keeps_upstream,
         };
         match faults.take() {
-            None if answer.head.status == 101 => Answered::Upgrade(answer.head),
+            None if self.switches(answer.head.status) => Answered::Upgrade(answer.head),
             // Boxed here and below, as every exchange would have to keep room for it.
             None if answer.needs_framing(self.asked.is_http10) => {
                 let shaped = self.pass_shaped(answer, Content::Upstream, SmallVec::new(), None);
@@ -175,7 +175,7 @@ impl Exchange<'_> {
         if !held.is_empty() {
             self.inform(answer.upload, held).await;
         }
-        if answer.head.status == 101 {
+        if self.switches(answer.head.status) {
             return Answered::Upgrade(answer.head);
         }
         // What another fault changes is not the upstream's answer any more.
@@ -392,6 +392,11 @@ impl Exchange<'_> {
             && !is_unclear
             && !is_cut_short
             && framing != BodyLength::UntilClose
+    }
+
+    /// Whether another protocol follows the head of a final answer.
+    fn switches(&self, status: u16) -> bool {
+        status == 101 || (self.asked.tunnels && (200..300).contains(&status))
     }
 
     pub(super) fn persistence(&self, keeps_client: bool) -> Persistence {

@@ -1,4 +1,4 @@
-//! A connection that changes its protocol.
+//! A connection or a stream that changes its protocol.
 
 use super::{After, Exchange};
 use crate::{
@@ -24,7 +24,7 @@ pub(crate) struct Upgrade {
 }
 
 impl Exchange<'_> {
-    /// Hands both sides over, behind the 101 of `head`.
+    /// Hands both sides over, behind the 101 of `head`, or on a stream behind its 2xx.
     pub(super) fn upgrade(
         &self,
         connection: Box<UpstreamConnection>,

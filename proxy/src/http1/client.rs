@@ -158,6 +158,7 @@ impl UpstreamConnection {
             }
             if turn.is_some() {
                 scope.pool.http2.learn(upstream, true);
+                upstream.notes_tunnels(server, false);
             }
             let mut opened = Self::over(transport, upstream, server, false);
             (opened.named, opened.place) = (named, place);

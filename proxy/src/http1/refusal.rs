@@ -92,6 +92,7 @@ refusals! {
     HEAD_BYTES = 431 "head_bytes" "The head is larger than the limit `head_bytes`.";
     HEAD_FIELDS = 431 "head_fields" "The head has more fields than the limit `head_fields`.";
     TARGET_BYTES = 414 "target_bytes" "The target is longer than the limit `target_bytes`.";
+    PROTOCOL = 400 "protocol" "`:protocol` is not one name of a protocol that a stream can carry (RFC 8441 §4).";
     CONNECT = 405 "connect" "CONNECT is not supported: this is no forward proxy.";
     TLS = 400 "tls" "This port speaks plain HTTP/1.1, and the client began a TLS handshake: use http instead of https.";
     PLAIN_HTTP = 400 "plain_http" "This port speaks TLS, and the client sent plain HTTP: use https instead of http.";

@@ -136,6 +136,39 @@ impl FromStream {
         write(&mut self.text);
     }
 
+    /// The next piece of what is no message, behind a head; `None` at the end. The other side gets credit for it when it is
+    /// [passed on](Self::passed_on).
+    pub(super) fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, h2::Error>> {
+        while self.data.is_empty() {
+            let Content::Stream(incoming) = &mut self.content else {
+                return Poll::Ready(Ok(None));
+            };
+            match ready!(incoming.stream.poll_data(cx)) {
+                Some(data) => self.data = data?,
+                None => {
+                    // A stream that carries another protocol has none (RFC 9113 §8.5).
+                    let trailers = ready!(incoming.stream.poll_trailers(cx))?;
+                    self.content = Content::Ended;
+                    if trailers.is_some() {
+                        return Poll::Ready(Err(Reason::PROTOCOL_ERROR.into()));
+                    }
+                }
+            }
+        }
+        Poll::Ready(Ok(Some(std::mem::take(&mut self.data))))
+    }
+
+    /// Gives credit for bytes of a [piece](Self::poll_piece).
+    pub(super) fn passed_on(&mut self, bytes: usize) {
+        self.withheld += bytes;
+        if !self.withholds {
+            self.give_credit();
+        }
+    }
+
     /// Reads what there is. The other side gets credit for it.
     pub(super) fn poll_read(
         &mut self,
@@ -176,10 +209,7 @@ impl FromStream {
         if self.data.is_empty() && self.is_chunked {
             self.set_text(|text| text.extend_from_slice(b"\r\n"));
         }
-        self.withheld += taken;
-        if !self.withholds {
-            self.give_credit();
-        }
+        self.passed_on(taken);
         taken
     }
 
@@ -225,6 +255,36 @@ impl ToStream {
 
     pub(super) fn stream(&mut self) -> &mut SendStream<Bytes> {
         &mut self.stream
+    }
+
+    /// Sends of `piece` what there is credit for, and tells how much that is.
+    pub(super) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        piece: &mut Bytes,
+    ) -> Poll<io::Result<usize>> {
+        self.stream.reserve_capacity(piece.len());
+        loop {
+            let credit = self.stream.capacity().min(piece.len());
+            if credit > 0 {
+                let sent = self.stream.send_data(piece.split_to(credit), false);
+                return Poll::Ready(sent.map(|()| credit).map_err(to_io));
+            }
+            match ready!(self.stream.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(to_io(error))),
+                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            }
+        }
+    }
+
+    /// Ends what is no message.
+    pub(super) fn end(&mut self) -> io::Result<()> {
+        if self.has_ended {
+            return Ok(());
+        }
+        self.has_ended = true;
+        self.stream.send_data(Bytes::new(), true).map_err(to_io)
     }
 
     /// Whether the whole message was given to the connection.

@@ -1,5 +1,6 @@
 //! A request that came on a stream, as HTTP/1.1.
 
+use h2::ext::Protocol;
 use http::{HeaderMap, Method, header, request::Parts, uri::PathAndQuery};
 
 use super::fields;
@@ -14,9 +15,11 @@ pub(super) fn to_http1(parts: &Parts, has_ended: bool) -> Result<Vec<u8>, Refusa
         method,
         uri,
         headers,
+        extensions,
         ..
     } = parts;
-    if method == Method::CONNECT {
+    let protocol = extensions.get::<Protocol>();
+    if method == Method::CONNECT && protocol.is_none() {
         return Err(Refusal::CONNECT);
     }
     // A path that is missing shows as `/`, but is not equal to one.
@@ -52,7 +55,19 @@ pub(super) fn to_http1(parts: &Parts, has_ended: bool) -> Result<Vec<u8>, Refusa
         }
         (None, None) => fields::write_field("host", b"", &mut head),
     }
+    if let Some(protocol) = protocol {
+        // What follows is no content (RFC 8441 §5), so it has no length.
+        if headers.contains_key(header::CONTENT_LENGTH) {
+            return Err(Refusal::CONTENT_LENGTH);
+        }
+        if !is_protocol(protocol.as_str()) {
+            return Err(Refusal::PROTOCOL);
+        }
+        fields::write_field("connection", b"upgrade", &mut head);
+        fields::write_field("upgrade", protocol.as_ref(), &mut head);
+    }
     let is_chunked = !has_ended
+        && protocol.is_none()
         && (!headers.contains_key(header::CONTENT_LENGTH) || fields::announce_trailers(headers));
     let mut has_cookie = false;
     for (name, value) in headers {
@@ -74,6 +89,14 @@ pub(super) fn to_http1(parts: &Parts, has_ended: bool) -> Result<Vec<u8>, Refusa
     }
     head.extend_from_slice(b"\r\n");
     Ok(head)
+}
+
+/// Whether this is one protocol, with or without a version (RFC 9110 §7.8), and none that begins HTTP/2 anew.
+fn is_protocol(text: &str) -> bool {
+    let is_token_byte =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_token = |part: &str| !part.is_empty() && part.bytes().all(is_token_byte);
+    text.splitn(2, '/').all(is_token) && !text.eq_ignore_ascii_case("h2c")
 }
 
 /// The crumbs of a cookie in one piece (RFC 9113 §8.2.3).

@@ -27,10 +27,11 @@ use super::{
     io::{HasTransport, Io, Turns},
     request,
     stream::{StreamClient, ToClient},
+    tunnel,
 };
 use crate::{
     downstream::Downstream,
-    exchange::{exchange, refuse_stream},
+    exchange::{After, exchange, refuse_stream},
     http1::{BodyLength, HeadSearch, Input, Refusal, RequestHead, request_body},
     limits::{CLOSE_TIME_MAX, DRAIN},
     scope::Scope,
@@ -78,7 +79,15 @@ pub(crate) async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>, input
         closes: Notify::new(),
     });
     let io = Io::new(Rc::clone(client), input, &shared.turns).with_frames(&shared.control.frames);
-    let handshake = Builder::new()
+    let upstream = scope.route.upstream();
+    let announces_tunnels = upstream.announces_tunnels();
+    let mut builder = Builder::new();
+    if announces_tunnels {
+        builder.enable_connect_protocol();
+    } else {
+        tunnel::ask(scope, &shared.turns);
+    }
+    let handshake = builder
         .max_concurrent_streams(STREAMS_MAX)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -101,7 +110,9 @@ pub(crate) async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>, input
         idle_until: None,
         was_idle: false,
         is_reset: false,
+        may_announce_tunnels: !announces_tunnels && tunnel::may_be_announced(&upstream),
     };
+    drop(upstream);
     let mut number = 0;
     loop {
         let accepted = poll_fn(|cx| serving.poll_accept(scope, cx)).await;
@@ -131,6 +142,10 @@ pub(crate) async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>, input
     }
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent of each other"
+)]
 struct Serving<'a> {
     connection: Connection<Io<Rc<ClientSocket>>, Bytes>,
     client: &'a ClientSocket,
@@ -142,6 +157,8 @@ struct Serving<'a> {
     was_idle: bool,
     /// A fault resets it.
     is_reset: bool,
+    /// The client was not told that extended CONNECT passes, and may be.
+    may_announce_tunnels: bool,
 }
 
 impl Serving<'_> {
@@ -188,6 +205,14 @@ impl Serving<'_> {
                 }
                 turns.ends();
             }
+        }
+        // Behind what came, as it fails until the client has confirmed the SETTINGS before.
+        if self.may_announce_tunnels
+            && scope.route.upstream().announces_tunnels()
+            && self.connection.enable_connect_protocol().is_ok()
+        {
+            self.may_announce_tunnels = false;
+            cx.waker().wake_by_ref();
         }
         self.poll_idle(scope, cx)
     }
@@ -299,9 +324,12 @@ async fn serve(
                 }
                 polled
             });
-            drop(after.await);
-            drop(exchange);
+            let after = after.await;
+            drop((exchange, closes));
             head.recycle();
+            if let After::Upgrade(upgrade) = after {
+                tunnel::pass(&scope, &stream, &served.0.closes, *upgrade).await;
+            }
         }
         Some(refusal) => refuse_stream(&scope, &stream, &head, &refusal).await,
     }
@@ -317,7 +345,7 @@ fn read(
 ) -> Result<BodyLength, Refusal> {
     let text = request::to_http1(parts, has_ended)?;
     let mut search = HeadSearch::default();
-    match head.parse(&text, &mut search, &scope.head_limits)? {
+    match head.parse_of_stream(&text, &mut search, &scope.head_limits)? {
         Some(used) if used == text.len() => request_body(head),
         Some(_) | None => Err(Refusal::FIRST_LINE),
     }

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 pub(super) use self::{to_client::ToClient, to_upstream::ToUpstream};
 use super::{
+    body::{FromStream, ToStream},
     control::{Control, until},
     io::Turns,
 };
@@ -70,6 +71,25 @@ impl Stream {
         match self {
             Self::ToClient(_) => false,
             Self::ToUpstream(stream) => stream.was_refused(),
+        }
+    }
+
+    /// Whether an upstream takes another protocol on this stream (RFC 8441 §3), once it has said so or not.
+    pub(crate) async fn takes_tunnels(&self) -> bool {
+        match self {
+            Self::ToClient(_) => false,
+            Self::ToUpstream(stream) => stream.takes_tunnels().await,
+        }
+    }
+
+    /// Both directions of what it carries behind its heads; `None` where it carries nothing.
+    pub(super) fn with_ends<R>(
+        &self,
+        then: impl FnOnce(&mut FromStream, &mut ToStream) -> R,
+    ) -> Option<R> {
+        match self {
+            Self::ToClient(stream) => stream.with_ends(then),
+            Self::ToUpstream(stream) => stream.with_ends(then),
         }
     }
 
@@ -133,6 +153,11 @@ impl StreamClient {
         &self.stream
     }
 
+    /// As what the exchange reads from and writes to.
+    pub(super) fn as_stream(&self) -> Stream {
+        Stream::ToClient(Rc::clone(&self.stream))
+    }
+
     pub(crate) fn connection(&self) -> &ClientSocket {
         &self.connection
     }
@@ -192,6 +217,11 @@ impl StreamClient {
     /// The request is malformed.
     pub(crate) fn refuse(&self) {
         self.stream.send_reset(Reason::PROTOCOL_ERROR);
+    }
+
+    /// Makes the end of the stream a reset with this code.
+    pub(super) fn reset_at_end(&self, reason: Reason) {
+        self.stream.reset_at_end(reason);
     }
 
     /// Makes the end of the stream, or of its connection, a reset.

@@ -36,6 +36,9 @@ use crate::{
 /// Before an upstream's SETTINGS have come it may be sent so many streams (RFC 9113 §6.5.2).
 const STREAMS_AT_FIRST: usize = 100;
 
+/// What `h2` takes for the limit of streams until SETTINGS have come: no SETTINGS can say that, nor leave it so.
+const SETTINGS_AWAITED: usize = usize::MAX - 1;
+
 /// One core's connections with HTTP/2 to the upstream of one route.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
@@ -61,6 +64,8 @@ pub(crate) struct Connection {
     windows: Rc<Windows>,
     idle_since: Cell<Instant>,
     has_ended: Cell<bool>,
+    /// Whether it takes extended CONNECT, as was noted.
+    takes_tunnels: Cell<Option<bool>>,
     changed: Rc<Notify>,
 }
 
@@ -162,7 +167,7 @@ impl Connections {
         let handshake = Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .initial_max_send_streams(STREAMS_AT_FIRST)
+            .initial_max_send_streams(SETTINGS_AWAITED)
             .max_send_buffer_size(UNSENT_MAX)
             .enable_push(false)
             .handshake(io);
@@ -178,10 +183,11 @@ impl Connections {
             windows: Windows::new(&turns),
             idle_since: Cell::new(Instant::now()),
             has_ended: Cell::new(false),
+            takes_tunnels: Cell::new(None),
             changed: Rc::clone(&self.changed),
         });
         let stream = ToUpstream::new(&connection);
-        let ends = Rc::downgrade(&connection);
+        let known = Rc::downgrade(&connection);
         let windows = Rc::clone(&connection.windows);
         self.open.borrow_mut().push(connection);
         // Not one of those that a drain waits for: exchanges on it are.
@@ -202,12 +208,15 @@ impl Connections {
                     return Poll::Ready(Err(error));
                 }
                 turns.ends();
+                if let Some(connection) = known.upgrade() {
+                    connection.learn();
+                }
                 Poll::Pending
             });
             if let Err(error) = ended.await {
                 tracing::debug!(%error, "an HTTP/2 connection to an upstream broke");
             }
-            if let Some(connection) = ends.upgrade() {
+            if let Some(connection) = known.upgrade() {
                 connection.has_ended.set(true);
                 connection.changed.notify_waiters();
             }
@@ -248,8 +257,45 @@ impl Connection {
 
     /// Whether the upstream takes another stream.
     fn has_place(&self) -> bool {
-        let theirs = self.requests.current_max_send_streams();
+        let theirs = match self.requests.current_max_send_streams() {
+            SETTINGS_AWAITED => STREAMS_AT_FIRST,
+            theirs => theirs,
+        };
         self.streams.get() < theirs.clamp(1, STREAMS_MAX as usize)
+    }
+
+    /// Looks at what the upstream has said in SETTINGS, which it may do late. What was announced stays so (RFC 8441 §3).
+    fn learn(&self) {
+        let known = self.takes_tunnels.get();
+        if known == Some(true) || self.requests.current_max_send_streams() == SETTINGS_AWAITED {
+            return;
+        }
+        let takes_tunnels = self.requests.is_extended_connect_protocol_enabled();
+        if known != Some(takes_tunnels) {
+            self.takes_tunnels.set(Some(takes_tunnels));
+            self.upstream.notes_tunnels(self.server, takes_tunnels);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Whether the upstream takes extended CONNECT, once its SETTINGS have come. A connection that has ended shows when it is used.
+    pub(super) async fn takes_tunnels(&self) -> bool {
+        loop {
+            let changed = self.changed.notified();
+            self.learn();
+            if let Some(known) = self.takes_tunnels.get() {
+                return known;
+            }
+            if self.has_ended.get() {
+                return true;
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits until what streams have given it is with its transport.
+    pub(super) async fn written(&self) {
+        self.windows.turns().written().await;
     }
 
     pub(super) fn windows(&self) -> &Rc<Windows> {

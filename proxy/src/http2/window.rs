@@ -35,6 +35,11 @@ impl Windows {
         })
     }
 
+    /// Those of the connection.
+    pub(super) fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
     /// The window that the other side is to be told; `None` if it knows.
     pub(super) fn news(&self) -> Option<u32> {
         let wanted = self.wanted.get();

@@ -7,7 +7,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{HostField, Protocol, Upstream, UpstreamOptions, balance::Balance, options};
+use super::{
+    HostField, Protocol, Upstream, UpstreamOptions, balance::Balance, options, tunnels::Tunnels,
+};
 use crate::{
     listener::is_socket_path,
     tls::{InvalidTls, UpstreamTls, UpstreamTlsOptions},
@@ -201,6 +203,7 @@ impl Upstream {
             options: UpstreamOptions::default(),
             others: Arc::default(),
             balance: Balance::default(),
+            tunnels: Tunnels::default(),
         })
     }
 
@@ -238,6 +241,7 @@ impl Upstream {
             options: UpstreamOptions::default(),
             others: Arc::default(),
             balance: Balance::default(),
+            tunnels: Tunnels::default(),
         })
     }
 

@@ -9,3 +9,4 @@ mod passing;
 mod raw;
 mod streams;
 mod upstreams;
+mod websocket;

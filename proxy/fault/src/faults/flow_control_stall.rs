@@ -55,7 +55,9 @@ impl FaultKind for FlowControlStall {
         let fields = draw.subject.fields;
         let length = fields.first("content-length");
         let has_content = fields.first("transfer-encoding").is_some() || length.is_some_and(|it| it != b"0");
-        draw.subject.is_http2 && has_content
+        // What follows a CONNECT on its stream is no content, and needs credit as well (RFC 8441 §5).
+        let is_tunnel = draw.subject.method == "CONNECT";
+        draw.subject.is_http2 && (has_content || is_tunnel)
     }
 
     fn inject(&self, _draw: &mut Draw<'_, ()>, into: &mut Injection) {

@@ -31,6 +31,30 @@ impl RequestHead {
         search: &mut HeadSearch,
         limits: &HeadLimits,
     ) -> Result<Option<usize>, Refusal> {
+        self.parse_with(input, search, limits, false)
+    }
+
+    /// As [`parse`](Self::parse), of a request on a stream: there CONNECT may have a path (RFC 8441 §4).
+    ///
+    /// # Errors
+    ///
+    /// As `parse`.
+    pub(crate) fn parse_of_stream(
+        &mut self,
+        input: &[u8],
+        search: &mut HeadSearch,
+        limits: &HeadLimits,
+    ) -> Result<Option<usize>, Refusal> {
+        self.parse_with(input, search, limits, true)
+    }
+
+    fn parse_with(
+        &mut self,
+        input: &[u8],
+        search: &mut HeadSearch,
+        limits: &HeadLimits,
+        takes_connect: bool,
+    ) -> Result<Option<usize>, Refusal> {
         let start = match search.skip_empty_lines(input) {
             Before::Nothing => return Ok(None),
             Before::Head(start) => start,
@@ -66,7 +90,7 @@ impl RequestHead {
                 Found::TooLong => return Err(too_long(input, limits)),
             },
         };
-        self.check(limits)?;
+        self.check(limits, takes_connect)?;
         Ok(Some(start + end))
     }
 
@@ -101,12 +125,12 @@ impl RequestHead {
     }
 
     /// What the grammar of a head leaves open: target and Host.
-    fn check(&mut self, limits: &HeadLimits) -> Result<(), Refusal> {
+    fn check(&self, limits: &HeadLimits, takes_connect: bool) -> Result<(), Refusal> {
         let (method, target) = (&self.method, &self.target);
         if target.len() > limits.target {
             return Err(Refusal::TARGET_BYTES);
         }
-        if method == "CONNECT" {
+        if method == "CONNECT" && !takes_connect {
             return Err(Refusal::CONNECT);
         }
         check_target(method, target)?;

@@ -11,7 +11,7 @@ use h2::{Reason, server::SendResponse};
 use http::{Response, StatusCode};
 
 use crate::{
-    http1::{Decoder, HeadLimits, HeadSearch, ResponseHead, response_body},
+    http1::{BodyLength, Decoder, HeadLimits, HeadSearch, ResponseHead, response_body},
     http2::{
         body::{FromStream, ToStream, ends_with_head, to_io},
         fields,
@@ -123,6 +123,42 @@ impl ToClient {
             && matches!(&state.answer, Answer::Content(content) if content.is_whole())
     }
 
+    /// Answers with the head that `text` begins with, behind which the stream carries another protocol. Gives what follows it.
+    ///
+    /// # Errors
+    /// When the client has left.
+    pub(in crate::http2) fn open_tunnel(&self, text: &[u8]) -> io::Result<Bytes> {
+        let mut state = self.0.borrow_mut();
+        let Answer::Head { respond, .. } = &mut state.answer else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        let mut head = ResponseHead::spare();
+        let parsed = head.parse(text, &mut HeadSearch::default(), &HeadLimits::default());
+        let Ok(Some(used)) = parsed else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        let response = response(&head);
+        head.recycle();
+        let stream = (respond.send_response(response, false)).map_err(to_io)?;
+        let content = ToStream::new(stream, Decoder::new(BodyLength::UntilClose), false);
+        state.answer = Answer::Content(content);
+        Ok(Bytes::copy_from_slice(&text[used..]))
+    }
+
+    /// Both directions of what the stream carries behind its heads.
+    pub(super) fn with_ends<R>(
+        &self,
+        then: impl FnOnce(&mut FromStream, &mut ToStream) -> R,
+    ) -> Option<R> {
+        let State {
+            request, answer, ..
+        } = &mut *self.0.borrow_mut();
+        match answer {
+            Answer::Content(content) => Some(then(request, content)),
+            Answer::Head { .. } | Answer::Over => None,
+        }
+    }
+
     /// Resets the stream.
     pub(in crate::http2) fn send_reset(&self, reason: Reason) {
         self.0.borrow_mut().send_reset(reason);
@@ -177,9 +213,7 @@ impl State {
             }
         };
         let rest = &text[used..];
-        let mut response = Response::new(());
-        *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or_default();
-        *response.headers_mut() = fields::to_stream(&head.fields);
+        let response = response(&head);
         let mut used = used - before;
         if head.is_informational() {
             head.recycle();
@@ -204,4 +238,12 @@ impl State {
         self.answer = Answer::Content(content);
         Ok(used)
     }
+}
+
+/// A head as `h2` has it.
+fn response(head: &ResponseHead) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or_default();
+    *response.headers_mut() = fields::to_stream(&head.fields);
+    response
 }

@@ -8,11 +8,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use h2::{Reason, RecvStream, client::ResponseFuture};
+use h2::{Reason, RecvStream, client::ResponseFuture, ext::Protocol};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 
 use crate::{
-    http1::{Decoder, FieldKind, HeadLimits, HeadSearch, RequestHead, request_body},
+    http1::{BodyLength, Decoder, FieldKind, HeadLimits, HeadSearch, RequestHead, request_body},
     http2::{
         body::{FromStream, Incoming, ToStream, ends_with_head, to_io},
         fields,
@@ -36,6 +36,8 @@ struct State {
     answer: Answer,
     /// To a HEAD request: it has no content.
     answers_head: bool,
+    /// The request asks for another protocol on the stream (RFC 8441).
+    is_tunnel: bool,
 }
 
 #[derive(Debug)]
@@ -62,6 +64,7 @@ impl ToUpstream {
                 request: Written::Head(Vec::new(), HeadSearch::default()),
                 answer: Answer::Nothing,
                 answers_head: false,
+                is_tunnel: false,
             }),
             was_refused: Cell::new(false),
             connection: Rc::clone(connection),
@@ -71,6 +74,30 @@ impl ToUpstream {
     /// Whether the upstream did nothing with the request.
     pub(crate) fn was_refused(&self) -> bool {
         self.was_refused.get()
+    }
+
+    /// Whether the upstream takes another protocol on a stream (RFC 8441 §3), once its SETTINGS have come.
+    pub(crate) async fn takes_tunnels(&self) -> bool {
+        self.connection.takes_tunnels().await
+    }
+
+    /// Both directions of what the stream carries behind its heads.
+    pub(super) fn with_ends<R>(
+        &self,
+        then: impl FnOnce(&mut FromStream, &mut ToStream) -> R,
+    ) -> Option<R> {
+        let State {
+            request, answer, ..
+        } = &mut *self.state.borrow_mut();
+        match (answer, request) {
+            (Answer::Content(answer), Written::Content(request)) => Some(then(answer, request)),
+            _ => None,
+        }
+    }
+
+    /// Waits until what was written is with the connection's transport.
+    pub(in crate::http2) async fn written(&self) {
+        self.connection.written().await;
     }
 
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -141,13 +168,17 @@ impl State {
         text.extend_from_slice(bytes);
         let mut head = RequestHead::spare();
         let invalid = |detail| io::Error::new(io::ErrorKind::InvalidInput, detail);
-        let used = match head.parse(text, search, &HeadLimits::default()) {
+        let used = match head.parse_of_stream(text, search, &HeadLimits::default()) {
             Ok(Some(used)) => used,
             Ok(None) => return Ok(bytes.len()),
             Err(refusal) => return Err(invalid(refusal.detail)),
         };
         let length = request_body(&head).map_err(|refusal| invalid(refusal.detail))?;
-        let end = ends_with_head(length, &text[used..]);
+        self.is_tunnel = head.method() == "CONNECT";
+        let (length, end) = match self.is_tunnel {
+            true => (BodyLength::UntilClose, None),
+            false => (length, ends_with_head(length, &text[used..])),
+        };
         let used = used - before + end.unwrap_or(0);
         self.answers_head = head.method() == "HEAD";
         let request = request(&mut head, connection.scheme())
@@ -189,6 +220,11 @@ impl State {
     fn content(&self, answer: Response<RecvStream>, connection: &Connection) -> FromStream {
         let (mut parts, content) = answer.into_parts();
         let (status, headers) = (parts.status, &mut parts.headers);
+        if self.is_tunnel && status.is_success() {
+            let text = head(status, headers, "");
+            let content = Incoming::new(content, connection.windows());
+            return FromStream::new(text, Some(content), false);
+        }
         let has_none = self.answers_head
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         if !has_none && !content.is_end_stream() && fields::announce_trailers_of_answer(headers) {
@@ -240,6 +276,11 @@ fn request(head: &mut RequestHead, scheme: &str) -> Option<Request<()>> {
             .ok()?,
     };
     let mut request = Request::new(());
+    if head.method() == "CONNECT" {
+        let protocol = head.fields.get_kind(FieldKind::Upgrade)?;
+        let protocol = Protocol::from(str::from_utf8(protocol).ok()?);
+        request.extensions_mut().insert(protocol);
+    }
     *request.method_mut() = Method::from_bytes(head.method().as_bytes()).ok()?;
     *request.uri_mut() = uri;
     *request.headers_mut() = fields::to_stream(&head.fields);

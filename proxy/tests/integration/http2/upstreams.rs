@@ -162,6 +162,13 @@ async fn answer(
             trailers.insert("x-sum", "3".parse().unwrap());
             stream.send_trailers(trailers).unwrap();
         }
+        // What no HTTP/2 server may do (RFC 9113 §8.6).
+        "/switches" => {
+            let mut switches = Response::new(());
+            *switches.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            respond.send_informational(switches).unwrap();
+            drop(std::future::poll_fn(|cx| respond.poll_reset(cx)).await);
+        }
         "/hints" => {
             let mut hints = Response::new(());
             *hints.status_mut() = StatusCode::EARLY_HINTS;

@@ -67,6 +67,19 @@ async fn an_upgrade_on_the_way_to_http2_is_an_ordinary_request() {
     assert!(!request.headers().contains_key("connection"));
 }
 
+/// The client asked for an upgrade, but the upstream was not.
+#[tokio::test]
+async fn an_upstream_with_http2_cannot_switch_protocols() {
+    let upstream = Upstream::start().await;
+    let proxy = upstream.proxy().start();
+    let mut client = proxy.connect().await;
+    client
+        .send("GET /switches HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        .await;
+
+    assert_eq!(client.response().await.status(), 502);
+}
+
 #[tokio::test]
 async fn an_answer_that_announces_no_trailers_keeps_its_length() {
     let upstream = Upstream::start().await;
