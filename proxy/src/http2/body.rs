@@ -161,6 +161,12 @@ impl FromStream {
         Poll::Ready(Ok(Some(std::mem::take(&mut self.data))))
     }
 
+    /// Whether nothing follows the last [piece](Self::poll_piece), as its frame has said.
+    pub(super) fn ends_here(&self) -> bool {
+        self.data.is_empty()
+            && matches!(&self.content, Content::Stream(incoming) if incoming.stream.is_end_stream())
+    }
+
     /// Gives credit for bytes of a [piece](Self::poll_piece).
     pub(super) fn passed_on(&mut self, bytes: usize) {
         self.withheld += bytes;
@@ -257,17 +263,20 @@ impl ToStream {
         &mut self.stream
     }
 
-    /// Sends of `piece` what there is credit for, and tells how much that is.
+    /// Sends of `piece` what there is credit for, and tells how much that is. With the last byte of one that `is_last` it ends.
     pub(super) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
         piece: &mut Bytes,
+        is_last: bool,
     ) -> Poll<io::Result<usize>> {
         self.stream.reserve_capacity(piece.len());
         loop {
             let credit = self.stream.capacity().min(piece.len());
             if credit > 0 {
-                let sent = self.stream.send_data(piece.split_to(credit), false);
+                let part = piece.split_to(credit);
+                self.has_ended = is_last && piece.is_empty();
+                let sent = self.stream.send_data(part, self.has_ended);
                 return Poll::Ready(sent.map(|()| credit).map_err(to_io));
             }
             match ready!(self.stream.poll_capacity(cx)) {

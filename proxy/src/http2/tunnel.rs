@@ -207,11 +207,17 @@ async fn end_both(up: &mut Direction<'_>, down: &mut Direction<'_>) {
 }
 
 /// What comes from one side, on its way to the other.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent of each other"
+)]
 struct Direction<'a> {
     from: &'a Stream,
     to: &'a Stream,
     /// Read, and not passed on for want of credit.
     piece: Bytes,
+    /// Nothing follows the piece: its end goes with it.
+    is_last: bool,
     /// Its sender got credit for these: it is the piece that came with the head.
     is_credited: bool,
     /// Passed on since that was counted.
@@ -229,6 +235,7 @@ impl<'a> Direction<'a> {
             to,
             is_credited: !first.is_empty(),
             piece: first,
+            is_last: false,
             passed: 0,
             has_ended: false,
             is_dead: false,
@@ -239,15 +246,19 @@ impl<'a> Direction<'a> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Reason>> {
         while !self.has_ended && !self.is_dead {
             if !self.piece.is_empty() {
-                let piece = &mut self.piece;
-                match self.to.with_ends(|_, to| to.poll_send(cx, piece)) {
+                let (piece, is_last) = (&mut self.piece, self.is_last);
+                match self.to.with_ends(|_, to| to.poll_send(cx, piece, is_last)) {
                     Some(Poll::Ready(Ok(sent))) => self.passed_on(sent),
                     Some(Poll::Pending) => break,
                     Some(Poll::Ready(Err(_))) | None => self.is_dead = true,
                 }
                 continue;
             }
-            let next = self.from.with_ends(|from, _| from.poll_piece(cx));
+            let next = self.from.with_ends(|from, _| {
+                let piece = from.poll_piece(cx);
+                self.is_last = from.ends_here();
+                piece
+            });
             match ready!(next.unwrap_or(Poll::Ready(Ok(None)))) {
                 Ok(Some(piece)) => self.piece = piece,
                 Ok(None) => self.is_dead = self.end().is_err(),
@@ -281,6 +292,7 @@ impl<'a> Direction<'a> {
             self.from.with_ends(|from, _| from.passed_on(bytes));
         }
         self.is_credited &= !self.piece.is_empty();
+        self.has_ended = self.is_last && self.piece.is_empty();
     }
 
     /// Tells the receiver that nothing more comes.

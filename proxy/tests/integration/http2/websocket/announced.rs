@@ -8,7 +8,7 @@ use super::peers::{Announces, QUIET, Upstream, ask, open, read, spoken, told};
 use crate::http2::{
     client::{Client, rest},
     raw::{
-        ACK, END_HEADERS, END_STREAM, Field, HEADERS, PREFACE, PROTOCOL_ERROR, RST_STREAM,
+        ACK, DATA, END_HEADERS, END_STREAM, Field, HEADERS, PREFACE, PROTOCOL_ERROR, RST_STREAM,
         SETTINGS, block, end_of_stream, frame, frames_to, get, next_frame,
     },
 };
@@ -81,6 +81,25 @@ async fn the_first_client_is_told_as_soon_as_the_upstream_has_said_so() {
     assert_eq!(at_first, Some(1), "now it is known");
 }
 
+/// An upstream may have closed what an empty frame behind the last one would come to.
+#[tokio::test]
+async fn the_end_of_a_direction_stays_on_its_last_frame() {
+    let upstream = Upstream::start(Announces::AtOnce).await;
+    let proxy = upstream.proxy().start();
+    told(&proxy).await;
+    let (mut client, _) = connect(&proxy).await;
+    let mut fields = CONNECT;
+    fields[3] = (b":path", b"/ends");
+
+    client
+        .send(frame(HEADERS, END_HEADERS, 1, &block(&fields)))
+        .await;
+
+    let frames = frames_to(&mut client, DATA, 1).await;
+    let last = frames.last().unwrap();
+    assert_eq!((last.flags, &last.payload[..]), (END_STREAM, &b"bye"[..]));
+}
+
 #[tokio::test]
 async fn it_is_not_announced_for_an_upstream_that_does_not() {
     let upstream = Upstream::start(Announces::Never).await;
@@ -110,7 +129,9 @@ async fn an_upstream_that_announces_it_late_is_enough() {
     let upstream = Upstream::start(Announces::Late).await;
     let proxy = upstream.proxy().start();
     let mut client = Client::connect(proxy.address()).await;
-    client.get("/").await;
+    for _ in 0..2 {
+        client.get("/").await;
+    }
 
     eventually("it to be announced with what comes next", || {
         client.requests.is_extended_connect_protocol_enabled()
