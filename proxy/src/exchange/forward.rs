@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::{
-    After, Exchange,
+    After, Exchange, boxed,
     respond::{Answered, Responding},
     upload::{Paced, Upload, UploadEnd, finish_sending},
 };
@@ -355,9 +355,8 @@ impl Exchange<'_> {
                 request: outbound.head,
                 head_timeout: outbound.upstream.options().head_timeout,
             };
-            let responding = self.respond(responding, after);
             // Boxed, as two small pieces of memory cost the allocator less than a large one.
-            let mut responding = Box::pin(responding);
+            let mut responding = boxed(|| self.respond(responding, after));
             // Once all is sent, only a client that leaves is to be seen there: the answer goes first.
             let raced = poll_fn(|cx| {
                 let was_sent = upload.is_sent();

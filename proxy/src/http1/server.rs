@@ -9,7 +9,7 @@ use super::{BodyLength, Input, Refusal, RequestHead, head::HeadSearch, request_b
 use crate::{
     admit::{Admitted, Held, admit},
     downstream::Downstream,
-    exchange::{After, Upgrade, exchange, refuse},
+    exchange::{After, Upgrade, boxed, exchange, refuse},
     http2,
     journal::ConnectionEnd,
     limits::{ClientTimeouts, DRAIN},
@@ -160,16 +160,18 @@ async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>) -> Conversation 
         let now = Instant::now();
         client.activity.set(Doing::Exchange, now);
         // Boxed, so that an idle connection keeps no room for it.
-        let exchange = exchange(
-            scope,
-            &downstream,
-            number,
-            now,
-            &mut head,
-            length,
-            &mut input,
-        );
-        let after = Box::pin(exchange).await;
+        let exchange = boxed(|| {
+            exchange(
+                scope,
+                &downstream,
+                number,
+                now,
+                &mut head,
+                length,
+                &mut input,
+            )
+        });
+        let after = exchange.await;
         head.recycle();
         let now = Instant::now();
         client.ends_request(now);
