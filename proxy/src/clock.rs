@@ -78,11 +78,19 @@ impl Clock {
     /// Time from now on is spent on `part`. Gives the time.
     pub(crate) fn enter(&self, part: Part) -> Instant {
         let now = Instant::now();
-        let (before, since) = self.now.replace((part, now));
-        let mut spent = self.spent.get();
-        spent[before as usize] += now.saturating_duration_since(since);
-        self.spent.set(spent);
+        self.spent.set(self.spent_until(now));
+        self.now.set((part, now));
         now
+    }
+
+    /// What was spent on each part. [`Part::Own`] is what the others leave, so it is not counted.
+    fn spent_until(&self, now: Instant) -> [Duration; 4] {
+        let (part, since) = self.now.get();
+        let mut spent = self.spent.get();
+        if part != Part::Own {
+            spent[part as usize] += now.saturating_duration_since(since);
+        }
+        spent
     }
 
     /// From now on only the answer's direction says whose time it is.
@@ -114,10 +122,7 @@ impl Clock {
 
     /// The measured times up to `now`.
     pub(crate) fn times(&self, now: Instant) -> Times {
-        let (part, since) = self.now.get();
-        let mut spent = self.spent.get();
-        spent[part as usize] += now.saturating_duration_since(since);
-        let [_, upstream, fault, client] = spent;
+        let [_, upstream, fault, client] = self.spent_until(now);
         let whole = now.saturating_duration_since(self.started);
         Times {
             whole,

@@ -1,6 +1,11 @@
 //! What an exchange may do to its client, whatever the protocol between them.
 
-use std::{io, net::SocketAddr, rc::Rc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use brownout_fault::ResetScope;
 
@@ -43,6 +48,14 @@ impl Downstream {
         match self {
             Self::Connection(socket) => socket,
             Self::Stream(stream) => stream.connection(),
+        }
+    }
+
+    /// The exchange was over `now`. A connection of HTTP/1.1 may carry another request; one of HTTP/2 has others.
+    pub(crate) fn ends_request(&self, now: Instant) {
+        match self {
+            Self::Connection(socket) => socket.ends_request(now),
+            Self::Stream(_) => {}
         }
     }
 

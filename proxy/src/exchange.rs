@@ -73,15 +73,15 @@ struct Asked {
 }
 
 /// One request and its answer, for all that happens to them.
-struct Exchange<'e> {
+struct Exchange<'e, 'c> {
     scope: &'e Rc<Scope>,
     client: &'e Downstream,
-    clock: &'e Clock,
-    record: &'e RefCell<Record>,
+    clock: &'c Clock,
+    record: &'e RefCell<Record<'c>>,
     asked: Asked,
 }
 
-impl Exchange<'_> {
+impl Exchange<'_, '_> {
     /// Counts content of the request that went to the upstream.
     fn count_request(&self, bytes: u64) {
         self.scope.route.bytes_in.add(bytes);
@@ -112,7 +112,7 @@ pub(crate) async fn exchange(
         is_grpc: client.is_stream() && own_answer::is_grpc(&head.fields),
     };
     head.use_origin_form();
-    let clock = Rc::new(Clock::start(now));
+    let clock = Clock::start(now);
     let record = RefCell::new(Record::begin(scope, client, number, &clock));
     let decided = decide(
         scope,
@@ -187,7 +187,7 @@ fn decide(
     number: u64,
     head: &mut RequestHead,
     length: BodyLength,
-    record: &mut Record,
+    record: &mut Record<'_>,
 ) -> Decided {
     let plan = scope.faults.plan();
     let (has_armed, has_callers) = (plan.has_request_faults(), scope.route.callers.is_on());

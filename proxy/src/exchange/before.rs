@@ -35,7 +35,7 @@ enum HoldEnd {
     ClientLeft,
 }
 
-impl Exchange<'_> {
+impl Exchange<'_, '_> {
     /// Waits, and ends the exchange if a fault says so. The body is read only by an ending that reads it whole.
     pub(super) async fn before_upstream(
         &self,

@@ -42,7 +42,7 @@ impl Content {
     }
 }
 
-impl Exchange<'_> {
+impl Exchange<'_, '_> {
     /// Changes the answer. Tells whether anything of it is another than before.
     pub(super) async fn change(
         &self,

@@ -21,7 +21,7 @@ use crate::{
     upstream::Upstream,
 };
 
-impl Exchange<'_> {
+impl Exchange<'_, '_> {
     /// Reads the whole content of a request that is sent more than once: the fault looked at its length, so it is small.
     /// `None` when the client breaks it off.
     pub(super) async fn gather_request(&self, body: &mut Source<'_>) -> Option<Bytes> {

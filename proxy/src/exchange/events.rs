@@ -7,7 +7,7 @@ use super::{
 };
 use crate::http1::EventTail;
 
-impl Exchange<'_> {
+impl Exchange<'_, '_> {
     /// Passes the rest of a stream of events on.
     pub(super) async fn pass_events(
         &self,

@@ -62,7 +62,7 @@ enum Attempt {
     BadBehindAnswer(BadBody),
 }
 
-impl Exchange<'_> {
+impl Exchange<'_, '_> {
     /// Sends the request on, whose head is [made ready](crate::http1::to_upstream), and passes on the upstream's answer, or
     /// says why there is none.
     pub(super) async fn forward(

@@ -57,7 +57,7 @@ impl HeadDribble {
     }
 }
 
-impl Exchange<'_> {
+impl Exchange<'_, '_> {
     /// Writes a head in pieces with gaps between; and a gap behind it, if content follows. Once the fault is removed
     /// the rest goes at once.
     ///

@@ -15,7 +15,7 @@ use crate::{
     limits::CONTINUE_TIMEOUT,
 };
 
-impl Exchange<'_> {
+impl Exchange<'_, '_> {
     /// As [`final_head`](Self::final_head), for which the upstream has so long. Only its own time counts: not that in which
     /// the client's content is awaited or a fault holds it.
     pub(super) async fn final_head_within(

@@ -6,7 +6,7 @@ use bytes::BufMut;
 use super::{After, Exchange, respond::Answer};
 use crate::http1::{BodyError, BodyLength, Encoder, FieldKind, Way};
 
-impl Exchange<'_> {
+impl Exchange<'_, '_> {
     /// Writes `answer` with one thing wrong about it, then lets the connection end in good order. A client that has
     /// stopped reading is waited for until the fault `by` is removed.
     pub(super) async fn send_malformed(

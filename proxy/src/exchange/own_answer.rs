@@ -75,7 +75,7 @@ fn problem(route: &str, status: u16, detail: &str) -> String {
     format!("{problem}\n")
 }
 
-impl Exchange<'_> {
+impl Exchange<'_, '_> {
     /// Answers with a problem. `body` is what is left of the request, to be read within bounds.
     pub(super) async fn own_answer(
         &self,

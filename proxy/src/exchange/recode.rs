@@ -19,8 +19,8 @@ use crate::{
 };
 
 /// One answer's content on its way. Dropping it tells the faults what they did up to then.
-pub(super) struct Recoding<'e> {
-    exchange: &'e Exchange<'e>,
+pub(super) struct Recoding<'e, 'c> {
+    exchange: &'e Exchange<'e, 'c>,
     shaper: Option<Box<BodyShaper>>,
     kept: Option<KeptAnswer>,
     /// Of the faults that pace the content, up to its end.
@@ -53,7 +53,7 @@ pub(super) fn framing_of_cut(shapes: &[(usize, Shape)]) -> CutFraming {
     wanted.unwrap_or_default()
 }
 
-impl Exchange<'_> {
+impl Exchange<'_, '_> {
     /// Content of which the length is known: what comes in chunks, or to the end of the connection, is read to its end,
     /// unless it is longer than [`CutFraming::GATHERED_MAX`] or breaks off.
     pub(super) async fn sized(&self, answer: &mut Answer<'_>, content: Content) -> Content {
@@ -81,10 +81,10 @@ impl KeptAnswer {
     }
 }
 
-impl<'e> Recoding<'e> {
+impl<'e, 'c> Recoding<'e, 'c> {
     /// Of content of `length` bytes, that `shapes` act on.
     pub(super) fn new(
-        exchange: &'e Exchange<'e>,
+        exchange: &'e Exchange<'e, 'c>,
         shapes: SmallVec<[(usize, Shape); 1]>,
         length: Option<u64>,
     ) -> Self {
@@ -374,7 +374,7 @@ impl<'e> Recoding<'e> {
     }
 }
 
-impl Drop for Recoding<'_> {
+impl Drop for Recoding<'_, '_> {
     fn drop(&mut self) {
         self.spans.clear();
         if let Some(shaper) = &mut self.shaper {

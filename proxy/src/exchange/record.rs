@@ -30,10 +30,10 @@ use crate::{
 };
 
 /// One exchange, from the request's head to the end of the answer's body.
-pub(crate) struct Record {
+pub(crate) struct Record<'c> {
     scope: Rc<Scope>,
     client: Downstream,
-    clock: Rc<Clock>,
+    clock: &'c Clock,
     status: Option<u16>,
     /// The faults that act; dropping them gives back what they hold.
     fired: SmallVec<[Fired; 2]>,
@@ -78,19 +78,19 @@ enum ExchangeEnd {
     Cut,
 }
 
-impl Record {
+impl<'c> Record<'c> {
     pub(crate) fn begin(
         scope: &Rc<Scope>,
         client: &Downstream,
         number: u64,
-        clock: &Rc<Clock>,
+        clock: &'c Clock,
     ) -> Self {
         scope.route.requests.add(1);
         scope.route.in_flight.add(1);
         Self {
             scope: Rc::clone(scope),
             client: client.clone(),
-            clock: Rc::clone(clock),
+            clock,
             status: None,
             fired: SmallVec::new(),
             held_by: None,
@@ -151,7 +151,7 @@ impl Record {
         (self.evidence).begin(
             &self.scope,
             &self.client,
-            &self.clock,
+            self.clock,
             request,
             has_content,
             ids,
@@ -376,13 +376,13 @@ impl Record {
         self.has_answered = true;
         self.scope.route.responses(self.status).add(1);
         self.count_body(content);
-        self.evidence.answers(self.status, self.bytes, &self.clock);
+        self.evidence.answers(self.status, self.bytes, self.clock);
     }
 
     /// Notes content that is handed on to the client.
     pub(crate) fn sent_body(&mut self, bytes: u64) {
         self.count_body(bytes);
-        self.evidence.sent(self.bytes, &self.clock);
+        self.evidence.sent(self.bytes, self.clock);
     }
 
     fn count_body(&mut self, bytes: u64) {
@@ -418,7 +418,7 @@ impl Record {
     /// logged when that ends.
     pub(crate) fn upgraded(&mut self) -> Option<ConnectionLine> {
         self.done();
-        self.evidence.answers(self.status, 0, &self.clock);
+        self.evidence.answers(self.status, 0, self.clock);
         let access = self.access.take()?;
         let (trace_id, span_id) = (self.span.trace_id(), self.span.span_id());
         Some(ConnectionLine::of_upgrade(

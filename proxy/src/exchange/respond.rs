@@ -57,7 +57,7 @@ pub(super) struct Whole {
 /// Content that came with the head is copied behind it up to so many bytes: that costs less than to write two pieces.
 const COPIED_MAX: usize = 4 * 1024;
 
-impl Exchange<'_> {
+impl Exchange<'_, '_> {
     /// Reads the upstream's answer and passes it on, as faults say.
     pub(super) async fn respond(
         &self,
@@ -435,7 +435,11 @@ impl Answer<'_> {
     }
 
     /// The content up to its end, or as far as it was read: up to `bytes_max` and a piece more, or until it broke.
-    pub(super) async fn gather(&mut self, exchange: &Exchange<'_>, bytes_max: usize) -> Content {
+    pub(super) async fn gather(
+        &mut self,
+        exchange: &Exchange<'_, '_>,
+        bytes_max: usize,
+    ) -> Content {
         let mut gathered = Vec::new();
         let rest = loop {
             match self.source.next_piece(exchange.clock, Way::Download).await {

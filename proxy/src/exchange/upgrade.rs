@@ -23,7 +23,7 @@ pub(crate) struct Upgrade {
     pub(crate) line: Option<ConnectionLine>,
 }
 
-impl Exchange<'_> {
+impl Exchange<'_, '_> {
     /// Hands both sides over, behind the 101 of `head`, or on a stream behind its 2xx.
     pub(super) fn upgrade(
         &self,

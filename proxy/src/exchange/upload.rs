@@ -148,7 +148,7 @@ pub(super) struct Paced {
     _spans: SmallVec<[Span; 1]>,
 }
 
-impl Exchange<'_> {
+impl Exchange<'_, '_> {
     /// Lets faults pace the content of a request of this length.
     pub(super) fn pace(
         &self,

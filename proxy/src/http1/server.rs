@@ -173,8 +173,6 @@ async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>) -> Conversation 
         });
         let after = exchange.await;
         head.recycle();
-        let now = Instant::now();
-        client.ends_request(now);
         match after {
             After::Next if client.is_last() => return Conversation::Close,
             After::Next => {}
@@ -183,7 +181,7 @@ async fn converse(scope: &Rc<Scope>, client: &Rc<ClientSocket>) -> Conversation 
             After::Upgrade(upgrade) => return Conversation::Upgrade(upgrade),
         }
         if !input.is_empty() {
-            client.activity.set(Doing::Head, now);
+            client.activity.set(Doing::Head, client.activity.now().1);
         }
         number += 1;
     }

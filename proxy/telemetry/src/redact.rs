@@ -138,6 +138,9 @@ pub fn redact_query(query: &str) -> Cow<'_, str> {
 /// ```
 #[must_use]
 pub fn redact_path(path: &str) -> Cow<'_, str> {
+    if !path.contains(';') {
+        return Cow::Borrowed(path); // As nearly all are.
+    }
     let mut shown = String::new();
     let mut copied = 0;
     for (semicolon, _) in path.match_indices(';') {

@@ -15,9 +15,10 @@ const TIME_ATTRIBUTES: [&str; 4] = [
     attr::BROWNOUT_OWN_MS,
 ];
 
-impl Drop for Record {
+impl Drop for Record<'_> {
     fn drop(&mut self) {
         let now = Instant::now();
+        self.client.ends_request(now);
         let route = &self.scope.route;
         if self.end == ExchangeEnd::Open && self.client.is_cut() {
             self.end = ExchangeEnd::Cut;
@@ -92,7 +93,7 @@ impl Drop for Record {
     }
 }
 
-impl Record {
+impl Record<'_> {
     /// The word for how the exchange ended, where it did not end as it should.
     fn ending(&self) -> Option<Cow<'static, str>> {
         match self.end {

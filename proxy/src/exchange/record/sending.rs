@@ -11,7 +11,7 @@ use crate::{
     upstream::Upstream,
 };
 
-impl Record {
+impl Record<'_> {
     /// Notes that the request goes to the upstream: begins the span of the attempt and passes the trace on in `head`.
     /// Of an upstream with several servers the span [is told](Self::goes_to) later to which one.
     /// `resend_count` is 1 when a kept connection was found closed and it is sent again, an attempt of its own.
