@@ -25,6 +25,7 @@ use std::{cell::RefCell, pin::Pin, rc::Rc, time::Instant};
 use brownout_fault::{
     CallerAsked, ForwardFaults, Injection, RequestFaults, ResponseFaults, Subject,
 };
+use smallvec::SmallVec;
 
 use self::{before::Before, record::Record};
 use crate::{
@@ -173,6 +174,7 @@ pub(crate) fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
 }
 
 /// What faults do to a request. Most requests have nothing of it.
+#[derive(Default)]
 struct Decided {
     before: Option<Box<RequestFaults>>,
     forward: Option<Box<ForwardFaults>>,
@@ -191,28 +193,31 @@ fn decide(
 ) -> Decided {
     let plan = scope.faults.plan();
     let (has_armed, has_callers) = (plan.has_request_faults(), scope.route.callers.is_on());
+    if !has_armed && !has_callers {
+        drop(plan);
+        record.decided(head, length, &[], SmallVec::new(), None);
+        return Decided::default();
+    }
     let mut injection = Injection::default();
     let mut asked_for = CallerAsked::default();
-    if has_armed || has_callers {
-        let subject = Subject {
-            route: scope.route.name(),
-            method: head.method(),
-            path: head.path(),
-            query: head.query(),
-            host: head.host(),
-            fields: &head.fields,
-            peer: client.peer(),
-            connection: client.connection(),
-            request: number,
-            is_http2: client.is_stream(),
-        };
-        if has_armed {
-            injection = plan.decide(&subject, record.started());
-        }
-        if has_callers {
-            let callers = &scope.route.callers;
-            asked_for = callers.decide(&subject, record.started(), &mut injection);
-        }
+    let subject = Subject {
+        route: scope.route.name(),
+        method: head.method(),
+        path: head.path(),
+        query: head.query(),
+        host: head.host(),
+        fields: &head.fields,
+        peer: client.peer(),
+        connection: client.connection(),
+        request: number,
+        is_http2: client.is_stream(),
+    };
+    if has_armed {
+        injection = plan.decide(&subject, record.started());
+    }
+    if has_callers {
+        let callers = &scope.route.callers;
+        asked_for = callers.decide(&subject, record.started(), &mut injection);
     }
     drop(plan);
     let ended_by = injection.ended_by();

@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::{io::Interest, net::TcpStream};
 
 pub(super) fn shutdown(tcp: &TcpStream, how: Shutdown) -> io::Result<()> {
@@ -23,32 +24,34 @@ pub(super) fn poll_read(
 }
 
 /// As [`poll_read`], of a socket that has just been found ready.
+///
+/// A read that left room took all there was (epoll(7), question 9), and tokio would ask the kernel once more. An end of the stream
+/// that has come with the bytes is kept in mind.
 pub(super) fn poll_read_again(
     tcp: &TcpStream,
     cx: &mut Context<'_>,
     buf: &mut [u8],
 ) -> Poll<io::Result<usize>> {
     loop {
-        match tcp.try_read(buf) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Ok(read) => {
-                if 0 < read && read < buf.len() {
-                    nothing_more_to_read(tcp);
-                }
-                return Poll::Ready(Ok(read));
+        let mut all_there_was = None;
+        let read = tcp.try_io(Interest::READABLE, || {
+            let (read, _) = recv(tcp, &mut *buf, RecvFlags::empty())?;
+            if 0 < read && read < buf.len() {
+                all_there_was = Some(read);
+                // With this error the socket has no more for now.
+                return Err(io::ErrorKind::WouldBlock.into());
             }
-            Err(error) => return Poll::Ready(Err(error)),
+            Ok(read)
+        });
+        if let Some(read) = all_there_was {
+            return Poll::Ready(Ok(read));
+        }
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => return Poll::Ready(result),
         }
         ready!(tcp.poll_read_ready(cx))?;
     }
-}
-
-/// Notes that the socket has no more for now: a read that left room took all there was (epoll(7), question 9).
-/// tokio would ask the kernel once more. An end of the stream that has come with the bytes is kept in mind.
-pub(super) fn nothing_more_to_read(tcp: &TcpStream) {
-    let empty: io::Result<()> =
-        tcp.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
-    debug_assert!(empty.is_err(), "the closure always fails");
 }
 
 pub(super) fn poll_write(
@@ -56,7 +59,11 @@ pub(super) fn poll_write(
     cx: &mut Context<'_>,
     bytes: &[u8],
 ) -> Poll<io::Result<usize>> {
-    poll_written(tcp, cx, || tcp.try_write(bytes))
+    poll_written(tcp, cx, || {
+        tcp.try_io(Interest::WRITABLE, || {
+            Ok(send(tcp, bytes, SendFlags::NOSIGNAL)?)
+        })
+    })
 }
 
 /// Writes some of both, one behind the other, with one call of the kernel.

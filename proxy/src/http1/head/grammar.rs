@@ -37,9 +37,11 @@ pub(super) fn request_line(input: &[u8]) -> Option<RequestLine<'_>> {
     let ([minor @ (b'0' | b'1'), b'\r', b'\n'], rest) = rest.split_first_chunk()? else {
         return None;
     };
+    // Both at once.
+    let text = str::from_utf8(&input[..method.len() + 1 + target.len()]).ok()?;
     Some(RequestLine {
-        method: str::from_utf8(method).ok()?,
-        target: str::from_utf8(target).ok()?,
+        method: &text[..method.len()],
+        target: &text[method.len() + 1..],
         minor: minor - b'0',
         bytes: input.len() - rest.len(),
     })
