@@ -462,7 +462,7 @@ async fn a_client_that_has_closed_leaves_no_connection_behind_a_fault_without_en
     for fault in [
         json!({ "blackhole": {} }),
         json!({ "blackhole": {}, "direction": "downstream" }),
-        json!({ "stall": {} }),
+        json!({ "stall": { "for": "until_removed" } }),
     ] {
         let upstream = TestUpstream::replying("hello").await;
         let proxy = TestProxy::to(&upstream).start();
@@ -470,12 +470,21 @@ async fn a_client_that_has_closed_leaves_no_connection_behind_a_fault_without_en
         let mut client = proxy.connect().await;
         client.send(GET).await;
 
+        eventually(&format!("{fault} to strike"), || {
+            proxy.fault(&id).counters.active == 1
+        })
+        .await;
+
         client.finish().await;
 
-        eventually("the connection to be given up", || {
+        let given_up = format!("the connection to be given up behind {fault}");
+        eventually(&given_up, || {
             proxy.handle().route(TestProxy::ROUTE).unwrap().connections == 0
         })
         .await;
-        assert_eq!(proxy.fault(&id).counters.active, 0, "{fault}");
+        eventually(&format!("{fault} to be over"), || {
+            proxy.fault(&id).counters.active == 0
+        })
+        .await;
     }
 }
