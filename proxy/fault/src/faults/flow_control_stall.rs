@@ -14,7 +14,8 @@ use crate::{
 /// Withholds the credit of flow control (`WINDOW_UPDATE`) for the content of each request over HTTP/2.
 ///
 /// What the client may send without it, 64 KiB at the beginning of a connection, passes at once; then the client has to wait.
-/// Credit for all of it comes when `for` is over or the fault is removed. A request without content is skipped.
+/// Credit for all of it comes when `for` is over or the fault is removed. A request without content is skipped; what a client sends
+/// behind an extended CONNECT is content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowControlStall(Option<Duration>);
 
