@@ -1,7 +1,7 @@
 //! Events of a run for people and for other programs.
 //!
 //! Nothing here knows the runner: every function takes [`Event`](crate::run::Event)s, or the
-//! [`RunRecord`](crate::run::RunRecord) that is put together from them.
+//! [`RunRecord`] that is put together from them.
 
 mod audit;
 mod audit_experiment;
