@@ -92,12 +92,10 @@ async fn a_request_that_hangs_is_cut_when_the_drain_is_over() {
     let server = proxy(&upstream, &["--drain", "300ms"]);
     let mut client = RawClient::connect(server.route("web")).await;
     client.get("/").await;
-    let sent = async {
-        while upstream.connections() == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    within("the request to reach the upstream", sent).await;
+    eventually("the request to reach the upstream", || {
+        upstream.connections() > 0
+    })
+    .await;
     let began = std::time::Instant::now();
 
     server.signal("-TERM");
@@ -200,12 +198,10 @@ async fn a_full_disk_and_a_closed_pipe_cut_no_drain() {
         .unwrap();
         // Nobody reads: from now on writing is an error.
         drop((process.stdout.take(), process.stderr.take()));
-        let listens = async {
-            while std::net::TcpStream::connect(address).is_err() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        within("the route to listen", listens).await;
+        eventually("the route to listen", || {
+            std::net::TcpStream::connect(address).is_ok()
+        })
+        .await;
         let mut client = RawClient::connect(address).await;
         client.get("/").await;
         assert_eq!(client.response().await.status(), 200, "full: {is_full}");
@@ -226,12 +222,10 @@ async fn a_full_disk_and_a_closed_pipe_cut_no_drain() {
                 .unwrap()
                 .success()
         );
-        let refuses = async {
-            while std::net::TcpStream::connect(address).is_ok() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        within("the route to stop listening", refuses).await;
+        eventually("the route to stop listening", || {
+            std::net::TcpStream::connect(address).is_err()
+        })
+        .await;
         held.send("345").await;
 
         assert_eq!(held.response().await.status(), 200, "full: {is_full}");

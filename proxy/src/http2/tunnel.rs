@@ -32,8 +32,8 @@ pub(super) fn may_be_announced(upstream: &Upstream) -> bool {
     upstream.options().http != HttpVersion::Http1
 }
 
-/// Finds out whether the route's upstream takes such streams, if nobody knows and nobody else does so: opens a connection as its
-/// first request would, which that then uses. Wakes the client's connection once it is known.
+/// Opens a connection to the route's upstream and learns from its SETTINGS whether it takes such streams, unless that is known or
+/// another task is asking. The next request uses the connection. Wakes the client's connection when the answer is there.
 pub(super) fn ask(scope: &Rc<Scope>, turns: &Rc<Turns>) {
     let upstream = scope.route.upstream();
     if !may_be_announced(&upstream) || !upstream.asks_for_tunnels() {
@@ -41,7 +41,7 @@ pub(super) fn ask(scope: &Rc<Scope>, turns: &Rc<Turns>) {
     }
     let (scope, turns) = (Rc::clone(scope), Rc::clone(turns));
     let asking = Asking(upstream);
-    // Not one of those that a drain waits for. It ends with the route's limit of time.
+    // A drain does not wait for this task, which ends after the route's connect time-out at the latest.
     tokio::task::spawn_local(async move {
         let upstream = &asking.0;
         let wanted = Wanted {
@@ -65,7 +65,7 @@ pub(super) fn ask(scope: &Rc<Scope>, turns: &Rc<Turns>) {
     });
 }
 
-/// Lets another find out when it is dropped.
+/// Another task may ask once this is dropped.
 struct Asking(Arc<Upstream>);
 
 impl Drop for Asking {

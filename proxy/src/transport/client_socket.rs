@@ -145,7 +145,7 @@ impl ClientSocket {
         }
     }
 
-    /// The request was served; another may follow. Told by its record, which knows the time.
+    /// The request ended `now`; another may follow. The record of the request calls this when it is dropped.
     pub(crate) fn ends_request(&self, now: Instant) {
         self.activity.set(Doing::Idle, now);
         self.head_began.set(None);
