@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     downstream::Downstream,
-    exchange::{After, exchange, refuse_stream},
+    exchange::{After, boxed, exchange, refuse_stream},
     http1::{BodyLength, HeadSearch, Input, Refusal, RequestHead, request_body},
     limits::{CLOSE_TIME_MAX, DRAIN},
     scope::Scope,
@@ -299,16 +299,17 @@ async fn serve(
         None => {
             let downstream = Downstream::Stream(Rc::clone(&stream));
             let mut input = Input::default();
-            let exchange = exchange(
-                &scope,
-                &downstream,
-                number,
-                now,
-                &mut head,
-                length,
-                &mut input,
-            );
-            let mut exchange = Box::pin(exchange);
+            let mut exchange = boxed(|| {
+                exchange(
+                    &scope,
+                    &downstream,
+                    number,
+                    now,
+                    &mut head,
+                    length,
+                    &mut input,
+                )
+            });
             let mut closes = Box::pin(served.0.closes.notified());
             let after = poll_fn(|cx| {
                 let polled = exchange.as_mut().poll(cx);
