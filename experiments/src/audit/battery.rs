@@ -305,6 +305,16 @@ impl<'b, 'l> Experiments<'b, 'l> {
         }
     }
 
+    /// How many calls a calm page makes that faults of [`on_path`] would strike.
+    fn calls_struck(&self, faults: &[Value]) -> f64 {
+        let paths = self.calm.paths.iter().filter(|it| !it.scale.background);
+        let struck = paths.filter(|path| {
+            let is_of_path = |it: &Value| it["match"]["path"] == path.path.as_str();
+            faults.iter().any(is_of_path)
+        });
+        struck.map(|it| it.scale.calls_per_page).sum()
+    }
+
     /// An experiment with pages one at a time: so many under the fault, and more until it has struck.
     pub(super) async fn serial(
         &mut self,
@@ -316,17 +326,23 @@ impl<'b, 'l> Experiments<'b, 'l> {
     ) -> Result<Trial, Stop> {
         /// For clients whose pages seldom call.
         const MORE_FOR: Duration = Duration::from_secs(6);
+        /// For one path of several that pages seldom call.
+        const MORE_FOR_PATH: Duration = Duration::from_secs(2);
         const PAUSE: Duration = Duration::from_millis(100);
         self.prove(id).await?;
+        let more_for = match self.calm.scale.calls_per_page < 0.9 {
+            true => MORE_FOR,
+            false => MORE_FOR_PATH,
+        };
+        let often = self.calls_struck(faults) >= 0.9;
         let mut probe = self.lab.begin(form).await?;
         self.lab.arm(&mut probe, faults).await?;
-        let deadline = Instant::now() + MORE_FOR;
+        let deadline = Instant::now() + more_for;
         for asked in 1.. {
             self.lab.one_page(&mut probe, patience).await;
             if asked < pages {
                 continue;
             }
-            let often = self.calm.scale.calls_per_page >= 0.9;
             if often || self.lab.struck(&probe).await > 0 || Instant::now() >= deadline {
                 break;
             }

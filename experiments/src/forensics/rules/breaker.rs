@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::{Case, Trial, connections, time, timeouts, usable};
 use crate::forensics::{
-    derive::{burst_after_silence, silences},
+    derive::{Silence, silences},
     finding::{FindingId as Id, Outcome},
-    record::PageRecord,
+    record::{AttemptRecord, PageRecord},
 };
 
 pub(super) fn outcomes(case: &Case<'_>) -> Vec<Outcome> {
@@ -403,6 +403,21 @@ fn never_stopped(case: &Case<'_>) -> bool {
         .all(|it| *it == Some(false))
 }
 
+/// Whether a silence ended just after the first good answer to another path: where paths share a breaker, that was its probe, and
+/// closed it for all.
+fn is_released(trial: &Trial, silence: &Silence) -> bool {
+    /// From one call of a page to the next, beside the time that the calls between them take.
+    const SLACK_US: u64 = 100_000;
+    let good = trial
+        .others
+        .iter()
+        .filter(|it| it.status.is_some() && !it.is_failed())
+        .map(AttemptRecord::ended);
+    let first = good.filter(|it| *it >= trial.armed.max(silence.from)).min();
+    let before = trial.slow.unwrap_or(0) * 2 + SLACK_US;
+    first.is_some_and(|it| it <= silence.to && silence.to - it <= before)
+}
+
 fn stampede(case: &Case<'_>) -> Outcome {
     /// What begins within this time of the first is a burst, if the answer takes no shorter.
     const WINDOW_US: u64 = 150_000;
@@ -430,15 +445,24 @@ fn stampede(case: &Case<'_>) -> Outcome {
     let window = trial
         .slow
         .map_or(WINDOW_US, |slow| WINDOW_US.min(slow * 9 / 10));
-    let Some(burst) = burst_after_silence(&trial.attempts, least, window, trial.armed) else {
+    let ended = silences(&trial.attempts, least).into_iter();
+    let ended: Vec<_> = ended.filter(|it| it.to >= trial.armed).collect();
+    if ended.is_empty() {
         return Outcome::not_applicable(id, "calls never paused: there is no breaker in effect");
-    };
+    }
     // Where every page calls, none waits for a probe. Processes that each have a breaker make a probe each.
-    let pages = silences(&trial.attempts, least)
-        .into_iter()
-        .filter(|it| it.to >= trial.armed)
-        .map(|it| trial.pages_in(it.to, it.to + window).len());
-    let pages = pages.max().unwrap_or(0);
+    let bursts = ended
+        .iter()
+        .filter(|it| !is_released(trial, it))
+        .map(|it| (it.to, it.to + window))
+        .map(|(from, to)| (trial.starts(from, to), trial.pages_in(from, to).len()));
+    let Some((burst, pages)) = bursts.max() else {
+        return Outcome::ok(
+            id,
+            "calls of another path had tried whether the dependency is back",
+            json!({}),
+        );
+    };
     let evidence = json!({ "starts_after_a_silence": burst, "pages_in_that_time": pages });
     match burst {
         0..=2 => Outcome::ok(

@@ -261,10 +261,17 @@ fn leak(case: &Case<'_>) -> Outcome {
         Err(why) => return Outcome::unknown(id, why),
     };
     let after_hang = returns(case.battery.after_hang.as_ref());
+    // One call may be the probe of a breaker that never closes.
+    let as_before = |outage: Option<&Trial>| {
+        returns(outage)?;
+        usable(outage).map(|it| it.is_as_before(case.scale.calls_per_page))
+    };
+    let after_503s = as_before(case.battery.outage_503.as_ref());
+    let as_before_resets = as_before(case.battery.outage_reset.as_ref());
     if case.battery.lost_after_hangs
-        && after_resets.is_some()
         && matches!(after_hang, Ok(Some(_)))
-        && matches!(returns(case.battery.outage_503.as_ref()), Ok(Some(_)))
+        && matches!(after_503s, Ok(Some(_)))
+        && matches!(as_before_resets, Ok(Some(_)))
     {
         let hung = case.battery.hang_under_load.as_ref();
         return Outcome::defect(
@@ -274,6 +281,12 @@ fn leak(case: &Case<'_>) -> Outcome {
         );
     }
     if let Some(after) = after_resets {
+        if after_503s == Ok(None) && as_before_resets == Ok(None) {
+            return Outcome::not_applicable(
+                id,
+                "after 503s calls do not come back as they were either: breaker-never-closes tells it",
+            );
+        }
         let evidence = json!({ "first_call_us": after });
         return Outcome::ok(
             id,
@@ -281,7 +294,7 @@ fn leak(case: &Case<'_>) -> Outcome {
             evidence,
         );
     }
-    match returns(case.battery.outage_503.as_ref()) {
+    match after_503s {
         Err(why) => Outcome::unknown(
             id,
             format!("calls do not come back after resets, and of 503s, {why}"),

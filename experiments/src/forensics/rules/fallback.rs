@@ -168,6 +168,8 @@ fn slow(case: &Case<'_>) -> Outcome {
 
 /// More than one call for each page, where nothing fails.
 pub(super) fn hedge(case: &Case<'_>) -> Outcome {
+    /// So many pages that call are enough to say that they call twice.
+    const CALLING_MIN: usize = 10;
     let id = Id::PermanentHedge;
     if case.scale.background {
         return Outcome::not_applicable(id, "calls do not come of pages");
@@ -178,20 +180,23 @@ pub(super) fn hedge(case: &Case<'_>) -> Outcome {
     };
     let calls = trial.attempts.len() as f64 / trial.pages.len() as f64;
     let factor = calls / case.scale.calls_per_page.max(0.01);
-    let pairs = hedged_pages(trial);
+    let (pairs, calling) = hedged_pages(trial);
     let evidence = json!({
         "calls_per_page": calls, "in_calm": case.scale.calls_per_page, "pages": trial.pages.len(),
         "pages_with_a_call_given_up_for_another": pairs,
     });
-    if pairs * 2 >= trial.pages.len() && trial.pages.len() >= 10 {
+    if pairs * 2 >= calling && calling >= CALLING_MIN {
         return Outcome::defect(
             id,
             format!(
-                "{pairs} of {} pages ask twice for the same and give one call up, though nothing fails",
-                trial.pages.len()
+                "{pairs} of {calling} pages that call ask twice for the same and give one call up, though nothing fails"
             ),
             evidence,
         );
+    }
+    // What is kept for a while is asked for again after a time, and slow pages take longer.
+    if case.scale.calls_per_page < 0.9 {
+        return Outcome::not_applicable(id, "most pages make no call");
     }
     if factor <= 1.1 {
         return Outcome::ok(
@@ -225,10 +230,10 @@ pub(super) fn hedge(case: &Case<'_>) -> Outcome {
     )
 }
 
-/// Pages that asked twice for the same at once.
-fn hedged_pages(trial: &Trial) -> usize {
+/// Pages that asked twice for the same at once, and pages that asked.
+fn hedged_pages(trial: &Trial) -> (usize, usize) {
     let Ok(by_page) = trial.by_page() else {
-        return 0;
+        return (0, 0);
     };
     let is_hedged = |attempts: &[&AttemptRecord]| {
         attempts.iter().enumerate().any(|(index, one)| {
@@ -239,10 +244,9 @@ fn hedged_pages(trial: &Trial) -> usize {
             })
         })
     };
-    by_page
-        .iter()
-        .filter(|(_, attempts)| is_hedged(attempts))
-        .count()
+    let calling = by_page.iter().filter(|(_, attempts)| !attempts.is_empty());
+    let hedged = calling.clone().filter(|(_, attempts)| is_hedged(attempts));
+    (hedged.count(), calling.count())
 }
 
 /// Attempts begin for a caller that has left.
@@ -289,8 +293,9 @@ fn cancellation(case: &Case<'_>) -> Outcome {
     let sentence = match latest {
         0 => "no attempt begins after the caller has left".to_owned(),
         latest => format!(
-            "the last attempt begins {} after the caller has left",
-            time(latest)
+            "the last attempt begins {} after the caller has left, within the {} that a page may take",
+            time(latest),
+            time(case.scale.budget)
         ),
     };
     Outcome::ok(id, sentence, evidence)

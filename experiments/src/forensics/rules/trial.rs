@@ -20,6 +20,8 @@ pub struct Trial {
     pub pages: Vec<PageRecord>,
     /// Attempts on the route, open ones included.
     pub attempts: Vec<AttemptRecord>,
+    /// Attempts at the other paths, where this is of one path.
+    pub others: Vec<AttemptRecord>,
     /// Attempts on the second source, where there is one.
     pub second: Vec<AttemptRecord>,
     /// Pages of another endpoint of the client, asked at the same time.
@@ -41,7 +43,8 @@ pub struct Trial {
 impl Trial {
     pub(super) fn of_path(&self, path: &str) -> Self {
         let mut trial = self.clone();
-        trial.attempts.retain(|it| it.path == path);
+        let attempts = std::mem::take(&mut trial.attempts).into_iter();
+        (trial.attempts, trial.others) = attempts.partition(|it| it.path == path);
         trial
     }
 

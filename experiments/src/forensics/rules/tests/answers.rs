@@ -130,3 +130,31 @@ fn a_permanent_hedge_calls_twice_where_nothing_fails() {
         );
     }
 }
+
+/// Seen of prices that are kept for 300 ms: 20 calm pages asked once, and 20 slow ones, which took longer together, four times.
+#[test]
+fn what_is_kept_for_a_while_and_asked_for_again_is_no_hedge() {
+    for client in CLIENTS {
+        let mut records = Records::armed(0);
+        for page in 0..20 {
+            let at = page * 3_000;
+            records.page(at, Some(client.call * 2), 200, false);
+            if page % 5 == 0 {
+                records.attempt(at + 1, client.call * 2, Ends::With(200), page);
+            }
+        }
+        let battery = Battery {
+            slow_but_fine: Some(records.until(60_000)),
+            ..Battery::default()
+        };
+        let scale = Scale {
+            calls_per_page: 0.05,
+            ..client.scale()
+        };
+
+        let found = told_at(&scale, &battery, Id::PermanentHedge);
+
+        assert_eq!(found.verdict, Verdict::NotApplicable, "{found:?}");
+        assert_eq!(found.why, "most pages make no call");
+    }
+}

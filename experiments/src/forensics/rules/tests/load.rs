@@ -288,6 +288,55 @@ fn one_probe_at_a_time() {
     );
 }
 
+/// Calls of two paths after a silence of both: the probe of one, and those that follow its good answer, or nothing but a burst.
+fn after_a_silence(waits_for_the_probe: bool) -> Battery {
+    let mut records = Records::armed(2_000);
+    let mut page = |at: u64, status: u16| {
+        let number = at * 2;
+        records.page(at, Some(220), status, status != 200);
+        for path in ["/items", "/prices"] {
+            records.attempt(at, 200, Ends::With(status), number).path = path.to_owned();
+        }
+    };
+    (0..20).for_each(|it| page(it * 17, 503));
+    let first = if waits_for_the_probe { 3_220 } else { 3_000 };
+    (0..20).for_each(|it| page(first + it * 15, 200));
+    if waits_for_the_probe {
+        records.page(3_000, Some(220), 200, true);
+        records.attempt(3_000, 200, Ends::With(200), 1).path = "/prices".to_owned();
+    }
+    let mut trial = records.until(6_000);
+    trial.slow = Some(200 * MS);
+    Battery {
+        half_open: Some(trial),
+        ..Battery::default()
+    }
+}
+
+/// Seen of pages that call two or three paths through one breaker: what followed its one probe was taken for a burst of the other path.
+#[test]
+fn the_probe_of_one_path_closes_the_breaker_of_all() {
+    let client = CLIENTS[0];
+    let mut calm = Records::default();
+    for page in 0..20 {
+        calm.page(page * 1_000, Some(client.page), 200, false);
+        for path in ["/items", "/prices"] {
+            calm.attempt(page * 1_000 + 1, client.call, Ends::With(200), 1)
+                .path = path.to_owned();
+        }
+    }
+    let calm = Calm::of(client.budget * MS, &calm.until(20_000)).unwrap();
+    let told = |waits_for_the_probe| {
+        let battery = after_a_silence(waits_for_the_probe);
+        let told = findings_by_path("up", &calm, &calm.scale, &battery);
+        let told = told.into_iter().find(|it| it.id == Id::HalfOpenStampede);
+        told.expect("every id is there").verdict
+    };
+
+    assert_eq!(told(true), Verdict::Ok);
+    assert_eq!(told(false), Verdict::Defect);
+}
+
 #[test]
 fn a_budget_holds_retries_down() {
     let partial = |pages: u64, repeats: fn(u64) -> bool| {

@@ -98,6 +98,27 @@ fn a_pool_that_calls_that_hang_use_up_leaks() {
     assert_told(client, &battery(true, false), pinned, Verdict::Defect);
 }
 
+/// Seen of a breaker that keeps its one place for a probe after the probe went well: it lets one call through after an outage, and
+/// none after calls that hung.
+#[test]
+fn a_breaker_that_calls_once_after_each_outage_is_no_pool() {
+    let client = CLIENTS[0];
+    let probes_once = |ends| {
+        outage(ends, 503, |at| {
+            at < 1_500 || (at % 1_500 == 0 && at <= 9_000)
+        })
+    };
+    let battery = Battery {
+        after_hang: Some(outage(Ends::ByClient, 200, |_| true)),
+        after_failure: Some(outage(Ends::With(503), 200, |_| true)),
+        lost_after_hangs: true,
+        ..outages(probes_once(Ends::With(503)), probes_once(Ends::Reset))
+    };
+
+    assert_told(client, &battery, Id::BreakerNeverCloses, Verdict::Defect);
+    assert_told(client, &battery, Id::PoolLeak, Verdict::NotApplicable);
+}
+
 /// Pages of another endpoint, at 10 a second, 12 of them before the dependency is slow.
 fn watched(before: u64, slow: u64) -> Trial {
     let mut records = Records::armed(1_200).form("200ms");
