@@ -305,14 +305,23 @@ impl<'b, 'l> Experiments<'b, 'l> {
         }
     }
 
-    /// How many calls a calm page makes that faults of [`on_path`] would strike.
-    fn calls_struck(&self, faults: &[Value]) -> f64 {
-        let paths = self.calm.paths.iter().filter(|it| !it.scale.background);
-        let struck = paths.filter(|path| {
-            let is_of_path = |it: &Value| it["match"]["path"] == path.path.as_str();
-            faults.iter().any(is_of_path)
-        });
-        struck.map(|it| it.scale.calls_per_page).sum()
+    /// How long more pages are asked for until faults of [`on_path`] strike, where pages seldom call their paths.
+    fn strike_within(&self, faults: &[Value]) -> Duration {
+        const WHOLE: Duration = Duration::from_secs(6);
+        const ONE_PATH: Duration = Duration::from_secs(2);
+        let is_struck = |path: &str| faults.iter().any(|it| it["match"]["path"] == path);
+        let paths = self.calm.paths.iter();
+        let paths = paths.filter(|it| !it.scale.background && is_struck(&it.path));
+        let calls: f64 = paths.map(|it| it.scale.calls_per_page).sum();
+        // What S4 has waited for in vain is not waited for again.
+        let mut in_vain = self.battery.hang.iter().filter(|it| it.struck == Some(0));
+        let in_vain =
+            in_vain.any(|it| faults.len() == 1 && it.path.as_deref().is_some_and(is_struck));
+        match self.calm.scale.calls_per_page < 0.9 {
+            _ if calls >= 0.9 || in_vain => Duration::ZERO,
+            true => WHOLE,
+            false => ONE_PATH,
+        }
     }
 
     /// An experiment with pages one at a time: so many under the fault, and more until it has struck.
@@ -324,26 +333,17 @@ impl<'b, 'l> Experiments<'b, 'l> {
         pages: usize,
         patience: Patience,
     ) -> Result<Trial, Stop> {
-        /// For clients whose pages seldom call.
-        const MORE_FOR: Duration = Duration::from_secs(6);
-        /// For one path of several that pages seldom call.
-        const MORE_FOR_PATH: Duration = Duration::from_secs(2);
         const PAUSE: Duration = Duration::from_millis(100);
         self.prove(id).await?;
-        let more_for = match self.calm.scale.calls_per_page < 0.9 {
-            true => MORE_FOR,
-            false => MORE_FOR_PATH,
-        };
-        let often = self.calls_struck(faults) >= 0.9;
         let mut probe = self.lab.begin(form).await?;
         self.lab.arm(&mut probe, faults).await?;
-        let deadline = Instant::now() + more_for;
+        let deadline = Instant::now() + self.strike_within(faults);
         for asked in 1.. {
             self.lab.one_page(&mut probe, patience).await;
             if asked < pages {
                 continue;
             }
-            if often || self.lab.struck(&probe).await > 0 || Instant::now() >= deadline {
+            if Instant::now() >= deadline || self.lab.struck(&probe).await > 0 {
                 break;
             }
             sleep(PAUSE).await;

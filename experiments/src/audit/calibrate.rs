@@ -38,6 +38,8 @@ impl Lab<'_> {
     pub(super) async fn calibrate(&mut self) -> Result<Calm, AuditError> {
         /// Longer than most refreshers wait.
         const LONGER: Duration = Duration::from_secs(12);
+        /// Without pages, to see what calls then.
+        const QUIET: Duration = Duration::from_secs(3);
         let trial = self.calm_pages(Duration::from_millis(1_500), None).await?;
         let trial = match trial.attempts.is_empty() {
             false => trial,
@@ -51,7 +53,15 @@ impl Lab<'_> {
             within: self.options.ready_within,
             seen: "its pages do not end".to_owned(),
         };
-        let calm = Calm::of(budget, &trial).ok_or_else(not_served)?;
+        let mut calm = Calm::of(budget, &trial).ok_or_else(not_served)?;
+        // Calls that seldom come may come without pages, and have fallen into one by chance.
+        if calm.paths.iter().any(|it| it.scale.calls_per_page < 0.5) {
+            let more = self.begin("calm").await?;
+            sleep(QUIET).await;
+            let mut trial = trial;
+            trial.append(self.finish(more).await?);
+            calm = Calm::of(budget, &trial).ok_or_else(not_served)?;
+        }
         self.asks_once(calm.one_request_paths());
         self.knows(calm.scale.calm.clone());
         Ok(calm)

@@ -269,8 +269,8 @@ impl Battery {
             slow_under_load: all(&self.slow_under_load),
             storm_404: one(&self.storm_404),
             caller_leaves: all(&self.caller_leaves),
-            truncated: all(&self.truncated),
-            damaged: all(&self.damaged),
+            truncated: own(&self.truncated),
+            damaged: own(&self.damaged),
         }
     }
 }

@@ -165,7 +165,7 @@ impl PathCalm {
                 call_p50: quantile(&calls, 0.5).unwrap_or(0),
                 call_p95: quantile(&calls, 0.95).unwrap_or(0),
                 calls_per_page: inside as f64 / pages.len().max(1) as f64,
-                background: (attempts.len() - inside) * 2 > attempts.len(),
+                background: inside * 2 <= attempts.len(),
                 ..whole.clone()
             },
         }

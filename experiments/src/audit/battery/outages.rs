@@ -35,6 +35,9 @@ const SILENT_MAX: Duration = Duration::from_secs(65);
 /// How long calls must go on in an outage before it is said that nothing stops them.
 const GOES_ON: Duration = Duration::from_secs(4);
 
+/// The shortest silence that tells anything.
+const SHORTEST: Duration = Duration::from_millis(250);
+
 /// What an outage is like, from the starts of attempts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Silences {
@@ -219,7 +222,11 @@ impl Experiments<'_, '_> {
             let is_plain = match seen.count {
                 // No breaker makes pages wait: no probe is to come.
                 0 if seen.now >= GOES_ON => self.pages_wait(load),
-                0 => elapsed >= goes_on && seen.now < Duration::from_millis(500),
+                0 => {
+                    elapsed >= goes_on
+                        && seen.now < Duration::from_millis(500)
+                        && (!self.silences_of(probe, SHORTEST).is_growing || elapsed >= DOUBLING)
+                }
                 1 => elapsed >= goes_on && self.goes_on_since(probe, rate, GOES_ON),
                 // Ever longer ones are watched until there are enough of them: one more than three, which may be the way to an
                 // upper bound.
@@ -292,16 +299,20 @@ impl Experiments<'_, '_> {
 
     /// The silences since the fault was armed: longer than the pauses between calls, and than those between retries.
     pub(super) fn silences(&self, probe: &Probe, rate: f64) -> Silences {
-        let starts: Vec<u64> = self.lab.starts(probe);
-        let armed = probe.trial.armed;
         let least = match self.calm.scale.background {
-            true => usual_pause(&starts, armed).mul_f64(1.5),
+            true => usual_pause(&self.lab.starts(probe), probe.trial.armed).mul_f64(1.5),
             false => {
                 let pause = 1.0 / (rate * self.calm.scale.calls_per_page).max(0.5);
                 Duration::from_secs_f64(pause * 6.0)
             }
         };
-        let least = least.max(Duration::from_millis(250));
+        self.silences_of(probe, least.max(SHORTEST))
+    }
+
+    /// Those of at least a length.
+    fn silences_of(&self, probe: &Probe, least: Duration) -> Silences {
+        let starts: Vec<u64> = self.lab.starts(probe);
+        let armed = probe.trial.armed;
         let mut lengths: Vec<Duration> = Vec::new();
         for pair in starts.windows(2).filter(|pair| pair[1] >= armed) {
             let length = Duration::from_micros(pair[1] - pair[0].max(armed));

@@ -319,9 +319,11 @@ impl Experiments<'_, '_> {
         ];
         let patience = Patience::of(self.lab.patience());
         for (form, fault) in forms {
-            let faults = self.on_paths(&fault);
-            let trial = self.serial("S24", form, &faults, 1, patience).await?;
-            self.battery.damaged.push(trial);
+            for (path, faults) in self.each_alone(&fault) {
+                let mut trial = self.serial("S24", form, &faults, 1, patience).await?;
+                trial.path = path;
+                self.battery.damaged.push(trial);
+            }
         }
         Ok(())
     }
@@ -341,9 +343,11 @@ impl Experiments<'_, '_> {
     async fn truncated_as(&mut self, form: &str, framing: &str, ending: &str) -> Result<(), Stop> {
         let patience = Patience::of(self.lab.patience());
         let truncate = json!({ "fraction": 0.5, "ending": ending, "framing": framing });
-        let faults = self.on_paths(&json!({ "truncate": truncate }));
-        let trial = self.serial("S23", form, &faults, 1, patience).await?;
-        self.battery.truncated.push(trial);
+        for (path, faults) in self.each_alone(&json!({ "truncate": truncate })) {
+            let mut trial = self.serial("S23", form, &faults, 1, patience).await?;
+            trial.path = path;
+            self.battery.truncated.push(trial);
+        }
         Ok(())
     }
 

@@ -247,6 +247,8 @@ fn served_share(case: &Case<'_>, trial: &Trial) -> f64 {
 }
 
 fn on_4xx(case: &Case<'_>) -> Outcome {
+    /// The part of the time without a call from which on calls have stopped.
+    const SILENT_SHARE: f64 = 0.3;
     let id = Id::BreakerOpensOn4xx;
     if let Some(why) = pages_seldom_call(case) {
         return Outcome::not_applicable(id, why);
@@ -290,6 +292,12 @@ fn on_4xx(case: &Case<'_>) -> Outcome {
             Outcome::unknown(id, "calls do not come back, after other failures either")
         }
         Some(true) => Outcome::defect(id, "calls stop when the answers are 404", evidence),
+        // It may let calls through again when the time is over.
+        Some(false) if silent_share(trial) >= SILENT_SHARE => Outcome::defect(
+            id,
+            "calls stop for a while when the answers are 404",
+            evidence,
+        ),
         Some(false) => Outcome::ok(id, "calls go on when the answers are 404", evidence),
         None => Outcome::unknown(id, "calls went on at a part of their rate"),
     }
@@ -403,19 +411,21 @@ fn never_stopped(case: &Case<'_>) -> bool {
         .all(|it| *it == Some(false))
 }
 
-/// Whether a silence ended just after the first good answer to another path: where paths share a breaker, that was its probe, and
-/// closed it for all.
+/// Whether a silence ended with the first good answer to a call of another path that began in it: where paths share a breaker,
+/// that was its probe, and closed it for all.
 fn is_released(trial: &Trial, silence: &Silence) -> bool {
     /// From one call of a page to the next, beside the time that the calls between them take.
     const SLACK_US: u64 = 100_000;
+    let from = trial.armed.max(silence.from);
     let good = trial
         .others
         .iter()
-        .filter(|it| it.status.is_some() && !it.is_failed())
+        .filter(|it| it.t_head >= from && it.status.is_some() && !it.is_failed())
         .map(AttemptRecord::ended);
-    let first = good.filter(|it| *it >= trial.armed.max(silence.from)).min();
-    let before = trial.slow.unwrap_or(0) * 2 + SLACK_US;
-    first.is_some_and(|it| it <= silence.to && silence.to - it <= before)
+    let slow = trial.slow.unwrap_or(0);
+    // The client may go on before the end of its probe is recorded.
+    let near = silence.to.saturating_sub(slow * 2 + SLACK_US)..=silence.to + slow / 4;
+    good.min().is_some_and(|it| near.contains(&it))
 }
 
 fn stampede(case: &Case<'_>) -> Outcome {

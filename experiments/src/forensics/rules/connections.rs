@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Case, Trial, time, usable, usable_of};
 use crate::forensics::{
+    Usual,
     derive::quantile,
     finding::{FindingId as Id, Outcome},
     record::{AttemptRecord, PageRecord},
@@ -33,19 +34,32 @@ pub(super) fn outcomes(case: &Case<'_>) -> Vec<Outcome> {
     outcomes
 }
 
+/// What pages are like that go without a call that hangs, and do not say so: a part that nobody needs.
+fn pages_without(case: &Case<'_>) -> Usual {
+    let mut usual = Usual::default();
+    for trial in &case.battery.hang {
+        let by_page = trial.by_page().unwrap_or_default().into_iter();
+        let calling = by_page.filter(|(page, attempts)| page.is_whole() && !attempts.is_empty());
+        let contents = calling.filter_map(|(page, _)| page.content.as_ref());
+        contents.for_each(|it| usual.learn(it));
+    }
+    usual
+}
+
 /// What cannot be used is served as if it were whole.
 fn accepts(case: &Case<'_>, id: Id, trials: &[Trial], what: &str) -> Outcome {
     let trials = match usable_of(trials) {
         Ok(trials) => trials,
         Err(why) => return Outcome::unknown(id, why),
     };
+    let without = pages_without(case);
     let mut taken: Vec<&str> = Vec::new();
     let mut invisible: Vec<&str> = Vec::new();
     for trial in &trials {
         let takes = |page: &PageRecord| {
             let is_known = page.content.as_ref().is_some_and(|it| {
                 let Scale { calm, fallback, .. } = case.scale;
-                calm.fits(it) || fallback.fits(it)
+                calm.fits(it) || fallback.fits(it) || without.fits(it)
             });
             page.is_whole() && !is_known
         };

@@ -291,6 +291,24 @@ fn calls_without_pages_are_a_refresher_and_rules_of_pages_do_not_apply() {
     );
 }
 
+/// Seen of a poller of 700 ms: its first call fell into a page by chance, and its second came after the last one.
+#[test]
+fn calls_of_which_half_come_without_pages_are_a_refreshers() {
+    let mut calm = Records::default();
+    for page in 0..20 {
+        calm.page(page * 11, Some(11), 200, false);
+        calm.attempt(page * 11 + 1, 9, Ends::With(200), page);
+    }
+    for at in [105, 812] {
+        calm.attempt(at, 9, Ends::With(200), 1).path = "/prices".to_owned();
+    }
+
+    let calm = Calm::of(Scale::BUDGET, &calm.until(1_700)).unwrap();
+
+    assert!(calm.path("/prices").unwrap().scale.background);
+    assert!(!calm.path("/items").unwrap().scale.background);
+}
+
 /// Of three paths of a page one has no time-out: the dependency has none, and the sentence names the path.
 #[test]
 fn each_path_is_judged_by_itself() {

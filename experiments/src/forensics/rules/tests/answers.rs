@@ -39,6 +39,27 @@ fn what_is_cut_or_damaged_is_not_served_as_whole() {
     assert_told(CLIENTS[2], &clean, Id::AcceptsTruncated, Verdict::Ok);
 }
 
+/// A page that leaves a part out, and does not say so, is the same page whether the part's answer hangs or is damaged.
+#[test]
+fn a_part_that_is_left_out_is_not_accepted() {
+    let page = |items: usize| {
+        let mut records = Records::armed(0).form("broken JSON");
+        records.page(0, Some(100), 200, false);
+        records.trial.pages[0].content = Some(super::items(items));
+        records.attempt(1, 60, Ends::With(200), 1);
+        records.until(2_000)
+    };
+    let battery = |while_it_hangs: Trial| Battery {
+        damaged: vec![page(11)],
+        hang: vec![while_it_hangs],
+        ..Battery::default()
+    };
+
+    let id = Id::AcceptsCorrupt;
+    assert_told(CLIENTS[2], &battery(page(11)), id, Verdict::Ok);
+    assert_told(CLIENTS[2], &battery(page(24)), id, Verdict::Defect);
+}
+
 #[test]
 fn a_reset_of_a_kept_connection_is_survived() {
     let page = |kept: u64, status: u16, attempts: u64| {

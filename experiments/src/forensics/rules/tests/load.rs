@@ -248,6 +248,22 @@ fn a_breaker_does_not_count_the_callers_mistakes() {
     }
 }
 
+/// Seen of opossum: it opened at the first 404s, and its probe, another path's 404 that its filter knows, closed it before the last
+/// third of the storm.
+#[test]
+fn a_breaker_that_opens_on_404s_and_closes_again_opens_on_404s() {
+    for client in CLIENTS {
+        let opens = Battery {
+            storm_404: Some(outage(Ends::With(404), 200, |at| {
+                !(1_200..3_700).contains(&at)
+            })),
+            ..Battery::default()
+        };
+
+        assert_told(client, &opens, Id::BreakerOpensOn4xx, Verdict::Defect);
+    }
+}
+
 #[test]
 fn one_probe_at_a_time() {
     let probes = |count: u64| {
