@@ -5,6 +5,7 @@ mod follows;
 mod hangs;
 mod load;
 mod pools;
+mod probes;
 mod serial;
 
 use super::*;
@@ -309,18 +310,24 @@ fn calls_of_which_half_come_without_pages_are_a_refreshers() {
     assert!(!calm.path("/items").unwrap().scale.background);
 }
 
+/// Calm pages that call two paths each.
+fn calm_of_two_paths(client: Client) -> Calm {
+    let mut calm = Records::default();
+    for page in 0..20 {
+        calm.page(page * 1_000, Some(client.page), 200, false);
+        for (fp, path) in ["/items", "/prices"].into_iter().enumerate() {
+            calm.attempt(page * 1_000 + 1, client.call, Ends::With(200), fp as u64)
+                .path = path.to_owned();
+        }
+    }
+    Calm::of(client.budget * MS, &calm.until(20_000)).unwrap()
+}
+
 /// Of three paths of a page one has no time-out: the dependency has none, and the sentence names the path.
 #[test]
 fn each_path_is_judged_by_itself() {
     let client = CLIENTS[0];
-    let mut calm = Records::default();
-    for page in 0..20 {
-        calm.page(page * 1_000, Some(client.page), 200, false);
-        calm.attempt(page * 1_000 + 1, client.call, Ends::With(200), 1);
-        calm.attempt(page * 1_000 + 1, client.call, Ends::With(200), 2)
-            .path = "/prices".to_owned();
-    }
-    let calm = Calm::of(client.budget * MS, &calm.until(20_000)).unwrap();
+    let calm = calm_of_two_paths(client);
     let hangs = |path: &str, ends: Ends, took: u64| {
         let mut records = Records::armed(0);
         records.page(0, (ends == Ends::ByClient).then_some(took), 200, true);
