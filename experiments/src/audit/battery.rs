@@ -294,7 +294,7 @@ impl<'b, 'l> Experiments<'b, 'l> {
                 self.lab.read().await?;
                 let calls = self.lab.starts(&probe).len() as f64;
                 let wanted = self.calm.scale.calls_per_page * good as f64 * 0.8;
-                if self.calm.scale.calls_per_page < 0.9 || calls >= wanted {
+                if !self.calm.scale.each_page_calls() || calls >= wanted {
                     return Ok(true);
                 }
             }
@@ -317,10 +317,12 @@ impl<'b, 'l> Experiments<'b, 'l> {
         let mut in_vain = self.battery.hang.iter().filter(|it| it.struck == Some(0));
         let in_vain =
             in_vain.any(|it| faults.len() == 1 && it.path.as_deref().is_some_and(is_struck));
-        match self.calm.scale.calls_per_page < 0.9 {
-            _ if calls >= 0.9 || in_vain => Duration::ZERO,
-            true => WHOLE,
-            false => ONE_PATH,
+        if calls >= Scale::EACH_PAGE || in_vain {
+            Duration::ZERO
+        } else if self.calm.scale.each_page_calls() {
+            ONE_PATH
+        } else {
+            WHOLE
         }
     }
 

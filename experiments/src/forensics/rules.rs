@@ -142,8 +142,11 @@ pub fn findings_by_path(
         let of_paths = each
             .iter()
             .map(|(path, findings)| (*path, &findings[index]));
-        // The first of those that are equally bad.
-        let worst = of_paths.rev().max_by_key(|(_, it)| it.verdict.badness());
+        // The first of those that are equally bad, and of those one that was seen rather than one that only follows.
+        let is_seen = |it: &Finding| it.evidence.as_object().is_some_and(|it| !it.is_empty());
+        let worst = of_paths
+            .rev()
+            .max_by_key(|(_, it)| (it.verdict.badness(), is_seen(it)));
         let Some((path, finding)) = worst else {
             return whole;
         };

@@ -69,6 +69,15 @@ impl Scale {
     /// The budget of a page where the user says none.
     pub const BUDGET: u64 = 1_000_000;
 
+    /// From so many calls for a page in calm on, each page counts as one that calls. Below it a cache or a chance stands in front.
+    pub const EACH_PAGE: f64 = 0.9;
+
+    /// Whether each page calls in calm.
+    #[must_use]
+    pub fn each_page_calls(&self) -> bool {
+        self.calls_per_page >= Self::EACH_PAGE
+    }
+
     /// The longest that a page inside its budget takes: the budget, a tenth for the machine, and a calm page.
     #[must_use]
     pub fn page_limit(&self) -> u64 {

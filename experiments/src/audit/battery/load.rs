@@ -105,7 +105,7 @@ impl Experiments<'_, '_> {
     /// Whether the client is not well within a time, and its pages make no call.
     async fn is_lost_after(&mut self, limit: Duration) -> Result<bool, Stop> {
         const PAGES: usize = 3;
-        if self.calm.scale.calls_per_page < 0.9 || self.is_well_within(limit).await? {
+        if !self.calm.scale.each_page_calls() || self.is_well_within(limit).await? {
             return Ok(false);
         }
         let mut probe = self.lab.begin("").await?;

@@ -102,7 +102,7 @@ impl Experiments<'_, '_> {
         let never_back = errors.is_some_and(|it| {
             it.struck > Some(0) && it.comes_back().is_none() && !it.back_after_a_pause
         });
-        if never_back && self.calm.scale.calls_per_page >= 0.9 {
+        if never_back && self.calm.scale.each_page_calls() {
             self.battery.pool_places_503 = self.pool_places(&json!({ "abort": 503 })).await?;
         }
         Ok(())
@@ -112,7 +112,7 @@ impl Experiments<'_, '_> {
     fn goes_on(&self, trial: &Trial) -> bool {
         let scale = &self.calm.scale;
         let late = trial.late_calls_per_page().unwrap_or(0.0);
-        !scale.background && scale.calls_per_page >= 0.9 && late >= scale.calls_per_page * 0.8
+        !scale.background && scale.each_page_calls() && late >= scale.calls_per_page * 0.8
     }
 
     /// S27: single failures, with good pages between, until no call is made any more: the places of the pool. None where calls
@@ -279,9 +279,9 @@ impl Experiments<'_, '_> {
             let starts = self.lab.starts(probe);
             let of_late = |it: &&u64| **it >= removed && **it + SECOND_US >= now;
             let lately = starts.iter().filter(of_late).count() as f64;
-            let enough = match self.calm.scale.calls_per_page < 0.9 {
-                true => 1.0,
-                false => (usual * 0.7).max(1.0),
+            let enough = match self.calm.scale.each_page_calls() {
+                true => (usual * 0.7).max(1.0),
+                false => 1.0,
             };
             let is_back = now >= removed + SECOND_US && lately >= enough;
             if is_back || began.elapsed() >= limit {

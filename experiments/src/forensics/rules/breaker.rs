@@ -52,7 +52,7 @@ fn silent_share(trial: &Trial) -> f64 {
 fn pages_seldom_call(case: &Case<'_>) -> Option<&'static str> {
     if case.scale.background {
         Some("calls do not come of pages")
-    } else if case.scale.calls_per_page < 0.9 {
+    } else if !case.scale.each_page_calls() {
         Some("most pages make no call")
     } else {
         None

@@ -367,7 +367,7 @@ fn shared(case: &Case<'_>) -> Vec<Outcome> {
     let call = quantile(&call.collect::<Vec<_>>(), 0.5).unwrap_or(0);
     let evidence = json!({ "most_in_flight": most, "page_p50_us": page, "call_p50_us": call });
     let serialised = match (most, overlapping) {
-        (0..=1, _) if case.scale.calls_per_page < 0.9 => {
+        (0..=1, _) if !case.scale.each_page_calls() => {
             Outcome::not_applicable(Id::Serialised, "most pages make no call")
         }
         (0..=1, true) if page < call + call / 2 => {

@@ -195,7 +195,7 @@ pub(super) fn hedge(case: &Case<'_>) -> Outcome {
         );
     }
     // What is kept for a while is asked for again after a time, and slow pages take longer.
-    if case.scale.calls_per_page < 0.9 {
+    if !case.scale.each_page_calls() {
         return Outcome::not_applicable(id, "most pages make no call");
     }
     if factor <= 1.1 {

@@ -187,7 +187,7 @@ impl Trial {
         const SECOND_US: u64 = 1_000_000;
         let removed = self.removed?;
         // Where a cache stands in front, one call is all that is needed.
-        if calls_per_page < 0.9 {
+        if calls_per_page < Scale::EACH_PAGE {
             return self.comes_back();
         }
         let mut after: Vec<u64> = self
