@@ -73,7 +73,8 @@ pub(crate) struct AuditArgs {
     #[arg(long)]
     pub(crate) fast: bool,
 
-    /// Look at each dependency for so long at most; what does not fit is undetermined [default: 3m, with --fast 30s]
+    /// Look at each dependency for so long at most; what does not fit is undetermined [default: 3m, and more for
+    /// breakers that stay open for long; with --fast 30s]
     #[arg(long, value_name = "DURATION", value_parser = deadline)]
     pub(crate) deadline: Option<Duration>,
 

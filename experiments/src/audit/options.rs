@@ -58,11 +58,22 @@ impl Options {
     /// How long a dependency is looked at: with `fast`, and without. What does not fit is undetermined.
     const FAST: Duration = Duration::from_millis(28_500);
     const WHOLE: Duration = Duration::from_secs(174);
+    /// How long an outage and the return from it take where a breaker stays open for up to 5 s. Longer ones are waited for.
+    const OUTAGE: Duration = Duration::from_secs(30);
 
     /// How long a dependency is looked at.
     pub(super) fn length(&self) -> Duration {
         let usual = if self.fast { Self::FAST } else { Self::WHOLE };
         self.deadline.unwrap_or(usual)
+    }
+
+    /// How much longer the dependency is looked at because an outage took so long: where nobody gave a deadline, that of others is not
+    /// spent on one breaker that stays open.
+    pub(super) fn longer_after(&self, outage: Duration) -> Duration {
+        match self.deadline {
+            Some(_) => Duration::ZERO,
+            None => outage.saturating_sub(Self::OUTAGE),
+        }
     }
 
     /// What is said of a finding whose experiments did not fit into that.
@@ -83,5 +94,43 @@ impl Options {
     #[must_use]
     pub fn wants(&self, id: FindingId) -> bool {
         self.only.is_empty() || self.only.contains(&id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_breaker_that_stays_open_takes_no_time_of_other_experiments() {
+        let endpoint = Endpoint {
+            address: ([127, 0, 0, 1], 5000).into(),
+            host: "127.0.0.1:5000".to_owned(),
+            path: "/page".to_owned(),
+            method: Method::GET,
+            body: None,
+        };
+        let told = |deadline: Option<Duration>| Options {
+            page: endpoint.clone(),
+            routes: vec!["up".to_owned()],
+            second_source: None,
+            watch: None,
+            order: None,
+            budget: Duration::from_secs(1),
+            degraded: Vec::new(),
+            only: Vec::new(),
+            fast: false,
+            deadline,
+            rate: None,
+            seed: 1,
+            ready_within: Duration::from_secs(10),
+            reproduce: String::new(),
+        };
+        let longer = |deadline, outage| told(deadline).longer_after(Duration::from_secs(outage));
+
+        assert_eq!(longer(None, 20), Duration::ZERO);
+        assert_eq!(longer(None, 70), Duration::from_secs(40));
+        // What a user has given holds.
+        assert_eq!(longer(Some(Duration::from_secs(60)), 70), Duration::ZERO);
     }
 }

@@ -180,6 +180,7 @@ impl Experiments<'_, '_> {
             self.prove(id).await?;
         }
         let rate = self.rate(30.0);
+        let began = Instant::now();
         let mut probe = self.lab.begin(form).await?;
         let load = self.lab.load(&mut probe, rate);
         sleep(before).await;
@@ -196,6 +197,7 @@ impl Experiments<'_, '_> {
             let well = self.is_well_within(Duration::from_secs(3)).await?;
             trial.back_after_a_pause = well;
         }
+        self.deadline += self.lab.options.longer_after(began.elapsed());
         Ok(trial)
     }
 
