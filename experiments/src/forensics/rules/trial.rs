@@ -278,12 +278,14 @@ impl Trial {
         quantile(&took, 0.5)
     }
 
-    /// The most attempts in flight at once.
+    /// The most attempts in flight at once. One that has just begun does not count beside one that is just ending: of a call that a client
+    /// gives up the end is seen after the beginning of the next.
     pub(super) fn most_in_flight(&self) -> usize {
+        const HANDOVER_US: u64 = 20_000;
         let at = self
             .attempts
             .iter()
-            .map(|it| derive::open_at(&self.attempts, it.t_head));
+            .map(|it| derive::open_at(&self.attempts, it.t_head + HANDOVER_US));
         at.max().unwrap_or(0)
     }
 }

@@ -413,6 +413,10 @@ fn one_slow_dependency_does_not_hold_everything() {
             Verdict::Defect,
         );
         assert_told(client, &slow(2, false), Id::Serialised, Verdict::Defect);
+        // Seen of a client with one thread: it had given a call up and begun the next, before the proxy saw that the first was over.
+        let mut handed_over = slow(2, false);
+        handed_over.slow_under_load[0].attempts[3].age_us = 258 * MS;
+        assert_told(client, &handed_over, Id::Serialised, Verdict::Defect);
     }
 }
 
