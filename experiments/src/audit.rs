@@ -191,6 +191,10 @@ async fn audit(
         lab.turn_to(route);
         let deadline = turn + options.length();
         let calm = lab.calibrate().await?;
+        if let Some(ended) = lab.client.has_ended() {
+            let but = "though its page is served: something else listens there";
+            return Err(AuditError::Service(format!("{ended}, {but}")));
+        }
         let told = CalmRecord::of(route, &calm);
         tell(AuditEvent::Calm(told.clone()));
         report.calm(told);
@@ -204,6 +208,16 @@ async fn audit(
                 }
                 _ => rules::unseen(route, "no call was seen in calm"),
             });
+            turn = Instant::now();
+            continue;
+        }
+        if let Some(why) = &calm.fails {
+            tell(AuditEvent::Stopped {
+                route: route.clone(),
+                why: why.clone(),
+            });
+            report.stopped(route, why);
+            report.findings(rules::unseen(route, why));
             turn = Instant::now();
             continue;
         }

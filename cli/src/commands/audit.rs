@@ -47,6 +47,7 @@ pub(crate) async fn run(args: AuditArgs) -> Result<Exit, Failure> {
         }
     };
     let options = options(&args, page, &routes, seed)?;
+    check_files(&args)?;
     let mut service = Service::start(&args, routes.variables)?;
     let stopped = CancellationToken::new();
     let asked = stopped.clone();
@@ -255,6 +256,32 @@ fn is_stdout(path: Option<&Path>) -> bool {
 }
 
 /// Writes what was asked for.
+/// That reports can be written is found out before the audit, not behind it.
+fn check_files(args: &AuditArgs) -> Result<(), Failure> {
+    let json = args.json.as_deref().filter(|it| !is_stdout(Some(it)));
+    let files = [
+        json,
+        args.html.as_deref(),
+        args.junit.as_deref(),
+        args.write.as_deref(),
+    ];
+    for path in files.into_iter().flatten() {
+        let why = match path.parent() {
+            _ if path.is_dir() => "it is a directory",
+            Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => {
+                "its directory does not exist"
+            }
+            _ => continue,
+        };
+        let shown = path.display();
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("cannot write `{shown}`: {why}"),
+        ));
+    }
+    Ok(())
+}
+
 fn write(args: &AuditArgs, report: &AuditReport) -> Result<(), Failure> {
     let json = serde_json::to_string_pretty(report).expect("a report is JSON");
     if args.output == Output::Json || is_stdout(args.json.as_deref()) {

@@ -284,6 +284,55 @@ fn a_service_that_never_serves_is_inconclusive_and_its_output_is_shown() {
     );
 }
 
+#[test]
+fn what_serves_the_page_of_a_command_that_has_ended_is_not_audited_in_its_place() {
+    let audited = Audited::waiting(Duration::from_millis(150));
+    let script = "sleep 0.2; echo the address is taken; exit 1";
+
+    let command = audited.arguments(&["--fast", "--", "sh", "-c", script]);
+    let ran = run(&command.iter().map(String::as_str).collect::<Vec<_>>());
+
+    assert_eq!(ran.code(), 4, "{}{}", ran.out(), ran.err());
+    let told =
+        "has ended with the exit code 1, though its page is served: something else listens there";
+    assert!(ran.err().contains(told), "{}", ran.err());
+    assert!(ran.err().contains("the address is taken"), "{}", ran.err());
+}
+
+#[test]
+fn a_dependency_whose_calls_all_fail_in_calm_is_not_judged() {
+    let audited = Audited::waiting(Duration::from_millis(150));
+    let nobody = format!("up={}=http://{}", audited.route, free_port());
+    let mut arguments = audited.arguments(&["--fast"]);
+    arguments[2] = nobody;
+
+    let ran = run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+
+    assert_eq!(ran.code(), 4, "{}{}", ran.out(), ran.err());
+    let told = "its calls fail though nothing is broken: 20 got no answer; is the upstream's address right?";
+    let in_one_line = ran.out().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(in_one_line.contains(told), "{}", ran.out());
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_told_before_the_audit() {
+    let audited = Audited::waiting(Duration::from_millis(150));
+    let nowhere = audited.path("nowhere/audit.html");
+    let directory = audited.path("");
+
+    for (path, told) in [
+        (nowhere, "its directory does not exist"),
+        (directory, "it is a directory"),
+    ] {
+        let arguments = audited.arguments(&["--html", &path]);
+        let ran = run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+
+        assert_eq!(ran.code(), 2, "{}{}", ran.out(), ran.err());
+        assert!(ran.err().contains(told), "{}", ran.err());
+        assert_eq!(ran.out(), "", "nothing was tried");
+    }
+}
+
 #[tokio::test]
 async fn an_interrupted_audit_removes_its_faults_and_ends_its_command() {
     let audited = Audited::waiting(Duration::from_secs(30));

@@ -454,11 +454,16 @@ impl<'b, 'l> Experiments<'b, 'l> {
     ) -> Result<Trial, Stop> {
         let (began, at_a_rate) = (probe.began(), probe.is_at_a_rate());
         let trial = self.lab.finish(probe).await?;
+        let alone = match faults {
+            [only] if self.calm.paths.len() > 1 => only["match"]["path"].as_str(),
+            _ => None,
+        };
         let record = ExperimentRecord {
             id: id.to_owned(),
             route: self.lab.route.clone(),
             form: trial.form.clone(),
-            fault: in_words(faults, &trial.form, self.calm.paths.len() > 1),
+            fault: in_words(faults, &trial.form, alone),
+            path: alone.map(str::to_owned),
             at_ms: began / 1_000,
             pages: trial.pages.len(),
             attempts: trial.attempts.len(),

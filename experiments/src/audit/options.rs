@@ -85,7 +85,8 @@ impl Options {
             ),
             (None, true) => "it did not fit into --fast's 30 s".to_owned(),
             (None, false) => {
-                "it did not fit into the 3 min that a dependency is looked at".to_owned()
+                "it did not fit into the 3 min that a dependency is looked at (--deadline)"
+                    .to_owned()
             }
         }
     }

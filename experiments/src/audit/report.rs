@@ -91,6 +91,9 @@ pub struct ExperimentRecord {
     pub form: String,
     /// The fault, in words.
     pub fault: String,
+    /// The path whose calls alone it struck, where pages call several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// Pages that were asked for.
     pub pages: usize,
     /// Attempts that were seen.

@@ -78,7 +78,7 @@ pub fn audit_schema() -> Value {
             "experiments": list(object(
                 &["id", "route", "form", "fault", "pages", "attempts", "struck", "at_ms", "took_ms", "busy", "seen"],
                 json!({
-                    "id": { "type": "string", "pattern": "^S[0-9]+$" }, "route": text, "form": text, "fault": text,
+                    "id": { "type": "string", "pattern": "^S[0-9]+$" }, "route": text, "form": text, "fault": text, "path": text,
                     "pages": whole, "attempts": whole, "struck": maybe("integer"), "at_ms": whole, "took_ms": whole,
                     "busy": yes, "seen": seen,
                 }),

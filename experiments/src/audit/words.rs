@@ -6,8 +6,8 @@ use crate::run::describe_fault;
 
 /// The first of the faults of an experiment in words; empty without one.
 ///
-/// `form` is the form of the experiment, which names what an answer is replaced by. `several`: the page calls several paths.
-pub(super) fn in_words(faults: &[Value], form: &str, several: bool) -> String {
+/// `form` is the form of the experiment, which names what an answer is replaced by. `alone` is the path that alone is struck, of several.
+pub(super) fn in_words(faults: &[Value], form: &str, alone: Option<&str>) -> String {
     let Some(fault) = faults.first() else {
         return String::new();
     };
@@ -20,10 +20,9 @@ pub(super) fn in_words(faults: &[Value], form: &str, several: bool) -> String {
         (_, Value::Number(_)) => told.replacen("each", "one", 1),
         _ => told,
     };
-    // An experiment on one path alone is named by it.
-    match fault["match"]["path"].as_str() {
-        Some(path) if path == form && several => format!("{told} (calls of {path})"),
-        _ => told,
+    match alone {
+        Some(path) => format!("{told} (calls of {path})"),
+        None => told,
     }
 }
 
@@ -114,11 +113,7 @@ mod tests {
     #[test]
     fn what_is_broken_is_told_in_words() {
         for (fault, form, words) in [
-            (
-                json!({ "blackhole": {}, "match": { "path": "/items" } }),
-                "/items",
-                "no call is answered (calls of /items)",
-            ),
+            (json!({ "blackhole": {} }), "/items", "no call is answered"),
             (
                 json!({ "blackhole": { "at": "syn" } }),
                 "connecting",
@@ -190,8 +185,10 @@ mod tests {
                 "each answer stops after 764 bytes of its body",
             ),
         ] {
-            assert_eq!(in_words(&[fault], form, true), words);
+            assert_eq!(in_words(std::slice::from_ref(&fault), form, None), words);
+            let of_one = in_words(&[fault], form, Some("/prices"));
+            assert_eq!(of_one, format!("{words} (calls of /prices)"));
         }
-        assert_eq!(in_words(&[], "no fault", true), "");
+        assert_eq!(in_words(&[], "no fault", None), "");
     }
 }

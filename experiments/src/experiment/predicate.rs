@@ -56,7 +56,7 @@ impl Predicate {
                 Some((pointer, value)) if pointer.starts_with('/') => {
                     Ok(Self::Json(pointer.to_owned(), value.to_owned()))
                 }
-                _ => Err("expected a pointer and a value, as in `json /source=cache`".to_owned()),
+                _ => Err("expected a pointer and a value, such as `/source=cache`".to_owned()),
             },
             "text" => Regex::new(rest)
                 .map(Self::Text)
@@ -168,7 +168,7 @@ mod tests {
             ("status two", "`two` is not a status, such as 206"),
             (
                 "json source",
-                "expected a pointer and a value, as in `json /source=cache`",
+                "expected a pointer and a value, such as `/source=cache`",
             ),
             ("text (", "`(` is not a regular expression"),
         ] {

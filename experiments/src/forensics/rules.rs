@@ -34,6 +34,8 @@ pub struct Battery {
     pub reset_warm: Option<Trial>,
     /// S4: no answer, one for each path.
     pub hang: Vec<Trial>,
+    /// S4 where each path alone is in time: no answer of any of them.
+    pub hang_of_all: Option<Trial>,
     /// S5: no answer to connecting.
     pub hang_at_connect: Option<Trial>,
     /// S6: an answer in small pieces, each in time; one for each path.
@@ -131,7 +133,11 @@ pub fn findings_by_path(
             (it.path.as_str(), findings(route, &scale, &battery))
         })
         .collect();
+    let together = timeouts::together(&Case { scale, battery });
     let worst = whole.into_iter().enumerate().map(|(index, whole)| {
+        if let Some(together) = together.as_ref().filter(|it| it.id == whole.id) {
+            return together.clone().of_route(route);
+        }
         // What a fallback asks for is on another path, and what a page sends may be on one path of several.
         if matches!(
             whole.id,
@@ -251,6 +257,7 @@ impl Battery {
             one_failure: all(&self.one_failure),
             reset_warm: one(&self.reset_warm),
             hang: own(&self.hang),
+            hang_of_all: self.hang_of_all.clone(),
             hang_at_connect: self.hang_at_connect.clone(),
             dribble: own(&self.dribble),
             stall_in_body: own(&self.stall_in_body),

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use brownout_wire::RequestEnd;
+
 use super::{
     AttemptRecord, PageRecord, Usual,
     derive::quantile,
@@ -48,6 +50,8 @@ pub struct Calm {
     pub paths: Vec<PathCalm>,
     /// How attempts can be joined to pages.
     pub joined_by: Option<JoinedBy>,
+    /// How its calls fail, where none was well though nothing was broken.
+    pub fails: Option<String>,
 }
 
 /// What was seen of one path of a dependency in calm.
@@ -128,6 +132,7 @@ impl Calm {
             scale,
             paths,
             joined_by,
+            fails: fails(&calm.attempts),
         })
     }
 
@@ -143,6 +148,32 @@ impl Calm {
         let paths = self.paths.iter().filter(|it| it.is_one_request);
         paths.map(|it| it.path.clone()).collect()
     }
+}
+
+/// How calls fail, where all do: `2 got 404, 1 got no answer`.
+fn fails(attempts: &[AttemptRecord]) -> Option<String> {
+    let is_well =
+        |it: &AttemptRecord| it.end == RequestEnd::Answered && it.status.is_some_and(|it| it < 400);
+    let ended: Vec<&AttemptRecord> = attempts.iter().filter(|it| !it.is_open()).collect();
+    if ended.is_empty() || ended.iter().any(|it| is_well(it)) {
+        return None;
+    }
+    let mut ways: BTreeMap<String, usize> = BTreeMap::new();
+    for attempt in &ended {
+        let way = match (attempt.end, attempt.status) {
+            (RequestEnd::Answered, Some(status)) => status.to_string(),
+            _ => "no answer".to_owned(),
+        };
+        *ways.entry(way).or_default() += 1;
+    }
+    let ways: Vec<String> = ways
+        .iter()
+        .map(|(way, n)| format!("{n} got {way}"))
+        .collect();
+    Some(format!(
+        "its calls fail though nothing is broken: {}; is the upstream's address right?",
+        ways.join(", ")
+    ))
 }
 
 impl PathCalm {

@@ -195,7 +195,9 @@ pub(super) fn calls_of(calm: &CalmRecord, path: impl Fn(&str) -> String) -> Stri
     });
     let calls: Vec<String> = calls.collect();
     match (calls.is_empty(), calm.background) {
-        (true, _) => "no call to it was seen, so nothing can be said of it".to_owned(),
+        (true, _) => "no call to it was seen, so nothing can be said of it. A service that the audit starts finds its address in \
+                      BROWNOUT_ROUTE_NAME_URL; --route NAME=ADDRESS=URL chooses it"
+            .to_owned(),
         (false, true) => "it is called in the background, not by pages".to_owned(),
         (false, false) => format!("a page makes {}", calls.join(" and ")),
     }
@@ -220,13 +222,19 @@ pub(super) fn served(record: &ExperimentRecord) -> String {
     }
 }
 
-/// The experiment that shows a finding best: of those that tell of it the one with the most attempts for a page.
+/// The experiment that shows a finding best: of those that tell of it, and of its path, the one with the most attempts for a page.
 pub(super) fn shown_by<'r>(
     report: &'r AuditReport,
     finding: &Finding,
 ) -> Option<&'r ExperimentRecord> {
     let ids = experiments_of(finding.id);
-    let of_route = |it: &&ExperimentRecord| it.route == finding.route && it.struck != Some(0);
+    let path = finding.evidence["path"].as_str();
+    let of_path = |it: &ExperimentRecord| match (path, &it.path) {
+        (Some(path), Some(alone)) => path == alone,
+        _ => true,
+    };
+    let of_route =
+        |it: &&ExperimentRecord| it.route == finding.route && it.struck != Some(0) && of_path(it);
     ids.iter().find_map(|id| {
         let own = report
             .experiments

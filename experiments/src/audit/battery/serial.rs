@@ -44,6 +44,13 @@ impl Experiments<'_, '_> {
         if never_ends {
             self.hang_at_connect().await?;
         }
+        let mut hangs = self.battery.hang.iter();
+        let in_time = hangs.all(|it| it.longest_page() <= self.scale.page_limit());
+        if in_time && self.battery.hang.len() > 1 {
+            let faults = self.on_paths(&fault);
+            let all = self.serial("S4", "all paths", &faults, 1, patience).await?;
+            self.battery.hang_of_all = Some(all);
+        }
         Ok(())
     }
 

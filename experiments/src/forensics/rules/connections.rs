@@ -55,7 +55,13 @@ fn accepts(case: &Case<'_>, id: Id, trials: &[Trial], what: &str) -> Outcome {
     let without = pages_without(case);
     let mut taken: Vec<&str> = Vec::new();
     let mut invisible: Vec<&str> = Vec::new();
+    let mut is_left_out = false;
     for trial in &trials {
+        let leaves_out = |page: &PageRecord| {
+            let content = page.content.as_ref().filter(|_| page.is_whole());
+            content.is_some_and(|it| !case.scale.calm.fits(it) && without.fits(it))
+        };
+        is_left_out |= trial.pages.iter().any(leaves_out);
         let takes = |page: &PageRecord| {
             let is_known = page.content.as_ref().is_some_and(|it| {
                 let Scale { calm, fallback, .. } = case.scale;
@@ -80,6 +86,13 @@ fn accepts(case: &Case<'_>, id: Id, trials: &[Trial], what: &str) -> Outcome {
     let forms: Vec<&str> = trials.iter().map(|it| it.form.as_str()).collect();
     let evidence = json!({ "tried": forms, "accepted": taken, "nobody_can_see": invisible });
     match taken.is_empty() {
+        true if is_left_out => Outcome::ok(
+            id,
+            format!(
+                "{what} is left out of the page, as is one that does not come; the page does not say so"
+            ),
+            evidence,
+        ),
         true => Outcome::ok(
             id,
             format!("{what} is never served as a whole one"),

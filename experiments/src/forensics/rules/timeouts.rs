@@ -72,7 +72,22 @@ fn root_of(hang: Hang, is_connect_only: bool) -> Option<Id> {
 /// Which id tells why a page whose call hangs is late; none where it is not, or was not tried.
 pub(super) fn root(case: &Case<'_>) -> Option<Id> {
     let hang = look(case, usable(case.battery.hang.first()).ok()?);
-    root_of(hang, is_connect_only(case, hang))
+    root_of(hang, is_connect_only(case, hang)).or_else(|| together(case).map(|it| it.id))
+}
+
+/// A page that is in time where calls of any one path hang, and late where those of all do, as it makes them one after the other.
+pub(super) fn together(case: &Case<'_>) -> Option<Outcome> {
+    let trial = usable(case.battery.hang_of_all.as_ref()).ok()?;
+    let Hang::LongSum(page, attempts) = look(case, trial) else {
+        return None;
+    };
+    let sentence = format!(
+        "{attempts} calls of several paths, each given up inside the budget, take {} together; the page has {}",
+        time(page),
+        time(case.scale.budget)
+    );
+    let evidence = json!({ "page_us": page, "budget_us": case.scale.budget, "attempts": attempts });
+    Some(Outcome::defect(Id::NoTotalTimeout, sentence, evidence))
 }
 
 fn hang(case: &Case<'_>) -> Vec<Outcome> {

@@ -6,6 +6,43 @@ use super::{
     *,
 };
 
+/// Seen of a page that asks two paths one after the other, twice each: either may hang, and both are too much.
+#[test]
+fn paths_that_hang_together_are_too_long_together() {
+    let client = CLIENTS[0];
+    let calm = calm_of_two_paths(client);
+    let each = client.budget * 7 / 10;
+    let alone = |path: &str| {
+        let mut records = Records::armed(0);
+        records.page(0, Some(each), 200, true);
+        records.attempt(1, each, Ends::ByClient, 1).path = path.to_owned();
+        let mut trial = records.until(12_000);
+        trial.path = Some(path.to_owned());
+        trial
+    };
+    let told = |together: u64| {
+        let mut records = Records::armed(0);
+        records.page(0, Some(each + together), 200, true);
+        records.attempt(1, each, Ends::ByClient, 1).path = "/items".to_owned();
+        records.attempt(together, each, Ends::ByClient, 2).path = "/prices".to_owned();
+        let battery = Battery {
+            hang: vec![alone("/items"), alone("/prices")],
+            hang_of_all: Some(records.until(12_000)),
+            ..Battery::default()
+        };
+        let told = findings_by_path("up", &calm, &calm.scale, &battery);
+        told.into_iter().find(|it| it.id == Id::NoTotalTimeout)
+    };
+
+    let one_by_one = told(each).expect("every id is there");
+    assert_eq!(one_by_one.verdict, Verdict::Defect);
+    assert!(
+        one_by_one.sentence.contains("several paths"),
+        "{one_by_one:?}"
+    );
+    assert_eq!(told(1).expect("every id is there").verdict, Verdict::Ok);
+}
+
 /// Outages that a service without a breaker survives, a single page whose call hangs, and pages at a rate while all calls
 /// hang: every 100 ms, each with so many calls, for so long.
 fn without_breaker(client: Client, alone: Trial, calls: u64, took: Option<u64>) -> Battery {

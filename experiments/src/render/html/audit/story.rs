@@ -2,7 +2,7 @@
 
 use super::{AuditReport, Page, escape, worst_first};
 use crate::{
-    audit::{CalmRecord, ExperimentRecord},
+    audit::{CalmRecord, ExemplarAttempt, ExperimentRecord},
     forensics::Verdict,
     render::evidence::{calls_of, counted, time, title},
 };
@@ -181,46 +181,53 @@ fn noticed(own: &[&ExperimentRecord], budget: &str) -> String {
         ),
         ("Pages were late", |it| it.seen.late),
     ] {
-        let mut ways: Vec<&str> = own
-            .iter()
-            .filter(|it| of(it) > 0)
-            .map(|it| it.fault.as_str())
-            .collect();
-        ways.sort_unstable();
-        ways.dedup();
-        let more = match ways.len().saturating_sub(WAYS_MAX) {
-            0 => String::new(),
-            more => format!("; and {more} more"),
-        };
-        ways.truncate(WAYS_MAX);
+        let ways = own.iter().filter(|it| of(it) > 0);
+        let ways: Vec<&str> = ways.map(|it| it.fault.as_str()).collect();
         if !ways.is_empty() {
-            told.push(format!("{what} where {}{more}.", escape(&ways.join("; "))));
+            told.push(format!("{what} where {}.", listed(ways, "; ")));
         }
     }
     told.join(" ")
+}
+
+/// Each of them once, the first few by name.
+fn listed(mut ways: Vec<&str>, between: &str) -> String {
+    ways.sort_unstable();
+    ways.dedup();
+    let more = match ways.len().saturating_sub(WAYS_MAX) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    ways.truncate(WAYS_MAX);
+    escape(&ways.join(between)) + &more
+}
+
+/// Whether a fault struck an attempt, and another for the same that came behind it was well.
+fn is_repeated(failed: &ExemplarAttempt, all: &[ExemplarAttempt]) -> bool {
+    let is_same = |it: &ExemplarAttempt| (&it.method, &it.path) == (&failed.method, &failed.path);
+    let is_behind = |it: &ExemplarAttempt| it.from_ms >= failed.to_ms && !it.struck;
+    failed.struck && all.iter().any(|it| is_same(it) && is_behind(it))
 }
 
 fn saved(own: &[&ExperimentRecord]) -> String {
     let sum = |of: fn(&ExperimentRecord) -> usize| own.iter().map(|it| of(it)).sum::<usize>();
     let degraded = sum(|it| it.seen.degraded);
     let failed = sum(|it| it.seen.failed);
-    // A page that is whole though one of its attempts failed.
+    // A page that is whole though one of its attempts failed, and another for the same did not.
     let retried = own.iter().filter(|it| {
         let saved = it.seen.exemplar.as_ref().filter(|page| {
             let good = page.status.is_some_and(|it| it < 300) && !page.degraded;
-            good && page.attempts.len() > 1 && page.attempts.iter().any(|it| it.struck)
+            good && page
+                .attempts
+                .iter()
+                .any(|it| is_repeated(it, &page.attempts))
         });
         saved.is_some() && matches!(it.id.as_str(), "S2" | "S3" | "S11" | "S14" | "S24" | "S23")
     });
     let ways: Vec<&str> = retried.map(|it| it.fault.as_str()).collect();
     let retries = match ways.is_empty() {
         true => "No retry was seen to help a page.".to_owned(),
-        false => {
-            let mut ways = ways;
-            ways.sort_unstable();
-            ways.dedup();
-            format!("A retry, where {}.", escape(&ways.join("; or ")))
-        }
+        false => format!("A retry, where {}.", listed(ways, "; or ")),
     };
     let fallback = match degraded {
         0 => "No page was seen to be served by a fallback.".to_owned(),

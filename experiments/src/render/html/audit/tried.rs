@@ -36,7 +36,9 @@ fn rounds(records: &[ExperimentRecord]) -> Vec<Vec<&ExperimentRecord>> {
     for record in records {
         let same = |last: &&mut Vec<&ExperimentRecord>| {
             let last = last[0];
-            (&last.id, &last.route, &last.form) == (&record.id, &record.route, &record.form)
+            let named =
+                |it: &ExperimentRecord| [&it.id, &it.route, &it.form, &it.fault].map(String::clone);
+            named(last) == named(record)
         };
         match all.last_mut().filter(same) {
             Some(last) => last.push(record),
