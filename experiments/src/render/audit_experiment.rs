@@ -38,6 +38,11 @@ pub fn audit_experiment(report: &AuditReport, control: &str) -> String {
     for phase in &phases {
         write_phase(&mut file, phase);
     }
+    if phases.is_empty() {
+        file.push_str(
+            "\n# Nothing held that can be expected: without a phase this file cannot be run.\n",
+        );
+    }
     file.push_str(&left_out(report, &phases));
     file
 }

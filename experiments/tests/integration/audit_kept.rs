@@ -337,3 +337,18 @@ fn what_held_and_cannot_be_expected_is_named() {
         "{text}"
     );
 }
+
+#[test]
+fn a_file_of_a_service_of_which_nothing_held_says_so() {
+    let text = Audited::new()
+        .found("no-timeout", "defect", &json!({}))
+        .tried("S4", "/items", &hangs(), [0, 0, 1], 1, 5_000.0)
+        .written();
+
+    assert!(
+        text.ends_with(
+            "# Nothing held that can be expected: without a phase this file cannot be run.\n"
+        ),
+        "{text}"
+    );
+}
