@@ -95,12 +95,17 @@ impl Experiments<'_, '_> {
         Ok(())
     }
 
-    /// Twice what is usual, and well below the client's time-out.
+    /// Twice what is usual, and so that a call is still answered well within the client's shortest time-out.
     fn slow_latency(&self) -> Duration {
-        let usual = Duration::from_micros(self.calm.scale.call_p95 * 2);
-        usual
+        let usual = Duration::from_micros(self.calm.scale.call_p95);
+        let own = self.battery.hang.iter().flat_map(Trial::own_timeouts);
+        let shortest = own.min().map_or(self.timeout(), Duration::from_micros);
+        let spare = shortest.mul_f64(0.8).saturating_sub(usual);
+        (usual * 2)
             .max(Duration::from_millis(60))
-            .min(self.timeout().mul_f64(0.6))
+            .min(shortest.mul_f64(0.6))
+            .min(spare)
+            .max(Duration::from_millis(1))
     }
 
     /// S3: a kept connection is reset.

@@ -178,6 +178,14 @@ pub(super) fn hedge(case: &Case<'_>) -> Outcome {
         Ok(trial) => trial,
         Err(why) => return Outcome::unknown(id, why),
     };
+    let whole = trial.pages.iter().filter(|it| it.is_whole()).count();
+    if whole * 10 < trial.pages.len() * 9 {
+        let why = format!(
+            "of {} pages whose calls were slower than usual only {whole} were whole: it gave them up",
+            trial.pages.len()
+        );
+        return Outcome::unknown(id, why);
+    }
     let calls = trial.attempts.len() as f64 / trial.pages.len() as f64;
     let factor = calls / case.scale.calls_per_page.max(0.01);
     let (pairs, calling) = hedged_pages(trial);
