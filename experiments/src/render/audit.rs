@@ -2,7 +2,7 @@
 
 use super::{
     Line, Tone,
-    evidence::{calls_of, counted, in_one_line, served, time, title},
+    evidence::{calls_of, counted, in_one_line, joined, served, shown_by, time, title},
 };
 use crate::{
     audit::{AuditEvent, AuditReport, AuditVerdict, CalmRecord, ExperimentRecord},
@@ -59,7 +59,7 @@ impl AuditTerminal {
         };
         for finding in worst_first(report) {
             lines.push(plain(""));
-            lines.extend(defect(finding));
+            lines.extend(defect(report, finding));
         }
         // With one dependency its name would be noise.
         let several = report.calm.len() > 1;
@@ -80,6 +80,12 @@ impl AuditTerminal {
         }
         lines.push(plain(""));
         lines.extend(verdict(report));
+        let how = joined(report.joined_by);
+        lines.extend(wrapped(
+            "joined",
+            &format!("calls to pages {how}"),
+            Tone::Plain,
+        ));
         // A command to paste is not broken into lines.
         lines.push(plain(&format!("again     {}", report.reproduce)));
         lines
@@ -126,7 +132,7 @@ fn experiment(record: &ExperimentRecord) -> Vec<Line> {
     wrapped(&format!("  {}", record.id), &text, Tone::Plain)
 }
 
-fn defect(finding: &Finding) -> Vec<Line> {
+fn defect(report: &AuditReport, finding: &Finding) -> Vec<Line> {
     let severity = format!("{:?}", finding.severity).to_uppercase();
     let mut lines = wrapped(
         &severity,
@@ -142,6 +148,10 @@ fn defect(finding: &Finding) -> Vec<Line> {
     let seen = in_one_line(&finding.evidence);
     if !seen.is_empty() {
         lines.extend(wrapped("seen", &seen, Tone::Plain));
+    }
+    let page = shown_by(report, finding).and_then(|it| it.seen.exemplar.as_ref());
+    if let Some(id) = page.and_then(|it| it.request_id.as_ref()) {
+        lines.extend(wrapped("page", &format!("x-request-id {id}"), Tone::Plain));
     }
     lines.extend(wrapped("change", &finding.fix, Tone::Good));
     if !finding.hint.is_empty() {

@@ -11,7 +11,7 @@ use crate::{
     forensics::{Finding, Verdict},
     render::{
         audit::worst_first,
-        evidence::{counted, title},
+        evidence::{counted, joined, title},
     },
 };
 
@@ -37,11 +37,7 @@ pub fn audit_html(report: &AuditReport) -> String {
         escape(&report.reproduce),
         escape(&report.page.origin),
         escape(&report.page.path),
-        match report.joined_by {
-            crate::forensics::join::JoinedBy::Id => "by an id that the service passes on",
-            crate::forensics::join::JoinedBy::Serial => "by asking for one page at a time",
-            crate::forensics::join::JoinedBy::Totals => "by totals alone",
-        }
+        joined(report.joined_by)
     ));
     let text = serde_json::to_string(report).expect("a report is JSON");
     if text.len() <= JSON_BYTES_MAX {

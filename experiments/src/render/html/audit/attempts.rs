@@ -32,7 +32,7 @@ pub(super) fn waterfall(page: &mut Page, exemplar: &ExemplarPage, what: &str, bu
         .iter()
         .any(|it| it.path != attempts[0].path || it.method != attempts[0].method);
     page.put(format_args!(
-        "<figure>\n<figcaption>One page and its {}, while {}. Times are since the page was asked for.</figcaption>\n\
+        "<figure>\n<figcaption>One page and its {}, while {}. Times are since the page was asked for.{}</figcaption>\n\
          <table class=\"waterfall\">\n<thead><tr><th scope=\"col\">what</th><th scope=\"col\" class=\"n\">began</th>\
          <th scope=\"col\" class=\"n\">took</th><th scope=\"col\">ended</th><th scope=\"col\" class=\"bars\" aria-hidden=\"true\"></th></tr></thead>\n<tbody>\n",
         match attempts.len() + exemplar.more {
@@ -40,6 +40,10 @@ pub(super) fn waterfall(page: &mut Page, exemplar: &ExemplarPage, what: &str, bu
             more => counted(more, "attempt"),
         },
         escape(what),
+        match &exemplar.request_id {
+            Some(id) => format!(" Its x-request-id: <code>{}</code>.", escape(id)),
+            None => String::new(),
+        },
     ));
     if shows_budget {
         row(page, "a page may take", (0.0, budget), "", "budget", length);
