@@ -54,7 +54,7 @@ impl AuditTerminal {
     pub fn report(report: &AuditReport) -> Vec<Line> {
         let mut lines = Vec::new();
         let of = |verdict: Verdict| {
-            let found = report.findings.iter();
+            let found = report.looked_for();
             found.filter(move |it| it.verdict == verdict)
         };
         for finding in worst_first(report) {
@@ -77,6 +77,11 @@ impl AuditTerminal {
             for (told, ids) in by_reason(&found, several) {
                 lines.extend(wrapped(label, &format!("{}: {told}", ids.join(", ")), tone));
             }
+        }
+        let left_out = report.findings.len() - report.looked_for().count();
+        if left_out > 0 {
+            lines.push(plain(""));
+            lines.push(plain(&format!("Not asked for with --only: {left_out}")));
         }
         lines.push(plain(""));
         lines.extend(verdict(report));
@@ -195,11 +200,8 @@ pub(super) fn by_reason(
 /// The verdict in one sentence.
 pub(super) fn sentence(report: &AuditReport) -> String {
     let count = |verdict: Verdict| {
-        report
-            .findings
-            .iter()
-            .filter(|it| it.verdict == verdict)
-            .count()
+        let found = report.looked_for();
+        found.filter(|it| it.verdict == verdict).count()
     };
     let untold = match count(Verdict::Undetermined) {
         0 => String::new(),

@@ -265,6 +265,12 @@ impl Experiments<'_, '_> {
         ] {
             let abort = json!({ "abort": { "status": status, "retry_after": value } });
             for (path, faults) in self.each_alone(&abort) {
+                // Who waits for one Retry-After waits for another, and each takes longer than a page.
+                let waits =
+                    |it: &Trial| it.path == path && it.longest_wait() as f64 >= seconds * 1e6;
+                if self.battery.retry_after.iter().any(waits) {
+                    continue;
+                }
                 self.settle_before().await?;
                 let began = Instant::now();
                 let mut trial = self.serial("S9", form, &faults, 1, patience).await?;

@@ -76,7 +76,7 @@ fn header(page: &mut Page, report: &AuditReport) {
             "" => String::new(),
             at => format!("{} · ", escape(&at.replace('T', " ").replace('Z', " UTC"))),
         },
-        counted(report.findings.len(), "kind of defect").replace("kind of defects", "kinds of defects"),
+        counted(report.looked_for().count(), "kind of defect").replace("kind of defects", "kinds of defects"),
         count(Verdict::Defect),
         count(Verdict::Ok),
         count(Verdict::Undetermined),
@@ -93,7 +93,7 @@ fn untold(report: &AuditReport) -> String {
         0 => String::new(),
         some => format!(
             " <span class=\"badge unsure\">{some} of {} undetermined</span>",
-            report.findings.len()
+            report.looked_for().count()
         ),
     }
 }
@@ -131,6 +131,6 @@ fn lower(text: &str) -> String {
 }
 
 fn of(report: &AuditReport, verdict: Verdict) -> Vec<&Finding> {
-    let found = report.findings.iter();
+    let found = report.looked_for();
     found.filter(|it| it.verdict == verdict).collect()
 }
