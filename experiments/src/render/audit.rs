@@ -28,8 +28,8 @@ impl AuditTerminal {
             AuditEvent::Ready => vec![plain("The service serves its page.")],
             AuditEvent::Calm(calm) => calm_lines(calm),
             AuditEvent::Experiment(record) => {
-                // Rounds of one experiment are one line each only where their form differs.
-                let told = format!("{} {}", record.id, record.form);
+                // Rounds of one experiment are one line each only where their form or their path differs.
+                let told = format!("{} {} {}", record.id, record.form, record.fault);
                 if self.last == told {
                     return Vec::new();
                 }
