@@ -274,15 +274,13 @@ impl<'b, 'l> Experiments<'b, 'l> {
         /// Between two looks at a client that is not well.
         const PAUSE: Duration = Duration::from_millis(100);
         let usual = self.calm.scale.page_p95;
-        let (for_us, least) = match self.lab.options.fast {
-            true => (400_000, 2),
-            false => (1_000_000, 4),
+        let (quiet, for_us, least) = match self.lab.options.fast {
+            true => (Duration::from_millis(100), 250_000, 2),
+            false => (Duration::from_millis(200), 1_000_000, 4),
         };
         let in_a_row = (for_us / usual.max(1)).clamp(least, 10);
         let deadline = Instant::now() + limit;
-        self.lab
-            .settle(Duration::from_millis(200), Duration::from_secs(2))
-            .await?;
+        self.lab.settle(quiet, Duration::from_secs(2)).await?;
         loop {
             let probe = self.lab.begin("").await?;
             let mut good = 0;

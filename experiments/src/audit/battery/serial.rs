@@ -84,7 +84,8 @@ impl Experiments<'_, '_> {
         let faults = self.on_paths(&json!({ "latency": duration(slow) }));
         let patience = Patience::of(self.lab.patience());
         let form = duration(slow);
-        let mut trial = self.serial("S1", &form, &faults, 15, patience).await?;
+        let pages = if self.lab.options.fast { 10 } else { 15 };
+        let mut trial = self.serial("S1", &form, &faults, pages, patience).await?;
         let calls = trial.attempts.len() as f64 / trial.pages.len().max(1) as f64;
         if calls > self.calm.scale.calls_per_page * 1.1 {
             // A hedge that learns needs to see more.
