@@ -118,8 +118,16 @@ impl View<'_> {
                 plain(seconds(derive::quantile(&ended, 0.5)), ended.len() as u64)
             }
             E::OpenAfter(after) => {
-                let at = self.span.from + super::micros(after);
-                plain(derive::open_at(&attempts, at) as f64, attempts.len() as u64)
+                let after = super::micros(after);
+                let longer = derive::open_longer(&attempts, after);
+                let young = attempts.iter().filter(|it| it.is_open()).count();
+                if longer == 0 && young > 0 {
+                    return Err(format!(
+                        "{young} of {} attempts were still open when they were looked at, and not for so long yet",
+                        attempts.len()
+                    ));
+                }
+                plain(longer as f64, attempts.len() as u64)
             }
             E::ReusedAfterError => plain(
                 derive::reused_after_error(&attempts) as f64,

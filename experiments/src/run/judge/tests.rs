@@ -316,6 +316,46 @@ fn a_journal_tells_of_single_attempts() {
 }
 
 #[test]
+fn only_attempts_that_are_open_for_longer_count_as_open_after_a_time() {
+    // Under load some attempt is open at each moment, and each ends after 302 ms.
+    let mut attempts: Vec<AttemptRecord> = (0..80)
+        .map(|number| attempt(number, 10_000 + number * 100, 302, 503, number))
+        .collect();
+    let told = |attempts: &[AttemptRecord]| {
+        let mut run = Run::calm();
+        run.journal = Ok(JournalPage {
+            attempts: attempts.to_vec(),
+            ..JournalPage::default()
+        });
+        run
+    };
+    told(&attempts).comes_to("up.open_after(2s) == 0", Told::Passed, "0");
+    told(&attempts).comes_to("up.open_after(300ms) == 0", Told::Failed, "80");
+
+    // One that began late ends 2.1 s after it began.
+    attempts.push(attempt(100, 19_000, 2_100, 200, 1));
+    told(&attempts).comes_to("up.open_after(2s) == 0", Told::Failed, "1");
+
+    // One that is still open may be so for 2 s later on.
+    let open = |took: u64| {
+        let mut open = attempt(100, 19_000, took, 200, 1);
+        open.end = brownout_wire::RequestEnd::StillOpen;
+        open
+    };
+    *attempts.last_mut().unwrap() = open(2_100);
+    told(&attempts).comes_to("up.open_after(2s) == 0", Told::Failed, "1");
+    *attempts.last_mut().unwrap() = open(1_900);
+    let unknown = told(&attempts).judge("up.open_after(2s) == 0");
+    assert_eq!(unknown.verdict, Told::Inconclusive);
+    assert!(
+        unknown
+            .why
+            .unwrap()
+            .starts_with("1 of 81 attempts were still open")
+    );
+}
+
+#[test]
 fn a_guard_trips_on_what_ended_lately() {
     let hanging = (0..60).map(|it| Page {
         outcome: PageOutcome::Failed(ErrorKind::Timeout),
