@@ -17,6 +17,7 @@ mod record;
 mod recording;
 mod request_journal;
 mod scrape;
+mod serial;
 mod services;
 mod story;
 mod tail;

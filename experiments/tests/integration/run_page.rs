@@ -2,6 +2,7 @@
 //! the fault.
 
 use brownout_experiment::{
+    forensics::join::JoinedBy,
     render::html,
     run::{Event, HopSummary, RunRecord},
 };
@@ -131,6 +132,36 @@ fn the_banner_says_when_users_saw_it_by_the_wall_clock() {
     ] {
         assert!(page.contains(said), "{said}");
     }
+}
+
+#[test]
+fn the_map_says_how_calls_were_joined_to_pages() {
+    let mut record = record();
+    let told = |record: &mut RunRecord, by: JoinedBy, of_pages: u64| {
+        let routes = &mut record.account.as_mut().unwrap().routes;
+        let route = routes.iter_mut().find(|it| it.route == "recommendations");
+        let route = route.unwrap();
+        (route.calls, route.of_pages, route.of_cut_off) = (100, of_pages, 0);
+        route.joined_by = Some(by);
+        html(record)
+    };
+
+    let by_id = told(&mut record, JoinedBy::Id, 90);
+    let by_time = told(&mut record, JoinedBy::Serial, 90);
+    let some = told(&mut record, JoinedBy::Totals, 10);
+    let none = told(&mut record, JoinedBy::Totals, 0);
+
+    let without = "without the id of a page of the load";
+    assert!(by_id.contains(&format!(
+        "100 calls in the run: 90 for pages that ended, 10 {without}"
+    )));
+    assert!(by_time.contains(
+        "100 calls in the run, joined to pages by time: 90 for pages that ended, 10 while no page was asked for"
+    ));
+    assert!(some.contains(&format!("10 for pages that ended, 90 {without}")));
+    assert!(none.contains(
+        "Who makes these calls is undetermined, because they carry no id of a page, and are not joined to pages by time:"
+    ));
 }
 
 #[test]
