@@ -264,5 +264,6 @@ async fn audit(
         turn = Instant::now();
         first.get_or_insert((route, calm));
     }
+    report.degraded_if = lab.degraded_if();
     Ok(report.closed())
 }

@@ -30,6 +30,8 @@ use crate::{
 
 /// So many requests are kept as evidence: more than any experiment makes.
 const EVIDENCE: usize = 100_000;
+/// Where the proxy of an experiment that is written is looked for, if the audit used none that runs already.
+const CONTROL: &str = "127.0.0.1:8474";
 
 pub(crate) async fn run(args: AuditArgs) -> Result<Exit, Failure> {
     let stop = Stop::listen()?;
@@ -255,7 +257,6 @@ fn is_stdout(path: Option<&Path>) -> bool {
     path == Some(Path::new("-"))
 }
 
-/// Writes what was asked for.
 /// That reports can be written is found out before the audit, not behind it.
 fn check_files(args: &AuditArgs) -> Result<(), Failure> {
     let json = args.json.as_deref().filter(|it| !is_stdout(Some(it)));
@@ -282,7 +283,9 @@ fn check_files(args: &AuditArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Writes what was asked for.
 fn write(args: &AuditArgs, report: &AuditReport) -> Result<(), Failure> {
+    let control = args.control.as_deref().unwrap_or(CONTROL);
     let json = serde_json::to_string_pretty(report).expect("a report is JSON");
     if args.output == Output::Json || is_stdout(args.json.as_deref()) {
         println!("{json}");
@@ -291,7 +294,7 @@ fn write(args: &AuditArgs, report: &AuditReport) -> Result<(), Failure> {
         (args.json.as_deref().filter(|it| !is_stdout(Some(it))), json),
         (args.html.as_deref(), audit_html(report)),
         (args.junit.as_deref(), audit_junit(report)),
-        (args.write.as_deref(), audit_experiment(report)),
+        (args.write.as_deref(), audit_experiment(report, control)),
     ];
     for (path, text) in files {
         let Some(path) = path else { continue };

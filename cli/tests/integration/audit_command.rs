@@ -1,5 +1,7 @@
 //! `brownout audit`: what a service that is not ours does when its dependency fails.
 
+mod kept;
+
 use std::{
     fs,
     net::{SocketAddr, TcpListener},

@@ -376,6 +376,7 @@ impl<'b, 'l> Experiments<'b, 'l> {
             route: self.lab.route.clone(),
             form: trial.form.clone(),
             fault: in_words(faults, &trial.form, alone),
+            faults: faults.to_vec(),
             path: alone.map(str::to_owned),
             at_ms: began / 1_000,
             pages: trial.pages.len(),

@@ -53,6 +53,16 @@ pub(super) struct Lab<'l> {
     asked_once: BTreeSet<String>,
     /// What pages say in calm, where nobody has told how one says that something is missing.
     usual: Option<Usual>,
+    /// Whether pages have told by their content alone that something was missing.
+    told_by_content: bool,
+}
+
+/// How a page says that something is missing.
+fn degraded(options: &Options) -> Vec<Predicate> {
+    match options.degraded.is_empty() {
+        true => vec![Predicate::Header(DEGRADED, None)],
+        false => options.degraded.clone(),
+    }
 }
 
 /// An experiment in progress.
@@ -77,10 +87,7 @@ impl<'l> Lab<'l> {
             .map_err(AuditError::control)?;
         let journal = RequestJournal::from_now(proxy.client.clone()).await?;
         let key = options.seed ^ clock.now();
-        let degraded = match options.degraded.is_empty() {
-            true => vec![Predicate::Header(DEGRADED, None)],
-            false => options.degraded.clone(),
-        };
+        let degraded = degraded(options);
         let caller = |endpoint: &super::Endpoint, nth: u64| {
             Caller::new(
                 endpoint.clone(),
@@ -108,6 +115,7 @@ impl<'l> Lab<'l> {
             route: String::new(),
             asked_once: BTreeSet::new(),
             usual: None,
+            told_by_content: false,
         })
     }
 
@@ -228,9 +236,21 @@ impl<'l> Lab<'l> {
         seen
     }
 
-    fn mark(&self, page: &mut PageRecord) {
-        if let (Some(usual), Some(content)) = (&self.usual, &page.content) {
-            page.degraded |= usual.is_told_apart_by(content);
+    fn mark(&mut self, page: &mut PageRecord) {
+        if let (Some(usual), Some(content), false) = (&self.usual, &page.content, page.degraded) {
+            page.degraded = usual.is_told_apart_by(content);
+            self.told_by_content |= page.degraded;
+        }
+    }
+
+    /// What told that something was missing on a page; empty where it was content that differs from calm.
+    pub(super) fn degraded_if(&self) -> Vec<String> {
+        match self.told_by_content {
+            true => Vec::new(),
+            false => degraded(self.options)
+                .iter()
+                .map(Predicate::to_string)
+                .collect(),
         }
     }
 

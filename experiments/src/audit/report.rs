@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use brownout_fault::units::show_duration;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Options, Seen};
 use crate::forensics::{Calm, Finding, FindingId, Severity, Verdict, join::JoinedBy};
@@ -22,6 +23,10 @@ pub struct AuditReport {
     pub page: PageAddress,
     /// How long a page may take.
     pub budget: String,
+    /// What told that something was missing on a page, as `--degraded-if` has it; empty where it was something else, such as a
+    /// member that differs from calm.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub degraded_if: Vec<String>,
     /// How attempts were joined to pages; `serial` where nothing better is known.
     pub joined_by: JoinedBy,
     /// Each id for each dependency.
@@ -94,6 +99,9 @@ pub struct ExperimentRecord {
     pub form: String,
     /// The fault, in words.
     pub fault: String,
+    /// The same as it was armed, without ids and route.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Value>,
     /// The path whose calls alone it struck, where pages call several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
@@ -128,6 +136,7 @@ impl AuditReport {
                 path: options.page.path.clone(),
             },
             budget: show_duration(options.budget),
+            degraded_if: Vec::new(),
             joined_by: JoinedBy::Serial,
             findings: Vec::new(),
             calm: Vec::new(),

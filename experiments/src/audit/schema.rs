@@ -57,6 +57,7 @@ pub fn audit_schema() -> Value {
             "started_at": { "type": "string", "format": "date-time" },
             "page": object(&["origin", "path"], json!({ "origin": text, "path": text })),
             "budget": { "description": "how long a page may take, such as 1s", "type": "string" },
+            "degraded_if": list(text.clone()),
             "joined_by": { "description": "how attempts were joined to pages", "enum": ["id", "serial", "totals"] },
             "findings": list(object(
                 &["id", "route", "verdict", "sentence", "why", "severity", "evidence", "fix"],
@@ -79,6 +80,7 @@ pub fn audit_schema() -> Value {
                 &["id", "route", "form", "fault", "pages", "attempts", "struck", "at_ms", "took_ms", "busy", "seen"],
                 json!({
                     "id": { "type": "string", "pattern": "^S[0-9]+$" }, "route": text, "form": text, "fault": text, "path": text,
+                    "faults": list(json!({ "description": "a fault as it was armed", "type": "object" })),
                     "pages": whole, "attempts": whole, "struck": maybe("integer"), "at_ms": whole, "took_ms": whole,
                     "busy": yes, "seen": seen,
                 }),

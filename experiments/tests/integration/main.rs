@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
+mod audit_kept;
 mod audit_reports;
 mod experiment_file;
 mod load;
