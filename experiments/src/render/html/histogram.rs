@@ -5,11 +5,13 @@ use crate::render::evidence::counted;
 
 /// Bars of a histogram.
 const BARS: usize = 10;
+/// Of fewer waits there is none.
+pub(super) const WAITS_MIN: usize = 3;
 
 /// How long the client waited between attempts, shortest first.
 pub(super) fn write(page: &mut Page, waits: &[f64]) {
     let longest = waits.iter().copied().fold(0.0, f64::max);
-    if waits.len() < 3 || longest <= 0.0 {
+    if waits.len() < WAITS_MIN || longest <= 0.0 {
         return;
     }
     let step = nice(longest / BARS as f64);
