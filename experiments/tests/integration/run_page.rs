@@ -165,6 +165,20 @@ fn the_map_says_how_calls_were_joined_to_pages() {
 }
 
 #[test]
+fn the_banner_does_not_hide_that_something_is_undetermined() {
+    let mut record = record();
+    let outage = &mut record.account.as_mut().unwrap().outages[0];
+    outage.saved.retain(|it| it.by == "fallback");
+    let mut unknown = outage.saved[0].clone();
+    unknown.by = "undetermined".to_owned();
+    outage.saved.push(unknown);
+
+    assert!(
+        html(&record).contains("<dd>A fallback. Whether anything else did is undetermined.</dd>")
+    );
+}
+
+#[test]
 fn waits_before_retries_are_a_histogram() {
     let mut record = record();
     assert!(!html(&record).contains("were tried again"));

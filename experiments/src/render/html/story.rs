@@ -141,9 +141,10 @@ fn saved_in_a_word(outage: &Outage) -> String {
     if by("breaker") {
         helped.push("a circuit breaker");
     }
-    let besides = match by("breaker_seen") {
-        true => " A circuit breaker cut calls, but it is not shown that it kept the page up.",
-        false => "",
+    let besides = match (by("breaker_seen"), by("undetermined")) {
+        (true, _) => " A circuit breaker cut calls, but it is not shown that it kept the page up.",
+        (false, true) if !helped.is_empty() => " Whether anything else did is undetermined.",
+        (false, _) => "",
     };
     let saved = match helped.split_last() {
         Some((only, [])) => format!("{}.", capital(only)),
