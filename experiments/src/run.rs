@@ -24,7 +24,7 @@ mod tail;
 mod verdict;
 
 pub use self::{
-    account::{Account, Moment, Outage, RouteAccount, Saved},
+    account::{Account, Moment, Outage, RetryWaits, RouteAccount, Saved},
     ceiling::{Ceiling, ceiling},
     control::RunError,
     event::{

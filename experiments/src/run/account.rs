@@ -10,6 +10,7 @@ mod join;
 mod noticed;
 mod outage;
 mod saved;
+mod waits;
 
 use std::collections::HashSet;
 
@@ -123,6 +124,18 @@ pub struct Outage {
     pub effect: Option<Effect>,
     /// What kept the page up.
     pub saved: Vec<Saved>,
+    /// How long clients waited before they tried again, for each route with faults whose calls are joined to pages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retry_waits: Vec<RetryWaits>,
+}
+
+/// How long clients of a route waited before they tried again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RetryWaits {
+    /// The route.
+    pub route: String,
+    /// From the end of a failed call to the start of the next one for the same page, in ms; at most 1,000 of them.
+    pub waits_ms: Vec<f64>,
 }
 
 /// What users saw of an outage: from the first page that it changed to the last one.

@@ -389,6 +389,7 @@ pub fn result_schema() -> Value {
                     })),
                     "moments": list(object(&["at_ms", "what", "text"], json!({ "at_ms": whole, "what": text, "text": text }))),
                     "saved": list(object(&["by", "text"], json!({ "by": text, "text": text }))),
+                    "retry_waits": list(object(&["route", "waits_ms"], json!({ "route": text, "waits_ms": list(number.clone()) }))),
                 }))),
             })),
             "notes": list(text.clone()),

@@ -4,7 +4,7 @@
 use brownout_experiment::{
     forensics::join::JoinedBy,
     render::html,
-    run::{Event, HopSummary, RunRecord},
+    run::{Event, HopSummary, RetryWaits, RunRecord},
 };
 
 use crate::page_text::read;
@@ -162,6 +162,42 @@ fn the_map_says_how_calls_were_joined_to_pages() {
     assert!(none.contains(
         "Who makes these calls is undetermined, because they carry no id of a page, and are not joined to pages by time:"
     ));
+}
+
+#[test]
+fn the_banner_does_not_hide_that_something_is_undetermined() {
+    let mut record = record();
+    let outage = &mut record.account.as_mut().unwrap().outages[0];
+    outage.saved.retain(|it| it.by == "fallback");
+    let mut unknown = outage.saved[0].clone();
+    unknown.by = "undetermined".to_owned();
+    outage.saved.push(unknown);
+
+    assert!(
+        html(&record).contains("<dd>A fallback. Whether anything else did is undetermined.</dd>")
+    );
+}
+
+#[test]
+fn waits_before_retries_are_a_histogram() {
+    let mut record = record();
+    assert!(!html(&record).contains("were tried again"));
+
+    let outage = &mut record.account.as_mut().unwrap().outages[0];
+    outage.retry_waits = vec![RetryWaits {
+        route: "recommendations".to_owned(),
+        waits_ms: vec![41.0, 43.5, 78.0, 99.0],
+    }];
+    let page = html(&record);
+
+    for said in [
+        "Waits before calls to recommendations were tried again",
+        "4 waits: from the end of an attempt to the start of the next.",
+        "<th scope=\"row\">40 to 50 ms</th><td class=\"n\">2</td>",
+        ".waterfall",
+    ] {
+        assert!(page.contains(said), "{said}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod findings;
 mod story;
 mod tried;
 
-use super::{JSON_BYTES_MAX, Page, STYLE, escape, words};
+use super::{BARS_STYLE, JSON_BYTES_MAX, Page, STYLE, escape, words};
 use crate::{
     audit::{AuditReport, AuditVerdict},
     forensics::{Finding, Verdict},
@@ -67,7 +67,7 @@ fn header(page: &mut Page, report: &AuditReport) {
     page.put(format_args!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{word} {about}</title>\n<style>\n{STYLE}{OWN_STYLE}</style>\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{word} {about}</title>\n<style>\n{STYLE}{BARS_STYLE}{OWN_STYLE}</style>\n\
          </head>\n<body>\n<header class=\"{class}\">\n<p class=\"kicker\">brownout audit</p>\n<h1>{about}</h1>\n\
          <p class=\"verdict\"><strong>{word}</strong>{badge} {}</p>\n\
          <p class=\"facts\">{}{} looked for · {} found · {} not there · {} undetermined · {} not applicable · a page may take {}</p>\n</header>\n",

@@ -14,7 +14,7 @@ use crate::{
         derive::{self, CHAIN_GAP_US, Chain},
     },
     run::{
-        recording::{Page, PageOutcome, share},
+        recording::{Page, PageOutcome, Span, share},
         serial::{SerialPage, SerialPages},
     },
 };
@@ -66,7 +66,7 @@ impl View<'_> {
         }
         let pages = self.serial_pages().map_err(|why| {
             format!(
-                "{why}, and the client passes no traceparent or x-request-id on: use a serial load"
+                "{why}, and the client passes no traceparent or x-request-id on: use a serial load with enough patience, and no watch"
             )
         })?;
         let mut of_pages: BTreeMap<_, Vec<&AttemptRecord>> = BTreeMap::new();
@@ -78,20 +78,22 @@ impl View<'_> {
         Ok(of_pages.flat_map(|it| derive::chains(it, gap)).collect())
     }
 
+    /// The pages of the time that is judged, and those from before that were still waited for in it.
     fn serial_pages(&self) -> Result<SerialPages, &'static str> {
-        if self
-            .recording
-            .of(Asked::Watch)
-            .pages_in(self.span)
-            .next()
-            .is_some()
-        {
+        let watched = self.recording.of(Asked::Watch);
+        if watched.pages_in(self.span).next().is_some() {
             return Err("the watched endpoint may cause calls as well");
         }
-        let ended = self.recording.pages_in(self.span).map(SerialPage::from);
+        let until = Span {
+            from: 0,
+            ..self.span
+        };
+        let ended = self.recording.pages_in(until);
+        let ended = ended.filter(|it| it.ended >= self.span.from);
         let cut_off = self.recording.unfinished_pages().into_iter();
-        let cut_off = cut_off.filter(|(_, at)| self.span.has(*at));
-        SerialPages::of(ended.chain(cut_off.map(|(number, at)| SerialPage::cut_off(number, at))))
+        let cut_off = cut_off.filter(|(_, at)| until.has(*at));
+        let cut_off = cut_off.map(|(number, at)| SerialPage::cut_off(number, at));
+        SerialPages::of(ended.map(SerialPage::from).chain(cut_off))
     }
 
     pub(super) fn evidence(&self, hop: &str, measure: EvidenceMeasure) -> Result<Measured, String> {

@@ -132,6 +132,52 @@ fn a_watched_endpoint_may_cause_calls_as_well() {
 }
 
 #[test]
+fn waits_before_retries_are_those_of_one_page() {
+    let waits = |with_ids: bool, overlapping: bool| {
+        let mut made = Made::new();
+        for ms in (0..6_000).step_by(50) {
+            match ms {
+                // Each page fails twice, and the next page's first call is no retry of it.
+                2_000..2_500 => made.page(ms, &[false, false], 200, true),
+                _ => made.page(ms, &[true], 200, false),
+            }
+        }
+        // One of two calls at once that asks for something else.
+        let mut other = made
+            .attempts
+            .iter()
+            .rfind(|it| it.end == RequestEnd::Fault)
+            .unwrap()
+            .clone();
+        other.number += 100_000;
+        other.t_head += 8_000;
+        other.fingerprint = "other".to_owned();
+        made.attempts.push(other);
+        let made = if overlapping {
+            made.overlapping()
+        } else {
+            made
+        };
+        made.account(with_ids, 6_000_000)
+            .outages
+            .remove(0)
+            .retry_waits
+    };
+
+    let by_id = waits(true, true);
+
+    assert_eq!(
+        by_id,
+        [RetryWaits {
+            route: "reco".to_owned(),
+            waits_ms: vec![2.0; 10]
+        }]
+    );
+    assert_eq!(waits(false, false), by_id);
+    assert_eq!(waits(false, true), []);
+}
+
+#[test]
 fn only_the_last_page_of_all_is_called_the_last_of_the_run() {
     let mut made = Made::new();
     for ms in (0..9_000).step_by(50) {
