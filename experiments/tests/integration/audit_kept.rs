@@ -124,7 +124,7 @@ fn no_bound_is_longer_than_a_page_may_take_or_shorter_than_was_seen() {
     };
 
     assert_eq!(of(900.0)[1], "load.answered within 1000ms");
-    assert_eq!(of(10.0)[1], "load.answered within 60ms");
+    assert_eq!(of(10.0)[1], "load.answered within 110ms");
     assert_eq!(of(1_050.0), ["load.success_rate == 100%"]);
 }
 
@@ -189,7 +189,7 @@ fn a_damaged_answer_must_not_make_a_whole_page() {
         expected(&audited().written(), "up-broken-json"),
         [
             "load.success_rate == 100%",
-            "load.fallback_rate(header x-degraded) >= 90%"
+            "load.fallback_rate(header x-degraded) >= 80%"
         ]
     );
     // Where nothing tells the two apart, the file says so.
@@ -259,7 +259,7 @@ fn attempts_are_fewer_where_an_answer_asks_to_wait() {
         [
             "load.success_rate == 100%",
             "up.calls_per_page <= 1.1",
-            "load.answered within 52ms"
+            "load.answered within 102ms"
         ]
     );
     assert_eq!(phase(&audited(1), "up-says-retry-after"), None);
