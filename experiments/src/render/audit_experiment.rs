@@ -117,8 +117,7 @@ fn write_phase(file: &mut String, phase: &KeptPhase) {
     }
     put(format!("[[phase]]\nname = {}", quoted(name)));
     if let Some(pages) = pages {
-        // Pages are slower until a breaker opens.
-        let length = (PAUSE + *page).as_secs_f64() * *pages as f64 * 1.5 + 1.0;
+        let length = (PAUSE + *page).as_secs_f64() * *pages as f64 * 1.5;
         put(format!("duration = \"{:.0}s\"", length.ceil()));
     }
     put(format!("faults = [{}]", faults.join(", ")));

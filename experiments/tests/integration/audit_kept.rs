@@ -27,7 +27,7 @@ impl Audited {
         self
     }
 
-    fn found(mut self, id: &str, verdict: &str, evidence: Value) -> Self {
+    fn found(mut self, id: &str, verdict: &str, evidence: &Value) -> Self {
         let finding = json!({
             "id": id, "route": "up", "verdict": verdict, "sentence": "", "why": "", "severity": "high", "fix": "",
             "evidence": evidence,
@@ -38,7 +38,7 @@ impl Audited {
 
     fn ok(self, ids: &[&str]) -> Self {
         ids.iter()
-            .fold(self, |all, id| all.found(id, "ok", json!({})))
+            .fold(self, |all, id| all.found(id, "ok", &json!({})))
     }
 
     /// An experiment with so many pages: whole, degraded, failed.
@@ -46,7 +46,7 @@ impl Audited {
         mut self,
         id: &str,
         form: &str,
-        fault: Value,
+        fault: &Value,
         pages: [usize; 3],
         attempts: usize,
         took: f64,
@@ -98,7 +98,7 @@ const IN_TIME: [&str; 3] = ["no-timeout", "timeout-over-budget", "no-total-timeo
 fn a_page_that_was_good_while_calls_hung_must_be_good_and_as_fast_as_it_was() {
     let audited = Audited::new()
         .ok(&IN_TIME)
-        .tried("S4", "/items", hangs(), [0, 1, 0], 1, 300.0);
+        .tried("S4", "/items", &hangs(), [0, 1, 0], 1, 300.0);
 
     let text = audited.written();
 
@@ -119,7 +119,7 @@ fn no_bound_is_longer_than_a_page_may_take_or_shorter_than_was_seen() {
         let audited =
             Audited::new()
                 .ok(&IN_TIME)
-                .tried("S4", "/items", hangs(), [0, 1, 0], 1, took);
+                .tried("S4", "/items", &hangs(), [0, 1, 0], 1, took);
         expected(&audited.written(), "up-does-not-answer")
     };
 
@@ -132,7 +132,7 @@ fn no_bound_is_longer_than_a_page_may_take_or_shorter_than_was_seen() {
 fn pages_that_failed_in_time_are_not_expected_to_be_good() {
     let audited = Audited::new()
         .ok(&IN_TIME)
-        .tried("S4", "/items", hangs(), [0, 0, 1], 1, 300.0);
+        .tried("S4", "/items", &hangs(), [0, 0, 1], 1, 300.0);
 
     assert_eq!(
         expected(&audited.written(), "up-does-not-answer"),
@@ -145,8 +145,8 @@ fn what_failed_under_load_is_not_expected_of_single_pages() {
     let abort = json!({ "abort": 503 });
     let audited = Audited::new()
         .ok(&["nested-retries"])
-        .tried("S11", "503", abort.clone(), [0, 1, 0], 1, 2.0)
-        .tried("S15", "503", abort, [50, 100, 3], 150, 2.0);
+        .tried("S11", "503", &abort, [0, 1, 0], 1, 2.0)
+        .tried("S15", "503", &abort, [50, 100, 3], 150, 2.0);
 
     assert_eq!(
         expected(&audited.written(), "up-answers-503"),
@@ -160,9 +160,9 @@ fn calls_are_bound_by_the_most_that_were_seen_and_not_where_they_are_a_defect() 
     let audited = |budget: &str| {
         Audited::new()
             .ok(&["nested-retries"])
-            .found("no-retry-budget", budget, json!({}))
-            .tried("S11", "503", abort.clone(), [0, 1, 0], 3, 2.0)
-            .tried("S11", "503", abort.clone(), [0, 1, 0], 2, 2.0)
+            .found("no-retry-budget", budget, &json!({}))
+            .tried("S11", "503", &abort, [0, 1, 0], 3, 2.0)
+            .tried("S11", "503", &abort, [0, 1, 0], 2, 2.0)
             .written()
     };
     let bound = "up.calls_per_page <= 3.3".to_owned();
@@ -178,7 +178,7 @@ fn a_damaged_answer_must_not_make_a_whole_page() {
         Audited::new().ok(&["accepts-corrupt"]).tried(
             "S24",
             "broken JSON",
-            corrupt.clone(),
+            &corrupt,
             [0, 1, 0],
             1,
             2.0,
@@ -210,8 +210,8 @@ fn waits_before_retries_are_expected_only_where_calls_carry_the_id_of_their_page
     let audited = |by: &str| {
         Audited::new()
             .with("joined_by", json!(by))
-            .found("immediate-retries", "ok", json!({ "median_us": 80_000 }))
-            .tried("S2", "a 503", one.clone(), [45, 0, 0], 60, 90.0)
+            .found("immediate-retries", "ok", &json!({ "median_us": 80_000 }))
+            .tried("S2", "a 503", &one, [45, 0, 0], 60, 90.0)
             .written()
     };
 
@@ -245,12 +245,12 @@ fn attempts_are_fewer_where_an_answer_asks_to_wait() {
             .tried(
                 "S11",
                 "503",
-                json!({ "abort": 503 }),
+                &json!({ "abort": 503 }),
                 [0, 1, 0],
                 attempts,
                 200.0,
             )
-            .tried("S9", "503", told.clone(), [0, 1, 0], 1, 2.0)
+            .tried("S9", "503", &told, [0, 1, 0], 1, 2.0)
             .written()
     };
 
@@ -273,24 +273,36 @@ fn what_a_breaker_does_is_expected_and_it_is_waited_for_after_each_fault() {
         .found(
             "no-effective-breaker",
             "ok",
-            json!({ "calls_per_page": 1.0, "late_in_503s": 0.02, "late_in_resets": 0.02 }),
+            &json!({ "calls_per_page": 1.0, "late_in_503s": 0.02, "late_in_resets": 0.02 }),
         )
         .found(
             "breaker-never-closes",
             "ok",
-            json!({ "back_after_503s_us": 3_000_000, "back_after_resets_us": 1_000_000 }),
+            &json!({ "back_after_503s_us": 3_000_000, "back_after_resets_us": 1_000_000 }),
         )
         .ok(&["breaker-opens-on-4xx", "retries-4xx"])
-        .tried("S8", "404", json!({ "abort": 404 }), [0, 1, 0], 1, 2.0)
-        .tried("S21", "404", json!({ "abort": 404 }), [0, 160, 0], 160, 2.0)
-        .tried("S11", "503", abort.clone(), [0, 1, 0], 1, 2.0)
-        .tried("S15", "503", abort, [20, 80, 0], 30, 2.0);
+        .tried("S8", "404", &json!({ "abort": 404 }), [0, 1, 0], 1, 2.0)
+        .tried(
+            "S21",
+            "404",
+            &json!({ "abort": 404 }),
+            [0, 160, 0],
+            160,
+            2.0,
+        )
+        .tried("S11", "503", &abort, [0, 1, 0], 1, 2.0)
+        .tried("S15", "503", &abort, [20, 80, 0], 30, 2.0);
     audited.0["experiments"][3]["seen"]["over_time"] = json!({
         "step_ms": 500, "armed_ms": 500, "removed_ms": 2_000, "steps": [step(20), step(10), step(0), step(0), step(20)],
     });
 
     let text = audited.written();
 
+    // Ten calls were made until it opened, of four times as many pages.
+    assert!(
+        text.contains("\"up-answers-503\"\nduration = \"4s\""),
+        "{text}"
+    );
     let back = ["up.rate >= 0.5x baseline within 8s".to_owned()];
     let (expect, after) = phase(&text, "up-answers-503").unwrap();
     assert_eq!(
@@ -317,7 +329,7 @@ fn what_a_breaker_does_is_expected_and_it_is_waited_for_after_each_fault() {
 fn what_held_and_cannot_be_expected_is_named() {
     let text = Audited::new()
         .ok(&["no-bulkhead"])
-        .tried("S4", "/items", hangs(), [0, 1, 0], 1, 300.0)
+        .tried("S4", "/items", &hangs(), [0, 1, 0], 1, 300.0)
         .written();
 
     assert!(

@@ -18,7 +18,7 @@ pub(super) struct KeptPhase {
     pub(super) faults: Vec<Value>,
     /// Where it has another number of pages than the load says.
     pub(super) pages: Option<u64>,
-    /// How long a page takes in calm.
+    /// How long each of these takes at most.
     pub(super) page: Duration,
     pub(super) expect: Vec<String>,
     /// So many seconds after the fault calls come as in calm; none where that is not expected.
@@ -130,7 +130,7 @@ impl Kept<'_> {
     fn answers_404(&self) -> Vec<Draft<'_>> {
         let mut drafts = self.drafts("answers-404", "S8", "404", Some("S21"));
         for draft in &mut drafts {
-            draft.phase.pages = self.pages_until_open();
+            draft.lasts(self.pages_until_open());
             self.expect_calls(draft, &[Id::Retries4xx]);
             if self.is_ok(Id::BreakerOpensOn4xx) && draft.alike.len() < draft.all.len() {
                 let route = &self.calm.route;
@@ -188,23 +188,26 @@ impl Kept<'_> {
                 Some(pages) => {
                     let route = &self.calm.route;
                     let told = format!("{route}.calls_per_page <= 0.6x baseline");
-                    draft.phase.pages = Some(pages);
+                    draft.lasts(Some(pages));
                     draft.phase.expect.push(told);
                     draft
                         .phase
                         .shows
                         .extend([Id::NoEffectiveBreaker, Id::BreakerIgnores5xx]);
                 }
-                None if !self.is_any_defect(&[Id::NoRetryBudget, Id::UncappedBackoff]) => {
-                    if self.expect_calls(draft, &[Id::NestedRetries]) {
-                        self.also_shows(draft, &[Id::FallbackSameDependency]);
-                    }
-                }
-                None => {}
+                None => self.expect_one_layer(draft),
             }
             self.expect_back(draft, &[Id::BreakerNeverCloses, Id::StickyFallback]);
         }
         drafts
+    }
+
+    /// No more attempts than were seen, unless so many are a defect.
+    fn expect_one_layer(&self, draft: &mut Draft<'_>) {
+        let is_defect = self.is_any_defect(&[Id::NoRetryBudget, Id::UncappedBackoff]);
+        if !is_defect && self.expect_calls(draft, &[Id::NestedRetries]) {
+            self.also_shows(draft, &[Id::FallbackSameDependency]);
+        }
     }
 
     /// S9: fewer attempts than where nobody asks to wait. A client without retries has nothing to show.
@@ -402,6 +405,14 @@ impl Kept<'_> {
 }
 
 impl Draft<'_> {
+    /// As long as so many pages take while calls go on.
+    fn lasts(&mut self, pages: Option<u64>) {
+        let Some(pages) = pages else { return };
+        let page = self.alike.iter().map(|it| it.seen.page_max_ms);
+        self.phase.page = Duration::from_secs_f64(page.fold(0.0, f64::max) / 1_000.0);
+        self.phase.pages = Some(pages);
+    }
+
     fn shows_if_expects(&mut self, id: Id) {
         if !self.phase.expect.is_empty() {
             self.phase.shows.push(id);
