@@ -293,9 +293,8 @@ impl Kept<'_> {
         is_expected
     }
 
-    /// Half as long again as was seen, and at most as long as a page may take. Whether that is expected, as all of the checks held.
+    /// Half as long again as was seen, for a busy machine 100 ms longer at least, and at most as long as a page may take. Whether that is expected, as all of the checks held.
     fn expect_in_time(&self, draft: &mut Draft<'_>, shows: &[Id]) -> bool {
-        /// What a busy machine may add.
         const SPARE_MS: f64 = 100.0;
         let limit = budget(self.report).as_secs_f64() * 1_000.0;
         let seen = draft.all.iter().map(|it| it.seen.page_max_ms);
