@@ -17,13 +17,14 @@ mod record;
 mod recording;
 mod request_journal;
 mod scrape;
+mod serial;
 mod services;
 mod story;
 mod tail;
 mod verdict;
 
 pub use self::{
-    account::{Account, Moment, Outage, RouteAccount, Saved},
+    account::{Account, Moment, Outage, RetryWaits, RouteAccount, Saved},
     ceiling::{Ceiling, ceiling},
     control::RunError,
     event::{

@@ -72,8 +72,11 @@ impl Lab<'_> {
         quiet: Duration,
         at_least: Option<Duration>,
     ) -> Result<Trial, AuditError> {
-        const LIMIT: Duration = Duration::from_secs(8);
         const PAUSE: Duration = Duration::from_millis(150);
+        let limit = match self.options.fast {
+            true => Duration::from_millis(1_500),
+            false => Duration::from_secs(8),
+        };
         self.settle(Duration::from_millis(200), Duration::from_secs(1))
             .await?;
         let began = Instant::now();
@@ -90,7 +93,7 @@ impl Lab<'_> {
                         break;
                     }
                 }
-                None if pages >= PAGES || (pages >= PAGES_MIN && took >= LIMIT) => break,
+                None if pages >= PAGES || (pages >= PAGES_MIN && took >= limit) => break,
                 None => {}
             }
         }

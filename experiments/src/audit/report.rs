@@ -65,6 +65,9 @@ pub enum AuditVerdict {
     Inconclusive,
 }
 
+/// Why a check was not made with `--only`.
+const NOT_ASKED_FOR: &str = "it was not asked for with --only";
+
 /// Why a check was not made with `--fast`.
 pub(super) const LEFT_OUT_BY_FAST: &str = "it takes load, which --fast leaves out";
 
@@ -166,13 +169,18 @@ impl AuditReport {
             let wanted = self.wants(&finding);
             self.findings.push(match wanted {
                 true => finding,
-                false => finding.untold("it was not asked for with --only"),
+                false => finding.untold(NOT_ASKED_FOR),
             });
         }
     }
 
     fn wants(&self, finding: &Finding) -> bool {
         self.only.is_empty() || self.only.contains(&finding.id)
+    }
+
+    /// The findings without those that `--only` left out.
+    pub fn looked_for(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|it| it.why != NOT_ASKED_FOR)
     }
 
     /// Says the verdict.

@@ -27,7 +27,7 @@ pub fn audit_schema() -> Value {
     let exemplar = object(
         &["took_ms", "status", "degraded", "attempts"],
         json!({
-            "took_ms": maybe("number"), "left_ms": maybe("number"), "status": maybe("integer"), "degraded": yes,
+            "took_ms": maybe("number"), "left_ms": maybe("number"), "status": maybe("integer"), "degraded": yes, "request_id": text,
             "attempts": { "type": "array", "maxItems": 16, "items": attempt }, "more": whole,
         }),
     );

@@ -52,6 +52,9 @@ pub struct ExemplarPage {
     pub status: Option<u16>,
     /// Whether it said that something was missing.
     pub degraded: bool,
+    /// The `x-request-id` that it carried, by which the service's own logs may be searched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
     /// Its attempts in the order in which they began, at most 16.
     pub attempts: Vec<ExemplarAttempt>,
     /// Attempts that are left out.
@@ -202,6 +205,7 @@ fn exemplar(trial: &Trial) -> Option<ExemplarPage> {
         left_ms: page.left.map(since),
         status: page.status,
         degraded: page.degraded,
+        request_id: page.request_id.clone(),
         attempts: shown.collect(),
         more: sorted.len().saturating_sub(ATTEMPTS_MAX),
     })

@@ -77,7 +77,7 @@ pub enum EvidenceMeasure {
     RetrySpread,
     /// The time after which the client itself ended attempts: the median.
     ClientTimeout,
-    /// Attempts that were still open so long after the phase began.
+    /// Attempts of the phase that were open for longer than that.
     OpenAfter(Duration),
     /// Connections that carried another attempt after one that failed.
     ReusedAfterError,

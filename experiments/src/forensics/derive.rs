@@ -123,6 +123,12 @@ pub fn open_at(attempts: &[AttemptRecord], at: u64) -> usize {
     attempts.iter().filter(is_open).count()
 }
 
+/// Attempts that were open for longer than `limit`, in µs: they took longer to end, or are still open after that time.
+#[must_use]
+pub fn open_longer(attempts: &[AttemptRecord], limit: u64) -> usize {
+    attempts.iter().filter(|it| it.duration() > limit).count()
+}
+
 /// Connections that carried another attempt after one that failed without an answer.
 #[must_use]
 pub fn reused_after_error(attempts: &[AttemptRecord]) -> usize {

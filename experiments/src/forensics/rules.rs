@@ -3,6 +3,7 @@
 //! Each rule says *defect*, *ok*, *undetermined, because …* or *does not apply*: never a guess. What was not tried, a
 //! fault that never struck and too few samples are undetermined. A defect that follows from another one is told there.
 
+mod bodies;
 mod breaker;
 mod connections;
 mod fallback;
@@ -172,6 +173,7 @@ pub fn findings(route: &str, scale: &Scale, battery: &Battery) -> Vec<Finding> {
     let case = Case { scale, battery };
     let mut outcomes = timeouts::outcomes(&case);
     outcomes.extend(retries::outcomes(&case));
+    outcomes.extend(bodies::outcomes(&case));
     outcomes.extend(connections::outcomes(&case));
     outcomes.extend(breaker::outcomes(&case));
     outcomes.extend(fallback::outcomes(&case));

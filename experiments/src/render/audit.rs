@@ -2,7 +2,7 @@
 
 use super::{
     Line, Tone,
-    evidence::{calls_of, counted, in_one_line, served, time, title},
+    evidence::{calls_of, counted, in_one_line, joined, served, shown_by, time, title},
 };
 use crate::{
     audit::{AuditEvent, AuditReport, AuditVerdict, CalmRecord, ExperimentRecord},
@@ -28,8 +28,8 @@ impl AuditTerminal {
             AuditEvent::Ready => vec![plain("The service serves its page.")],
             AuditEvent::Calm(calm) => calm_lines(calm),
             AuditEvent::Experiment(record) => {
-                // Rounds of one experiment are one line each only where their form differs.
-                let told = format!("{} {}", record.id, record.form);
+                // Rounds of one experiment are one line each only where their form or their path differs.
+                let told = format!("{} {} {}", record.id, record.form, record.fault);
                 if self.last == told {
                     return Vec::new();
                 }
@@ -54,12 +54,12 @@ impl AuditTerminal {
     pub fn report(report: &AuditReport) -> Vec<Line> {
         let mut lines = Vec::new();
         let of = |verdict: Verdict| {
-            let found = report.findings.iter();
+            let found = report.looked_for();
             found.filter(move |it| it.verdict == verdict)
         };
         for finding in worst_first(report) {
             lines.push(plain(""));
-            lines.extend(defect(finding));
+            lines.extend(defect(report, finding));
         }
         // With one dependency its name would be noise.
         let several = report.calm.len() > 1;
@@ -78,8 +78,19 @@ impl AuditTerminal {
                 lines.extend(wrapped(label, &format!("{}: {told}", ids.join(", ")), tone));
             }
         }
+        let left_out = report.findings.len() - report.looked_for().count();
+        if left_out > 0 {
+            lines.push(plain(""));
+            lines.push(plain(&format!("Not asked for with --only: {left_out}")));
+        }
         lines.push(plain(""));
         lines.extend(verdict(report));
+        let how = joined(report.joined_by);
+        lines.extend(wrapped(
+            "joined",
+            &format!("calls to pages {how}"),
+            Tone::Plain,
+        ));
         // A command to paste is not broken into lines.
         lines.push(plain(&format!("again     {}", report.reproduce)));
         lines
@@ -126,7 +137,7 @@ fn experiment(record: &ExperimentRecord) -> Vec<Line> {
     wrapped(&format!("  {}", record.id), &text, Tone::Plain)
 }
 
-fn defect(finding: &Finding) -> Vec<Line> {
+fn defect(report: &AuditReport, finding: &Finding) -> Vec<Line> {
     let severity = format!("{:?}", finding.severity).to_uppercase();
     let mut lines = wrapped(
         &severity,
@@ -142,6 +153,10 @@ fn defect(finding: &Finding) -> Vec<Line> {
     let seen = in_one_line(&finding.evidence);
     if !seen.is_empty() {
         lines.extend(wrapped("seen", &seen, Tone::Plain));
+    }
+    let page = shown_by(report, finding).and_then(|it| it.seen.exemplar.as_ref());
+    if let Some(id) = page.and_then(|it| it.request_id.as_ref()) {
+        lines.extend(wrapped("page", &format!("x-request-id {id}"), Tone::Plain));
     }
     lines.extend(wrapped("change", &finding.fix, Tone::Good));
     if !finding.hint.is_empty() {
@@ -185,11 +200,8 @@ pub(super) fn by_reason(
 /// The verdict in one sentence.
 pub(super) fn sentence(report: &AuditReport) -> String {
     let count = |verdict: Verdict| {
-        report
-            .findings
-            .iter()
-            .filter(|it| it.verdict == verdict)
-            .count()
+        let found = report.looked_for();
+        found.filter(|it| it.verdict == verdict).count()
     };
     let untold = match count(Verdict::Undetermined) {
         0 => String::new(),

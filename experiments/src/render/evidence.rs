@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     audit::{AuditReport, CalmRecord, ExperimentRecord},
     expectation::Unit,
-    forensics::{Finding, FindingId as Id},
+    forensics::{Finding, FindingId as Id, join::JoinedBy},
 };
 
 /// What a finding rests on, as pairs of a name and a value. What says nothing is left out.
@@ -75,10 +75,11 @@ fn label(key: &str) -> String {
         "watched_us" => "watched for",
         "starts_after_a_silence" => "calls at once after a silence",
         "after" => "waits after",
+        "where" => "the calls met",
         "waits" => "waits measured",
         "median_us" => "median wait",
-        "p10_us" => "a tenth of the waits is below",
-        "p85_us" => "most waits are below",
+        "p10_us" => "a tenth of the waits is shorter than",
+        "p85_us" => "most waits are shorter than",
         "spread" => "spread, as a share of the median",
         "first_us" => "median first wait",
         "second_us" => "median second wait",
@@ -98,7 +99,7 @@ fn label(key: &str) -> String {
         "late_repeated" => "of these repeated",
         "attempts_for_each_call" => "attempts for each call",
         "failing_percent" => "share of calls that fail",
-        "told_to_wait" => "told to wait",
+        "told_to_wait" => "attempts that were told to wait",
         "ignored" => "asked again too early after",
         "waited_out" => "waited past the budget for",
         "path" => "path",
@@ -172,6 +173,15 @@ fn list(key: &str, values: &[Value]) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
+/// How calls were joined to pages.
+pub(super) const fn joined(by: JoinedBy) -> &'static str {
+    match by {
+        JoinedBy::Id => "by an id that the service passes on",
+        JoinedBy::Serial => "by asking for one page at a time",
+        JoinedBy::Totals => "by totals alone",
+    }
+}
+
 /// A time for a person, from ms.
 pub(super) fn time(ms: f64) -> String {
     Unit::Time.show(ms.max(0.0) / 1_000.0)
@@ -228,6 +238,12 @@ pub(super) fn shown_by<'r>(
     finding: &Finding,
 ) -> Option<&'r ExperimentRecord> {
     let ids = experiments_of(finding.id);
+    let attempts = |it: &&ExperimentRecord| {
+        it.seen
+            .exemplar
+            .as_ref()
+            .map_or(0, |it| it.attempts.len() + it.more)
+    };
     let path = finding.evidence["path"].as_str();
     let of_path = |it: &ExperimentRecord| match (path, &it.path) {
         (Some(path), Some(alone)) => path == alone,
@@ -241,20 +257,16 @@ pub(super) fn shown_by<'r>(
             .iter()
             .filter(of_route)
             .filter(|it| it.id == *id);
-        // A form that the evidence names is what the finding is about.
+        // A form that the sentence names is what the finding is about, else one of the evidence.
         let evidence = finding.evidence.to_string();
-        let named = own
-            .clone()
-            .filter(|it| !it.form.is_empty() && evidence.contains(&it.form));
-        let attempts = |it: &&ExperimentRecord| {
-            it.seen
-                .exemplar
-                .as_ref()
-                .map_or(0, |it| it.attempts.len() + it.more)
+        let named_in = |text: &str| {
+            let named = own.clone();
+            let named = named.filter(|it| !it.form.is_empty() && text.contains(&it.form));
+            named.max_by_key(attempts)
         };
-        named
-            .max_by_key(attempts)
-            .or_else(|| own.max_by_key(attempts))
+        named_in(&finding.sentence)
+            .or_else(|| named_in(&evidence))
+            .or_else(|| own.clone().max_by_key(attempts))
     })
 }
 

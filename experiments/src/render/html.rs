@@ -2,6 +2,7 @@
 
 mod audit;
 mod charts;
+mod histogram;
 mod hypotheses;
 mod latency;
 mod map;
@@ -19,6 +20,8 @@ use super::span;
 use crate::run::{Exemplar, RunRecord, Verdict};
 
 const STYLE: &str = include_str!("html/style.css");
+/// Of tables whose last column is a bar.
+const BARS_STYLE: &str = include_str!("html/bars.css");
 const SCRIPT: &str = include_str!("html/script.js");
 /// The result as JSON is left out of the page where it is longer.
 const JSON_BYTES_MAX: usize = 400 * 1024;
@@ -31,7 +34,7 @@ pub fn html(record: &RunRecord) -> String {
     page.put(format_args!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}: {}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n",
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}: {}</title>\n<style>\n{STYLE}{BARS_STYLE}</style>\n</head>\n<body>\n",
         record.verdict.word(),
         escape(&run.title)
     ));

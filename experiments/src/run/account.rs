@@ -6,20 +6,23 @@ mod breaker;
 mod callers;
 mod calls;
 mod effect;
+mod join;
 mod noticed;
 mod outage;
 mod saved;
+mod waits;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::calls::CallLog;
-use self::calls::{Call, id_of};
+use self::{calls::Call, join::RouteJoin};
 use super::{
     event::HopSummary,
     recording::{Page, Span},
 };
+use crate::forensics::join::JoinedBy;
 
 /// What happened: who calls whom, and the story of each outage.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -87,11 +90,14 @@ pub struct RouteAccount {
     pub route: String,
     /// Calls during the run.
     pub calls: u64,
-    /// Those that carried the id of one of the load's pages that ended.
+    /// Those that were joined to one of the load's pages that ended.
     pub of_pages: u64,
-    /// Those that carried the id of a page that was cut off when the load ended.
+    /// Those that were joined to a page that was cut off when the load ended.
     #[serde(default)]
     pub of_cut_off: u64,
+    /// How calls were joined to pages: `totals` where most of them were not, so that nothing is said of single pages' calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined_by: Option<JoinedBy>,
     /// The route whose upstream made most of these calls; none for calls of what the load asks directly, or where
     /// that is unknown (`of_pages` is 0 then).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,6 +124,18 @@ pub struct Outage {
     pub effect: Option<Effect>,
     /// What kept the page up.
     pub saved: Vec<Saved>,
+    /// How long clients waited before they tried again, for each route with faults whose calls are joined to pages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retry_waits: Vec<RetryWaits>,
+}
+
+/// How long clients of a route waited before they tried again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RetryWaits {
+    /// The route.
+    pub route: String,
+    /// From the end of a failed call to the start of the next one for the same page, in ms; at most 1,000 of them.
+    pub waits_ms: Vec<f64>,
 }
 
 /// What users saw of an outage: from the first page that it changed to the last one.
@@ -197,8 +215,12 @@ pub(crate) struct Seen<'s> {
     pub(crate) calls: CallLog,
     /// The load's pages that ended.
     pub(crate) pages: Vec<Page>,
-    /// The numbers of those that were cut off when the load ended.
-    pub(crate) cut_off: Vec<u64>,
+    /// The numbers of those that were cut off when the load ended, and when they were to be sent.
+    pub(crate) cut_off: Vec<(u64, u64)>,
+    /// Whether another endpoint was asked meanwhile.
+    pub(crate) is_watched: bool,
+    /// How the calls of each route were joined to pages, in the order of [`CallLog::routes`]; filled by [`Seen::join`].
+    pub(crate) joined: Vec<RouteJoin>,
     /// The trace id of a page by its number.
     pub(crate) trace_id: &'s dyn Fn(u64) -> String,
     /// How a fallback's answer is known, in words.
@@ -239,23 +261,6 @@ pub(crate) fn account(mut seen: Seen<'_>) -> Account {
 }
 
 impl Seen<'_> {
-    /// Says of each call which page it was for.
-    fn join(&mut self) {
-        self.pages.sort_unstable_by_key(|it| it.number);
-        let id = |number: u64| id_of(&(self.trace_id)(number));
-        let pages: HashMap<u128, u64> = (0..)
-            .zip(&self.pages)
-            .filter_map(|(index, page)| Some((id(page.number)?, index)))
-            .collect();
-        let cut_off: HashSet<u128> = self.cut_off.iter().filter_map(|it| id(*it)).collect();
-        let ids = std::mem::take(&mut self.calls.ids);
-        for (number, call) in &mut self.calls.calls {
-            let id = ids.get(number);
-            call.page = id.and_then(|id| pages.get(id)).copied();
-            call.is_cut_off = id.is_some_and(|id| cut_off.contains(id));
-        }
-    }
-
     /// Finds when each fault acted for the first time. It was on then: arming it takes a moment, and a call may come before
     /// the answer that it is armed.
     fn find_first_injected(&mut self) -> Vec<FirstInjected> {

@@ -374,6 +374,7 @@ pub fn result_schema() -> Value {
                 "calls_unknown": text, "fallback": text,
                 "routes": list(object(&["route", "calls", "of_pages"], json!({
                     "route": text, "calls": whole, "of_pages": whole, "of_cut_off": whole, "called_by": text,
+                    "joined_by": { "enum": ["id", "serial", "totals"] },
                 }))),
                 "pages": object(&["asked", "ended", "cut_off"], json!({ "asked": whole, "ended": whole, "cut_off": whole })),
                 "between": list(object(&["name", "from_ms", "to_ms", "hops"], json!({
@@ -388,6 +389,7 @@ pub fn result_schema() -> Value {
                     })),
                     "moments": list(object(&["at_ms", "what", "text"], json!({ "at_ms": whole, "what": text, "text": text }))),
                     "saved": list(object(&["by", "text"], json!({ "by": text, "text": text }))),
+                    "retry_waits": list(object(&["route", "waits_ms"], json!({ "route": text, "waits_ms": list(number.clone()) }))),
                 }))),
             })),
             "notes": list(text.clone()),

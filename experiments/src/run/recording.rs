@@ -272,10 +272,10 @@ impl Recording {
         self.load.pages.clone()
     }
 
-    /// The numbers of the load's pages that were asked for and have not ended.
-    pub(crate) fn unfinished_pages(&self) -> Vec<u64> {
-        let left = self.load.unfinished.iter().map(|(number, _)| *number);
-        self.load.open.keys().copied().chain(left).collect()
+    /// The load's pages that were asked for and have not ended: their numbers, and when they were to be sent.
+    pub(crate) fn unfinished_pages(&self) -> Vec<(u64, u64)> {
+        let open = self.load.open.iter().map(|(number, at)| (*number, *at));
+        open.chain(self.load.unfinished.iter().copied()).collect()
     }
 
     /// The load's pages that were to be sent within a time.

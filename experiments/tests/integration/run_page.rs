@@ -2,8 +2,9 @@
 //! the fault.
 
 use brownout_experiment::{
+    forensics::join::JoinedBy,
     render::html,
-    run::{Event, HopSummary, RunRecord},
+    run::{Event, HopSummary, RetryWaits, RunRecord},
 };
 
 use crate::page_text::read;
@@ -128,6 +129,72 @@ fn the_banner_says_when_users_saw_it_by_the_wall_clock() {
     for said in [
         "from 9.00s to 29.00s of the run (20.00s, 23:59:59 to 00:00:19 UTC)",
         "from 9.51s to 40.12s of the run (30.61s, 00:00:00 to 00:00:30 UTC); the last one 11.12s later than the fault",
+    ] {
+        assert!(page.contains(said), "{said}");
+    }
+}
+
+#[test]
+fn the_map_says_how_calls_were_joined_to_pages() {
+    let mut record = record();
+    let told = |record: &mut RunRecord, by: JoinedBy, of_pages: u64| {
+        let routes = &mut record.account.as_mut().unwrap().routes;
+        let route = routes.iter_mut().find(|it| it.route == "recommendations");
+        let route = route.unwrap();
+        (route.calls, route.of_pages, route.of_cut_off) = (100, of_pages, 0);
+        route.joined_by = Some(by);
+        html(record)
+    };
+
+    let by_id = told(&mut record, JoinedBy::Id, 90);
+    let by_time = told(&mut record, JoinedBy::Serial, 90);
+    let some = told(&mut record, JoinedBy::Totals, 10);
+    let none = told(&mut record, JoinedBy::Totals, 0);
+
+    let without = "without the id of a page of the load";
+    assert!(by_id.contains(&format!(
+        "100 calls in the run: 90 for pages that ended, 10 {without}"
+    )));
+    assert!(by_time.contains(
+        "100 calls in the run, joined to pages by time: 90 for pages that ended, 10 while no page was asked for"
+    ));
+    assert!(some.contains(&format!("10 for pages that ended, 90 {without}")));
+    assert!(none.contains(
+        "Who makes these calls is undetermined, because they carry no id of a page, and are not joined to pages by time:"
+    ));
+}
+
+#[test]
+fn the_banner_does_not_hide_that_something_is_undetermined() {
+    let mut record = record();
+    let outage = &mut record.account.as_mut().unwrap().outages[0];
+    outage.saved.retain(|it| it.by == "fallback");
+    let mut unknown = outage.saved[0].clone();
+    unknown.by = "undetermined".to_owned();
+    outage.saved.push(unknown);
+
+    assert!(
+        html(&record).contains("<dd>A fallback. Whether anything else did is undetermined.</dd>")
+    );
+}
+
+#[test]
+fn waits_before_retries_are_a_histogram() {
+    let mut record = record();
+    assert!(!html(&record).contains("were tried again"));
+
+    let outage = &mut record.account.as_mut().unwrap().outages[0];
+    outage.retry_waits = vec![RetryWaits {
+        route: "recommendations".to_owned(),
+        waits_ms: vec![41.0, 43.5, 78.0, 99.0],
+    }];
+    let page = html(&record);
+
+    for said in [
+        "Waits before calls to recommendations were tried again",
+        "4 waits: from the end of an attempt to the start of the next.",
+        "<th scope=\"row\">40 to 50 ms</th><td class=\"n\">2</td>",
+        ".waterfall",
     ] {
         assert!(page.contains(said), "{said}");
     }

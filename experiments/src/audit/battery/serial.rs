@@ -84,7 +84,8 @@ impl Experiments<'_, '_> {
         let faults = self.on_paths(&json!({ "latency": duration(slow) }));
         let patience = Patience::of(self.lab.patience());
         let form = duration(slow);
-        let mut trial = self.serial("S1", &form, &faults, 15, patience).await?;
+        let pages = if self.lab.options.fast { 10 } else { 15 };
+        let mut trial = self.serial("S1", &form, &faults, pages, patience).await?;
         let calls = trial.attempts.len() as f64 / trial.pages.len().max(1) as f64;
         if calls > self.calm.scale.calls_per_page * 1.1 {
             // A hedge that learns needs to see more.
@@ -95,12 +96,17 @@ impl Experiments<'_, '_> {
         Ok(())
     }
 
-    /// Twice what is usual, and well below the client's time-out.
+    /// Twice what is usual, and so that a call is still answered well within the client's shortest time-out.
     fn slow_latency(&self) -> Duration {
-        let usual = Duration::from_micros(self.calm.scale.call_p95 * 2);
-        usual
+        let usual = Duration::from_micros(self.calm.scale.call_p95);
+        let own = self.battery.hang.iter().flat_map(Trial::own_timeouts);
+        let shortest = own.min().map_or(self.timeout(), Duration::from_micros);
+        let spare = shortest.mul_f64(0.8).saturating_sub(usual);
+        (usual * 2)
             .max(Duration::from_millis(60))
-            .min(self.timeout().mul_f64(0.6))
+            .min(shortest.mul_f64(0.6))
+            .min(spare)
+            .max(Duration::from_millis(1))
     }
 
     /// S3: a kept connection is reset.
@@ -260,6 +266,12 @@ impl Experiments<'_, '_> {
         ] {
             let abort = json!({ "abort": { "status": status, "retry_after": value } });
             for (path, faults) in self.each_alone(&abort) {
+                // Who waits for one Retry-After waits for another, and each takes longer than a page.
+                let waits =
+                    |it: &Trial| it.path == path && it.longest_wait() as f64 >= seconds * 1e6;
+                if self.battery.retry_after.iter().any(waits) {
+                    continue;
+                }
                 self.settle_before().await?;
                 let began = Instant::now();
                 let mut trial = self.serial("S9", form, &faults, 1, patience).await?;

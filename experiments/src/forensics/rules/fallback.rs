@@ -178,6 +178,14 @@ pub(super) fn hedge(case: &Case<'_>) -> Outcome {
         Ok(trial) => trial,
         Err(why) => return Outcome::unknown(id, why),
     };
+    let whole = trial.pages.iter().filter(|it| it.is_whole()).count();
+    if whole * 10 < trial.pages.len() * 9 {
+        let why = format!(
+            "of {} pages whose calls were slower than usual only {whole} were whole: it gave them up",
+            trial.pages.len()
+        );
+        return Outcome::unknown(id, why);
+    }
     let calls = trial.attempts.len() as f64 / trial.pages.len() as f64;
     let factor = calls / case.scale.calls_per_page.max(0.01);
     let (pairs, calling) = hedged_pages(trial);
@@ -259,7 +267,7 @@ fn cancellation(case: &Case<'_>) -> Outcome {
         Ok(trials) => trials,
         Err(why) => return Outcome::unknown(id, why),
     };
-    let mut latest: Option<u64> = None;
+    let mut latest: Option<(u64, &str)> = None;
     let mut left = 0;
     for trial in trials {
         let by_page = match trial.by_page() {
@@ -270,14 +278,16 @@ fn cancellation(case: &Case<'_>) -> Outcome {
             let Some(gone) = page.left else { continue };
             left += 1;
             let since = attempts.iter().map(|it| it.t_head.saturating_sub(gone));
-            latest = latest.max(since.max());
+            latest = latest.max(since.max().map(|it| (it, trial.form.as_str())));
         }
     }
     if left == 0 {
         return Outcome::unknown(id, "no caller left");
     }
-    let latest = latest.unwrap_or(0);
-    let evidence = json!({ "callers_that_left": left, "last_start_us": latest, "budget_us": case.scale.budget });
+    let (latest, form) = latest.unwrap_or_default();
+    let evidence = json!({
+        "callers_that_left": left, "last_start_us": latest, "budget_us": case.scale.budget, "where": form,
+    });
     // Threaded servers cannot see a caller leave: bounded by their own deadline they are healthy.
     if latest > case.scale.budget {
         return Outcome::defect(

@@ -5,13 +5,13 @@ mod findings;
 mod story;
 mod tried;
 
-use super::{JSON_BYTES_MAX, Page, STYLE, escape, words};
+use super::{BARS_STYLE, JSON_BYTES_MAX, Page, STYLE, escape, words};
 use crate::{
     audit::{AuditReport, AuditVerdict},
     forensics::{Finding, Verdict},
     render::{
         audit::worst_first,
-        evidence::{counted, title},
+        evidence::{counted, joined, title},
     },
 };
 
@@ -37,11 +37,7 @@ pub fn audit_html(report: &AuditReport) -> String {
         escape(&report.reproduce),
         escape(&report.page.origin),
         escape(&report.page.path),
-        match report.joined_by {
-            crate::forensics::join::JoinedBy::Id => "by an id that the service passes on",
-            crate::forensics::join::JoinedBy::Serial => "by asking for one page at a time",
-            crate::forensics::join::JoinedBy::Totals => "by totals alone",
-        }
+        joined(report.joined_by)
     ));
     let text = serde_json::to_string(report).expect("a report is JSON");
     if text.len() <= JSON_BYTES_MAX {
@@ -71,7 +67,7 @@ fn header(page: &mut Page, report: &AuditReport) {
     page.put(format_args!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{word} {about}</title>\n<style>\n{STYLE}{OWN_STYLE}</style>\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{word} {about}</title>\n<style>\n{STYLE}{BARS_STYLE}{OWN_STYLE}</style>\n\
          </head>\n<body>\n<header class=\"{class}\">\n<p class=\"kicker\">brownout audit</p>\n<h1>{about}</h1>\n\
          <p class=\"verdict\"><strong>{word}</strong>{badge} {}</p>\n\
          <p class=\"facts\">{}{} looked for · {} found · {} not there · {} undetermined · {} not applicable · a page may take {}</p>\n</header>\n",
@@ -80,7 +76,7 @@ fn header(page: &mut Page, report: &AuditReport) {
             "" => String::new(),
             at => format!("{} · ", escape(&at.replace('T', " ").replace('Z', " UTC"))),
         },
-        counted(report.findings.len(), "kind of defect").replace("kind of defects", "kinds of defects"),
+        counted(report.looked_for().count(), "kind of defect").replace("kind of defects", "kinds of defects"),
         count(Verdict::Defect),
         count(Verdict::Ok),
         count(Verdict::Undetermined),
@@ -97,7 +93,7 @@ fn untold(report: &AuditReport) -> String {
         0 => String::new(),
         some => format!(
             " <span class=\"badge unsure\">{some} of {} undetermined</span>",
-            report.findings.len()
+            report.looked_for().count()
         ),
     }
 }
@@ -135,6 +131,6 @@ fn lower(text: &str) -> String {
 }
 
 fn of(report: &AuditReport, verdict: Verdict) -> Vec<&Finding> {
-    let found = report.findings.iter();
+    let found = report.looked_for();
     found.filter(|it| it.verdict == verdict).collect()
 }

@@ -1,7 +1,10 @@
 //! Who calls whom, and where brownout stands.
 
 use super::{Page, escape};
-use crate::run::{Account, FaultTruth, RouteAccount, RunRecord};
+use crate::{
+    forensics::join::JoinedBy,
+    run::{Account, FaultTruth, RouteAccount, RunRecord},
+};
 
 /// Deeper than this no call is followed.
 const DEPTH_MAX: usize = 8;
@@ -45,7 +48,7 @@ pub(super) fn write(page: &mut Page, record: &RunRecord) {
         .filter(|it| it.of_pages == 0)
         .collect();
     if !unknown.is_empty() {
-        page.put(format_args!("<p>Who makes these calls is undetermined, because they carry no id of a page:</p>\n<ul class=\"map\">\n"));
+        page.put(format_args!("<p>Who makes these calls is undetermined, because they carry no id of a page, and are not joined to pages by time:</p>\n<ul class=\"map\">\n"));
         for it in unknown {
             page.put(format_args!(
                 "<li>{}</li>\n",
@@ -85,7 +88,11 @@ fn branches(
 }
 
 fn calls(route: &RouteAccount) -> String {
-    let all = format!("{} calls in the run", route.calls);
+    let by_time = match route.joined_by {
+        Some(JoinedBy::Serial) => ", joined to pages by time",
+        Some(JoinedBy::Id | JoinedBy::Totals) | None => "",
+    };
+    let all = format!("{} calls in the run{by_time}", route.calls);
     let others = route
         .calls
         .saturating_sub(route.of_pages + route.of_cut_off);
@@ -100,7 +107,12 @@ fn calls(route: &RouteAccount) -> String {
         ));
     }
     if others > 0 {
-        parts.push(format!("{others} for no page of the load"));
+        parts.push(match route.joined_by {
+            Some(JoinedBy::Serial) => format!("{others} while no page was asked for"),
+            Some(JoinedBy::Id | JoinedBy::Totals) | None => {
+                format!("{others} without the id of a page of the load")
+            }
+        });
     }
     format!("{all}: {}", parts.join(", "))
 }

@@ -229,8 +229,7 @@ pub(super) fn calls(page: &mut Page, record: &RunRecord) {
         calls_of(page, &parts, &hit);
     }
     page.put(format_args!(
-        "<p class=\"note\">A call counts in the phase in which it began. So a phase may have a call more or less \
-         than pages: a page that is sent just before a phase begins makes its call in it. \
+        "<p class=\"note\">A call counts in the phase in which it began: that may be the phase after the one in which its page counts. \
          Calls that had not ended when the load did are in no chart.</p>\n"
     ));
     if !hit.is_empty() && !others.is_empty() {

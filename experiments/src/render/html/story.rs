@@ -1,6 +1,6 @@
 //! What broke, when, who noticed and what kept the page up: in sentences.
 
-use super::{Page, escape};
+use super::{Page, escape, histogram};
 use crate::{
     expectation::Unit,
     render::markdown::{at, percent},
@@ -141,9 +141,10 @@ fn saved_in_a_word(outage: &Outage) -> String {
     if by("breaker") {
         helped.push("a circuit breaker");
     }
-    let besides = match by("breaker_seen") {
-        true => " A circuit breaker cut calls, but it is not shown that it kept the page up.",
-        false => "",
+    let besides = match (by("breaker_seen"), by("undetermined")) {
+        (true, _) => " A circuit breaker cut calls, but it is not shown that it kept the page up.",
+        (false, true) if !helped.is_empty() => " Whether anything else did is undetermined.",
+        (false, _) => "",
     };
     let saved = match helped.split_last() {
         Some((only, [])) => format!("{}.", capital(only)),
@@ -223,6 +224,17 @@ fn one(page: &mut Page, record: &RunRecord, phase: &PhaseRecord, index: usize) {
                 "What kept the page up",
                 saved.iter().map(String::as_str),
             );
+            for it in outage
+                .retry_waits
+                .iter()
+                .filter(|it| it.waits_ms.len() >= histogram::WAITS_MIN)
+            {
+                page.put(format_args!(
+                    "<p class=\"lead\"><strong>Waits before calls to {} were tried again</strong></p>\n",
+                    escape(&it.route)
+                ));
+                histogram::write(page, &it.waits_ms);
+            }
         }
         None => bare(page, record, phase, to),
     }

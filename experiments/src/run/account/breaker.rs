@@ -72,6 +72,7 @@ pub(super) fn read(
     let told = told.filter(|(hop, count)| hop == route && *count > 0);
     let told: u64 = told.map(|(_, count)| count).sum();
     let opened = first.last().map_or(span.from, |it| it.end.min(next));
+    let not_joined = seen.not_joined(&routes);
     // A page may have been asked for before the last call of another one began.
     let without = |to: u64| {
         let pages = pages_in(span.from, to);
@@ -82,16 +83,23 @@ pub(super) fn read(
         (false, true) => format!(" ({of_phase} of them in the phase {})", phase.name),
         _ => String::new(),
     };
+    let silent = seconds(next - opened);
+    let stopped = match (&not_joined, pages) {
+        (Some(_), _) => format!(
+            "none comes in {silent}, in which {} asked for",
+            match pages_in(opened, next).len() {
+                1 => "1 page is".to_owned(),
+                some => format!("{some} pages are"),
+            }
+        ),
+        (None, 1) => format!("1 page makes no call in {silent}{of_phase}"),
+        (None, some) => format!("{some} pages make no call in {silent}{of_phase}"),
+    };
     breaker.say(
         opened,
         "breaker_open",
         format!(
-            "Calls to {route} stop after {failed} failed: {} no call in {}{of_phase}. {}",
-            match pages {
-                1 => "1 page makes".to_owned(),
-                some => format!("{some} pages make"),
-            },
-            seconds(next - opened),
+            "Calls to {route} stop after {failed} failed: {stopped}. {}",
             match told {
                 0 => "From that it is inferred that a circuit breaker opens.".to_owned(),
                 1 => "A circuit breaker opens: its service counted that once in the phase."
@@ -118,7 +126,8 @@ pub(super) fn read(
                 from: last[0].start,
                 to: whole.to,
             };
-            let later = seen.pages_in(later).filter(|(index, _)| usual >= CALLS_ALWAYS && !called.contains(index));
+            let is_told = not_joined.is_none() && usual >= CALLS_ALWAYS;
+            let later = seen.pages_in(later).filter(|(index, _)| is_told && !called.contains(index));
             let later: Vec<u64> = later.map(|(_, page)| page.intended).collect();
             // From the end of the call before, as the moment at which calls stopped.
             let before = groups[until_then].last().map_or(span.from, |it| it.end);
@@ -143,8 +152,13 @@ pub(super) fn read(
             whole.to,
             "breaker_open",
             format!(
-                "Calls to {route} do not go on in the {} until the load ends: the circuit breaker was not seen to close.",
-                seconds(whole.to - span.to)
+                "Calls to {route} do not go on in the {} until {}: the circuit breaker was not seen to close.",
+                seconds(whole.to - span.to),
+                if whole.to < seen.end {
+                    "the next fault"
+                } else {
+                    "the load ends"
+                }
             ),
         ),
         None => {}

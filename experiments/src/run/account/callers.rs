@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Call, RouteAccount, Seen};
+use super::{Call, JoinedBy, RouteAccount, Seen};
 
 /// Of each route so many calls are looked at.
 const LOOKED_AT: usize = 2_000;
@@ -37,6 +37,7 @@ pub(super) fn routes(seen: &Seen<'_>) -> Vec<RouteAccount> {
             calls: own().count() as u64,
             of_pages: own().filter(|it| it.page.is_some()).count() as u64,
             of_cut_off: own().filter(|it| it.is_cut_off).count() as u64,
+            joined_by: Some(seen.joined[index].unwrap_or(JoinedBy::Totals)),
             called_by: most
                 .and_then(|(caller, _)| caller)
                 .map(|it| seen.calls.routes[it].clone()),

@@ -1,6 +1,9 @@
 //! The calls of a run, one by one, as the proxy's journal told them. What reports say of calls on routes is counted here.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use brownout_wire::RequestEnd;
 
@@ -33,6 +36,8 @@ pub(super) struct Call {
     pub(super) page: Option<u64>,
     /// Whether it was for a page that was cut off when the load ended.
     pub(super) is_cut_off: bool,
+    /// What it asks for: a hash of its fingerprint.
+    pub(super) asks: u64,
 }
 
 /// All calls of the run so far, as the journal told them.
@@ -123,6 +128,7 @@ impl CallLog {
             ended: attempt.end,
             page: None,
             is_cut_off: false,
+            asks: hash_of(&attempt.fingerprint),
         };
         self.calls.insert(attempt.number, call);
     }
@@ -223,6 +229,12 @@ impl RouteCount {
     pub(crate) fn mean_ms(&self) -> Option<f64> {
         (self.ended > 0).then(|| exact(self.took as f64 / self.ended as f64 / 1_000.0))
     }
+}
+
+fn hash_of(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// An id of a page, which is a trace id of 32 hex digits where the load made it.

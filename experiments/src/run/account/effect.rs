@@ -11,8 +11,12 @@ pub(super) struct Affected<'s> {
     slow: Vec<&'s Page>,
     /// Whole pages that took longer than this are slow, in µs.
     slow_limit: u64,
-    /// All pages since the fault was on.
+    /// All pages since the fault was on, until the next fault was.
     all: Vec<&'s Page>,
+    /// Whether there is a next fault.
+    is_followed: bool,
+    /// When the last page of the run ended.
+    last_ended: u64,
 }
 
 /// The pages that ended since the faults of a phase were on, until the next faults were.
@@ -43,6 +47,8 @@ pub(super) fn affected<'s>(seen: &'s Seen<'_>, index: usize) -> Affected<'s> {
         slow: pick(&|it| is_slower && it.is_whole() && it.latency() > slow_limit),
         slow_limit,
         all,
+        is_followed: seen.phases.len() > index + 1,
+        last_ended: seen.pages.iter().map(|it| it.ended).max().unwrap_or(0),
     }
 }
 
@@ -75,13 +81,17 @@ impl Affected<'_> {
             failed: self.failed.len() as u64,
             fallback: self.fallback.len() as u64,
             slow: self.slow.len() as u64,
-            goes_on: self.all.last().is_some_and(|it| it.ended == to),
+            goes_on: to == self.last_ended,
         })
     }
 
     /// The first and the last page of each kind.
     pub(super) fn moments(&self, fallback: &str) -> Vec<Moment> {
         let mut moments = Vec::new();
+        let since = match self.is_followed {
+            true => "between this fault and the next",
+            false => "since the fault was on",
+        };
         let mut say = |at: u64, what: &str, text: String| {
             moments.push(Moment::new(at, what, text));
         };
@@ -91,7 +101,7 @@ impl Affected<'_> {
         }
         if let [_, .., last] = self.failed[..] {
             let text = format!(
-                "The last page fails: {} failed since the fault was on.{}",
+                "The last page fails: {} failed {since}.{}",
                 self.failed.len(),
                 self.behind(last)
             );
@@ -103,7 +113,7 @@ impl Affected<'_> {
         }
         if let [_, .., last] = self.fallback[..] {
             let text = format!(
-                "The last fallback page ends: it was asked for at {}. {} were fallbacks since the fault was on.{}",
+                "The last fallback page ends: it was asked for at {}. {} were fallbacks {since}.{}",
                 seconds(last.intended),
                 count_of(self.fallback.len(), "page"),
                 self.behind(last)
@@ -134,13 +144,22 @@ impl Affected<'_> {
     fn behind(&self, last: &Page) -> String {
         let later = || self.all.iter().filter(|it| it.ended > last.ended);
         let whole = later().filter(|it| it.is_whole()).count();
+        let until = match self.is_followed {
+            true => " before the next fault",
+            false => "",
+        };
         match (later().count(), whole) {
-            (0, _) => " It is the last page of the run.".to_owned(),
-            (1, 1) => " The one page that ends after it is whole.".to_owned(),
-            (all, whole) if all == whole => {
-                format!(" The {all} pages that end after it are whole.")
+            (0, _) if last.ended == self.last_ended => {
+                " It is the last page of the run.".to_owned()
             }
-            (all, whole) => format!(" Of the {all} pages that end after it, {whole} are whole."),
+            (0, _) => format!(" It is the last page{until}."),
+            (1, 1) => format!(" The one page that ends after it{until} is whole."),
+            (all, whole) if all == whole => {
+                format!(" The {all} pages that end after it{until} are whole.")
+            }
+            (all, whole) => {
+                format!(" Of the {all} pages that end after it{until}, {whole} are whole.")
+            }
         }
     }
 }

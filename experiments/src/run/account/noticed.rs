@@ -161,19 +161,7 @@ fn users(seen: &Seen<'_>, phase: &FaultPhase) -> (Option<String>, String) {
         took("p99", slow)
     );
     if median.is_some_and(|(now, usual)| now < usual * 4 / 5) {
-        let called = seen.pages_with_calls(&phase.routes);
-        let without = all
-            .iter()
-            .filter(|(index, _)| !called.contains(index))
-            .count();
-        let hit = phase.routes.join(", ");
-        let why = match (seen.calls.is_known(), without) {
-            (true, some) if some * 2 > pages.len() => {
-                format!("{some} of them made no call to {hit}")
-            }
-            (true, _) => "pages and calls do not tell why".to_owned(),
-            (false, _) => "without single calls it is not known why".to_owned(),
-        };
+        let why = why_faster(seen, phase, &all);
         told = format!("{told} The median is lower than before; {why}.");
     }
     let by_fallback = format!("{} of pages were fallbacks", percent(fallback, pages.len()));
@@ -187,6 +175,30 @@ fn users(seen: &Seen<'_>, phase: &FaultPhase) -> (Option<String>, String) {
         _ => format!("{some_failed}, and {by_fallback}"),
     };
     (Some(told), readers)
+}
+
+/// Why most pages of a phase took less time than before.
+fn why_faster(seen: &Seen<'_>, phase: &FaultPhase, pages: &[(u64, &Page)]) -> String {
+    if !seen.calls.is_known() {
+        return "without single calls it is not known why".to_owned();
+    }
+    let hit = phase.routes.join(", ");
+    if seen.not_joined(&phase.routes).is_some() {
+        let calls = seen.calls_on(&phase.routes, phase.span).len();
+        return match calls * 2 < pages.len() {
+            true => format!(
+                "only {} to {hit} came in the phase",
+                count_of(calls, "call")
+            ),
+            false => "pages and calls do not tell why".to_owned(),
+        };
+    }
+    let called = seen.pages_with_calls(&phase.routes);
+    let without = pages.iter().filter(|(it, _)| !called.contains(it)).count();
+    match without * 2 > pages.len() {
+        true => format!("{without} of them made no call to {hit}"),
+        false => "pages and calls do not tell why".to_owned(),
+    }
 }
 
 /// A rate without its unit.

@@ -1,7 +1,7 @@
 //! The story of one phase with faults.
 
 use super::{
-    Call, Moment, Outage, RouteAccount, Seen, Span, breaker, effect, noticed, saved, seconds,
+    Call, Moment, Outage, RouteAccount, Seen, Span, breaker, effect, noticed, saved, seconds, waits,
 };
 
 pub(super) fn tell(seen: &Seen<'_>, routes: &[RouteAccount], index: usize) -> Outage {
@@ -65,6 +65,7 @@ pub(super) fn tell(seen: &Seen<'_>, routes: &[RouteAccount], index: usize) -> Ou
         readers,
         effect: affected.effect(),
         saved: saved::by(seen, phase, opened),
+        retry_waits: waits::of(seen, phase),
     }
 }
 

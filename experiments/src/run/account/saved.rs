@@ -11,9 +11,6 @@ use super::{
 };
 use crate::run::recording::{Page, Span, ranked};
 
-/// Where fewer calls carry their page's id, pages and calls are not joined.
-const JOINED_MIN: f64 = 0.8;
-
 /// What was tried for a page on the routes with faults.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tried {
@@ -57,9 +54,9 @@ pub(super) fn by(seen: &Seen<'_>, phase: &FaultPhase, opened: bool) -> Vec<Saved
         let why = "the fault acted on no call while the page was asked for";
         return vec![told("not_needed", format!("Nothing was needed: {why}."))];
     }
-    let joined = calls.iter().filter(|it| it.page.is_some() || it.is_cut_off);
-    if (joined.count() as f64) < calls.len() as f64 * JOINED_MIN {
-        return with_failures(unjoined(seen, phase, &pages, marked), failed, pages.len());
+    if let Some(why) = seen.not_joined(&phase.routes) {
+        let saved = unjoined(seen, phase, &pages, marked, &why);
+        return with_failures(saved, failed, pages.len());
     }
     // Of pages of the phase, whenever their calls began.
     let mut tried: BTreeMap<u64, Tried> = BTreeMap::new();
@@ -312,6 +309,7 @@ fn unjoined(
     phase: &FaultPhase,
     pages: &[(u64, &Page)],
     marked: usize,
+    why: &str,
 ) -> Vec<Saved> {
     let calls = seen.calls_on(&phase.routes, phase.span);
     let hit = phase.routes.join(", ");
@@ -343,7 +341,7 @@ fn unjoined(
         ));
     }
     saved.push(undetermined(&format!(
-        "calls to {hit} do not carry the id of their page (traceparent or x-request-id), so what else helped which page cannot be told"
+        "{why}, so what else helped which page cannot be told"
     )));
     saved
 }

@@ -1,6 +1,7 @@
 //! Pages and calls of runs that are made up, and what is read from them.
 
 mod breakers;
+mod joining;
 
 use brownout_wire::RequestEnd;
 
@@ -33,7 +34,7 @@ struct Made {
     /// How long a failed call takes, in µs.
     failed_takes: u64,
     /// Numbers of pages that are cut off.
-    cut_off: Vec<u64>,
+    cut_off: Vec<(u64, u64)>,
     /// How often the service says that its breaker went open.
     told: Vec<(String, u64)>,
 }
@@ -93,6 +94,12 @@ impl Made {
         self
     }
 
+    /// The same pages, each of which ends after the next one is sent.
+    fn overlapping(mut self) -> Self {
+        self.pages.iter_mut().for_each(|it| it.ended += 40_000);
+        self
+    }
+
     fn log(&self, with_ids: bool) -> CallLog {
         let mut log = CallLog::default();
         let mut attempts = self.attempts.clone();
@@ -108,10 +115,16 @@ impl Made {
 
     fn account(self, with_ids: bool, end: u64) -> Account {
         let calls = self.log(with_ids);
-        account(Seen {
+        account(self.seen(calls, end))
+    }
+
+    fn seen(self, calls: CallLog, end: u64) -> Seen<'static> {
+        Seen {
             calls,
             pages: self.pages,
             cut_off: self.cut_off,
+            is_watched: false,
+            joined: Vec::new(),
             trace_id: &trace,
             fallback: "header x-degraded".to_owned(),
             load: Some("edge".to_owned()),
@@ -130,7 +143,7 @@ impl Made {
             }],
             end,
             between: Vec::new(),
-        })
+        }
     }
 }
 
@@ -203,27 +216,6 @@ fn nothing_saves_pages_that_fail() {
 }
 
 #[test]
-fn without_ids_only_what_follows_from_totals_is_said() {
-    let mut made = Made::new();
-    for ms in (0..6_000).step_by(50) {
-        match ms {
-            // Half of the calls fail, and no page says how it was answered.
-            2_000..5_000 => made.page(ms, &[ms % 100 == 0], 200, false),
-            _ => made.page(ms, &[true], 200, false),
-        }
-    }
-
-    let outage = made.account(false, 6_000_000).outages.remove(0);
-
-    assert_eq!(savers(&outage), ["undetermined"]);
-    assert!(
-        outage.saved[0]
-            .text
-            .starts_with("undetermined, because calls to reco do not carry")
-    );
-}
-
-#[test]
 fn without_a_journal_the_reason_is_said() {
     let mut log = CallLog::default();
     log.add(&Err(JournalError::NotThere));
@@ -247,6 +239,8 @@ fn without_a_journal_the_reason_is_said() {
             breakers_opened: vec![("reco".to_owned(), 2)],
         }],
         cut_off: Vec::new(),
+        is_watched: false,
+        joined: Vec::new(),
         end: 6_000_000,
         between: Vec::new(),
     });
@@ -425,7 +419,7 @@ fn calls_of_pages_that_were_cut_off_are_told_apart() {
         .pages
         .split_off(117)
         .iter()
-        .map(|it| it.number)
+        .map(|it| (it.number, it.intended))
         .collect();
 
     let told = made.account(true, 6_000_000);

@@ -1,15 +1,22 @@
 //! Measures of single attempts, from the journal.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{Found, Measured, Told, View, plain, shown};
 use crate::{
     expectation::{EvidenceMeasure, Unit},
+    experiment::Asked,
     forensics::{
         AttemptRecord,
         derive::{self, CHAIN_GAP_US, Chain},
     },
-    run::recording::{Page, PageOutcome, share},
+    run::{
+        recording::{Page, PageOutcome, Span, share},
+        serial::{SerialPage, SerialPages},
+    },
 };
 
 /// A silence of this length is one.
@@ -32,30 +39,61 @@ impl View<'_> {
         Ok(here.cloned().collect())
     }
 
-    /// Attempts of each logical request, where they can be told apart: by an id that the client passes on, by what they
-    /// ask for, or because pages came one at a time.
+    /// Attempts of each logical request, where they can be told apart: by their page, or by what they ask for.
     fn chains<'a>(
         &self,
         attempts: &'a [AttemptRecord],
         gap: u64,
     ) -> Result<Vec<Chain<'a>>, String> {
-        let named = attempts.iter().filter(|it| it.page_id().is_some()).count();
         let kinds: BTreeSet<&str> = attempts.iter().map(|it| it.fingerprint.as_str()).collect();
-        let mut pages: Vec<(u64, u64)> = self
-            .recording
-            .pages_in(self.span)
-            .map(|it| (it.sent, it.ended))
-            .collect();
-        pages.sort_unstable();
-        let overlap = pages.windows(2).any(|pair| pair[0].1 > pair[1].0);
-        if overlap && named * 2 < attempts.len() && kinds.len() * 4 < attempts.len() {
-            return Err(
-                "pages overlap, ask for the same, and the client passes no traceparent or x-request-id on: \
-                 use a serial load"
-                    .to_owned(),
-            );
+        match self.chains_of_pages(attempts, gap) {
+            Err(_) if kinds.len() > 1 && kinds.len() * 4 >= attempts.len() => {
+                Ok(derive::chains(attempts, gap))
+            }
+            told => told,
         }
-        Ok(derive::chains(attempts, gap))
+    }
+
+    /// Attempts of each logical request of one page: by an id that the client passes on, or because pages came one at a time.
+    fn chains_of_pages<'a>(
+        &self,
+        attempts: &'a [AttemptRecord],
+        gap: u64,
+    ) -> Result<Vec<Chain<'a>>, String> {
+        let named = attempts.iter().filter(|it| it.page_id().is_some()).count();
+        if named * 2 >= attempts.len() {
+            return Ok(derive::chains(attempts, gap));
+        }
+        let pages = self.serial_pages().map_err(|why| {
+            format!(
+                "{why}, and the client passes no traceparent or x-request-id on: use a serial load with enough patience, and no watch"
+            )
+        })?;
+        let mut of_pages: BTreeMap<_, Vec<&AttemptRecord>> = BTreeMap::new();
+        for attempt in attempts {
+            let page = pages.at(attempt.t_head).map(|it| it.number);
+            of_pages.entry(page).or_default().push(attempt);
+        }
+        let of_pages = of_pages.into_values();
+        Ok(of_pages.flat_map(|it| derive::chains(it, gap)).collect())
+    }
+
+    /// The pages of the time that is judged, and those from before that were still waited for in it.
+    fn serial_pages(&self) -> Result<SerialPages, &'static str> {
+        let watched = self.recording.of(Asked::Watch);
+        if watched.pages_in(self.span).next().is_some() {
+            return Err("the watched endpoint may cause calls as well");
+        }
+        let until = Span {
+            from: 0,
+            ..self.span
+        };
+        let ended = self.recording.pages_in(until);
+        let ended = ended.filter(|it| it.ended >= self.span.from);
+        let cut_off = self.recording.unfinished_pages().into_iter();
+        let cut_off = cut_off.filter(|(_, at)| until.has(*at));
+        let cut_off = cut_off.map(|(number, at)| SerialPage::cut_off(number, at));
+        SerialPages::of(ended.map(SerialPage::from).chain(cut_off))
     }
 
     pub(super) fn evidence(&self, hop: &str, measure: EvidenceMeasure) -> Result<Measured, String> {
@@ -80,14 +118,17 @@ impl View<'_> {
                 Some(value) => plain(value, chains()?.len() as u64),
                 None => return none("no attempt"),
             },
-            E::RetryAfterHonoured => match derive::early_returns(&chains()?, 0) {
-                (_, 0) => return none("no attempt that was told to wait"),
-                (early, told) => Measured {
-                    value: share(told - early, told),
-                    samples: told as u64,
-                    hits: Some((told - early) as u64),
-                },
-            },
+            // Two pages may ask for the same: only a repeat for one page comes too early.
+            E::RetryAfterHonoured => {
+                match derive::early_returns(&self.chains_of_pages(&attempts, CHAIN_GAP_US)?, 0) {
+                    (_, 0) => return none("no attempt that was told to wait"),
+                    (early, told) => Measured {
+                        value: share(told - early, told),
+                        samples: told as u64,
+                        hits: Some((told - early) as u64),
+                    },
+                }
+            }
             E::RetryGap(quantile) => {
                 let gaps = derive::all_gaps(&chains()?);
                 if gaps.is_empty() {
@@ -118,8 +159,16 @@ impl View<'_> {
                 plain(seconds(derive::quantile(&ended, 0.5)), ended.len() as u64)
             }
             E::OpenAfter(after) => {
-                let at = self.span.from + super::micros(after);
-                plain(derive::open_at(&attempts, at) as f64, attempts.len() as u64)
+                let after = super::micros(after);
+                let longer = derive::open_longer(&attempts, after);
+                let young = attempts.iter().filter(|it| it.is_open()).count();
+                if longer == 0 && young > 0 {
+                    return Err(format!(
+                        "{young} of {} attempts were still open when they were looked at, and not for so long yet",
+                        attempts.len()
+                    ));
+                }
+                plain(longer as f64, attempts.len() as u64)
             }
             E::ReusedAfterError => plain(
                 derive::reused_after_error(&attempts) as f64,

@@ -1,3 +1,5 @@
+mod chains;
+
 use super::*;
 use crate::{
     expectation::{Expectation, Names},
@@ -283,10 +285,13 @@ fn single_attempts_need_the_journal() {
 #[test]
 fn a_journal_tells_of_single_attempts() {
     let mut run = Run::calm();
+    run.recording = Recording::default();
     let mut attempts = Vec::new();
     for call in 0..20_u64 {
         // A failed attempt, and 40 to 97 ms later one that is answered.
         let at = 11_000 + call * 300;
+        let page = page(call, at, 200, 200);
+        run.recording.of_mut(Asked::Load).end(page);
         attempts.push(attempt(call * 2, at, 10, 503, call));
         attempts.push(attempt(
             call * 2 + 1,
@@ -312,6 +317,46 @@ fn a_journal_tells_of_single_attempts() {
     assert_eq!(
         lost.why.as_deref(),
         Some("3 records were lost: the journal is too small")
+    );
+}
+
+#[test]
+fn only_attempts_that_are_open_for_longer_count_as_open_after_a_time() {
+    // Under load some attempt is open at each moment, and each ends after 302 ms.
+    let mut attempts: Vec<AttemptRecord> = (0..80)
+        .map(|number| attempt(number, 10_000 + number * 100, 302, 503, number))
+        .collect();
+    let told = |attempts: &[AttemptRecord]| {
+        let mut run = Run::calm();
+        run.journal = Ok(JournalPage {
+            attempts: attempts.to_vec(),
+            ..JournalPage::default()
+        });
+        run
+    };
+    told(&attempts).comes_to("up.open_after(2s) == 0", Told::Passed, "0");
+    told(&attempts).comes_to("up.open_after(300ms) == 0", Told::Failed, "80");
+
+    // One that began late ends 2.1 s after it began.
+    attempts.push(attempt(100, 19_000, 2_100, 200, 1));
+    told(&attempts).comes_to("up.open_after(2s) == 0", Told::Failed, "1");
+
+    // One that is still open may be so for 2 s later on.
+    let open = |took: u64| {
+        let mut open = attempt(100, 19_000, took, 200, 1);
+        open.end = brownout_wire::RequestEnd::StillOpen;
+        open
+    };
+    *attempts.last_mut().unwrap() = open(2_100);
+    told(&attempts).comes_to("up.open_after(2s) == 0", Told::Failed, "1");
+    *attempts.last_mut().unwrap() = open(1_900);
+    let unknown = told(&attempts).judge("up.open_after(2s) == 0");
+    assert_eq!(unknown.verdict, Told::Inconclusive);
+    assert!(
+        unknown
+            .why
+            .unwrap()
+            .starts_with("1 of 81 attempts were still open")
     );
 }
 
@@ -356,31 +401,6 @@ fn a_guard_trips_on_what_ended_lately() {
     assert!(view(15 * SECOND, 50).trips(&guard).is_some());
     assert_eq!(view(15 * SECOND, 500).trips(&guard), None);
     assert_eq!(view(0, 50).trips(&guard).as_deref(), Some("23.08%"));
-}
-
-#[test]
-fn attempts_that_cannot_be_told_apart_are_not_joined() {
-    let mut run =
-        Run::calm().with_pages((0..40).map(|it| page(5_000 + it, 11_000 + it * 10, 400, 200)));
-    let mut attempts: Vec<AttemptRecord> = (0..40)
-        .map(|number| attempt(number, 11_000 + number * 10, 10, 503, 1))
-        .collect();
-    run.journal = Ok(JournalPage {
-        attempts: attempts.clone(),
-        ..JournalPage::default()
-    });
-    let unknown = run.judge("up.amplification <= 1.3");
-    assert_eq!(unknown.verdict, Told::Inconclusive);
-    assert!(unknown.why.unwrap().ends_with("use a serial load"));
-
-    for it in &mut attempts {
-        it.request_id = Some(format!("page-{}", it.number / 2));
-    }
-    run.journal = Ok(JournalPage {
-        attempts,
-        ..JournalPage::default()
-    });
-    run.comes_to("up.amplification <= 1.3", Told::Failed, "2");
 }
 
 #[test]

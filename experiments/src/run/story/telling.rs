@@ -113,6 +113,8 @@ impl Story<'_> {
                 calls: std::mem::take(&mut self.calls),
                 pages,
                 cut_off,
+                is_watched: self.experiment.load.watch.is_some(),
+                joined: Vec::new(),
                 trace_id: &trace_id,
                 fallback: fallback.map_or_else(String::new, ToString::to_string),
                 load,

@@ -154,6 +154,30 @@ fn a_permanent_hedge_calls_twice_where_nothing_fails() {
     }
 }
 
+/// Seen of a client that gives a call 300 ms, of an upstream that takes 120 ms: what was to be slow and fine was given up and tried again.
+#[test]
+fn calls_that_are_given_up_are_no_hedge() {
+    let client = CLIENTS[0];
+    let mut records = Records::armed(0);
+    for page in 0..20 {
+        let at = page * 3_000;
+        records.page(at, Some(client.timeout * 2 + 60), 200, true);
+        records.attempt(at + 1, client.timeout, Ends::ByClient, page);
+        records.attempt(
+            at + 50 + client.timeout,
+            client.timeout,
+            Ends::ByClient,
+            page,
+        );
+    }
+    let battery = Battery {
+        slow_but_fine: Some(records.until(60_000)),
+        ..Battery::default()
+    };
+
+    assert_told(client, &battery, Id::PermanentHedge, Verdict::Undetermined);
+}
+
 /// Seen of prices that are kept for 300 ms: 20 calm pages asked once, and 20 slow ones, which took longer together, four times.
 #[test]
 fn what_is_kept_for_a_while_and_asked_for_again_is_no_hedge() {

@@ -1,4 +1,4 @@
-//! Attempts of one page as a waterfall, waits as a histogram, and an outage over time.
+//! Attempts of one page as a waterfall, and an outage over time.
 
 use super::{Page, escape};
 use crate::{
@@ -8,9 +8,6 @@ use crate::{
         html::charts::{self, Band, Step},
     },
 };
-
-/// Bars of a histogram.
-const BARS: usize = 10;
 
 /// A table whose last column is a bar: it can be read without the bars.
 pub(super) fn waterfall(page: &mut Page, exemplar: &ExemplarPage, what: &str, budget: f64) {
@@ -32,7 +29,7 @@ pub(super) fn waterfall(page: &mut Page, exemplar: &ExemplarPage, what: &str, bu
         .iter()
         .any(|it| it.path != attempts[0].path || it.method != attempts[0].method);
     page.put(format_args!(
-        "<figure>\n<figcaption>One page and its {}, while {}. Times are since the page was asked for.</figcaption>\n\
+        "<figure>\n<figcaption>One page and its {}, while {}. Times are since the page was asked for.{}</figcaption>\n\
          <table class=\"waterfall\">\n<thead><tr><th scope=\"col\">what</th><th scope=\"col\" class=\"n\">began</th>\
          <th scope=\"col\" class=\"n\">took</th><th scope=\"col\">ended</th><th scope=\"col\" class=\"bars\" aria-hidden=\"true\"></th></tr></thead>\n<tbody>\n",
         match attempts.len() + exemplar.more {
@@ -40,6 +37,10 @@ pub(super) fn waterfall(page: &mut Page, exemplar: &ExemplarPage, what: &str, bu
             more => counted(more, "attempt"),
         },
         escape(what),
+        match &exemplar.request_id {
+            Some(id) => format!(" Its x-request-id: <code>{}</code>.", escape(id)),
+            None => String::new(),
+        },
     ));
     if shows_budget {
         row(page, "a page may take", (0.0, budget), "", "budget", length);
@@ -123,60 +124,6 @@ fn row(page: &mut Page, what: &str, (from, to): (f64, f64), how: &str, class: &s
         time(to - from),
         escape(how)
     ));
-}
-
-/// How long the client waited between attempts, shortest first.
-pub(super) fn histogram(page: &mut Page, waits: &[f64]) {
-    let longest = waits.iter().copied().fold(0.0, f64::max);
-    if waits.len() < 3 || longest <= 0.0 {
-        return;
-    }
-    let step = nice(longest / BARS as f64);
-    let mut counts = vec![0_usize; BARS + 2];
-    for wait in waits {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "below the count of bars"
-        )]
-        let place = (wait.max(0.0) / step) as usize;
-        let last = counts.len() - 1;
-        counts[place.min(last)] += 1;
-    }
-    while counts.last() == Some(&0) {
-        counts.pop();
-    }
-    let most = counts.iter().copied().max().unwrap_or(1).max(1);
-    page.put(format_args!(
-        "<figure>\n<figcaption>{}: from the end of an attempt to the start of the next.</figcaption>\n<table class=\"waterfall waits\">\n\
-         <thead><tr><th scope=\"col\">waited</th><th scope=\"col\" class=\"n\">times</th><th class=\"bars\" aria-hidden=\"true\"></th></tr></thead>\n<tbody>\n",
-        counted(waits.len(), "wait")
-    ));
-    for (index, count) in counts.iter().enumerate() {
-        let from = index as f64 * step;
-        page.put(format_args!(
-            "<tr><th scope=\"row\">{from} to {} ms</th><td class=\"n\">{count}</td>\
-             <td class=\"bars\" aria-hidden=\"true\">{}</td></tr>\n",
-            from + step,
-            match *count {
-                0 => String::new(),
-                some => format!(
-                    "<span class=\"bar typical\" style=\"width:{:.1}%\"></span>",
-                    some as f64 / most as f64 * 100.0
-                ),
-            }
-        ));
-    }
-    page.put(format_args!("</tbody></table>\n</figure>\n"));
-}
-
-/// The next of 1, 2 and 5 times a power of ten.
-fn nice(step: f64) -> f64 {
-    let power = 10_f64.powf(step.max(1.0).log10().floor());
-    let factor = [1.0, 2.0, 5.0, 10.0]
-        .into_iter()
-        .find(|it| it * power >= step);
-    factor.unwrap_or(10.0) * power
 }
 
 /// Pages and calls of an outage over time: in the one one sees who noticed, in the other whether calls stop and come back.

@@ -6,6 +6,7 @@ use crate::{
     render::{
         audit::by_reason,
         evidence::{facts, is_about_waits, served, shown_by, title},
+        html::histogram,
     },
 };
 
@@ -98,7 +99,7 @@ fn defect(page: &mut Page, report: &AuditReport, finding: &Finding) {
             .flat_map(|it| it.seen.waits_ms.iter().copied())
             .collect();
         if is_about_waits(finding.id) {
-            attempts::histogram(page, &waits);
+            histogram::write(page, &waits);
         }
     }
     page.put(format_args!("</article>\n"));

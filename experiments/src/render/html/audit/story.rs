@@ -1,6 +1,6 @@
 //! What broke, when, who noticed and what saved the page: in sentences.
 
-use super::{AuditReport, Page, escape, worst_first};
+use super::{AuditReport, Page, escape, of, worst_first};
 use crate::{
     audit::{CalmRecord, ExemplarAttempt, ExperimentRecord},
     forensics::Verdict,
@@ -58,15 +58,11 @@ pub(super) fn write(page: &mut Page, report: &AuditReport) {
             )
         })
         .collect();
-    let untold = report
-        .findings
-        .iter()
-        .filter(|it| it.verdict == Verdict::Undetermined)
-        .count();
+    let untold = of(report, Verdict::Undetermined).len();
     let rest = match untold {
         0 => String::new(),
-        1 => " Of 1 defect it is undetermined whether it is there.".to_owned(),
-        more => format!(" Of {more} defects it is undetermined whether they are there."),
+        1 => " 1 check is undetermined.".to_owned(),
+        more => format!(" {more} checks are undetermined."),
     };
     page.put(format_args!(
         "<li><strong>What is wrong.</strong> {}.{rest}</li>\n</ol>\n</section>\n",
