@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{PAGES, budget};
 use crate::{
     audit::{AuditReport, CalmRecord, ExperimentRecord},
-    forensics::{Finding, FindingId as Id, Verdict, join::JoinedBy},
+    forensics::{Finding, FindingId as Id, Scale, Verdict, join::JoinedBy},
 };
 
 /// A phase of the experiment.
@@ -293,7 +293,8 @@ impl Kept<'_> {
         is_expected
     }
 
-    /// Half as long again as was seen, for a busy machine 100 ms longer at least, and at most as long as a page may take. Whether that is expected, as all of the checks held.
+    /// Half as long again as was seen, for a busy machine 100 ms longer at least, and at most as long as a page may take. Whether
+    /// that is expected, as all of the checks held.
     fn expect_in_time(&self, draft: &mut Draft<'_>, shows: &[Id]) -> bool {
         const SPARE_MS: f64 = 100.0;
         let limit = budget(self.report).as_secs_f64() * 1_000.0;
@@ -371,7 +372,7 @@ impl Kept<'_> {
     /// More pages where only some of them call.
     fn pages_to_strike(&self) -> Option<u64> {
         let calls: f64 = self.calm.calls_per_page.values().sum();
-        (self.calm.background || calls < 0.9).then_some(PAGES * 10)
+        (self.calm.background || calls < Scale::EACH_PAGE).then_some(PAGES * 10)
     }
 
     /// The share of pages that say that something is missing, where one sign tells.
