@@ -67,8 +67,8 @@ impl Options {
         self.deadline.unwrap_or(usual)
     }
 
-    /// How much longer the dependency is looked at because an outage took so long: where nobody gave a deadline, that of others is not
-    /// spent on one breaker that stays open.
+    /// How much later the last experiment may end because an outage took so long. Zero where the user gave a deadline, and for an
+    /// outage of up to 30 s. So a breaker that stays open for long leaves the other experiments their time.
     pub(super) fn longer_after(&self, outage: Duration) -> Duration {
         match self.deadline {
             Some(_) => Duration::ZERO,

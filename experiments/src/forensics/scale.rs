@@ -73,7 +73,7 @@ impl Scale {
     /// The budget of a page where the user says none.
     pub const BUDGET: u64 = 1_000_000;
 
-    /// From so many calls for a page in calm on, each page counts as one that calls. Below it a cache or a chance stands in front.
+    /// The fewest calls for a page in calm where each page is taken to call. With fewer, some pages are answered without a call, as from a cache.
     pub const EACH_PAGE: f64 = 0.9;
 
     /// Whether each page calls in calm.

@@ -365,7 +365,12 @@ impl Kept<'_> {
             })
             .sum();
         let pages = calls as f64 / self.calm.calls_per_page.values().sum::<f64>().max(0.1) * 4.0;
-        let pages = Duration::from_secs_f64(pages).as_secs();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a count; what is too large is more than the most"
+        )]
+        let pages = pages as u64;
         (pages <= MOST).then(|| pages.max(PAGES))
     }
 

@@ -36,9 +36,8 @@ fn rounds(records: &[ExperimentRecord]) -> Vec<Vec<&ExperimentRecord>> {
     for record in records {
         let same = |last: &&mut Vec<&ExperimentRecord>| {
             let last = last[0];
-            let named =
-                |it: &ExperimentRecord| [&it.id, &it.route, &it.form, &it.fault].map(String::clone);
-            named(last) == named(record)
+            (&last.id, &last.route, &last.form, &last.path)
+                == (&record.id, &record.route, &record.form, &record.path)
         };
         match all.last_mut().filter(same) {
             Some(last) => last.push(record),
