@@ -158,6 +158,56 @@ fn a_fault_that_never_struck_is_never_green() {
     );
 }
 
+/// Runs a fault that acts on the listening socket of a route: callers of `up` connect for each call, nobody calls `idle`, and the
+/// load keeps its connections to `edge`.
+fn at_listener(fault: &str, route: &str) -> (Ran, Value) {
+    World::new(true).run(&format!(
+        "[routes.idle]\nupstream = \"http://127.0.0.1:9\"\n\
+         [steady]\nduration = \"1s\"\nexpect = [\"edge.error_rate < 1%\"]\n\
+         [[fault]]\nid = \"gone\"\nroute = \"{route}\"\n{fault}\n\
+         [[phase]]\nname = \"outage\"\nduration = \"1s\"\nfaults = [\"gone\"]\n\
+         expect = [\"edge.success_rate >= 99%\"]\n"
+    ))
+}
+
+const REFUSE: &str = "refuse = {}";
+const NO_SYN_ACK: &str = "blackhole = { at = \"syn\" }";
+
+#[test]
+fn who_met_a_fault_at_the_listener_is_told_by_calls_that_are_missing_or_connects_without_an_answer()
+{
+    for (fault, observed) in [
+        (REFUSE, " calls came to up, of "),
+        (NO_SYN_ACK, " SYNs were not answered"),
+    ] {
+        let (ran, result) = at_listener(fault, "up");
+
+        assert_eq!(ran.code(), 0, "{fault}: {}{}", ran.out(), ran.err());
+        let met = judged(&result, "fault gone was injected");
+        let told = met["observed"].as_str().unwrap();
+        assert!(told.contains(observed), "{fault}: {told}");
+    }
+}
+
+#[test]
+fn a_fault_at_the_listener_that_nobody_met_is_never_green() {
+    for (fault, route, why) in [
+        (REFUSE, "idle", "too few calls came before it"),
+        (REFUSE, "edge", "over connections that were open before"),
+        (NO_SYN_ACK, "idle", "nobody tried to connect"),
+        (NO_SYN_ACK, "edge", "nobody tried to connect"),
+    ] {
+        let (ran, result) = at_listener(fault, route);
+
+        assert_eq!(ran.code(), 4, "{fault} on {route}: {}", ran.out());
+        let met = judged(&result, "fault gone was injected");
+        assert_eq!(met["verdict"], "inconclusive");
+        let told = met["why"].as_str().unwrap();
+        assert!(told.contains(why), "{fault} on {route}: {told}");
+        assert!(result["faults"][0]["struck_ms"].is_null(), "{result:#}");
+    }
+}
+
 #[test]
 fn nothing_is_injected_where_the_steady_state_does_not_hold() {
     let world = World::new(true);

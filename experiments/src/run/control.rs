@@ -88,6 +88,23 @@ pub(crate) struct Proxy {
 pub(crate) struct FaultState {
     pub(crate) counters: Option<CountersAnswer>,
     pub(crate) magnitude: MagnitudeAnswer,
+    /// Whether it acts on listening sockets: then the counters of the control API are of these, not of who tried to connect.
+    pub(crate) at_listener: bool,
+}
+
+impl FaultState {
+    fn of(fault: &FaultAnswer) -> Self {
+        Self {
+            counters: Some(fault.counters),
+            magnitude: fault.magnitude.clone(),
+            at_listener: fault.spec.fault.at_listener().is_some(),
+        }
+    }
+
+    /// Whether its counters show that somebody met it.
+    pub(crate) fn has_struck(&self) -> bool {
+        self.counters.is_some_and(|it| it.injected > 0)
+    }
 }
 
 impl Proxy {
@@ -201,22 +218,18 @@ impl Proxy {
     /// What faults did so far, by id; none where that cannot be read.
     pub(crate) async fn states(&self) -> Option<BTreeMap<String, FaultState>> {
         let faults = self.client.faults().await.ok()?;
-        let state = |it: FaultAnswer| {
-            let state = FaultState {
-                counters: Some(it.counters),
-                magnitude: it.magnitude,
-            };
-            (it.id, state)
-        };
-        Some(faults.into_iter().map(state).collect())
+        let faults = faults.into_iter();
+        Some(
+            faults
+                .map(|it| (it.id.clone(), FaultState::of(&it)))
+                .collect(),
+        )
     }
 
     /// Removes one fault. What it did until then, where that could be read; and whether it is gone.
     pub(crate) async fn remove(&mut self, id: &str) -> (Option<FaultState>, bool) {
-        let state = self.client.fault(id).await.ok().map(|it| FaultState {
-            counters: Some(it.counters),
-            magnitude: it.magnitude,
-        });
+        let state = self.client.fault(id).await.ok();
+        let state = state.map(|it| FaultState::of(&it));
         let deadline = Instant::now() + REMOVAL_LIMIT;
         loop {
             match self.client.remove_fault(id).await {

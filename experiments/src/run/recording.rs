@@ -286,7 +286,7 @@ impl Recording {
     /// What the proxy says of its faults at a moment.
     pub(crate) fn faults_seen(&mut self, at: u64, states: BTreeMap<String, FaultState>) {
         for (id, state) in states {
-            let has_struck = state.counters.is_some_and(|it| it.injected > 0);
+            let has_struck = !state.at_listener && state.has_struck();
             let seen = self.faults.entry(id).or_default();
             seen.0 = state;
             if has_struck {
@@ -343,6 +343,11 @@ impl Recording {
             latency_sum: to.latency_sum - from.latency_sum,
             latency_count: to.latency_count - from.latency_count,
         })
+    }
+
+    /// The routes that were counted.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &str> {
+        self.hops.keys().map(String::as_str)
     }
 
     /// A route over a time.

@@ -2,6 +2,7 @@
 
 mod closing;
 mod ending;
+mod met;
 mod phase;
 mod prepare;
 mod repetitions;

@@ -90,7 +90,9 @@ macro_rules! registry {
                 match self { $(Self::$Kind(kind) => kind.check_stream()),+ }
             }
 
-            pub(crate) fn at_listener(&self) -> Option<AtListener> {
+            /// What becomes of new connections, if it is the listener that does it.
+            #[must_use]
+            pub fn at_listener(&self) -> Option<AtListener> {
                 match self { $(Self::$Kind(kind) => kind.at_listener()),+ }
             }
 

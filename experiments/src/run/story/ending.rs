@@ -148,6 +148,9 @@ impl Story<'_> {
                     .text
                     .trim_start_matches("fault ")
                     .trim_end_matches(" was injected");
+                if !it.observed.ends_with("matched calls") {
+                    return format!("fault {id} was on"); // At the listener, where no call is seen.
+                }
                 let each = it.observed.split("; ");
                 let count = each.filter_map(|it| it.split(' ').next()?.parse::<u64>().ok());
                 let count: u64 = count.sum();

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use super::{Halt, LOOK, Story, prepare::after_name};
+use super::{Halt, LOOK, Story, met::connects, prepare::after_name};
 use crate::{
     experiment::{Arrivals, Phase, PlannedFault, Steady, TailWatch},
     run::{
@@ -61,6 +61,7 @@ impl Story<'_> {
             .collect();
         // What an earlier phase saw of a fault of the same id is not of this one.
         self.shared.recording().forget_faults();
+        let unanswered_before = self.unanswered_syns(&phase.faults).await;
         self.proxy.arm(name, &whole, life).await?;
         let from = self.shared.now();
         if self.pages.is_away() {
@@ -95,6 +96,7 @@ impl Story<'_> {
             (passed, _) => passed.map(|()| None),
         };
         let until = self.shared.now();
+        let unanswered = self.unanswered_syns(&phase.faults).await;
         let mut left = Vec::new();
         for fault in &phase.faults {
             let (state, is_gone) = match states.get(&fault.id) {
@@ -106,8 +108,12 @@ impl Story<'_> {
             }
             // One that ended by itself was seen before.
             let state = state.or_else(|| self.shared.recording().fault_seen(&fault.id));
-            self.removed(name, fault, state.clone(), from, until);
-            states.insert(fault.id.clone(), state.unwrap_or_default());
+            let mut state = state.unwrap_or_default();
+            if state.at_listener {
+                state.counters = connects(&fault.id, &unanswered_before, &unanswered);
+            }
+            self.removed(name, fault, &state, from, until);
+            states.insert(fault.id.clone(), state);
         }
         self.fault_phases
             .push(fault_phase(name, phase, Span { from, to }));
@@ -120,7 +126,7 @@ impl Story<'_> {
             &states,
             self.experiment.verdict.min_samples,
         );
-        self.judge_struck(name, phase, &states, span);
+        self.judge_met(name, phase, &states, span);
         self.judge_lateness(name, span);
         self.tell_exemplars(name, span);
         if let Some(length) = phase.after_length() {
@@ -252,7 +258,7 @@ impl Story<'_> {
         &mut self,
         phase: &str,
         fault: &PlannedFault,
-        state: Option<FaultState>,
+        state: &FaultState,
         from: u64,
         to: u64,
     ) {
@@ -261,8 +267,6 @@ impl Story<'_> {
             .into_iter()
             .find(|(id, _)| *id == fault.id)
             .map(|(_, at)| at);
-        let state = state.unwrap_or_default();
-        let has_struck = state.counters.is_some_and(|it| it.injected > 0);
         self.say(&Event::FaultRemoved(FaultTruth {
             id: fault.id.clone(),
             phase: phase.to_owned(),
@@ -270,67 +274,10 @@ impl Story<'_> {
             armed_ms: from / 1_000,
             removed_ms: to / 1_000,
             // Seen between two looks, at the last.
-            struck_ms: has_struck.then(|| struck.unwrap_or(to) / 1_000),
+            struck_ms: state.has_struck().then(|| struck.unwrap_or(to) / 1_000),
             counters: state.counters,
-            magnitude: state.magnitude,
+            magnitude: state.magnitude.clone(),
         }));
-    }
-
-    /// A fault that never struck proves nothing.
-    fn judge_struck(
-        &mut self,
-        name: &str,
-        phase: &Phase,
-        states: &BTreeMap<String, FaultState>,
-        span: Span,
-    ) {
-        for fault in &phase.faults {
-            let counters = states.get(&fault.id).and_then(|it| it.counters);
-            let (verdict, observed, why) = match counters {
-                Some(it) if it.injected > 0 => {
-                    let observed = format!("{} of {} matched calls", it.injected, it.matched);
-                    (JudgementVerdict::Passed, observed, None)
-                }
-                Some(it) if it.matched == 0 => (
-                    JudgementVerdict::Inconclusive,
-                    "never".to_owned(),
-                    Some(
-                        "no request came that it is for: look at its route and `match`".to_owned(),
-                    ),
-                ),
-                Some(it) => (
-                    JudgementVerdict::Inconclusive,
-                    "never".to_owned(),
-                    Some(format!(
-                        "{} requests matched, and all were spared",
-                        it.matched
-                    )),
-                ),
-                None => (
-                    JudgementVerdict::Inconclusive,
-                    "unknown".to_owned(),
-                    Some("what it did could not be read".to_owned()),
-                ),
-            };
-            self.judged(Judgement {
-                phase: name.to_owned(),
-                kind: JudgementKind::FaultStruck,
-                text: format!("fault {} was injected", fault.id),
-                line: fault.line,
-                column: 1,
-                verdict,
-                observed,
-                expected: "at least once".to_owned(),
-                baseline: None,
-                margin: None,
-                samples: counters.map_or(0, |it| it.matched),
-                interval: None,
-                proven: None,
-                why,
-                at_ms: span.to / 1_000,
-                repetition: None,
-            });
-        }
     }
 
     /// Where the load itself was late, its latencies say more of this machine than of the service.
