@@ -114,6 +114,7 @@ impl State {
     fn armed(&self, status: FaultStatus, tags: FaultTags) -> Armed {
         let times = times(self.clock, status.created_at, status.strikes, None);
         Armed {
+            removed_at: None,
             status,
             tags,
             times,

@@ -1,9 +1,11 @@
 //! Faults with what the control plane keeps beside them, and how to name some of them.
 
-use brownout_fault::{FaultSpec, FaultStatus};
+use brownout_fault::{FaultSpec, FaultStatus, Moment};
 use brownout_wire::{FaultAnswer, FaultTags, FaultTimes};
 
-/// A fault at one moment.
+use super::{Clock, EndReason};
+
+/// A fault at one moment: armed, or as it was when it was removed.
 #[derive(Debug, Clone)]
 pub struct Armed {
     /// What it is and did.
@@ -12,14 +14,34 @@ pub struct Armed {
     pub tags: FaultTags,
     /// When it did something.
     pub times: FaultTimes,
+    /// When it was removed, if it is armed no more.
+    pub removed_at: Option<Moment>,
+}
+
+impl Armed {
+    /// The same, removed at a moment.
+    pub(super) fn removed(self, at: Moment, clock: Clock) -> Self {
+        Self {
+            times: FaultTimes {
+                ended_us: Some(clock.micros(at.instant)),
+                ..self.times
+            },
+            removed_at: Some(at),
+            ..self
+        }
+    }
 }
 
 impl From<Armed> for FaultAnswer {
     fn from(armed: Armed) -> Self {
-        Self {
+        let answer = Self {
             tags: armed.tags,
             times: Some(armed.times),
             ..armed.status.into()
+        };
+        match armed.removed_at {
+            None => answer,
+            Some(at) => answer.has_ended(at, EndReason::Removed.word()),
         }
     }
 }

@@ -249,7 +249,7 @@ impl Ops {
         let last = change.state.tagged(last);
         change.remove_where(EndReason::Removed, |spec, _| spec.id.as_deref() == Some(id));
         change.done("fault.remove", vec![id.to_owned()], Value::Null);
-        Ok(last)
+        Ok(last.removed(change.now, self.clock()))
     }
 
     /// Removes the faults that are meant, letting go what they hold. What they had done by then.
@@ -277,7 +277,8 @@ impl Ops {
             } => json!({ "route": route, "label": label, "group": group }),
         };
         change.done("fault.remove", gone, shown);
-        last
+        let (now, clock) = (change.now, self.clock());
+        last.into_iter().map(|it| it.removed(now, clock)).collect()
     }
 
     /// What is to be said of a fault whose routes are not those it was read with.

@@ -19,9 +19,10 @@ async fn a_removed_fault_is_told_with_its_last_counts_and_times() {
     world.through("/").await;
     world.through("/").await;
     let struck = world.get("/faults/down").await.1;
-    world.delete("/faults/down").await;
+    let removed = world.delete("/faults/down").await.1;
 
     let (status, ended) = world.get("/faults/down").await;
+    assert_eq!(removed, ended);
 
     assert_eq!(
         (status, &ended["state"], &ended["reason"]),

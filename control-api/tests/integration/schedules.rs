@@ -142,7 +142,10 @@ async fn a_ramp_grows_to_the_whole_and_fades_before_the_end() {
 #[tokio::test]
 async fn a_patch_keeps_the_end_unless_it_names_it_and_a_put_begins_anew() {
     let world = World::start().await;
-    let end = |fault: &Value| fault["expires_at"].as_str().map(str::to_owned);
+    let end = |fault: &Value| {
+        let told = fault["expires_at"].as_str()?;
+        Some(told.parse::<jiff::Timestamp>().unwrap())
+    };
     let fault = json!({ "route": "web", "abort": 503, "ttl": "1h" });
     let armed = world.call("PUT", "/faults/x", fault).await.1;
     let first = end(&armed);

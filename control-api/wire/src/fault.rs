@@ -224,10 +224,21 @@ impl FaultAnswer {
             by_route,
             magnitude: magnitude.into(),
             times: None,
+            end: None,
+        }
+        .has_ended(ended_at, reason)
+    }
+
+    /// The same of a fault that ended at that moment.
+    #[must_use]
+    pub fn has_ended(self, at: Moment, reason: &str) -> Self {
+        Self {
+            state: State::Ended,
             end: Some(FaultEnd {
-                at: timestamp(ended_at),
+                at: timestamp(at),
                 reason: reason.to_owned(),
             }),
+            ..self
         }
     }
 }
