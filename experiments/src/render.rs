@@ -5,6 +5,7 @@
 
 mod audit;
 mod audit_experiment;
+mod audit_markdown;
 mod chart;
 mod comparison;
 mod evidence;
@@ -18,6 +19,7 @@ mod terminal;
 pub use self::{
     audit::AuditTerminal,
     audit_experiment::audit_experiment,
+    audit_markdown::audit_markdown,
     comparison::comparison,
     html::{audit_html, html},
     junit::{audit_junit, junit},

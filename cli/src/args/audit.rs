@@ -106,6 +106,14 @@ pub(crate) struct AuditArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
 
+    /// Write the result as Markdown
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+
+    /// Where GitHub wants a step's summary
+    #[arg(long, env = "GITHUB_STEP_SUMMARY", hide = true)]
+    pub(crate) github_step_summary: Option<PathBuf>,
+
     /// Write what holds today as an experiment to keep in CI
     #[arg(long, value_name = "FILE")]
     pub(crate) write: Option<PathBuf>,

@@ -3,13 +3,18 @@
 mod service;
 mod under_test;
 
-use std::{fs, net::ToSocketAddrs, path::Path};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    net::ToSocketAddrs,
+    path::Path,
+};
 
 use brownout_client::Client;
 use brownout_control_api::Wanted;
 use brownout_experiment::{
     audit::{Audit, AuditError, AuditReport, AuditVerdict, Endpoint, Options},
-    render::{AuditTerminal, audit_experiment, audit_html, audit_junit},
+    render::{AuditTerminal, audit_experiment, audit_html, audit_junit, audit_markdown},
     run::RunError,
 };
 use brownout_proxy::NewRoute;
@@ -17,7 +22,10 @@ use http::{Method, Uri};
 use tokio_util::sync::CancellationToken;
 
 use self::{service::Service, under_test::Routes};
-use super::{proxy::new_seed, run::print_lines};
+use super::{
+    proxy::new_seed,
+    run::{no_file, print_lines},
+};
 use crate::{
     args::{AuditArgs, Output},
     config::Config,
@@ -264,6 +272,7 @@ fn check_files(args: &AuditArgs) -> Result<(), Failure> {
         json,
         args.html.as_deref(),
         args.junit.as_deref(),
+        args.markdown.as_deref(),
         args.write.as_deref(),
     ];
     for path in files.into_iter().flatten() {
@@ -294,14 +303,17 @@ fn write(args: &AuditArgs, report: &AuditReport) -> Result<(), Failure> {
         (args.json.as_deref().filter(|it| !is_stdout(Some(it))), json),
         (args.html.as_deref(), audit_html(report)),
         (args.junit.as_deref(), audit_junit(report)),
+        (args.markdown.as_deref(), audit_markdown(report)),
         (args.write.as_deref(), audit_experiment(report, control)),
     ];
     for (path, text) in files {
         let Some(path) = path else { continue };
-        fs::write(path, text).map_err(|error| {
-            let shown = path.display();
-            Failure::new(Exit::Usage, format!("could not write `{shown}`: {error}"))
-        })?;
+        fs::write(path, text).map_err(|error| no_file(path, &error))?;
+    }
+    if let Some(path) = &args.github_step_summary {
+        let opened = OpenOptions::new().create(true).append(true).open(path);
+        let added = opened.and_then(|mut file| file.write_all(audit_markdown(report).as_bytes()));
+        added.map_err(|error| no_file(path, &error))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ mod own_proxy;
 mod read;
 mod reports;
 
-pub(super) use self::reports::Reports;
+pub(super) use self::reports::{Reports, no_file};
 
 use anstyle::{AnsiColor, Style};
 use brownout_client::{Client, ClientError};

@@ -213,13 +213,16 @@ fn a_service_that_waits_longer_than_its_page_may_take_fails_with_what_to_change(
 }
 
 #[test]
-fn what_holds_can_be_kept_as_an_experiment() {
+fn what_holds_can_be_kept_as_an_experiment_and_every_report_is_written() {
     let audited = Audited::waiting(Duration::from_millis(150));
-    let (kept, html, junit) = (
+    let (kept, html, junit, markdown) = (
         audited.path("kept.toml"),
         audited.path("a.html"),
         audited.path("a.xml"),
+        audited.path("a.md"),
     );
+    let summary = audited.path("summary.md");
+    fs::write(&summary, "what was there before\n").unwrap();
 
     audited.audit(&[
         "--only",
@@ -231,6 +234,10 @@ fn what_holds_can_be_kept_as_an_experiment() {
         &html,
         "--junit",
         &junit,
+        "--markdown",
+        &markdown,
+        "--github-step-summary",
+        &summary,
     ]);
 
     let plan = run(&["plan", &kept]).ok();
@@ -245,6 +252,13 @@ fn what_holds_can_be_kept_as_an_experiment() {
         junit.contains("<testsuite name=\"up\" tests=\"33\" failures=\"0\""),
         "{junit}"
     );
+    let markdown = fs::read_to_string(markdown).unwrap();
+    assert!(
+        markdown.starts_with("### ✅ brownout audit: no defect was found"),
+        "{markdown}"
+    );
+    let summary = fs::read_to_string(summary).unwrap();
+    assert_eq!(summary, format!("what was there before\n{markdown}"));
 }
 
 #[test]

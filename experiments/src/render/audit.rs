@@ -138,7 +138,7 @@ fn experiment(record: &ExperimentRecord) -> Vec<Line> {
 }
 
 fn defect(report: &AuditReport, finding: &Finding) -> Vec<Line> {
-    let severity = format!("{:?}", finding.severity).to_uppercase();
+    let severity = finding.severity.as_str().to_uppercase();
     let mut lines = wrapped(
         &severity,
         &format!(

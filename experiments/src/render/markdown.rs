@@ -209,12 +209,12 @@ pub(super) fn at(hop: &HopSummary, share: f64) -> String {
     )
 }
 
-fn put(page: &mut String, text: std::fmt::Arguments<'_>) {
+pub(super) fn put(page: &mut String, text: std::fmt::Arguments<'_>) {
     page.write_fmt(text).expect("a String takes everything");
 }
 
 /// Text that is no markup, in one cell of a table.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -233,7 +233,7 @@ fn escape(text: &str) -> String {
 }
 
 /// Text as code, in one cell of a table.
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     let text: String = text
         .chars()
         .filter(|c| *c != '`' && !c.is_control())

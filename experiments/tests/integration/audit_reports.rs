@@ -2,7 +2,7 @@
 
 use brownout_experiment::{
     audit::{AuditEvent, AuditReport, audit_schema},
-    render::{AuditTerminal, Line, audit_html},
+    render::{AuditTerminal, Line, audit_html, audit_markdown},
 };
 
 use crate::page_text::read;
@@ -66,6 +66,11 @@ fn lines_of_an_audit_fit_a_terminal_of_80_columns() {
         long.map(|it| &it.text).collect::<Vec<_>>(),
         Vec::<&String>::new()
     );
+}
+
+#[test]
+fn an_audit_as_markdown() {
+    insta::assert_snapshot!(audit_markdown(&report()));
 }
 
 #[test]

@@ -247,7 +247,8 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     written.map_err(|error| no_file(path, &error))
 }
 
-fn no_file(path: &Path, error: &io::Error) -> Failure {
+/// A report that could not be written.
+pub(in crate::commands) fn no_file(path: &Path, error: &io::Error) -> Failure {
     let path = path.display();
     Failure::new(Exit::Usage, format!("could not write `{path}`: {error}"))
 }

@@ -37,11 +37,12 @@ pub(super) fn write(page: &mut Page, report: &AuditReport) {
 }
 
 fn defect(page: &mut Page, report: &AuditReport, finding: &Finding) {
-    let (class, severity) = match finding.severity {
-        Severity::High => ("bad", "high"),
-        Severity::Medium => ("unsure", "medium"),
-        Severity::Low => ("low", "low"),
+    let class = match finding.severity {
+        Severity::High => "bad",
+        Severity::Medium => "unsure",
+        Severity::Low => "low",
     };
+    let severity = finding.severity.as_str();
     let id = format!("{}-{}", finding.id.as_str(), finding.route);
     page.put(format_args!(
         "<article class=\"defect {class}\" id=\"{id}\" aria-labelledby=\"{id}-h\">\n\
