@@ -18,10 +18,15 @@ mod second;
 mod seen;
 mod words;
 
-use std::{fmt, future::Future, pin::Pin, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use brownout_client::{Client, ClientError};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -60,13 +65,21 @@ pub struct Audit<'s> {
     pub control: Client,
     /// The service under test.
     pub service: &'s mut dyn UnderTest,
-    /// Cancelling it ends the audit: rolled back, without a report.
+    /// Cancelling it ends the audit, rolled back. What was found by then is told; before the first experiment has ended that is
+    /// nothing.
     pub stop: CancellationToken,
 }
 
 /// What happens in an audit, in order.
 #[derive(Debug, Clone)]
 pub enum AuditEvent {
+    /// The service does not serve its page yet.
+    Waiting {
+        /// Where the page is asked for.
+        page: String,
+        /// How long it is waited for in all.
+        within: Duration,
+    },
     /// The service serves its page.
     Ready,
     /// What was seen of a dependency in calm.
@@ -148,38 +161,66 @@ impl Audit<'_> {
             stop,
         } = self;
         let mut proxy = Proxy::of(control, options.seed);
-        let ended = tokio::select! {
-            biased;
-            () = stop.cancelled() => Err(AuditError::Interrupted),
-            ended = audit(&options, &mut proxy, service, &mut tell) => ended,
-        };
-        match proxy.roll_back().await.first() {
-            Some(left) => Err(AuditError::FaultLeft(left.clone())),
-            None => ended,
+        let mut report = AuditReport::new(&options);
+        let ended = audit(&options, &mut proxy, service, &stop, &mut report, &mut tell);
+        let ended = Box::pin(ended).await;
+        if let Some(left) = proxy.roll_back().await.first() {
+            return Err(AuditError::FaultLeft(left.clone()));
         }
+        match ended {
+            Err(AuditError::Interrupted) if !report.experiments.is_empty() => {
+                report.interrupted(&options.routes);
+            }
+            ended => ended?,
+        }
+        Ok(report.closed())
     }
+}
+
+/// What comes of it, unless the audit is asked to stop.
+async fn unless_stopped<T>(
+    stop: &CancellationToken,
+    work: impl Future<Output = Result<T, AuditError>>,
+) -> Result<T, AuditError> {
+    let ended = stop.run_until_cancelled(work).await;
+    ended.unwrap_or(Err(AuditError::Interrupted))
 }
 
 async fn audit(
     options: &Options,
     proxy: &mut Proxy,
     service: &mut dyn UnderTest,
+    stop: &CancellationToken,
+    report: &mut AuditReport,
     tell: &mut (dyn FnMut(AuditEvent) + Send),
-) -> Result<AuditReport, AuditError> {
+) -> Result<(), AuditError> {
     let states = proxy.states().await.unwrap_or_default();
     if !states.is_empty() {
         let ids: Vec<String> = states.into_keys().collect();
         return Err(AuditError::OtherFaults(ids.join(", ")));
     }
-    let mut report = AuditReport::new(options);
+    /// A service that takes longer to be ready is told to be waited for.
+    const SILENCE: Duration = Duration::from_secs(2);
     /// So much of the time until the service is ready counts as part of the audit.
     const START_COUNTED: Duration = Duration::from_secs(3);
     let began = Instant::now();
     let mut lab = Lab::new(options, service, proxy).await?;
-    lab.wait_until_ready().await?;
+    {
+        let mut ready = pin!(unless_stopped(stop, lab.wait_until_ready()));
+        match timeout(SILENCE, &mut ready).await {
+            Ok(ended) => ended?,
+            Err(_elapsed) => {
+                tell(AuditEvent::Waiting {
+                    page: format!("http://{}{}", options.page.host, options.page.path),
+                    within: options.ready_within,
+                });
+                ready.await?;
+            }
+        }
+    }
     let mut turn = Instant::now() - began.elapsed().min(START_COUNTED);
     tell(AuditEvent::Ready);
-    lab.warm_up().await?;
+    unless_stopped(stop, lab.warm_up()).await?;
     let second = options.second_source.as_deref();
     let mut first: Option<(&str, Calm)> = None;
     // The second source comes last, as it is looked at through the first.
@@ -190,7 +231,7 @@ async fn audit(
     for route in routes.into_iter().chain(last) {
         lab.turn_to(route);
         let deadline = turn + options.length();
-        let calm = lab.calibrate().await?;
+        let calm = unless_stopped(stop, lab.calibrate()).await?;
         if let Some(ended) = lab.client.has_ended() {
             let but = "though its page is served: something else listens there";
             return Err(AuditError::Service(format!("{ended}, {but}")));
@@ -204,7 +245,8 @@ async fn audit(
         if calm.paths.is_empty() {
             report.findings(match &first {
                 Some((primary, calm)) if Some(route.as_str()) == second => {
-                    second::audit(&mut lab, primary, route, calm).await?
+                    let second = second::audit(&mut lab, primary, route, calm);
+                    unless_stopped(stop, second).await?
                 }
                 _ => rules::unseen(route, "no call was seen in calm"),
             });
@@ -221,10 +263,10 @@ async fn audit(
             turn = Instant::now();
             continue;
         }
-        let mut experiments = Experiments::new(&mut lab, &calm, tell, deadline);
+        let mut experiments = Experiments::new(&mut lab, &calm, tell, deadline, stop);
         let stopped = experiments.do_all().await;
         // The next dependency is not looked at while the client still keeps away from this one.
-        if stopped.is_ok() && options.routes.len() > 1 {
+        if stopped.is_ok() && options.routes.len() > 1 && !stop.is_cancelled() {
             match experiments.prove("").await {
                 Err(Stop::Error(error)) => return Err(error),
                 Ok(()) | Err(Stop::NotWell(_)) => {}
@@ -254,6 +296,7 @@ async fn audit(
         let findings = findings
             .into_iter()
             .map(|it| match left_out.contains(&it.id) {
+                true if stop.is_cancelled() => it.left_out(report::INTERRUPTED),
                 true => it.left_out(&options.left_out()),
                 false if options.fast && did_all && it.why == rules::NOT_TRIED => {
                     it.untold(report::LEFT_OUT_BY_FAST)
@@ -261,9 +304,13 @@ async fn audit(
                 false => it,
             });
         report.findings(findings.collect());
+        report.degraded_if = lab.degraded_if();
+        if stop.is_cancelled() {
+            return Err(AuditError::Interrupted);
+        }
         turn = Instant::now();
         first.get_or_insert((route, calm));
     }
     report.degraded_if = lab.degraded_if();
-    Ok(report.closed())
+    Ok(())
 }

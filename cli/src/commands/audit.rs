@@ -97,6 +97,7 @@ pub(crate) async fn run(args: AuditArgs) -> Result<Exit, Failure> {
     }
     write(&args, &report)?;
     Ok(match report.verdict {
+        _ if report.interrupted => Exit::Interrupted,
         AuditVerdict::Pass => Exit::Ok,
         AuditVerdict::Fail => Exit::Refused,
         AuditVerdict::Inconclusive => Exit::Inconclusive,

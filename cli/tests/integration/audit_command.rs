@@ -275,7 +275,7 @@ fn a_service_that_never_serves_is_inconclusive_and_its_output_is_shown() {
         "--page",
         &nobody,
         "--ready-within",
-        "500ms",
+        "2500ms",
         "--",
         "sh",
         "-c",
@@ -283,8 +283,10 @@ fn a_service_that_never_serves_is_inconclusive_and_its_output_is_shown() {
     ]);
 
     assert_eq!(ran.code(), 4, "{}{}", ran.out(), ran.err());
+    let waiting = format!("Waiting for {nobody} to be served, at most 2.50s (--ready-within).");
+    assert_eq!(in_one_line(&ran.out()), waiting);
     assert!(
-        ran.err().contains("the page was not served within 500ms"),
+        ran.err().contains("the page was not served within 2.50s"),
         "{}",
         ran.err()
     );
@@ -374,6 +376,35 @@ async fn an_interrupted_audit_removes_its_faults_and_ends_its_command() {
     let pid = fs::read_to_string(pid).unwrap();
     eventually("the command ends", || !is_there(pid.trim())).await;
     TcpListener::bind(audited.route).expect("the route's port is free again");
+}
+
+#[tokio::test]
+async fn an_interrupted_audit_tells_what_it_has_found() {
+    // Longer than a page may take.
+    let audited = Audited::waiting(Duration::from_millis(1_200));
+    let arguments = audited.arguments(&["--only", "timeouts,fallback"]);
+    let command = brownout(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut server = Server::spawn_with(command, Stdio::null());
+    // Hanging is over, and the next experiment has begun or ended.
+    loop {
+        let line = server.line();
+        assert!(!line.is_empty(), "it ended before its second experiment");
+        if line.starts_with("  S12") {
+            break;
+        }
+    }
+
+    server.signal("-INT");
+
+    let (told, status) = server.ended().await;
+    assert_eq!(status.code(), Some(130), "{told}");
+    assert!(told.contains("interrupted"), "{told}");
+    let report: Value =
+        serde_json::from_str(&fs::read_to_string(audited.path("audit.json")).unwrap()).unwrap();
+    let verdict = |id| &finding(&report, id)["verdict"];
+    assert_eq!(report["interrupted"], true);
+    assert_eq!(verdict("timeout-over-budget"), "defect", "{report:#}");
+    assert_eq!(verdict("slow-fallback"), "undetermined", "{report:#}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use self::outages::OUTAGES;
 use super::{
@@ -39,7 +40,8 @@ const ALL_503: &[Id] = &[
     Id::AcceptsCorrupt,
     Id::AcceptsTruncated,
 ];
-/// Does a step if it is wanted. One that does not end before the deadline leaves nothing behind but that it was left out.
+/// Does a step if it is wanted. One that does not end before the deadline, or before the audit is interrupted, leaves nothing
+/// behind but that it was left out.
 macro_rules! step {
     ($own:ident, $ids:expr, $step:ident) => {
         step!($own, $ids, also & [], $step)
@@ -47,14 +49,14 @@ macro_rules! step {
     // `also` are ids that use what is seen, and are told without it.
     ($own:ident, $ids:expr, also $also:expr, $step:ident) => {
         let is_wanted = $own.wants($ids) || $own.wants($also);
-        if is_wanted && Instant::now() >= $own.deadline {
+        if is_wanted && $own.is_over() {
             $own.left_out.extend($ids);
         } else if is_wanted {
             let before = $own.battery.clone();
-            let deadline = $own.deadline;
-            match timeout_at(deadline, $own.$step()).await {
-                Ok(ended) => ended?,
-                Err(_) => $own.leave_out($ids, before).await?,
+            let (deadline, stop) = ($own.deadline, $own.stop.clone());
+            match timeout_at(deadline, stop.run_until_cancelled($own.$step())).await {
+                Ok(Some(ended)) => ended?,
+                Ok(None) | Err(_) => $own.leave_out($ids, before).await?,
             }
         }
     };
@@ -79,9 +81,10 @@ pub(super) struct Experiments<'b, 'l> {
     last: String,
     /// How often it was started anew.
     restarts: u32,
-    /// No experiment goes on after this.
+    /// No experiment goes on after this, nor once `stop` is cancelled.
     deadline: Instant,
-    /// Findings whose experiments did not fit before it.
+    stop: &'b CancellationToken,
+    /// Findings whose experiments did not end before that.
     pub(super) left_out: BTreeSet<Id>,
 }
 
@@ -105,6 +108,7 @@ impl<'b, 'l> Experiments<'b, 'l> {
         calm: &'b Calm,
         tell: &'b mut (dyn FnMut(AuditEvent) + Send),
         deadline: Instant,
+        stop: &'b CancellationToken,
     ) -> Self {
         Self {
             lab,
@@ -119,6 +123,7 @@ impl<'b, 'l> Experiments<'b, 'l> {
             last: String::new(),
             restarts: 0,
             deadline,
+            stop,
             left_out: BTreeSet::new(),
         }
     }
@@ -189,8 +194,8 @@ impl<'b, 'l> Experiments<'b, 'l> {
         self.battery = before;
         self.left_out.extend(ids);
         self.lab.clear().await?;
-        // It may have been broken off while the service was started anew.
-        if self.lab.client.has_ended().is_some() {
+        // It may have been broken off while the service was started anew. Ctrl-C on a terminal ends the service as well.
+        if !self.stop.is_cancelled() && self.lab.client.has_ended().is_some() {
             self.lab.restart().await?;
         }
         Ok(())
@@ -200,6 +205,10 @@ impl<'b, 'l> Experiments<'b, 'l> {
     fn never_asks_again(&self) -> bool {
         let after = self.battery.after_failure.as_ref();
         after.is_some_and(|it| it.struck > Some(0) && it.comes_back().is_none())
+    }
+
+    fn is_over(&self) -> bool {
+        self.stop.is_cancelled() || Instant::now() >= self.deadline
     }
 
     fn wants(&self, ids: &[Id]) -> bool {

@@ -443,7 +443,7 @@ impl<'l> Lab<'l> {
             if Instant::now() >= deadline {
                 let seen = match page.status {
                     Some(status) => format!("its last answer had the status {status}"),
-                    None => "it gave no answer".to_owned(),
+                    None => format!("no answer came from {}", self.options.page.address),
                 };
                 return Err(AuditError::NotReady {
                     within: self.options.ready_within,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Options, Seen};
-use crate::forensics::{Calm, Finding, FindingId, Severity, Verdict, join::JoinedBy};
+use crate::forensics::{Calm, Finding, FindingId, Severity, Verdict, join::JoinedBy, rules};
 
 /// What came of an audit. Its JSON form is `schema` 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +37,9 @@ pub struct AuditReport {
     pub experiments: Vec<ExperimentRecord>,
     /// Dependencies whose experiments ended early, and why.
     pub stopped: BTreeMap<String, String>,
+    /// Whether it was interrupted: what had not been tried by then is undetermined.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
     /// The command that does the same again.
     pub reproduce: String,
     /// The findings that were wanted; all without any.
@@ -70,6 +73,7 @@ const NOT_ASKED_FOR: &str = "it was not asked for with --only";
 
 /// Why a check was not made with `--fast`.
 pub(super) const LEFT_OUT_BY_FAST: &str = "it takes load, which --fast leaves out";
+pub(super) const INTERRUPTED: &str = "it was not tried: the audit was interrupted";
 
 /// What was seen of a dependency in calm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -142,6 +146,7 @@ impl AuditReport {
             calm: Vec::new(),
             experiments: Vec::new(),
             stopped: BTreeMap::new(),
+            interrupted: false,
             reproduce: options.reproduce.clone(),
             only: options.only.clone(),
         }
@@ -161,6 +166,16 @@ impl AuditReport {
 
     pub(super) fn stopped(&mut self, route: &str, why: &str) {
         self.stopped.insert(route.to_owned(), why.to_owned());
+    }
+
+    /// It ends early, of these dependencies.
+    pub(super) fn interrupted(&mut self, routes: &[String]) {
+        self.interrupted = true;
+        for route in routes {
+            if !self.findings.iter().any(|it| it.route == *route) {
+                self.findings(rules::unseen(route, INTERRUPTED));
+            }
+        }
     }
 
     /// Takes what is said of one dependency; what was not wanted is not told.
@@ -205,7 +220,7 @@ impl AuditReport {
             .any(|it| it.severity != Severity::Low);
         self.verdict = if fails {
             AuditVerdict::Fail
-        } else if untold * 2 > all || !self.stopped.is_empty() {
+        } else if self.interrupted || untold * 2 > all || !self.stopped.is_empty() {
             AuditVerdict::Inconclusive
         } else {
             AuditVerdict::Pass

@@ -85,6 +85,7 @@ pub fn audit_schema() -> Value {
                     "busy": yes, "seen": seen,
                 }),
             )),
+            "interrupted": yes,
             "stopped": { "type": "object", "additionalProperties": text },
             "reproduce": text,
             "only": list(json!({ "enum": ids })),

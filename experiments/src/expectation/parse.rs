@@ -315,9 +315,11 @@ impl<'t> Reader<'t> {
             };
         }
         if !names.runs || word.is_empty() {
+            let near = nearest(word, &["baseline"]);
+            let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
             return Err(self.wrong_at(
                 at,
-                "expected `baseline`, or a hop and a measure, or an earlier phase",
+                format!("expected `baseline`, or a hop and a measure, or an earlier phase{hint}"),
             ));
         }
         self.at += word.len();

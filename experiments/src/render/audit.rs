@@ -25,6 +25,15 @@ impl AuditTerminal {
     /// The lines that an event adds.
     pub fn lines(&mut self, event: &AuditEvent) -> Vec<Line> {
         match event {
+            AuditEvent::Waiting { page, within } => wrapped_at(
+                0,
+                "",
+                &format!(
+                    "Waiting for {page} to be served, at most {} (--ready-within).",
+                    crate::expectation::show_span(*within)
+                ),
+                Tone::Plain,
+            ),
             AuditEvent::Ready => vec![plain("The service serves its page.")],
             AuditEvent::Calm(calm) => calm_lines(calm),
             AuditEvent::Experiment(record) => {
@@ -223,6 +232,7 @@ pub(super) fn sentence(report: &AuditReport) -> String {
         }
     };
     match report.verdict {
+        _ if report.interrupted => format!("interrupted: {found} by then; {held}"),
         AuditVerdict::Inconclusive => format!("too much is undetermined: {found}; {held}"),
         AuditVerdict::Pass | AuditVerdict::Fail => format!("{found}; {held}"),
     }

@@ -101,7 +101,7 @@ fn what_is_wrong_is_told_with_its_place_and_the_nearest_word() {
         (
             "edge.p99 < 1.5x baselin",
             16,
-            "expected `baseline`, or a hop and a measure, or an earlier phase",
+            "expected `baseline`, or a hop and a measure, or an earlier phase; did you mean `baseline`?",
         ),
         (
             "edge.p99 < 1s witin 2s",
