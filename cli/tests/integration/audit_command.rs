@@ -6,6 +6,11 @@ use std::{
     fs,
     net::{SocketAddr, TcpListener},
     process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::Duration,
 };
 
@@ -17,7 +22,7 @@ use crate::{
     Ran, Server, brownout,
     command_behind::is_there,
     run,
-    run_command::world::{Page, ask, free_port},
+    run_command::world::{Page, ask, ask_for, free_port},
 };
 
 /// A service, its upstream, and where the service finds it.
@@ -210,6 +215,40 @@ fn a_service_that_waits_longer_than_its_page_may_take_fails_with_what_to_change(
     );
     // It leaves nothing behind.
     TcpListener::bind(audited.route).expect("the route's port is free again");
+}
+
+#[test]
+fn what_a_service_asks_for_beside_its_pages_is_no_retry_and_is_not_waited_for() {
+    let audited = Audited::waiting(Duration::from_millis(150));
+    let route = audited.route;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let stop = Arc::clone(&is_over);
+    let poller = thread::spawn(move || {
+        while !stop.load(Ordering::Relaxed) {
+            ask_for("/popular", route, Duration::from_millis(150));
+            thread::sleep(Duration::from_millis(60));
+        }
+    });
+
+    let (ran, report) = audited.audit(&["--only", "immediate-retries,permanent-hedge"]);
+
+    is_over.store(true, Ordering::Relaxed);
+    poller.join().unwrap();
+    assert_eq!(ran.code(), 0, "{}{}", ran.out(), ran.err());
+    assert!(
+        in_one_line(&ran.out()).contains("calls to /popular"),
+        "{}",
+        ran.out()
+    );
+    let pages = |id: &str| {
+        let all = report["experiments"].as_array().unwrap();
+        let own = all.iter().filter(|it| it["id"] == id);
+        own.map(|it| it["pages"].as_u64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    // Four failures that are not retried are enough to tell, each with two good pages behind it.
+    assert_eq!(pages("S2"), [12, 12], "{}", ran.out());
+    assert_eq!(pages("S1"), [15], "{}", ran.out());
 }
 
 #[test]

@@ -400,6 +400,12 @@ impl<'b, 'l> Experiments<'b, 'l> {
         Ok(trial)
     }
 
+    /// The same without attempts of the background.
+    pub(super) fn of_pages(&self, trial: &Trial) -> Trial {
+        let beside = self.calm.paths_beside_pages();
+        trial.of_paths(|it| !beside.contains(it))
+    }
+
     /// The client's time-out of an attempt, or a quarter of the budget where it has none.
     pub(super) fn timeout(&self) -> Duration {
         let known = self.scale.attempt_timeout.unwrap_or(self.scale.budget / 4);

@@ -63,6 +63,7 @@ impl Lab<'_> {
             calm = Calm::of(budget, &trial).ok_or_else(not_served)?;
         }
         self.asks_once(calm.one_request_paths());
+        self.looks_away_from(calm.paths_beside_pages());
         self.knows(calm.scale.calm.clone());
         Ok(calm)
     }

@@ -51,6 +51,8 @@ pub(super) struct Lab<'l> {
     pub(super) route: String,
     /// Paths that a page asks for once: all attempts at one are of the same logical request, whatever their query.
     asked_once: BTreeSet<String>,
+    /// Paths that are called without pages.
+    background: BTreeSet<String>,
     /// What pages say in calm, where nobody has told how one says that something is missing.
     usual: Option<Usual>,
     /// Whether pages have told by their content alone that something was missing.
@@ -114,6 +116,7 @@ impl<'l> Lab<'l> {
             faults: 0,
             route: String::new(),
             asked_once: BTreeSet::new(),
+            background: BTreeSet::new(),
             usual: None,
             told_by_content: false,
         })
@@ -123,6 +126,12 @@ impl<'l> Lab<'l> {
     pub(super) fn turn_to(&mut self, route: &str) {
         route.clone_into(&mut self.route);
         self.asked_once.clear();
+        self.background.clear();
+    }
+
+    /// From now on calls to these paths, which come without pages, are waited for no more and count for nothing here.
+    pub(super) fn looks_away_from(&mut self, paths: BTreeSet<String>) {
+        self.background = paths;
     }
 
     /// From now on all attempts of one page at one of these paths are of the same logical request.
@@ -308,7 +317,7 @@ impl<'l> Lab<'l> {
         Ok(())
     }
 
-    /// When attempts on the route that is audited began since the experiment did, in order. As of the last reading.
+    /// When attempts of pages on the route that is audited began since the experiment did, in order. As of the last reading.
     pub(super) fn starts(&self, probe: &Probe) -> Vec<u64> {
         let mut starts: Vec<u64> = self.attempts(probe).map(|it| it.t_head).collect();
         starts.sort_unstable();
@@ -323,12 +332,17 @@ impl<'l> Lab<'l> {
 
     fn attempts(&self, probe: &Probe) -> impl Iterator<Item = &AttemptRecord> {
         let (all, began) = (self.ended.iter().chain(&self.open), probe.began);
-        all.filter(move |it| it.route == self.route && it.t_head >= began)
+        all.filter(move |it| self.is_of_pages(it) && it.t_head >= began)
+    }
+
+    /// Whether it is on the route that is audited, and not of the background.
+    fn is_of_pages(&self, attempt: &AttemptRecord) -> bool {
+        attempt.route == self.route && !self.background.contains(&attempt.path)
     }
 
     /// Whether attempts of the experiment are in progress. As of the last reading.
     pub(super) fn is_any_open(&self) -> bool {
-        self.open.iter().any(|it| it.route == self.route)
+        self.open.iter().any(|it| self.is_of_pages(it))
     }
 
     /// Waits until nothing is in progress on the route and nothing has begun for `calm`, up to `limit`.
@@ -343,7 +357,7 @@ impl<'l> Lab<'l> {
             self.read().await?;
             let all = self.ended.iter().chain(&self.open);
             let last = all
-                .filter(|it| it.route == self.route)
+                .filter(|it| self.is_of_pages(it))
                 .map(|it| it.t_head)
                 .max()
                 .unwrap_or(0);

@@ -142,6 +142,16 @@ impl Calm {
         self.paths.iter().find(|it| it.path == path)
     }
 
+    /// The paths that are called without pages, beside others that pages call; none where no page calls.
+    #[must_use]
+    pub fn paths_beside_pages(&self) -> BTreeSet<String> {
+        let beside = self.paths.iter().filter(|it| it.scale.background);
+        match self.scale.background {
+            true => BTreeSet::new(),
+            false => beside.map(|it| it.path.clone()).collect(),
+        }
+    }
+
     /// The paths at which all calls of one page ask for the same.
     #[must_use]
     pub fn one_request_paths(&self) -> BTreeSet<String> {

@@ -106,14 +106,17 @@ fn serve(mut stream: TcpStream, answer: &dyn Fn() -> String) {
 
 /// Whether a whole 200 comes in time.
 pub(crate) fn ask(address: SocketAddr, timeout: Duration) -> bool {
+    ask_for("/", address, timeout)
+}
+
+/// The same of another path.
+pub(crate) fn ask_for(path: &str, address: SocketAddr, timeout: Duration) -> bool {
     let Ok(mut stream) = TcpStream::connect(address) else {
         return false;
     };
     stream.set_read_timeout(Some(timeout)).ok();
-    if stream
-        .write_all(b"GET / HTTP/1.1\r\nhost: up\r\n\r\n")
-        .is_err()
-    {
+    let head = format!("GET {path} HTTP/1.1\r\nhost: up\r\n\r\n");
+    if stream.write_all(head.as_bytes()).is_err() {
         return false;
     }
     let mut buffer = [0; 4096];

@@ -62,6 +62,7 @@ impl Experiments<'_, '_> {
         const SLACK_US: u64 = 20_000;
         let usual = self.attempts_under(&trial.form);
         let does_retry = self.hung_attempts > 1 || self.retries_503();
+        let trial = &self.of_pages(trial);
         if !does_retry || trial.attempts.len() as u64 >= usual {
             return false;
         }
@@ -95,8 +96,9 @@ impl Experiments<'_, '_> {
         const CALM: Duration = Duration::from_millis(300);
         const CALM_MAX: Duration = Duration::from_secs(2);
         let known = self.battery.hang.iter().chain(&self.battery.all_503);
-        let late: Vec<&Trial> = known.filter(|it| it.has_late_starts()).collect();
-        let longest = late.iter().map(|it| it.longest_wait()).max();
+        let known = known.map(|it| self.of_pages(it));
+        let late = known.filter(Trial::has_late_starts);
+        let longest = late.map(|it| it.longest_wait()).max();
         let (false, Some(longest)) = (self.calm.scale.background, longest) else {
             return Ok(());
         };

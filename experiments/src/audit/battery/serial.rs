@@ -36,7 +36,8 @@ impl Experiments<'_, '_> {
         let hangs = self.battery.hang.iter();
         let ended: Vec<u64> = hangs.flat_map(Trial::own_timeouts).collect();
         self.scale.attempt_timeout = quantile(&ended, 0.5);
-        let most = self.battery.hang.iter().map(|it| it.attempts.len()).max();
+        let hangs = self.battery.hang.iter();
+        let most = hangs.map(|it| self.of_pages(it).attempts.len()).max();
         self.hung_attempts = most.unwrap_or(1).max(1) as u64;
         let never_ends = self.battery.hang.iter().any(|trial| {
             trial.longest_page() > self.scale.page_limit() && trial.own_timeouts().is_empty()
@@ -86,7 +87,7 @@ impl Experiments<'_, '_> {
         let form = duration(slow);
         let pages = if self.lab.options.fast { 10 } else { 15 };
         let mut trial = self.serial("S1", &form, &faults, pages, patience).await?;
-        let calls = trial.attempts.len() as f64 / trial.pages.len().max(1) as f64;
+        let calls = self.of_pages(&trial).attempts.len() as f64 / trial.pages.len().max(1) as f64;
         if calls > self.calm.scale.calls_per_page * 1.1 {
             // A hedge that learns needs to see more.
             let more = self.serial("S1", &form, &faults, 60, patience).await?;

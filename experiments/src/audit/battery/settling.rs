@@ -71,7 +71,7 @@ impl Experiments<'_, '_> {
             return u64::MAX;
         }
         match form {
-            "503" => all_503.map_or(u64::MAX, Trial::attempts_of_a_page),
+            "503" => all_503.map_or(u64::MAX, |it| self.of_pages(it).attempts_of_a_page()),
             // It retries, but was not seen to when calls hung: whether it does is to be waited for.
             _ if self.hung_attempts == 1 && self.retries_503() => u64::MAX,
             _ => self.hung_attempts,
@@ -82,7 +82,7 @@ impl Experiments<'_, '_> {
     pub(super) fn retries_503(&self) -> bool {
         let all_503 = self.battery.all_503.as_ref();
         let calls = self.calm.scale.calls_per_page;
-        all_503.is_some_and(|it| it.attempts_of_a_page() as f64 > calls + 0.5)
+        all_503.is_some_and(|it| self.of_pages(it).attempts_of_a_page() as f64 > calls + 0.5)
     }
 
     /// Whether an experiment is about what one page shows: an attempt after it has ended tells nothing of that.
@@ -95,6 +95,6 @@ impl Experiments<'_, '_> {
         let hangs = self.battery.hang.iter();
         let known: Vec<&Trial> = hangs.chain(&self.battery.all_503).collect();
         let is_known = self.battery.all_503.is_some() && !self.battery.hang.is_empty();
-        !is_known || known.iter().any(|it| it.has_late_starts())
+        !is_known || known.iter().any(|it| self.of_pages(it).has_late_starts())
     }
 }

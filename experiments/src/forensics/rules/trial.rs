@@ -42,9 +42,14 @@ pub struct Trial {
 
 impl Trial {
     pub(super) fn of_path(&self, path: &str) -> Self {
+        self.of_paths(|it| it == path)
+    }
+
+    /// The same with attempts at the paths of which `keep` says so.
+    pub(crate) fn of_paths(&self, keep: impl Fn(&str) -> bool) -> Self {
         let mut trial = self.clone();
         let attempts = std::mem::take(&mut trial.attempts).into_iter();
-        (trial.attempts, trial.others) = attempts.partition(|it| it.path == path);
+        (trial.attempts, trial.others) = attempts.partition(|it| keep(&it.path));
         trial
     }
 
