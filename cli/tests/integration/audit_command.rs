@@ -6,10 +6,7 @@ use std::{
     fs,
     net::{SocketAddr, TcpListener},
     process::Stdio,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::Duration,
 };
@@ -221,18 +218,16 @@ fn a_service_that_waits_longer_than_its_page_may_take_fails_with_what_to_change(
 fn what_a_service_asks_for_beside_its_pages_is_no_retry_and_is_not_waited_for() {
     let audited = Audited::waiting(Duration::from_millis(150));
     let route = audited.route;
-    let is_over = Arc::new(AtomicBool::new(false));
-    let stop = Arc::clone(&is_over);
+    let (over, is_over) = mpsc::channel::<()>();
     let poller = thread::spawn(move || {
-        while !stop.load(Ordering::Relaxed) {
+        while is_over.recv_timeout(Duration::from_millis(60)) == Err(RecvTimeoutError::Timeout) {
             ask_for("/popular", route, Duration::from_millis(150));
-            thread::sleep(Duration::from_millis(60));
         }
     });
 
     let (ran, report) = audited.audit(&["--only", "immediate-retries,permanent-hedge"]);
 
-    is_over.store(true, Ordering::Relaxed);
+    drop(over);
     poller.join().unwrap();
     assert_eq!(ran.code(), 0, "{}{}", ran.out(), ran.err());
     assert!(

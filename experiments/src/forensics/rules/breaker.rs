@@ -24,7 +24,9 @@ pub(super) fn stopped(case: &Case<'_>, trial: &Trial) -> Option<bool> {
     let late = trial.late_calls_per_page()?;
     let is_quiet = late <= usual * 0.25 || (late <= usual * 0.8 && silent_share(trial) >= 0.5);
     let was_watched = trial.until.saturating_sub(trial.fault_end()) >= WATCHED_US;
-    if is_quiet && was_watched && trial.comes_back().is_none() {
+    if is_quiet && another_fails_first(trial) {
+        Some(false)
+    } else if is_quiet && was_watched && trial.comes_back().is_none() {
         None
     } else if is_quiet {
         Some(true)
@@ -33,6 +35,27 @@ pub(super) fn stopped(case: &Case<'_>, trial: &Trial) -> Option<bool> {
     } else {
         None
     }
+}
+
+/// A breaker must see some failures. A call that needs another one's answer is not made from the first page on.
+const STRUCK_MIN: usize = 3;
+
+/// Whether calls are not made as a call at another path fails before them, for each page.
+fn another_fails_first(trial: &Trial) -> bool {
+    let (late, end) = (trial.late(), trial.fault_end());
+    let others = trial.others.iter();
+    let failed = others.filter(|it| it.is_failed() && (late..end).contains(&it.t_head));
+    // A page that was under way when the fault came makes its call, and a client may make that again and again.
+    let calling = match trial.by_page() {
+        Ok(pages) => {
+            let under = pages.iter().filter(|(page, attempts)| {
+                (trial.armed..end).contains(&page.sent) && !attempts.is_empty()
+            });
+            under.count()
+        }
+        Err(_) => trial.starts(trial.armed, end),
+    };
+    calling < STRUCK_MIN && failed.count() as f64 >= trial.pages_in(late, end).len() as f64 * 0.9
 }
 
 /// So long after a fault a return would have been seen.
@@ -261,8 +284,7 @@ fn on_4xx(case: &Case<'_>) -> Outcome {
     let struck = trial.starts(trial.armed, trial.fault_end());
     let evidence =
         json!({ "calls_per_page": case.scale.calls_per_page, "late": late, "calls": struck });
-    // A breaker must see some failures; a call that needs another one's answer is not made from the first page on.
-    if struck < 3 {
+    if struck < STRUCK_MIN {
         return Outcome::unknown(
             id,
             "hardly a call was made, as another one failed before it",

@@ -59,6 +59,44 @@ fn a_breaker_stops_calls_and_closes_again() {
 }
 
 #[test]
+fn calls_that_another_one_fails_before_are_stopped_by_no_breaker() {
+    // Each page calls /items and, with its answer, /prices.
+    let in_turn = |ends: Ends| {
+        let mut trial = outage(ends, 503, |_| true);
+        let good = trial.attempts.iter().filter(|it| !it.is_failed());
+        let prices: Vec<AttemptRecord> = good
+            .cloned()
+            .map(|mut it| {
+                it.path = "/prices".to_owned();
+                it.t_head += 12 * MS;
+                it
+            })
+            .collect();
+        trial.attempts.extend(prices);
+        trial.of_path("/prices")
+    };
+    let client = CLIENTS[0];
+    let mut hangs = outage(Ends::ByClient, 503, |_| true);
+    for page in &mut hangs.pages {
+        if (1_000 * MS..REMOVED * MS).contains(&page.intended) {
+            page.ended = Some(page.sent + client.timeout * MS);
+        }
+    }
+    let battery = Battery {
+        hang_under_load: Some(hangs),
+        ..outages(in_turn(Ends::With(503)), in_turn(Ends::Reset))
+    };
+
+    for (id, verdict) in [
+        (Id::NoEffectiveBreaker, Verdict::Ok),
+        (Id::SlowFallback, Verdict::Ok),
+        (Id::HalfOpenStampede, Verdict::NotApplicable),
+    ] {
+        assert_told(client, &battery, id, verdict);
+    }
+}
+
+#[test]
 fn calls_that_go_on_are_a_defect_where_pages_suffer() {
     let always = |_: u64| true;
     // Each call is made twice.
