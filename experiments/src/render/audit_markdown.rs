@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// An audit for a step summary or a comment: the verdict, each defect with what was seen and what to change, and behind a fold what
-/// could not be told and what holds. Some 30 KiB at most for each dependency.
+/// could not be told and what holds.
 #[must_use]
 pub fn audit_markdown(report: &AuditReport) -> String {
     let mut page = String::new();

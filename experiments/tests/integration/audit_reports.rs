@@ -74,6 +74,26 @@ fn an_audit_as_markdown() {
 }
 
 #[test]
+fn an_audit_that_was_interrupted_says_so_in_every_report() {
+    let mut report = report();
+    report.interrupted = true;
+
+    let terminal = text(AuditTerminal::report(&report));
+    let markdown = audit_markdown(&report);
+    let page = read(&audit_html(&report));
+
+    assert!(
+        terminal.contains("FAIL      interrupted: 4 defects"),
+        "{terminal}"
+    );
+    assert!(
+        markdown.starts_with("### ❌ brownout audit: interrupted: 4 defects"),
+        "{markdown}"
+    );
+    assert!(page.contains("interrupted"), "{page}");
+}
+
+#[test]
 fn an_audit_as_a_page() {
     insta::assert_snapshot!(read(&audit_html(&report())));
 }

@@ -89,10 +89,14 @@ fn header(page: &mut Page, report: &AuditReport) {
 
 /// How much is not known, so that no verdict stands alone.
 fn untold(report: &AuditReport) -> String {
+    let interrupted = match report.interrupted {
+        true => " <span class=\"badge unsure\">interrupted</span>",
+        false => "",
+    };
     match of(report, Verdict::Undetermined).len() {
-        0 => String::new(),
+        0 => interrupted.to_owned(),
         some => format!(
-            " <span class=\"badge unsure\">{some} of {} undetermined</span>",
+            "{interrupted} <span class=\"badge unsure\">{some} of {} undetermined</span>",
             report.looked_for().count()
         ),
     }
