@@ -52,7 +52,7 @@ fn the_documented_file_is_an_experiment() {
 
     assert_eq!(read.name, "recommendations-outage");
     assert_eq!(read.phases.len(), 3);
-    assert_eq!(read.load.arrivals, Arrivals::Open(100.0));
+    assert_eq!(read.load.arrivals, Arrivals::Open(20.0));
     assert_eq!(read.phases[1].faults[0].id, "reco-flap");
     assert_eq!(read.guard.lease, Duration::from_secs(15));
 }
