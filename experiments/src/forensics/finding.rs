@@ -259,6 +259,10 @@ impl Outcome {
         self.verdict == Verdict::Defect
     }
 
+    pub(super) fn is_unknown(&self) -> bool {
+        self.verdict == Verdict::Undetermined
+    }
+
     pub(super) fn defect(id: FindingId, sentence: impl Into<String>, evidence: Value) -> Self {
         Self::new(id, Verdict::Defect, sentence, evidence)
     }

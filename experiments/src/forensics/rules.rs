@@ -15,6 +15,7 @@ mod trial;
 mod tests;
 
 pub(crate) use connections::looks_held;
+pub(crate) use retries::{GROWTH_WAITS, WAITS_MIN, growth_is_unclear};
 pub(crate) use timeouts::gives_up_each;
 pub use trial::Trial;
 

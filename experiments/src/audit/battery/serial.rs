@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{Experiments, Probe, Stop, duration, on_path};
+use super::{Experiments, Id, Probe, Stop, duration, on_path};
 use crate::{
     audit::caller::Patience,
     forensics::{
         PathCalm,
         derive::{gaps, quantile},
-        rules::{Trial, gives_up_each},
+        rules::{Battery, GROWTH_WAITS, Trial, WAITS_MIN, gives_up_each, growth_is_unclear},
     },
 };
 
@@ -229,19 +229,29 @@ impl Experiments<'_, '_> {
     pub(super) async fn all_503(&mut self) -> Result<(), Stop> {
         const ROUNDS: usize = 14;
         const LIMIT: Duration = Duration::from_secs(12);
-        let deadline = Instant::now() + LIMIT;
+        /// Where it is not clear yet whether waits grow.
+        const LIMIT_UNCLEAR: Duration = Duration::from_secs(20);
+        let began = Instant::now();
         let faults = self.on_paths(&json!({ "abort": 503 }));
         let patience = Patience::of(self.lab.patience());
         let mut all = Trial::default();
-        for round in 1..=ROUNDS {
+        for round in 1.. {
             self.settle_before().await?;
             all.append(self.serial("S11", "503", &faults, 1, patience).await?);
             let chains = all.chains();
             let (first, second) = (gaps(&chains, 1).len(), gaps(&chains, 2).len());
             // Who does not retry, or once at most, need not be asked more often.
-            let is_told = (first == 0 && round >= 2) || (second == 0 && round >= 4) || second >= 12;
-            let is_enough = self.lab.options.fast && second >= 4;
-            if is_told || is_enough || Instant::now() >= deadline {
+            let is_enough = match self.lab.options.fast {
+                true => second >= 4,
+                false => second >= WAITS_MIN,
+            };
+            let is_told = (first == 0 && round >= 2) || (second == 0 && round >= 4) || is_enough;
+            let may_tell = (WAITS_MIN..GROWTH_WAITS).contains(&second);
+            let is_over = match may_tell && self.is_growth_unclear(&all) {
+                true => began.elapsed() >= LIMIT_UNCLEAR,
+                false => is_told || round >= ROUNDS || began.elapsed() >= LIMIT,
+            };
+            if is_over {
                 break;
             }
         }
@@ -253,6 +263,17 @@ impl Experiments<'_, '_> {
         }
         self.battery.all_503 = Some(all);
         Ok(())
+    }
+
+    /// Whether more waits may tell if they grow.
+    fn is_growth_unclear(&self, all_503: &Trial) -> bool {
+        let waits = Battery {
+            all_503: Some(all_503.clone()),
+            one_failure: self.battery.one_failure.clone(),
+            ..Battery::default()
+        };
+        let is_wanted = !self.lab.options.fast && self.wants(&[Id::NoBackoffGrowth]);
+        is_wanted && growth_is_unclear(&self.scale, &waits)
     }
 
     /// S9: the answer says when to come back, later than the page may take.

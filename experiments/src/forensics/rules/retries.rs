@@ -11,11 +11,12 @@ use self::{
     layers::{layers_of, nested},
     orders::orders,
 };
-use super::{Case, Trial, fallback, time, usable, usable_of};
+use super::{Battery, Case, Trial, fallback, time, usable, usable_of};
 use crate::forensics::{
     derive::{Chain, amplification, early_returns, gaps, middle_spread, quantile, silences},
     finding::{FindingId as Id, Outcome},
     record::{AttemptRecord, PageRecord},
+    scale::Scale,
 };
 
 /// What clients need to send again at once: measured as 0 to 11 ms in four languages.
@@ -23,7 +24,11 @@ const AT_ONCE_US: u64 = 12_000;
 /// From here on a wait is one.
 const WAIT_US: u64 = 20_000;
 /// Fewer waits tell nothing of their spread.
-const WAITS_MIN: usize = 12;
+pub(crate) const WAITS_MIN: usize = 12;
+/// So many second waits are waited for, where fewer do not tell whether they grow.
+pub(crate) const GROWTH_WAITS: usize = 28;
+/// From this factor on the second wait is longer than the first.
+const GROWS: f64 = 1.4;
 /// Waits whose spread is at least this share of their median are drawn by chance.
 const JITTERED: f64 = 0.25;
 
@@ -155,6 +160,26 @@ fn first_waits(trial: &Trial) -> Vec<u64> {
     gaps(&own, 1)
 }
 
+/// The mean of waits, and its standard error as a share of it.
+fn mean(waits: &[u64]) -> (u64, f64) {
+    let count = waits.len().max(1) as f64;
+    let mean = waits.iter().sum::<u64>() as f64 / count;
+    let variance = waits.iter().map(|it| (*it as f64 - mean).powi(2));
+    let error = (variance.sum::<f64>() / count / count).sqrt();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "no mean of waits is negative or longer than the longest"
+    )]
+    let whole = mean as u64;
+    (whole, error / mean.max(1.0))
+}
+
+/// Whether more waits may tell if they grow, after as many as usual.
+pub(crate) fn growth_is_unclear(scale: &Scale, battery: &Battery) -> bool {
+    growth(&Case { scale, battery }).is_unknown()
+}
+
 /// Later waits against the first.
 fn growth(case: &Case<'_>) -> Outcome {
     let id = Id::NoBackoffGrowth;
@@ -187,23 +212,30 @@ fn growth(case: &Case<'_>) -> Outcome {
             format!("{} second waits are fewer than {needed}", second.len()),
         );
     }
-    let mean = |waits: &[u64]| waits.iter().sum::<u64>() / waits.len().max(1) as u64;
-    let (before, after) = (mean(&first), mean(&second));
     if quantile(&first, 0.5).unwrap_or(0) <= AT_ONCE_US {
         return Outcome::not_applicable(id, "retries do not wait");
     }
+    let ((before, before_error), (after, after_error)) = (mean(&first), mean(&second));
     let factor = after as f64 / before.max(1) as f64;
+    let error = factor * before_error.hypot(after_error);
     // Jittered waits vary so much that few of them tell nothing.
     let varies = middle_spread(&first).is_none_or(|it| it > JITTERED);
+    let is_flat = match second.len() {
+        _ if !varies => factor <= 1.2,
+        0..WAITS_MIN => false,
+        // Growth by half, or more, would have shown: with twice its standard error the factor stays below.
+        WAITS_MIN..GROWTH_WAITS => factor + 2.0 * error < GROWS,
+        _ => factor <= 1.15,
+    };
     let evidence =
         json!({ "first_us": before, "second_us": after, "n": second.len(), "jittered": varies });
-    if factor >= 1.4 {
+    if factor >= GROWS {
         Outcome::ok(
             id,
             format!("waits grow from {} to {}", time(before), time(after)),
             evidence,
         )
-    } else if (!varies && factor <= 1.2) || (factor <= 1.15 && second.len() >= 12) {
+    } else if is_flat {
         Outcome::defect(
             id,
             format!(

@@ -276,6 +276,32 @@ fn hanging_with_waits(client: Client, waits: &[u64]) -> Trial {
 }
 
 #[test]
+fn waits_by_chance_that_seem_to_grow_a_little_do_not_grow_by_half() {
+    // From 50 to 120 ms, as drawn one day: the second waits are longer by a sixth.
+    let first = [50, 57, 63, 70, 76, 82, 88, 94, 101, 107, 113, 83];
+    let second = [71, 116, 82, 107, 93, 119, 79, 101, 88, 112, 97, 76];
+    let waits = |second: [u64; 12]| {
+        all_503(12, move |page| {
+            let page = usize::try_from(page).unwrap() % 12;
+            vec![first[page], second[page]]
+        })
+    };
+    let battery = waits(second);
+    let client = CLIENTS[0];
+
+    let told = told(client, &battery, Id::NoBackoffGrowth);
+    assert_eq!(told.verdict, Verdict::Defect, "{told:?}");
+    let factor =
+        told.evidence["second_us"].as_f64().unwrap() / told.evidence["first_us"].as_f64().unwrap();
+    assert!(factor > 1.15, "{told:?}");
+
+    // By a third: that may be chance, or growth by half, and more waits would tell.
+    let longer = waits(second.map(|it| it * 23 / 20));
+    assert_told(client, &longer, Id::NoBackoffGrowth, Verdict::Undetermined);
+    assert!(growth_is_unclear(&client.scale(), &longer));
+}
+
+#[test]
 fn waits_grow_or_do_not() {
     for client in CLIENTS {
         let growing = all_503(8, |page| {
