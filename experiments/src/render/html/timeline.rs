@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     experiment::Watch,
-    run::{FaultTruth, PhaseKind, RunRecord, SecondOfHop},
+    run::{PhaseKind, RunRecord, SecondOfHop},
 };
 
 /// More steps than this could not be seen apart.
@@ -114,16 +114,14 @@ fn bands(record: &RunRecord) -> Vec<Band> {
         .filter(|it| it.kind == PhaseKind::Fault)
     {
         let faults = record.faults.iter().filter(|it| it.phase == phase.name);
-        let own: Vec<&FaultTruth> = faults.collect();
-        let Some(from) = own.iter().map(|it| it.armed_ms).min() else {
+        let Some(from) = faults.map(|it| it.armed_ms).min() else {
             continue;
         };
-        let ids: Vec<&str> = own.iter().map(|it| it.id.as_str()).collect();
         let to = phase.to_ms.unwrap_or(record.length_ms);
         bands.push(Band {
             from: from as f64 / 1_000.0,
             to: to as f64 / 1_000.0,
-            label: format!("fault {}", ids.join(", ")),
+            label: phase.name.clone(),
         });
     }
     bands

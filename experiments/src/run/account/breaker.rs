@@ -177,7 +177,7 @@ fn probe_text(route: &str, probes: &[Vec<&Call>]) -> String {
         (_, 0) => String::new(),
         (1, _) => " and fails".to_owned(),
         (all, failed) if all == failed => " and fail".to_owned(),
-        (_, failed) => format!(", {failed} of them fail,"),
+        (_, failed) => format!(", of which {failed} fail"),
     };
     let more = match (probes.len(), probes.last().and_then(|it| it.last())) {
         (1, _) | (_, None) => String::new(),

@@ -25,10 +25,12 @@ pub(super) struct Affected<'s> {
 pub(super) fn affected<'s>(seen: &'s Seen<'_>, index: usize) -> Affected<'s> {
     let phase = &seen.phases[index];
     let (since, until) = (phase.on_from(), seen.after(index).to);
+    // A page that was asked for before an earlier fault ended is one of that.
+    let asked_from = if index == 0 { 0 } else { since };
     let mut all: Vec<&Page> = seen
         .pages
         .iter()
-        .filter(|it| it.ended >= since && it.intended < until)
+        .filter(|it| it.ended >= since && (asked_from..until).contains(&it.intended))
         .collect();
     all.sort_by_key(|it| it.ended);
     let calm: Vec<&Page> = seen.steady.map_or_else(Vec::new, |steady| {
@@ -144,21 +146,21 @@ impl Affected<'_> {
     fn behind(&self, last: &Page) -> String {
         let later = || self.all.iter().filter(|it| it.ended > last.ended);
         let whole = later().filter(|it| it.is_whole()).count();
-        let until = match self.is_followed {
-            true => " before the next fault",
+        let asked = match self.is_followed {
+            true => " asked for before the next fault",
             false => "",
         };
         match (later().count(), whole) {
             (0, _) if last.ended == self.last_ended => {
                 " It is the last page of the run.".to_owned()
             }
-            (0, _) => format!(" It is the last page{until}."),
-            (1, 1) => format!(" The one page that ends after it{until} is whole."),
+            (0, _) => format!(" It is the last page{asked}."),
+            (1, 1) => format!(" The one page{asked} that ends after it is whole."),
             (all, whole) if all == whole => {
-                format!(" The {all} pages that end after it{until} are whole.")
+                format!(" The {all} pages{asked} that end after it are whole.")
             }
             (all, whole) => {
-                format!(" Of the {all} pages that end after it{until}, {whole} are whole.")
+                format!(" Of the {all} pages{asked} that end after it, {whole} came whole.")
             }
         }
     }

@@ -164,6 +164,17 @@ fn users(seen: &Seen<'_>, phase: &FaultPhase) -> (Option<String>, String) {
         let why = why_faster(seen, phase, &all);
         told = format!("{told} The median is lower than before; {why}.");
     }
+    let changed = pages.iter().filter(|it| it.is_error() || it.is_fallback());
+    let faults = phase.faults.iter();
+    let injected = faults.filter_map(|it| seen.calls.first_struck(&it.id, phase.span.from));
+    if let (Some(first), Some(injected)) = (changed.map(|it| it.ended).min(), injected.min())
+        && first < injected
+    {
+        told = format!(
+            "{told} The first of these ended at {}, before the fault was injected into any call: it shows what came before.",
+            seconds(first)
+        );
+    }
     let by_fallback = format!("{} of pages were fallbacks", percent(fallback, pages.len()));
     let some_failed = format!("{failed} of {} failed", count_of(pages.len(), "page"));
     let readers = match (failed, fallback, is_slower) {

@@ -115,12 +115,21 @@ pub(super) fn by(seen: &Seen<'_>, phase: &FaultPhase, opened: bool) -> Vec<Saved
     if opened {
         saved.extend(breaker(seen, phase, &pages, &tried));
     } else if usually >= 0.9 && failed_calls > 0 {
-        let text = format!(
-            "No circuit breaker was seen to open: {} for {} pages went to {hit} during the outage.",
+        let went = format!(
+            "{} for {} pages went to {hit} during the outage",
             count_of(calls.len(), "call"),
             pages.len()
         );
-        saved.push(told("no_breaker", text));
+        let is_usual = calls.len() as f64 >= usually * pages.len() as f64 * 0.5;
+        saved.push(match is_usual {
+            true => told(
+                "no_breaker",
+                format!("No circuit breaker was seen to open: {went}."),
+            ),
+            false => undetermined(&format!(
+                "{went}, fewer than usual, and no circuit breaker was seen to open: one may have been open before"
+            )),
+        });
     }
     if saved.iter().all(is_aside) && failed == 0 {
         let text = match failed_calls {

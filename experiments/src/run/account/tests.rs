@@ -196,6 +196,36 @@ fn a_retry_saves_pages_whose_first_call_failed() {
 }
 
 #[test]
+fn fallbacks_before_the_fault_acted_show_what_came_before() {
+    let mut made = Made::new();
+    for ms in (0..7_000).step_by(50) {
+        match ms {
+            // What an earlier fault left: one call in ten.
+            2_000..3_000 if ms % 500 == 0 => made.page(ms, &[true], 200, false),
+            3_000..5_000 if ms % 500 == 0 => made.page(ms, &[false], 200, true),
+            2_000..5_000 => made.page(ms, &[], 200, true),
+            _ => made.page(ms, &[true], 200, false),
+        }
+    }
+
+    let told = made.account(true, 7_000_000);
+
+    let outage = &told.outages[0];
+    let noticed = outage.noticed.join(" ");
+    assert!(
+        noticed.contains(
+            "The first of these ended at 2.08s, before the fault was injected into any call"
+        ),
+        "{noticed}"
+    );
+    let told = saver(outage, "undetermined");
+    assert!(
+        told.contains("6 calls for 60 pages") && told.contains("one may have been open before"),
+        "{told}"
+    );
+}
+
+#[test]
 fn nothing_saves_pages_that_fail() {
     let mut made = Made::new();
     for ms in (0..6_000).step_by(50) {

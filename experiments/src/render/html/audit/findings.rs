@@ -26,7 +26,11 @@ pub(super) fn write(page: &mut Page, report: &AuditReport) {
             "untold",
             "What is undetermined, and why",
         ),
-        (Verdict::Ok, "holds", "What holds"),
+        (
+            Verdict::Ok,
+            "holds",
+            "What holds, and the defects that are not there",
+        ),
         (Verdict::NotApplicable, "apart", "What does not apply"),
     ] {
         let found = of(report, verdict);

@@ -1,5 +1,7 @@
 //! What broke, when, who noticed and what saved the page: in sentences.
 
+use std::{cmp::Reverse, collections::BTreeMap};
+
 use super::{AuditReport, Page, escape, of, worst_first};
 use crate::{
     audit::{CalmRecord, ExemplarAttempt, ExperimentRecord},
@@ -177,25 +179,30 @@ fn noticed(own: &[&ExperimentRecord], budget: &str) -> String {
         ),
         ("Pages were late", |it| it.seen.late),
     ] {
-        let ways = own.iter().filter(|it| of(it) > 0);
-        let ways: Vec<&str> = ways.map(|it| it.fault.as_str()).collect();
+        let mut ways: BTreeMap<&str, usize> = BTreeMap::new();
+        for it in own.iter().filter(|it| of(it) > 0) {
+            *ways.entry(it.fault.as_str()).or_default() += of(it);
+        }
+        let mut ways: Vec<(&str, usize)> = ways.into_iter().collect();
+        ways.sort_by_key(|(_, pages)| Reverse(*pages));
+        let ways: Vec<String> = ways
+            .into_iter()
+            .map(|(way, pages)| format!("{way} ({pages})"))
+            .collect();
         if !ways.is_empty() {
-            told.push(format!("{what} where {}.", listed(ways, "; ")));
+            told.push(format!("{what} where {}.", listed(&ways, "; ")));
         }
     }
     told.join(" ")
 }
 
-/// Each of them once, the first few by name.
-fn listed(mut ways: Vec<&str>, between: &str) -> String {
-    ways.sort_unstable();
-    ways.dedup();
+/// The first few by name.
+fn listed(ways: &[String], between: &str) -> String {
     let more = match ways.len().saturating_sub(WAYS_MAX) {
         0 => String::new(),
         more => format!("; and {more} more"),
     };
-    ways.truncate(WAYS_MAX);
-    escape(&ways.join(between)) + &more
+    escape(&ways[..ways.len().min(WAYS_MAX)].join(between)) + &more
 }
 
 /// Whether a fault struck an attempt, and another for the same that came behind it was well.
@@ -220,10 +227,15 @@ fn saved(own: &[&ExperimentRecord]) -> String {
         });
         saved.is_some() && matches!(it.id.as_str(), "S2" | "S3" | "S11" | "S14" | "S24" | "S23")
     });
-    let ways: Vec<&str> = retried.map(|it| it.fault.as_str()).collect();
+    let mut ways: Vec<String> = retried.map(|it| it.fault.clone()).collect();
+    ways.sort_unstable();
+    ways.dedup();
     let retries = match ways.is_empty() {
         true => "No retry was seen to help a page.".to_owned(),
-        false => format!("A retry, where {}.", listed(ways, "; or ")),
+        false => format!(
+            "A retry answered pages where {}.",
+            listed(&ways, "; or where ")
+        ),
     };
     let fallback = match degraded {
         0 => "No page was seen to be served by a fallback.".to_owned(),

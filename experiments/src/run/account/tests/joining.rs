@@ -203,7 +203,7 @@ fn only_the_last_page_of_all_is_called_the_last_of_the_run() {
 
     let last = &moment(&told.outages[0], "last_fallback").text;
     assert!(
-        last.ends_with("60 pages were fallbacks between this fault and the next. It is the last page before the next fault."),
+        last.ends_with("60 pages were fallbacks between this fault and the next. It is the last page asked for before the next fault."),
         "{last}"
     );
     assert!(!told.outages[0].effect.unwrap().goes_on);
