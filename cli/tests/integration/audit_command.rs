@@ -4,11 +4,15 @@ mod kept;
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
     process::Stdio,
-    sync::mpsc::{self, RecvTimeoutError},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{self, RecvTimeoutError},
+    },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use brownout_testkit::eventually;
@@ -51,6 +55,32 @@ impl Audited {
         }
     }
 
+    /// A service whose calls end within 150 ms, body and all; but so often that is forgotten once a body has begun.
+    fn forgetting(times: usize) -> Self {
+        let route = free_port();
+        let left = AtomicUsize::new(times);
+        let service = Page::serving(
+            move || match read_whole(route, Duration::from_millis(150), &left) {
+                Ok(()) => "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned(),
+                Err(_) => {
+                    "HTTP/1.1 200 OK\r\nx-degraded: up\r\ncontent-length: 4\r\n\r\nless".to_owned()
+                }
+            },
+            route,
+        );
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {CONTENT}\r\n\r\n{}",
+            "x".repeat(CONTENT)
+        );
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            service,
+            upstream: Page::serving(move || answer.clone(), nobody),
+            route,
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
     fn arguments<'a>(&self, more: &[&'a str]) -> Vec<String> {
         let route = format!("up={}=http://{}", self.route, self.upstream.address);
         let page = format!("http://{}/page", self.service.address);
@@ -88,6 +118,38 @@ impl Audited {
             .to_owned()
     }
 }
+
+/// How long the answers are that are read whole.
+const CONTENT: usize = 400;
+
+/// Reads a whole answer within `limit`, which is forgotten where `left` says so.
+fn read_whole(address: SocketAddr, limit: Duration, left: &AtomicUsize) -> io::Result<()> {
+    let began = Instant::now();
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: up\r\n\r\n")?;
+    let (mut limit, mut answer, mut buffer) = (limit, Vec::new(), [0; 4096]);
+    while answer.len() < CONTENT || !answer.ends_with(&[b'x'; CONTENT]) {
+        let rest = limit
+            .checked_sub(began.elapsed())
+            .filter(|it| !it.is_zero());
+        stream.set_read_timeout(Some(rest.ok_or(io::ErrorKind::TimedOut)?))?;
+        let read = stream.read(&mut buffer)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        answer.extend_from_slice(&buffer[..read]);
+        let has_begun = answer.starts_with(b"HTTP/1.1 200") && answer.len() < CONTENT;
+        let forgets = |left: usize| left.checked_sub(1);
+        let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
+        if has_begun && limit < FORGOTTEN && left.fetch_update(set, get, forgets).is_ok() {
+            limit = FORGOTTEN;
+        }
+    }
+    Ok(())
+}
+
+/// How long a call takes at most whose limit is forgotten.
+const FORGOTTEN: Duration = Duration::from_secs(20);
 
 fn finding<'a>(report: &'a Value, id: &str) -> &'a Value {
     let all = report["findings"].as_array().unwrap();
@@ -212,6 +274,28 @@ fn a_service_that_waits_longer_than_its_page_may_take_fails_with_what_to_change(
     );
     // It leaves nothing behind.
     TcpListener::bind(audited.route).expect("the route's port is free again");
+}
+
+#[test]
+fn a_time_out_that_is_lost_once_is_no_defect_and_one_that_is_lost_each_time_is() {
+    for (times, verdict) in [(1, "ok"), (usize::MAX, "defect")] {
+        let audited = Audited::forgetting(times);
+
+        let (ran, report) =
+            audited.audit(&["--only", "per-read-timeout,head-only-timeout", "--fast"]);
+
+        let found = finding(&report, "head-only-timeout");
+        assert_eq!(
+            found["verdict"],
+            verdict,
+            "{times}: {}{}",
+            ran.out(),
+            ran.err()
+        );
+        let all = report["experiments"].as_array().unwrap();
+        let slow = all.iter().filter(|it| it["id"] == "S6");
+        assert_eq!(slow.count(), 2, "{times}: {}", ran.out());
+    }
 }
 
 #[test]
