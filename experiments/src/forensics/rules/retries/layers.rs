@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{AT_ONCE_US, Case, Id, Outcome, Trial, most_attempts, usable};
-use crate::forensics::derive::{all_gaps, gaps, quantile};
+use super::{AT_ONCE_US, Case, Id, JITTERED, Outcome, Trial, most_attempts, usable};
+use crate::forensics::derive::{Chain, all_gaps, gaps, middle_spread, quantile};
 
 /// A product of two small numbers, with two populations of waits.
 pub(super) fn nested(case: &Case<'_>) -> Outcome {
@@ -67,18 +67,83 @@ fn layers(trial: &Trial) -> Option<(usize, usize)> {
     /// Fewer chains have medians by chance.
     const CHAINS_MIN: usize = 3;
     let attempts = most_attempts(trial);
-    if trial
-        .chains()
-        .iter()
-        .filter(|it| it.len() == attempts)
-        .count()
-        < CHAINS_MIN
-    {
+    let mut chains = trial.chains();
+    chains.retain(|it| it.len() == attempts);
+    if chains.len() < CHAINS_MIN {
         return None;
     }
-    let waits = waits_by_place(trial);
+    let (waits, each) = (waits_by_place(trial), waits_of_each(&chains));
     let mut splits = splits(attempts).into_iter();
-    splits.find(|(_, inner)| is_layered(&waits, *inner))
+    splits.find(|(_, inner)| is_layered(&waits, *inner) && is_no_chance(&each, &waits, *inner))
+}
+
+/// The waits of each chain, in order.
+fn waits_of_each(chains: &[Chain<'_>]) -> Vec<Vec<u64>> {
+    let of = |chain: &Chain<'_>| all_gaps(std::slice::from_ref(chain));
+    chains.iter().map(of).collect()
+}
+
+/// Whether waits that are drawn would hardly come to two layers if they were of one. Those that are not drawn tell at once.
+///
+/// If all waits of a chain are drawn alike, those between groups are the longest of all, or the shortest, in one chain of so many as
+/// there are ways to choose them: how many chains are like that follows the binomial distribution.
+fn is_no_chance(each: &[Vec<u64>], waits: &[u64], inner: usize) -> bool {
+    const CHANCE_MAX: f64 = 0.002;
+    // Those at one place within their group are alike, or drawn alike. Between groups they may grow.
+    let at = |place: usize| {
+        let own = each
+            .iter()
+            .flat_map(|it| it.iter().skip(place).step_by(inner));
+        own.copied().collect::<Vec<u64>>()
+    };
+    let mut spreads = (0..inner - 1).filter_map(|place| middle_spread(&at(place)));
+    let is_drawn = spreads.any(|it| it > JITTERED);
+    if !is_drawn {
+        return true;
+    }
+    // Of two waits that are drawn alike the second is the shorter one half of the times.
+    let restarts = each
+        .iter()
+        .flat_map(|it| it[inner - 1..].windows(2).step_by(inner));
+    let falls: Vec<bool> = restarts.map(|pair| pair[1] < pair[0]).collect();
+    let fallen = falls.iter().filter(|it| **it).count();
+    if starts_anew(waits, inner) && at_least(fallen, falls.len(), 0.5) <= CHANCE_MAX {
+        return true;
+    }
+    let part = |chain: &[u64]| {
+        let numbered = chain.iter().enumerate();
+        let (between, within): (Vec<_>, Vec<_>) =
+            numbered.partition(|(index, _)| (index + 1) % inner == 0);
+        let values = |of: Vec<(usize, &u64)>| of.into_iter().map(|(_, it)| *it).collect();
+        (values(between), values(within))
+    };
+    let parts: Vec<(Vec<u64>, Vec<u64>)> = each.iter().map(|it| part(it)).collect();
+    let longest = parts
+        .iter()
+        .filter(|(between, within)| between.iter().min() > within.iter().max());
+    let shortest = parts
+        .iter()
+        .filter(|(between, within)| between.iter().max() < within.iter().min());
+    let alike = longest.count().max(shortest.count());
+    let between = waits.len() / inner;
+    let ways: f64 = (0..between)
+        .map(|it| (waits.len() - it) as f64 / (it + 1) as f64)
+        .product();
+    at_least(alike, each.len(), 1.0 / ways) <= CHANCE_MAX
+}
+
+/// The chance that of `all` at least `some` come out so, each with the chance `one`.
+fn at_least(some: usize, all: usize, one: f64) -> f64 {
+    let ways = |count: usize| -> f64 {
+        let factors = (0..count).map(|it| (all - it) as f64 / (it + 1) as f64);
+        factors.product()
+    };
+    let exactly = |count: usize| {
+        let others = all - count;
+        let power = |base: f64, times: usize| -> f64 { std::iter::repeat_n(base, times).product() };
+        ways(count) * power(one, count) * power(1.0 - one, others)
+    };
+    (some..=all).map(exactly).sum()
 }
 
 /// As [`layers`], of a single page: one layer must not wait at all, and the other for much longer.

@@ -324,6 +324,22 @@ fn waits_grow_or_do_not() {
 }
 
 #[test]
+fn drawn_waits_of_few_pages_that_look_like_two_layers_are_of_one_by_chance() {
+    // The middle one of three waits is the shortest, in each of these pages.
+    let waits = [[90, 55, 95], [85, 52, 110], [118, 58, 88]];
+    let of = |pages: u64| {
+        all_503(pages, |page| {
+            waits[usize::try_from(page).unwrap() % waits.len()].to_vec()
+        })
+    };
+    let client = CLIENTS[0];
+
+    assert_told(client, &of(3), Id::NestedRetries, Verdict::Undetermined);
+    // In nine of nine it is no chance.
+    assert_told(client, &of(9), Id::NestedRetries, Verdict::Defect);
+}
+
+#[test]
 fn two_layers_of_retries_are_a_product_with_two_populations_of_waits() {
     let client = CLIENTS[0];
     let three = all_503(4, |page| {
