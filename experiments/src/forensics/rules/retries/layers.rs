@@ -74,7 +74,24 @@ fn layers(trial: &Trial) -> Option<(usize, usize)> {
     }
     let (waits, each) = (waits_by_place(trial), waits_of_each(&chains));
     let mut splits = splits(attempts).into_iter();
-    splits.find(|(_, inner)| is_layered(&waits, *inner) && is_no_chance(&each, &waits, *inner))
+    splits.find(|(outer, inner)| {
+        let is_shaped = is_layered(&waits, *inner) && is_no_chance(&each, &waits, *inner);
+        is_shaped || (*outer > 2 && restarts_each_time(&each, *inner))
+    })
+}
+
+/// Whether the wait behind each group is longer than the first one of the next group, in so many chains that it is no chance.
+///
+/// The waits of one layer may fall once, where what is left of a page's time cuts the last one short; so a single place tells
+/// nothing.
+fn restarts_each_time(each: &[Vec<u64>], inner: usize) -> bool {
+    const CHANCE_MAX: f64 = 0.01;
+    let falls_at = |place: usize| {
+        let falls = each.iter().filter(|it| it[place + 1] < it[place]);
+        at_least(falls.count(), each.len(), 0.5) <= CHANCE_MAX
+    };
+    let places = each[0].len() - 1;
+    (inner - 1..places).step_by(inner).all(falls_at)
 }
 
 /// The waits of each chain, in order.

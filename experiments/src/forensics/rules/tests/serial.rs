@@ -340,6 +340,31 @@ fn drawn_waits_of_few_pages_that_look_like_two_layers_are_of_one_by_chance() {
 }
 
 #[test]
+fn waits_that_start_anew_in_each_page_are_of_two_layers_though_they_overlap() {
+    // Full jitter up to 60 and 120 ms inside; from 50 to 100 and from 100 to 200 ms outside: as recorded.
+    let pages = [
+        [20, 62, 65, 50, 71, 186, 44, 98],
+        [4, 121, 94, 31, 63, 143, 14, 19],
+        [37, 46, 72, 1, 36, 160, 49, 69],
+        [10, 53, 84, 50, 21, 198, 49, 61],
+        [52, 47, 85, 26, 10, 149, 59, 104],
+        [40, 71, 92, 41, 114, 112, 9, 120],
+        [2, 36, 66, 62, 100, 128, 22, 70],
+        [60, 96, 96, 9, 62, 179, 50, 76],
+    ];
+    let nine = all_503(8, |page| pages[usize::try_from(page).unwrap()].to_vec());
+    // One layer whose last wait is cut short by what is left of the page's time.
+    let cut = all_503(12, |page| vec![50 + page, 100 - page, 200, 200 - page, 30]);
+    let client = CLIENTS[0];
+
+    let found = told(client, &nine, Id::NestedRetries);
+    assert_eq!(found.verdict, Verdict::Defect, "{found:?}");
+    assert_eq!(found.evidence["inner"], 3);
+    let found = told(client, &cut, Id::NestedRetries);
+    assert_ne!(found.verdict, Verdict::Defect, "{found:?}");
+}
+
+#[test]
 fn two_layers_of_retries_are_a_product_with_two_populations_of_waits() {
     let client = CLIENTS[0];
     let three = all_503(4, |page| {
