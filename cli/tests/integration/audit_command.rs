@@ -469,6 +469,17 @@ fn a_report_that_cannot_be_written_is_told_before_the_audit() {
     }
 }
 
+/// Reads what an audit prints until a line begins so.
+fn until_line(server: &mut Server, begin: &str) {
+    loop {
+        let line = server.line();
+        assert!(!line.is_empty(), "it ended before it printed `{begin}`");
+        if line.starts_with(begin) {
+            return;
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_interrupted_audit_removes_its_faults_and_ends_its_command() {
     let audited = Audited::waiting(Duration::from_secs(30));
@@ -479,13 +490,7 @@ async fn an_interrupted_audit_removes_its_faults_and_ends_its_command() {
     let command = brownout(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     let mut server = Server::spawn_with(command, Stdio::null());
     // The first experiment hangs for seconds.
-    loop {
-        let line = server.line();
-        assert!(!line.is_empty(), "it ended before its first experiment");
-        if line.contains("up: a page makes 1 call to") {
-            break;
-        }
-    }
+    until_line(&mut server, "up: a page makes 1 call to");
 
     server.signal("-INT");
 
@@ -503,14 +508,8 @@ async fn an_interrupted_audit_tells_what_it_has_found() {
     let arguments = audited.arguments(&["--only", "timeouts,fallback"]);
     let command = brownout(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     let mut server = Server::spawn_with(command, Stdio::null());
-    // Hanging is over, and the next experiment has begun or ended.
-    loop {
-        let line = server.line();
-        assert!(!line.is_empty(), "it ended before its second experiment");
-        if line.starts_with("  S12") {
-            break;
-        }
-    }
+    // Hanging is over, and an experiment under load is the next.
+    until_line(&mut server, "  S12");
 
     server.signal("-INT");
 

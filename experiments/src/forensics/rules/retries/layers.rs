@@ -100,7 +100,7 @@ fn waits_of_each(chains: &[Chain<'_>]) -> Vec<Vec<u64>> {
     chains.iter().map(of).collect()
 }
 
-/// Whether waits that are drawn would hardly come to two layers if they were of one. Those that are not drawn tell at once.
+/// Whether waits that vary by chance would hardly look like two layers if they were of one. Waits that do not vary tell at once.
 ///
 /// If all waits of a chain are drawn alike, those between groups are the longest of all, or the shortest, in one chain of so many as
 /// there are ways to choose them: how many chains are like that follows the binomial distribution.
@@ -142,23 +142,22 @@ fn is_no_chance(each: &[Vec<u64>], waits: &[u64], inner: usize) -> bool {
         .iter()
         .filter(|(between, within)| between.iter().max() < within.iter().min());
     let alike = longest.count().max(shortest.count());
-    let between = waits.len() / inner;
-    let ways: f64 = (0..between)
-        .map(|it| (waits.len() - it) as f64 / (it + 1) as f64)
-        .product();
+    let ways = ways_to_choose(waits.len() / inner, waits.len());
     at_least(alike, each.len(), 1.0 / ways) <= CHANCE_MAX
+}
+
+/// In how many ways so many can be chosen of all: the binomial coefficient.
+fn ways_to_choose(some: usize, all: usize) -> f64 {
+    let factors = (0..some).map(|it| (all - it) as f64 / (it + 1) as f64);
+    factors.product()
 }
 
 /// The chance that of `all` at least `some` come out so, each with the chance `one`.
 fn at_least(some: usize, all: usize, one: f64) -> f64 {
-    let ways = |count: usize| -> f64 {
-        let factors = (0..count).map(|it| (all - it) as f64 / (it + 1) as f64);
-        factors.product()
-    };
     let exactly = |count: usize| {
         let others = all - count;
         let power = |base: f64, times: usize| -> f64 { std::iter::repeat_n(base, times).product() };
-        ways(count) * power(one, count) * power(1.0 - one, others)
+        ways_to_choose(count, all) * power(one, count) * power(1.0 - one, others)
     };
     (some..=all).map(exactly).sum()
 }
